@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Everything that weft offers.  Each header below can also be included alone. */
+#ifndef WEFT_H
+#define WEFT_H
+
+#include "weft/base.h"
+#include "weft/fiber.h"
+#include "weft/io.h"
+#include "weft/runtime.h"
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* Fibers: spawn, join, detach, cancel, yield, sleep, names. */
+#ifndef WEFT_FIBER_H
+#define WEFT_FIBER_H
+
+#include "base.h"
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A handle to a fiber.  Whoever spawned it owns the handle and gives it up exactly once, by a
+ * weft_join() that returns 0 or by weft_detach().
+ */
+typedef struct weft_fiber weft_fiber;
+
+#define WEFT_FIBER_NAME_MAX 24 /* bytes, with the closing zero; longer names are cut */
+
+/* How a fiber is spawned.  Zero means the default in every field. */
+struct weft_fiber_attr {
+    const char *name;       /* copied; default: none */
+    uint32_t stack_size_kib; /* rounded up to a power of two, 16-8192; default: the runtime's */
+    uint32_t reserved32;    /* zero */
+    uint64_t reserved[4];   /* zero */
+};
+
+#define WEFT_FIBER_ATTR_INIT {NULL, 0, 0, {0, 0, 0, 0}}
+
+/*
+ * Make a fiber that runs `fn(arg)`, on any worker, some time after this call.
+ *
+ * `*fiber` becomes its handle; a null `fiber` detaches it at once.  `arg` must stay valid for as
+ * long as `fn` uses it.  By convention `fn` returns 0 or more for success and a negative errno for
+ * failure.  The floating-point control modes (rounding, masked exceptions) of the caller are
+ * inherited.
+ *
+ * Returns   0, or a negative errno with nothing created and `*fiber` untouched.
+ * Context   fiber.
+ * Switches  never.
+ * Errors    -ENOMEM (no memory or address space for a stack), -EAGAIN (max_fibers are alive),
+ *           -EINVAL (stack size out of range), -EPERM (plain thread), -ECANCELED (the runtime is
+ *           ending, or the calling fiber was cancelled).
+ */
+WEFT_API WEFT_MUST_USE int weft_spawn(weft_fiber **fiber, int (*fn)(void *), void *arg);
+
+/*
+ * weft_spawn() with attributes; a null `attr` means the defaults.
+ *
+ * Returns   0, or a negative errno with nothing created and `*fiber` untouched.
+ * Context   fiber.
+ * Switches  never.
+ * Errors    those of weft_spawn().
+ */
+WEFT_API WEFT_MUST_USE int weft_spawn_with(const struct weft_fiber_attr *attr, weft_fiber **fiber,
+                                           int (*fn)(void *), void *arg);
+
+/*
+ * Wait for a fiber to end and take its result.
+ *
+ * On 0 the handle is gone and `*result` (unless `result` is null) holds what the fiber's function
+ * returned.  On failure the handle stays valid.  The result has a place of its own because a
+ * fiber may well return -ETIMEDOUT itself.
+ *
+ * Returns   0, or a negative errno.
+ * Deadline  absolute; a fiber that has ended already is joined even if the deadline has passed.
+ * Context   fiber.  One joiner per fiber; a second one at the same time aborts, and so does
+ *           joining oneself.
+ * Switches  yes, unless the fiber has ended already.
+ * Cancel    a cancelled caller gets -ECANCELED, unless the fiber has ended already.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread).
+ */
+WEFT_API WEFT_MUST_USE int weft_join(weft_fiber *fiber, int *result, weft_time deadline);
+
+/*
+ * Give a handle up without waiting: the fiber frees itself when it ends.
+ *
+ * Returns   nothing; never fails.
+ * Context   fiber, or any thread while the runtime runs.
+ * Switches  never.
+ */
+WEFT_API void weft_detach(weft_fiber *fiber);
+
+/*
+ * Ask a fiber to end.  From then on every call in it that may suspend returns -ECANCELED, again
+ * and again, until its function returns; a wait that is under way ends at once, an I/O operation
+ * as soon as the kernel has let go of its buffer.  An operation that had already happened reports
+ * its result.
+ *
+ * Returns   nothing; cancelling twice, or a fiber that has ended, changes nothing.
+ * Context   fiber, by the owner of the handle (a fiber may cancel itself: see weft_self()).
+ * Switches  never.
+ */
+WEFT_API void weft_cancel(weft_fiber *fiber);
+
+/*
+ * Whether the calling fiber has been cancelled.  Long computations ask, since they never suspend.
+ *
+ * Returns   true once cancelled; false from a plain thread.
+ * Context   any.
+ * Switches  never.
+ */
+WEFT_API bool weft_is_cancelled(void);
+
+/*
+ * Let every fiber that is ready on this worker run before the caller goes on.
+ *
+ * Returns   0, or a negative errno after having yielded all the same.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED.
+ * Errors    -ECANCELED, -EPERM (plain thread).
+ */
+WEFT_API int weft_yield(void);
+
+/*
+ * Suspend the caller until `deadline`.  Timers tick every 65.536 µs: it wakes at the first tick
+ * at or after the deadline, never before.
+ *
+ * Returns   0 once the time has come, or a negative errno.
+ * Deadline  absolute; one that has passed only yields; WEFT_FOREVER sleeps until cancelled.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, at once.
+ * Errors    -ECANCELED, -EPERM (plain thread).
+ */
+WEFT_API int weft_sleep_until(weft_time deadline);
+
+/*
+ * weft_sleep_until(weft_after(ns)).
+ *
+ * Returns   0 after at least `ns` nanoseconds, or a negative errno.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, at once.
+ * Errors    -ECANCELED, -EPERM (plain thread).
+ */
+WEFT_API int weft_sleep(int64_t ns);
+
+/*
+ * The calling fiber.  The handle stays owned by whoever spawned it.
+ *
+ * Returns   the fiber, or NULL from a plain thread.
+ * Context   any.
+ * Switches  never.
+ */
+WEFT_API weft_fiber *weft_self(void);
+
+/*
+ * The number of a fiber, unique among all fibers of the process for its life.
+ *
+ * Returns   1 or more.
+ * Context   fiber or thread that may use the handle.
+ * Switches  never.
+ */
+WEFT_API uint64_t weft_fiber_id(const weft_fiber *fiber);
+
+/*
+ * The name of a fiber.
+ *
+ * Returns   the name, "" if it has none; valid as long as the handle, until it is set anew.
+ * Context   the fiber itself, or the owner of the handle.
+ * Switches  never.
+ */
+WEFT_API const char *weft_fiber_name(const weft_fiber *fiber);
+
+/*
+ * Name the calling fiber; names appear in diagnostics.
+ *
+ * Returns   0, or -EPERM from a plain thread.
+ * Context   fiber.
+ * Switches  never.
+ * Errors    -EPERM.
+ */
+WEFT_API int weft_set_name(const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

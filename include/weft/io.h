@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* Input and output that suspends the fiber, never the worker. */
+#ifndef WEFT_IO_H
+#define WEFT_IO_H
+
+#include "base.h"
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * All calls here share these rules.
+ *
+ * A descriptor may be in blocking or non-blocking mode; the call waits either way.  Several fibers
+ * may use one descriptor at the same time.
+ *
+ * The kernel owns the buffer from the call to its return.  When a deadline passes or the fiber is
+ * cancelled, the call asks the kernel to stop and returns only when it has: nothing is written to
+ * the buffer afterwards.  If data moved first, that is what is reported.
+ *
+ * A deadline that has passed already turns a call into an attempt: what is possible without
+ * waiting is done and reported, else -ETIMEDOUT.
+ *
+ * Do not close a descriptor while another fiber waits on it: shut it down (sockets) or cancel the
+ * fiber first.
+ */
+
+/*
+ * Read up to `len` bytes from `fd` at its current offset.
+ *
+ * Returns   the number of bytes read; 0 at end of file; a negative errno on failure.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of `buf`; bytes that arrived first win.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of read(2).
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_read(int fd, void *buf, size_t len, weft_time deadline);
+
+/*
+ * Write up to `len` bytes to `fd` at its current offset.  Never raises SIGPIPE on a socket;
+ * a pipe without a reader raises it as write(2) does.
+ *
+ * Returns   the number of bytes written, which may be less than `len`; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of `buf`; bytes that went first win.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of write(2).
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_write(int fd, const void *buf, size_t len, weft_time deadline);
+
+/*
+ * Write all of `len` bytes to `fd`.
+ *
+ * Returns   `len`; or the negative errno that stopped it, when some bytes may have been written.
+ * Deadline  absolute, for the whole.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of `buf`.
+ * Errors    those of weft_write().
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_write_all(int fd, const void *buf, size_t len,
+                                              weft_time deadline);
+
+/*
+ * Read up to `len` bytes from `fd` at `offset`, leaving its current offset alone.
+ *
+ * Returns   the number of bytes read; 0 at end of file; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of `buf`; bytes that arrived first win.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of pread(2).
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_pread(int fd, void *buf, size_t len, off_t offset,
+                                          weft_time deadline);
+
+/*
+ * Write up to `len` bytes to `fd` at `offset`, leaving its current offset alone.
+ *
+ * Returns   the number of bytes written, which may be less than `len`; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of `buf`; bytes that went first win.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of pwrite(2).
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_pwrite(int fd, const void *buf, size_t len, off_t offset,
+                                           weft_time deadline);
+
+/*
+ * Receive up to `len` bytes from the socket `fd`; `flags` as for recv(2).
+ *
+ * Returns   the number of bytes received; 0 when the peer has shut down; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of `buf`; bytes that arrived first win.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EAGAIN (MSG_DONTWAIT and nothing
+ *           there), and those of recv(2).
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_recv(int fd, void *buf, size_t len, int flags,
+                                         weft_time deadline);
+
+/*
+ * Send up to `len` bytes on the socket `fd`; `flags` as for send(2), MSG_NOSIGNAL is implied.
+ *
+ * Returns   the number of bytes sent, which may be less than `len`; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of `buf`; bytes that went first win.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EAGAIN (MSG_DONTWAIT and no room),
+ *           and those of send(2).
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_send(int fd, const void *buf, size_t len, int flags,
+                                         weft_time deadline);
+
+/*
+ * Send all of `len` bytes on the socket `fd`; `flags` as for weft_send().
+ *
+ * Returns   `len`; or the negative errno that stopped it, when some bytes may have been sent.
+ * Deadline  absolute, for the whole.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of `buf`.
+ * Errors    those of weft_send().
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_send_all(int fd, const void *buf, size_t len, int flags,
+                                             weft_time deadline);
+
+/*
+ * Make a TCP socket that listens on `host`, a numeric IPv4 or IPv6 address (NULL: all IPv4
+ * addresses), and `port` (0: the kernel picks one; getsockname(2) tells).  The address may be
+ * reused at once after an earlier server; the backlog is as long as the kernel allows.
+ *
+ * Returns   the descriptor, close-on-exec; a negative errno.
+ * Context   fiber, or any thread.
+ * Switches  never.
+ * Errors    -EINVAL (not a numeric address), -EADDRINUSE, and those of socket(2) and bind(2).
+ */
+WEFT_API WEFT_MUST_USE int weft_listen_tcp(const char *host, uint16_t port);
+
+/*
+ * Take the next connection from a listening socket.
+ *
+ * Returns   its descriptor, close-on-exec; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED; a connection that was taken first is returned, never lost.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of accept(2): on -EMFILE,
+ *           -ENFILE, -ENOBUFS and -ENOMEM the connection stays queued, so sleep before retrying.
+ */
+WEFT_API WEFT_MUST_USE int weft_accept(int fd, weft_time deadline);
+
+/*
+ * Connect the socket `fd` to `addr`.  After a failure the socket can only be closed.
+ *
+ * Returns   0; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED; a connection that was established first is reported as success.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of connect(2).
+ */
+WEFT_API WEFT_MUST_USE int weft_connect(int fd, const struct sockaddr *addr, socklen_t addr_len,
+                                        weft_time deadline);
+
+/*
+ * Wait until one of `events` (POLLIN, POLLOUT, ... of poll(2)) holds for any kind of descriptor
+ * that poll(2) accepts: the seam by which foreign libraries join in.
+ *
+ * Returns   the events that hold, more than 0; POLLERR and POLLHUP are reported unasked; a
+ *           negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EBADF.
+ */
+WEFT_API WEFT_MUST_USE int weft_poll_fd(int fd, int events, weft_time deadline);
+
+/*
+ * Open a file; O_CLOEXEC is implied.
+ *
+ * Returns   the descriptor; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED; a file that was opened first is returned, never lost.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of openat(2).
+ */
+WEFT_API WEFT_MUST_USE int weft_openat(int dir_fd, const char *path, int flags, mode_t mode,
+                                       weft_time deadline);
+
+/*
+ * Write a file's data and metadata to its device.
+ *
+ * Returns   0; a negative errno.
+ * Deadline  absolute.  The kernel cannot stop a flush that has begun: its result comes late.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, unless the flush has begun.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of fsync(2).
+ */
+WEFT_API WEFT_MUST_USE int weft_fsync(int fd, weft_time deadline);
+
+/*
+ * Close a descriptor.  It is closed in every case, also when the fiber is cancelled.
+ *
+ * Returns   0; a negative errno that tells of earlier trouble (the descriptor is gone all the
+ *           same), or -EBADF.
+ * Context   fiber, or any thread (which blocks).
+ * Switches  yes.
+ * Cancel    none.
+ * Errors    -EBADF, and those of close(2).
+ */
+WEFT_API int weft_close(int fd);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop that serves one connection, the same on a fiber and on a thread: receive once, answer
+ * all that is complete, send once.
+ */
+#include "connection.h"
+
+#include "date.h"
+#include "http_parser.h"
+#include "input.h"
+#include "output.h"
+#include "response.h"
+#include "routes.h"
+#include "server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum { LINGER_MS = 2000 };
+
+struct connection *connection_new(struct server *server, const struct transport_ops *ops, int fd)
+{
+    struct connection *c = malloc(sizeof *c);
+
+    if (c == NULL)
+        return NULL;
+    c->transport = (struct transport){.ops = ops,
+                                      .fd = fd,
+                                      .write_timeout_ns = server->options.write_timeout_ns,
+                                      .recv_timeout_ns = server->options.idle_timeout_ns};
+    c->server = server;
+    c->is_closing = c->is_broken = c->must_linger = false;
+    c->request = (struct request){0};
+    c->input = (struct input){.data = c->input_inline, .capacity = INPUT_SIZE_MIN};
+    c->output = (struct output){.data = c->output_inline, .capacity = OUTPUT_SIZE_MIN};
+    http_parser_init(c);
+    atomic_init(&c->idle_since_ns, CONNECTION_BUSY);
+    registry_add(&server->registry, c);
+    return c;
+}
+
+void connection_mark_idle(struct connection *c)
+{
+    /* release: pairs with the acquire in registry_close_idle_since(). */
+    atomic_store_explicit(&c->idle_since_ns, coarse_now(), memory_order_release);
+}
+
+void connection_mark_busy(struct connection *c)
+{
+    /* release: as above; too late is harmless, see there. */
+    atomic_store_explicit(&c->idle_since_ns, CONNECTION_BUSY, memory_order_release);
+}
+
+static bool is_between_requests(const struct connection *c)
+{
+    return c->input.start == c->input.length && !c->request.is_head_complete;
+}
+
+/* One deadline covers the whole header section and another one the body, however they trickle. */
+static int64_t time_left(struct connection *c)
+{
+    struct request *request = &c->request;
+    const int64_t now_ns = coarse_now();
+
+    if (request->deadline_ns == 0 || (request->is_head_complete && !request->has_body_deadline)) {
+        request->deadline_ns = now_ns + c->server->options.header_timeout_ns;
+        request->has_body_deadline = request->is_head_complete;
+    }
+    return request->deadline_ns - now_ns;
+}
+
+/* Refuses what was received so far and closes.  The peer may still be sending: hence the linger. */
+static void refuse(struct connection *c, uint16_t status)
+{
+    c->request.is_keep_alive = false;
+    c->must_linger = true;
+    response_error(c, status);
+    c->is_closing = true;
+}
+
+/* Receives behind what is there.  Returns false if nothing came. */
+static bool receive(struct connection *c)
+{
+    const bool is_first = is_between_requests(c);
+    int64_t timeout_ns = c->server->options.idle_timeout_ns;
+    ssize_t room, n;
+
+    if (is_first) {
+        input_rest(c);
+    } else {
+        timeout_ns = time_left(c);
+        if (timeout_ns <= 0) {
+            refuse(c, 408);
+            return false;
+        }
+    }
+    room = input_make_room(c);
+    if (room <= 0) {
+        refuse(c, room == 0 ? 431 : 503);
+        return false;
+    }
+
+    if (is_first)
+        connection_mark_idle(c);
+    n = c->transport.ops->recv(&c->transport, c->input.data + c->input.length, (size_t)room,
+                               timeout_ns);
+    if (is_first)
+        connection_mark_busy(c);
+    if (n > 0) {
+        c->input.length += (uint32_t)n;
+        return true;
+    }
+    if (n == -ETIMEDOUT && !is_first)
+        refuse(c, 408);
+    c->is_closing = true;
+    return false;
+}
+
+/* Answers every request that is complete. */
+static void answer_all(struct connection *c)
+{
+    while (c->input.parsed < c->input.length && !c->is_closing) {
+        enum parse_result result = http_parser_run(c);
+
+        if (result == PARSE_MORE)
+            break;
+        if (result == PARSE_REJECTED) {
+            refuse(c, c->request.reject);
+            break;
+        }
+        routes_answer(c);
+        http_parser_next(c);
+    }
+    if (c->input.parsed < c->input.length)
+        c->must_linger = true;
+}
+
+/* A client that asked for leave to send its body gets it, or the error that spares it. */
+static void answer_expectation(struct connection *c)
+{
+    if (!c->request.expects_continue || !c->request.is_head_complete)
+        return;
+    c->request.expects_continue = false;
+    if (c->request.body_received > 0)
+        return;
+    if (c->request.status != 0)
+        refuse(c, c->request.status);
+    else
+        response_continue(c);
+}
+
+bool connection_serve_burst(struct connection *c)
+{
+    do {
+        size_t burst;
+
+        if (receive(c)) {
+            answer_all(c);
+            if (!c->is_closing)
+                answer_expectation(c);
+        }
+        burst = c->output.length;
+        output_flush(c, 0);
+        output_rest(c, burst);
+    } while (!c->is_closing && !is_between_requests(c));
+
+    if (server_is_draining(c->server))
+        c->is_closing = true;
+    return !c->is_closing;
+}
+
+void connection_serve(struct connection *c)
+{
+    while (connection_serve_burst(c))
+        ;
+    connection_close(c);
+}
+
+/*
+ * Closing a socket that has unread input resets the connection, and the reset can overtake the
+ * answer that says why.  So say that we are done, and read until the peer is done as well.
+ */
+static void linger(struct connection *c)
+{
+    const int64_t deadline_ns = coarse_now() + (int64_t)LINGER_MS * 1000000;
+    int64_t left_ns = deadline_ns - coarse_now();
+
+    if (shutdown(c->transport.fd, SHUT_WR) < 0)
+        return;
+    while (left_ns > 0) {
+        if (c->transport.ops->recv(&c->transport, c->input.data, c->input.capacity, left_ns) <= 0)
+            break;
+        left_ns = deadline_ns - coarse_now();
+    }
+}
+
+void connection_close(struct connection *c)
+{
+    struct registry *registry = &c->server->registry;
+
+    if (c->must_linger && !c->is_broken)
+        linger(c);
+    registry_remove(registry, c);
+    c->transport.ops->close(&c->transport);
+    body_free(&c->request.body);
+    if (c->input.data != c->input_inline)
+        free(c->input.data);
+    if (c->output.data != c->output_inline)
+        free(c->output.data);
+    free(c);
+    registry_release(registry);
+}

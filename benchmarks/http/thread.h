@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Detached threads with a small stack, for the two thread modes. */
+#ifndef HTTP_THREAD_H
+#define HTTP_THREAD_H
+
+/* Makes the attributes that thread_start() uses.  Caller: main thread, once; 0 or -errno. */
+int thread_setup(void);
+
+/* Runs `fn(arg)` on a detached thread of its own; 0 or -errno. */
+int thread_start(void *(*fn)(void *), void *arg);
+
+/* Blocks or unblocks SIGTERM and SIGINT for the caller and for the threads that it will start. */
+void thread_block_signals(int is_blocked);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* Measuring: clocks, memory, calibration, samples.  bench_main.c has the command line. */
+#include "harness/bench_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A sample this long makes the clock's own cost (about 25 ns) and one stray interrupt small. */
+enum { SAMPLE_NS_MIN = 20 * 1000 * 1000, SAMPLE_NS_MIN_QUICK = 5 * 1000 * 1000 };
+
+uint64_t bench_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void bench_start(struct bench *b)
+{
+    b->started_ns = bench_now_ns();
+}
+
+void bench_stop(struct bench *b)
+{
+    b->elapsed_ns = bench_now_ns() - b->started_ns;
+}
+
+void bench_value(struct bench *b, double value)
+{
+    b->value = value;
+}
+
+void bench_fail(struct bench *b, const char *format, ...)
+{
+    va_list args;
+
+    if (b->failure[0] != '\0')
+        return;
+    va_start(args, format);
+    vsnprintf(b->failure, sizeof b->failure, format, args);
+    va_end(args);
+}
+
+uint64_t bench_resident_bytes(void)
+{
+    char line[256];
+    uint64_t total_kib = 0;
+    FILE *status = fopen("/proc/self/status", "re");
+
+    if (!status)
+        return 0;
+    while (fgets(line, sizeof line, status)) {
+        if (strncmp(line, "VmRSS:", 6) == 0 || strncmp(line, "VmPTE:", 6) == 0)
+            total_kib += strtoull(line + 6, NULL, 10);
+    }
+    fclose(status);
+    return total_kib * 1024;
+}
+
+static void run_once(struct measurement *m)
+{
+    m->bench.elapsed_ns = 0;
+    m->bench.value = 0;
+    m->bench.spec->run(&m->bench);
+    if (m->bench.spec->metric == BENCH_BYTES_PER_FIBER) {
+        if (!(m->bench.value > 0))
+            bench_fail(&m->bench, "no value was measured");
+    } else if (m->bench.elapsed_ns == 0) {
+        bench_fail(&m->bench, "nothing was timed");
+    }
+}
+
+static double sample_of(const struct bench *b)
+{
+    unsigned ops = b->spec->ops ? b->spec->ops : 1;
+
+    switch (b->spec->metric) {
+    case BENCH_NS_PER_OP:
+        return (double)b->elapsed_ns / ((double)b->batch * ops);
+    case BENCH_SECONDS:
+        return (double)b->elapsed_ns / 1e9;
+    case BENCH_BYTES_PER_FIBER:
+        break;
+    }
+    return b->value;
+}
+
+/* Grows the batch until it takes long enough.  Each try is also warm-up: caches of stacks and of
+ * the processor are full when the first sample begins. */
+static void calibrate(struct measurement *m)
+{
+    uint64_t wanted_ns = m->is_quick ? SAMPLE_NS_MIN_QUICK : SAMPLE_NS_MIN;
+    struct bench *b = &m->bench;
+
+    for (;;) {
+        run_once(m);
+        if (b->failure[0] != '\0' || b->elapsed_ns >= wanted_ns)
+            return;
+        /* Aim a little high, or the next try would often fall just short; tenfold at most, since
+         * a tiny batch says little about a large one. */
+        double factor = 1.2 * (double)wanted_ns / (double)b->elapsed_ns;
+        b->batch = (uint64_t)((double)b->batch * (factor < 10 ? factor : 10)) + 1;
+    }
+}
+
+/* The body that runs inside the host. */
+static int measure_hosted(void *arg)
+{
+    struct measurement *m = arg;
+
+    m->bench.batch = 1;
+    if (m->bench.spec->metric == BENCH_NS_PER_OP)
+        calibrate(m);
+    while (m->bench.failure[0] == '\0' && m->taken < m->wanted) {
+        run_once(m);
+        m->samples[m->taken++] = sample_of(&m->bench);
+    }
+    return 0;
+}
+
+void bench_measure(struct measurement *m)
+{
+    const struct bench_case *spec = m->bench.spec;
+    int rc;
+
+    /* A second memory sample in one process would find what the first one left behind. */
+    if (spec->metric == BENCH_BYTES_PER_FIBER)
+        m->wanted = 1;
+    rc = spec->host ? spec->host(spec->workers, measure_hosted, m) : measure_hosted(m);
+    if (rc != 0)
+        bench_fail(&m->bench, "the runtime did not start or failed: %s", strerror(-rc));
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* weft-bench: every benchmark of weft itself. */
+#include "weft_bench.h"
+
+#include "internal/context_bench.h"
+
+#include <weft.h>
+
+static int run_in_weft(unsigned workers, int (*fn)(void *), void *arg)
+{
+    struct weft_config config = WEFT_CONFIG_INIT;
+
+    config.workers = workers;
+    return weft_run(&config, fn, arg);
+}
+
+static const struct bench_case cases[] = {
+    {"switch/raw", BENCH_NS_PER_OP, 1, 2, 0, bench_switch_raw, NULL},
+    {"switch/raw/inexact=1", BENCH_NS_PER_OP, 1, 2, 0, bench_switch_raw_inexact, NULL},
+    {"switch/raw/fenv=1", BENCH_NS_PER_OP, 1, 2, 0, bench_switch_raw_fenv, NULL},
+    {"switch/yield", BENCH_NS_PER_OP, 1, 2, 0, bench_switch_yield, run_in_weft},
+    {"spawn/join_empty/workers=1", BENCH_NS_PER_OP, 1, 1, 0, bench_spawn_join_empty, run_in_weft},
+    {"spawn/join_empty/workers=2", BENCH_NS_PER_OP, 2, 1, 0, bench_spawn_join_empty, run_in_weft},
+    {"spawn/skynet/workers=1", BENCH_SECONDS, 1, 1, 0, bench_spawn_skynet, run_in_weft},
+    {"spawn/skynet/workers=2", BENCH_SECONDS, 2, 1, 0, bench_spawn_skynet, run_in_weft},
+    {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, bench_memory_parked, run_in_weft},
+    {"memory/parked/n=100000", BENCH_BYTES_PER_FIBER, 1, 1, 100000, bench_memory_parked,
+     run_in_weft},
+    {"timer/sleep_storm/n=10000", BENCH_SECONDS, 1, 1, 10000, bench_timer_sleep_storm, run_in_weft},
+};
+
+int main(int argc, char **argv)
+{
+    return bench_main(argc, argv, "weft", cases, sizeof cases / sizeof *cases);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* Boost.Fiber and Boost.Context beside weft.  Questions and methods are those of weft's benchmarks
+ * of the same names; below is only what differs. */
+#include "harness/bench.h"
+#include "harness/inexact.h"
+
+#include <boost/context/continuation.hpp>
+#include <boost/context/stack_context.hpp>
+#include <boost/context/stack_traits.hpp>
+#include <boost/fiber/all.hpp>
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include <sys/mman.h>
+
+namespace context = boost::context;
+namespace fibers = boost::fibers;
+
+namespace
+{
+
+/* Boost's scheduler belongs to a thread and starts by itself, so there is no host to run. */
+
+template <bool is_inexact> void switch_raw(bench *b)
+{
+    uint64_t turns = 0;
+    context::continuation other =
+        context::callcc([&turns](context::continuation &&caller) -> context::continuation {
+            context::continuation main = std::move(caller);
+            main = main.resume();
+            while (main) {
+                turns++;
+                if (is_inexact)
+                    do_inexact_addition();
+                main = main.resume();
+            }
+            return {};
+        });
+
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch; i++)
+        other = other.resume();
+    bench_stop(b);
+
+    /* Destroying the continuation unwinds the other context by an exception. */
+    if (turns != b->batch)
+        bench_fail(b, "the other context ran %llu times", static_cast<unsigned long long>(turns));
+}
+
+void switch_yield(bench *b)
+{
+    uint64_t repeats = 0;
+    int last = 0;
+    auto player = [&](int id) {
+        for (uint64_t i = 0; i < b->batch; i++) {
+            repeats += last == id;
+            last = id;
+            boost::this_fiber::yield();
+        }
+    };
+
+    bench_start(b);
+    fibers::fiber first(player, 1);
+    fibers::fiber second(player, 2);
+    first.join();
+    second.join();
+    bench_stop(b);
+
+    if (repeats > 2 + b->batch / 100)
+        bench_fail(b, "%llu yields did not switch", static_cast<unsigned long long>(repeats));
+}
+
+/* A pool of stacks and launch::post, the default: the pool spares the fiber two system calls, and
+ * launch::dispatch, which runs the new fiber at once, was measured slower here. */
+void spawn_join_empty(bench *b)
+{
+    static fibers::pooled_fixedsize_stack stacks;
+    uint64_t ran = 0;
+
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch; i++)
+        fibers::fiber(std::allocator_arg, stacks, [&ran] { ran++; }).join();
+    bench_stop(b);
+
+    if (ran != b->batch)
+        bench_fail(b, "some fibers did not run");
+}
+
+/* Stacks of Boost's default size, each mapped by itself and without a guard.  What Boost offers
+ * would do worse: its guarded stacks need two mappings each and the kernel allows 65,530, and the
+ * allocators on top of malloc() write to the far end of each stack, a second page. */
+struct mapped_stack {
+    context::stack_context allocate()
+    {
+        const std::size_t size = context::stack_traits::default_size();
+        void *bottom = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (bottom == MAP_FAILED)
+            throw std::bad_alloc();
+        context::stack_context stack;
+        stack.size = size;
+        stack.sp = static_cast<char *>(bottom) + size;
+        return stack;
+    }
+
+    void deallocate(context::stack_context &stack)
+    {
+        munmap(static_cast<char *>(stack.sp) - stack.size, stack.size);
+    }
+};
+
+void memory_parked(bench *b)
+{
+    const uint64_t count = b->spec->parameter;
+    std::vector<fibers::fiber> crowd(count);
+    mapped_stack stacks;
+    fibers::mutex mutex;
+    fibers::condition_variable released;
+    uint64_t arrived = 0;
+    uint64_t woken = 0;
+    bool is_released = false;
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::hours(1);
+    auto park = [&] {
+        std::unique_lock<fibers::mutex> lock(mutex);
+        arrived++;
+        /* A timed wait, since Boost cannot end a sleep early: both sit in the timer tree. */
+        released.wait_until(lock, deadline, [&] { return is_released; });
+        woken++;
+    };
+
+    const uint64_t before = bench_resident_bytes();
+    for (auto &fiber : crowd)
+        fiber = fibers::fiber(std::allocator_arg, stacks, park);
+    while (arrived < count)
+        boost::this_fiber::yield();
+    const uint64_t after = bench_resident_bytes();
+    bench_value(b, (static_cast<double>(after) - static_cast<double>(before)) /
+                       static_cast<double>(count));
+    if (woken != 0)
+        bench_fail(b, "some fibers were not asleep");
+
+    {
+        std::unique_lock<fibers::mutex> lock(mutex);
+        is_released = true;
+    }
+    released.notify_all();
+    for (auto &fiber : crowd)
+        fiber.join();
+    if (woken != count)
+        bench_fail(b, "some fibers did not wake");
+}
+
+const std::array<bench_case, 6> cases{{
+    {"switch/raw", BENCH_NS_PER_OP, 1, 2, 0, switch_raw<false>, nullptr},
+    {"switch/raw/inexact=1", BENCH_NS_PER_OP, 1, 2, 0, switch_raw<true>, nullptr},
+    {"switch/yield", BENCH_NS_PER_OP, 1, 2, 0, switch_yield, nullptr},
+    {"spawn/join_empty/workers=1", BENCH_NS_PER_OP, 1, 1, 0, spawn_join_empty, nullptr},
+    {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, memory_parked, nullptr},
+    {"memory/parked/n=100000", BENCH_BYTES_PER_FIBER, 1, 1, 100000, memory_parked, nullptr},
+}};
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    return bench_main(argc, argv, "boost-fiber", cases.data(), cases.size());
+}

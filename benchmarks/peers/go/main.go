@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+
+// Goroutines beside weft.  Questions and methods are those of weft's benchmarks of the same names;
+// the comments say what differs.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var benchmarks = []benchmark{
+	{"switch/yield", nsPerOp, 1, 2, switchYield},
+	{"spawn/join_empty/workers=1", nsPerOp, 1, 1, spawnJoinEmpty},
+	{"spawn/join_empty/workers=2", nsPerOp, 2, 1, spawnJoinEmpty},
+	{"spawn/skynet/workers=1", seconds, 1, 1, skynet},
+	{"spawn/skynet/workers=2", seconds, 2, 1, skynet},
+	{"memory/parked/n=10000", bytesPerFiber, 1, 1, memoryParked(10000)},
+	{"memory/parked/n=100000", bytesPerFiber, 1, 1, memoryParked(100000)},
+	{"timer/sleep_storm/n=10000", seconds, 1, 1, sleepStorm(10000)},
+}
+
+func switchYield(batch int) (sample, error) {
+	// One P runs both, so plain variables are enough, as in weft's benchmark.
+	var last, repeats int
+	var players sync.WaitGroup
+	player := func(id int) {
+		defer players.Done()
+		for i := 0; i < batch; i++ {
+			if last == id {
+				repeats++
+			}
+			last = id
+			runtime.Gosched()
+		}
+	}
+	players.Add(2)
+	start := time.Now()
+	go player(1)
+	go player(2)
+	players.Wait()
+	elapsed := time.Since(start)
+	// Every 61st look of Go's scheduler goes to another queue first and may find the yielder there.
+	if repeats > 1000+batch/5 {
+		return sample{}, fmt.Errorf("%d yields did not switch", repeats)
+	}
+	return sample{elapsed: elapsed}, nil
+}
+
+// An unbuffered channel that is made once: measured faster than a WaitGroup, which parks through a
+// semaphore, and than a channel per goroutine.
+func spawnJoinEmpty(batch int) (sample, error) {
+	ran := 0
+	done := make(chan struct{})
+	count := func() {
+		ran++
+		done <- struct{}{}
+	}
+	start := time.Now()
+	for i := 0; i < batch; i++ {
+		go count()
+		<-done
+	}
+	elapsed := time.Since(start)
+	if ran != batch {
+		return sample{}, errors.New("some goroutines did not run")
+	}
+	return sample{elapsed: elapsed}, nil
+}
+
+const (
+	skynetLeaves   = 1000000
+	skynetChildren = 10
+)
+
+// The usual form: children send their sums on one channel, buffered so that none waits for it.
+func skynetNode(result chan<- int, first, size int) {
+	if size == 1 {
+		result <- first
+		return
+	}
+	sums := make(chan int, skynetChildren)
+	size /= skynetChildren
+	for i := 0; i < skynetChildren; i++ {
+		go skynetNode(sums, first+i*size, size)
+	}
+	sum := 0
+	for i := 0; i < skynetChildren; i++ {
+		sum += <-sums
+	}
+	result <- sum
+}
+
+func skynet(int) (sample, error) {
+	result := make(chan int, 1)
+	start := time.Now()
+	go skynetNode(result, 0, skynetLeaves)
+	sum := <-result
+	elapsed := time.Since(start)
+	if sum != skynetLeaves*(skynetLeaves-1)/2 {
+		return sample{}, fmt.Errorf("the sum is wrong: %d", sum)
+	}
+	return sample{elapsed: elapsed}, nil
+}
+
+// The goroutines sleep for an hour; the process ends before that.
+func memoryParked(count int) func(int) (sample, error) {
+	return func(int) (sample, error) {
+		var arrived, woken atomic.Int64
+		before, err := residentBytes()
+		if err != nil {
+			return sample{}, err
+		}
+		for i := 0; i < count; i++ {
+			go func() {
+				arrived.Add(1)
+				time.Sleep(time.Hour)
+				woken.Add(1)
+			}()
+		}
+		for arrived.Load() < int64(count) {
+			runtime.Gosched()
+		}
+		after, err := residentBytes()
+		if err != nil {
+			return sample{}, err
+		}
+		if woken.Load() != 0 {
+			return sample{}, errors.New("some goroutines were not asleep")
+		}
+		return sample{value: (after - before) / float64(count)}, nil
+	}
+}
+
+func sleepStorm(count int) func(int) (sample, error) {
+	return func(int) (sample, error) {
+		const naps = 20
+		var early atomic.Int64
+		var sleepers sync.WaitGroup
+		start := time.Now()
+		for i := 0; i < count; i++ {
+			sleepers.Add(1)
+			go func() {
+				defer sleepers.Done()
+				for j := 0; j < naps; j++ {
+					wanted := time.Duration(1+j%5) * time.Millisecond
+					began := time.Now()
+					time.Sleep(wanted)
+					if time.Since(began) < wanted {
+						early.Add(1)
+					}
+				}
+			}()
+		}
+		sleepers.Wait()
+		elapsed := time.Since(start)
+		if early.Load() != 0 {
+			return sample{}, errors.New("some naps ended early")
+		}
+		return sample{elapsed: elapsed}, nil
+	}
+}

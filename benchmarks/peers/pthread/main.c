@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* A POSIX thread in the place of a fiber.  Questions and methods are those of weft's benchmarks of
+ * the same names; below is only what differs. */
+#include "harness/bench.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Small stacks for both: what a program that counts on many threads would choose. */
+enum { STACK_SIZE = 64 * 1024 };
+
+static void *count_one(void *arg)
+{
+    ++*(uint64_t *)arg;
+    return NULL;
+}
+
+/* The kernel runs the new thread on whatever CPU it likes. */
+static void spawn_join_empty(struct bench *b)
+{
+    pthread_attr_t attr;
+    uint64_t ran = 0;
+    int rc = 0;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_SIZE);
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch && rc == 0; i++) {
+        pthread_t thread;
+
+        rc = pthread_create(&thread, &attr, count_one, &ran);
+        if (rc == 0)
+            rc = pthread_join(thread, NULL);
+    }
+    bench_stop(b);
+    pthread_attr_destroy(&attr);
+
+    if (rc != 0)
+        bench_fail(b, "%s", strerror(rc));
+    if (ran != b->batch)
+        bench_fail(b, "some threads did not run");
+}
+
+struct crowd {
+    pthread_mutex_t mutex;
+    pthread_cond_t arrival;
+    pthread_cond_t release;
+    uint64_t arrived;
+    uint64_t woken;
+    bool is_released;
+};
+
+static void *park(void *arg)
+{
+    struct crowd *crowd = arg;
+    struct timespec deadline;
+
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += 3600;
+    pthread_mutex_lock(&crowd->mutex);
+    crowd->arrived++;
+    pthread_cond_signal(&crowd->arrival);
+    while (!crowd->is_released)
+        pthread_cond_timedwait(&crowd->release, &crowd->mutex, &deadline);
+    crowd->woken++;
+    pthread_mutex_unlock(&crowd->mutex);
+    return NULL;
+}
+
+static void release_crowd(struct crowd *crowd, const pthread_t *threads, uint64_t count)
+{
+    pthread_mutex_lock(&crowd->mutex);
+    crowd->is_released = true;
+    pthread_cond_broadcast(&crowd->release);
+    pthread_mutex_unlock(&crowd->mutex);
+    for (uint64_t i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* The threads wait on a condition with a deadline; the kernel's own memory for a thread (16 KiB of
+ * kernel stack and its records) is not in VmRSS and so not in the result. */
+static void memory_parked(struct bench *b)
+{
+    struct crowd crowd = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+                          .arrival = PTHREAD_COND_INITIALIZER,
+                          .release = PTHREAD_COND_INITIALIZER};
+    uint64_t count = b->spec->parameter;
+    pthread_t *threads = malloc(count * sizeof *threads);
+    pthread_attr_t attr;
+    uint64_t created = 0;
+    uint64_t before, after;
+    int rc = 0;
+
+    if (!threads) {
+        bench_fail(b, "out of memory");
+        return;
+    }
+    memset(threads, 1, count * sizeof *threads);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_SIZE);
+    before = bench_resident_bytes();
+    while (created < count && (rc = pthread_create(&threads[created], &attr, park, &crowd)) == 0)
+        created++;
+    pthread_attr_destroy(&attr);
+    pthread_mutex_lock(&crowd.mutex);
+    while (crowd.arrived < created)
+        pthread_cond_wait(&crowd.arrival, &crowd.mutex);
+    if (crowd.woken != 0)
+        bench_fail(b, "some threads were not asleep");
+    pthread_mutex_unlock(&crowd.mutex);
+    after = bench_resident_bytes();
+    bench_value(b, ((double)after - (double)before) / (double)count);
+
+    release_crowd(&crowd, threads, created);
+    if (created < count)
+        bench_fail(b, "only %llu threads: %s", (unsigned long long)created, strerror(rc));
+    free(threads);
+}
+
+static const struct bench_case cases[] = {
+    {"spawn/join_empty/workers=1", BENCH_NS_PER_OP, 1, 1, 0, spawn_join_empty, NULL},
+    {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, memory_parked, NULL},
+};
+
+int main(int argc, char **argv)
+{
+    return bench_main(argc, argv, "pthread", cases, sizeof cases / sizeof *cases);
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+//! The same calibration, options and output as harness/bench.c, so that the driver can treat every
+//! program alike.
+
+use std::time::Duration;
+
+const SAMPLE_MIN: Duration = Duration::from_millis(20);
+const SAMPLE_MIN_QUICK: Duration = Duration::from_millis(5);
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Metric {
+    NsPerOp,
+    Seconds,
+    BytesPerFiber,
+}
+
+/// What one run of a benchmark measured.
+pub enum Sample {
+    Elapsed(Duration),
+    Value(f64),
+}
+
+pub struct Benchmark {
+    pub name: &'static str,
+    pub metric: Metric,
+    pub workers: usize,
+    pub ops: u64,
+    /// Does so many operations on so many workers, and fails if the work was not done.
+    pub run: fn(&tokio::runtime::Runtime, u64) -> Result<Sample, String>,
+}
+
+/// With one worker the current-thread scheduler, which is tokio's fastest; else the work-stealing
+/// one.
+fn build_runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    if workers == 1 {
+        return tokio::runtime::Builder::new_current_thread().enable_time().build();
+    }
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_time().build()
+}
+
+impl Benchmark {
+    fn convert(&self, sample: Sample, batch: u64) -> f64 {
+        match (sample, self.metric) {
+            (Sample::Elapsed(time), Metric::NsPerOp) => {
+                time.as_nanos() as f64 / (batch * self.ops) as f64
+            }
+            (Sample::Elapsed(time), _) => time.as_secs_f64(),
+            (Sample::Value(value), _) => value,
+        }
+    }
+
+    fn calibrate(&self, runtime: &tokio::runtime::Runtime, wanted: Duration) -> Result<u64, String> {
+        let mut batch = 1;
+        loop {
+            let Sample::Elapsed(elapsed) = (self.run)(runtime, batch)? else {
+                return Ok(1);
+            };
+            if elapsed >= wanted {
+                return Ok(batch);
+            }
+            let exact = 1.2 * wanted.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
+            batch = (batch as f64 * exact.min(10.0)) as u64 + 1;
+        }
+    }
+
+    fn measure(&self, samples: usize, quick: bool) -> Result<String, String> {
+        let runtime = build_runtime(self.workers).map_err(|error| error.to_string())?;
+        let wanted = if quick { SAMPLE_MIN_QUICK } else { SAMPLE_MIN };
+        let batch =
+            if self.metric == Metric::NsPerOp { self.calibrate(&runtime, wanted)? } else { 1 };
+        let count = if self.metric == Metric::BytesPerFiber { 1 } else { samples };
+        let mut values = Vec::with_capacity(count);
+        for _ in 0..count {
+            values.push(self.convert((self.run)(&runtime, batch)?, batch));
+        }
+        Ok(self.to_json(&values))
+    }
+
+    fn to_json(&self, values: &[f64]) -> String {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len();
+        let metric = match self.metric {
+            Metric::NsPerOp => "ns_per_op",
+            Metric::Seconds => "s",
+            Metric::BytesPerFiber => "bytes_per_fiber",
+        };
+        let samples: Vec<String> = values.iter().map(f64::to_string).collect();
+        format!(
+            "{{\"bench\":\"{}\",\"metric\":\"{}\",\"impl\":\"tokio\",\"workers\":{},\
+             \"better\":\"lower\",\"median\":{},\"min\":{},\"max\":{},\"n\":{},\"samples\":[{}]}}",
+            self.name,
+            metric,
+            self.workers,
+            (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0,
+            sorted[0],
+            sorted[n - 1],
+            n,
+            samples.join(",")
+        )
+    }
+}
+
+/// Bytes resident, page tables included, as harness/bench.c reads them.
+pub fn resident_bytes() -> Result<f64, String> {
+    let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
+    let total: f64 = status
+        .lines()
+        .filter(|line| line.starts_with("VmRSS:") || line.starts_with("VmPTE:"))
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok())
+        .sum();
+    if total > 0.0 { Ok(total * 1024.0) } else { Err("no VmRSS".into()) }
+}
+
+/// A star matches any characters, slashes too.
+fn matches(glob: &[u8], name: &[u8]) -> bool {
+    match glob.first() {
+        None => name.is_empty(),
+        Some(b'*') => {
+            matches(&glob[1..], name) || (!name.is_empty() && matches(glob, &name[1..]))
+        }
+        Some(b'?') => !name.is_empty() && matches(&glob[1..], &name[1..]),
+        Some(c) => name.first() == Some(c) && matches(&glob[1..], &name[1..]),
+    }
+}
+
+struct Options {
+    list: bool,
+    quick: bool,
+    samples: usize,
+    globs: Vec<String>,
+}
+
+fn parse_options() -> Result<Options, String> {
+    let mut options = Options { list: false, quick: false, samples: 5, globs: Vec::new() };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or(format!("{arg} wants a value"));
+        match arg.as_str() {
+            "--list" => options.list = true,
+            "--quick" => options.quick = true,
+            "--only" => options.globs.push(value()?),
+            "--samples" => {
+                options.samples = value()?.parse().map_err(|_| "--samples wants a number")?;
+            }
+            _ => return Err(format!("unknown option {arg}")),
+        }
+    }
+    if options.samples == 0 {
+        return Err("--samples wants at least 1".into());
+    }
+    Ok(options)
+}
+
+/// Returns the exit status.
+pub fn run(benchmarks: &[Benchmark]) -> i32 {
+    let options = match parse_options() {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("{error}");
+            return 2;
+        }
+    };
+    let is_wanted = |name: &str| {
+        options.globs.is_empty()
+            || options.globs.iter().any(|glob| matches(glob.as_bytes(), name.as_bytes()))
+    };
+    let wanted: Vec<&Benchmark> = benchmarks.iter().filter(|b| is_wanted(b.name)).collect();
+    if wanted.is_empty() {
+        eprintln!("no benchmark matches");
+        return 2;
+    }
+    let mut status = 0;
+    for benchmark in wanted {
+        if options.list {
+            println!("{}", benchmark.name);
+            continue;
+        }
+        match benchmark.measure(options.samples, options.quick) {
+            Ok(line) => println!("{line}"),
+            Err(error) => {
+                eprintln!("{} (tokio): FAILED: {error}", benchmark.name);
+                status = 1;
+            }
+        }
+    }
+    status
+}

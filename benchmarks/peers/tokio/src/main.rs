@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+//! tokio tasks beside weft.  Questions and methods are those of weft's benchmarks of the same
+//! names; the comments say what differs.  A task is a state machine without a stack of its own.
+
+mod harness;
+
+use harness::{resident_bytes, Benchmark, Metric, Sample};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+const BENCHMARKS: &[Benchmark] = &[
+    bench("switch/yield", Metric::NsPerOp, 1, 2, switch_yield),
+    bench("spawn/join_empty/workers=1", Metric::NsPerOp, 1, 1, spawn_join_empty),
+    bench("spawn/join_empty/workers=2", Metric::NsPerOp, 2, 1, spawn_join_empty),
+    bench("spawn/skynet/workers=1", Metric::Seconds, 1, 1, skynet),
+    bench("spawn/skynet/workers=2", Metric::Seconds, 2, 1, skynet),
+    bench("memory/parked/n=10000", Metric::BytesPerFiber, 1, 1, |r, _| memory_parked(r, 10_000)),
+    bench("memory/parked/n=100000", Metric::BytesPerFiber, 1, 1, |r, _| memory_parked(r, 100_000)),
+    bench("timer/sleep_storm/n=10000", Metric::Seconds, 1, 1, |r, _| sleep_storm(r, 10_000)),
+];
+
+const fn bench(
+    name: &'static str,
+    metric: Metric,
+    workers: usize,
+    ops: u64,
+    run: fn(&Runtime, u64) -> Result<Sample, String>,
+) -> Benchmark {
+    Benchmark { name, metric, workers, ops, run }
+}
+
+/// Runs the future on a worker: block_on() alone would run it on the calling thread, beside the
+/// workers, and each join would wake a thread.
+fn on_worker<F>(runtime: &Runtime, future: F) -> Result<F::Output, String>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    runtime.block_on(async { tokio::spawn(future).await }).map_err(|error| error.to_string())
+}
+
+fn switch_yield(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
+    struct Turns {
+        last: AtomicU64,
+        repeats: AtomicU64,
+    }
+    async fn play(turns: Arc<Turns>, id: u64, batch: u64) {
+        for _ in 0..batch {
+            // Loads and stores, not read-modify-writes: one thread runs both tasks.
+            if turns.last.load(Relaxed) == id {
+                turns.repeats.store(turns.repeats.load(Relaxed) + 1, Relaxed);
+            }
+            turns.last.store(id, Relaxed);
+            tokio::task::yield_now().await;
+        }
+    }
+    let turns = Arc::new(Turns { last: AtomicU64::new(0), repeats: AtomicU64::new(0) });
+    let (first, second) = (turns.clone(), turns.clone());
+    let elapsed = on_worker(runtime, async move {
+        let start = Instant::now();
+        let first = tokio::spawn(play(first, 1, batch));
+        let second = tokio::spawn(play(second, 2, batch));
+        let joined = first.await.is_ok() & second.await.is_ok();
+        (joined, start.elapsed())
+    })?;
+    let repeats = turns.repeats.load(Relaxed);
+    if !elapsed.0 || repeats > 2 + batch / 100 {
+        return Err(format!("{repeats} yields did not switch"));
+    }
+    Ok(Sample::Elapsed(elapsed.1))
+}
+
+fn spawn_join_empty(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
+    let (ran, elapsed) = on_worker(runtime, async move {
+        let start = Instant::now();
+        let mut ran = 0;
+        for _ in 0..batch {
+            // The task's result is the proof that it ran.
+            ran += tokio::spawn(async { 1u64 }).await.unwrap_or(0);
+        }
+        (ran, start.elapsed())
+    })?;
+    if ran != batch {
+        return Err("some tasks did not run".into());
+    }
+    Ok(Sample::Elapsed(elapsed))
+}
+
+const SKYNET_LEAVES: u64 = 1_000_000;
+const SKYNET_CHILDREN: u64 = 10;
+
+/// Boxed, since an asynchronous function cannot contain itself.
+fn skynet_node(first: u64, size: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
+    Box::pin(async move {
+        if size == 1 {
+            return first;
+        }
+        let size = size / SKYNET_CHILDREN;
+        let children: [_; SKYNET_CHILDREN as usize] =
+            std::array::from_fn(|i| tokio::spawn(skynet_node(first + i as u64 * size, size)));
+        let mut sum = 0;
+        for child in children {
+            sum += child.await.unwrap_or(0);
+        }
+        sum
+    })
+}
+
+fn skynet(runtime: &Runtime, _: u64) -> Result<Sample, String> {
+    let (sum, elapsed) = on_worker(runtime, async {
+        let start = Instant::now();
+        (skynet_node(0, SKYNET_LEAVES).await, start.elapsed())
+    })?;
+    if sum != SKYNET_LEAVES * (SKYNET_LEAVES - 1) / 2 {
+        return Err(format!("the sum is wrong: {sum}"));
+    }
+    Ok(Sample::Elapsed(elapsed))
+}
+
+fn memory_parked(runtime: &Runtime, count: u64) -> Result<Sample, String> {
+    let arrived = Arc::new(AtomicU64::new(0));
+    let mut handles = vec![None; count as usize];
+    let (before, after, asleep) = runtime.block_on(async {
+        let before = resident_bytes();
+        for handle in &mut handles {
+            let arrived = arrived.clone();
+            let task = tokio::spawn(async move {
+                arrived.fetch_add(1, Relaxed);
+                tokio::time::sleep(Duration::from_secs(3600)).await;
+            });
+            *handle = Some(task.abort_handle());
+        }
+        while arrived.load(Relaxed) < count {
+            tokio::task::yield_now().await;
+        }
+        let after = resident_bytes();
+        let asleep = handles.iter().flatten().filter(|handle| !handle.is_finished()).count();
+        handles.iter().flatten().for_each(|handle| handle.abort());
+        (before, after, asleep as u64)
+    });
+    if asleep != count {
+        return Err("some tasks were not asleep".into());
+    }
+    Ok(Sample::Value((after? - before?) / count as f64))
+}
+
+fn sleep_storm(runtime: &Runtime, count: u64) -> Result<Sample, String> {
+    const NAPS: u64 = 20;
+    async fn nap() -> u64 {
+        let mut early = 0;
+        for i in 0..NAPS {
+            let wanted = Duration::from_millis(1 + i % 5);
+            let began = Instant::now();
+            tokio::time::sleep(wanted).await;
+            early += u64::from(began.elapsed() < wanted);
+        }
+        early
+    }
+    let (early, elapsed) = on_worker(runtime, async move {
+        let start = Instant::now();
+        let tasks: Vec<_> = (0..count).map(|_| tokio::spawn(nap())).collect();
+        let mut early = 0;
+        for task in tasks {
+            early += task.await.unwrap_or(1);
+        }
+        (early, start.elapsed())
+    })?;
+    if early != 0 {
+        return Err("some naps ended early or failed".into());
+    }
+    Ok(Sample::Elapsed(elapsed))
+}
+
+fn main() {
+    std::process::exit(harness::run(BENCHMARKS));
+}

@@ -28,8 +28,8 @@ namespace
 template <bool is_inexact> void switch_raw(bench *b)
 {
     uint64_t turns = 0;
-    context::continuation other =
-        context::callcc([&turns](context::continuation &&caller) -> context::continuation {
+    context::continuation other = context::callcc(
+        [&turns](context::continuation &&caller) -> context::continuation {
             context::continuation main = std::move(caller);
             main = main.resume();
             while (main) {

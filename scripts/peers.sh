@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Builds the benchmark programs of weft's peers into build/peers/bin.  A peer that this machine
+# cannot build is named and skipped; the script fails only for a name that it does not know.
+#
+# usage: scripts/peers.sh [boost-fiber|go|tokio|pthread]...     (none: all)
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source=$root/benchmarks/peers
+out=$root/build/peers/bin
+work=$root/build/peers
+optimise=(-O3 -DNDEBUG -I "$root/benchmarks")
+
+build_harness()
+{
+    local file
+    for file in bench bench_main; do
+        cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" -c "$root/benchmarks/harness/$file.c" \
+            -o "$work/$file.o"
+    done
+}
+
+build_boost_fiber()
+{
+    command -v c++ >/dev/null || skip "no C++ compiler"
+    [ -e /usr/include/boost/fiber/all.hpp ] || skip "libboost-fiber-dev is not installed"
+    build_harness
+    c++ -std=c++17 "${optimise[@]}" "$source/boost_fiber/main.cpp" "$work"/bench{,_main}.o \
+        -lboost_fiber -lboost_context -pthread -o "$out/boost-fiber.new"
+}
+
+build_pthread()
+{
+    build_harness
+    cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source/pthread/main.c" \
+        "$work"/bench{,_main}.o -pthread -o "$out/pthread.new"
+}
+
+build_go()
+{
+    command -v go >/dev/null || skip "go is not installed"
+    (cd "$source/go" && go build -o "$out/go.new" .)
+}
+
+build_tokio()
+{
+    command -v cargo >/dev/null || skip "cargo is not installed (rustup.rs installs it)"
+    cargo build --quiet --release --locked --manifest-path "$source/tokio/Cargo.toml" \
+        --target-dir "$work/tokio-target"
+    cp "$work/tokio-target/release/weft-bench-tokio" "$out/tokio.new"
+}
+
+# Ends the subshell that builds a peer.
+skip()
+{
+    echo "peers.sh: $peer is skipped: $1"
+    exit 3
+}
+
+# In a subshell with -e of its own: bash ignores -e in a function that is tested by `if` or `||`.
+build_peer()
+{
+    local status=0
+    rm -f "$out/$peer" "$out/$peer.new"
+    set +e
+    (
+        set -e
+        "build_${peer//-/_}"
+    )
+    status=$?
+    set -e
+    case $status in
+    0) mv "$out/$peer.new" "$out/$peer" && echo "peers.sh: $peer is built" ;;
+    3) ;;
+    *) echo "peers.sh: $peer is skipped: its build failed (see above)" ;;
+    esac
+}
+
+if [ $# -eq 0 ]; then
+    set -- boost-fiber go tokio pthread
+fi
+for peer in "$@"; do
+    case $peer in
+    boost-fiber | go | tokio | pthread) ;;
+    *)
+        echo "peers.sh: unknown peer '$peer'; there are boost-fiber, go, tokio and pthread" >&2
+        exit 2
+        ;;
+    esac
+done
+mkdir -p "$out"
+for peer in "$@"; do
+    build_peer
+done

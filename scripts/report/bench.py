@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""scripts/bench.sh: weft's benchmarks beside those of its peers, interleaved, in one table."""
+
+import argparse
+import fnmatch
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import chart
+import machine
+import results
+import servers
+
+PEERS = ("boost-fiber", "go", "tokio", "pthread")
+PROGRAM_SECONDS_MAX = 300
+
+
+@dataclass(frozen=True)
+class Plan:
+    rounds: int
+    samples: int  # of each implementation in each round
+    is_quick: bool
+
+
+FULL = Plan(rounds=5, samples=3, is_quick=False)
+QUICK = Plan(rounds=2, samples=2, is_quick=True)
+
+
+class UsageError(Exception):
+    """The command line asks for something that does not exist."""
+
+
+class Program:
+    """One implementation's benchmark program."""
+
+    def __init__(self, impl, path):
+        self.impl = impl
+        self.path = path
+        self.benches = self._list()
+
+    def _list(self):
+        done = subprocess.run([self.path, "--list"], capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    def run(self, bench, plan):
+        """(rows with samples, error text) of one process; one of the two is empty."""
+        command = [self.path, "--only", bench, "--samples", str(plan.samples)]
+        if plan.is_quick:
+            command.append("--quick")
+        process = servers.start_process(command, stdin=subprocess.DEVNULL, text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            output, complaints = process.communicate(timeout=PROGRAM_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            return [], f"no end after {PROGRAM_SECONDS_MAX} s"
+        finally:
+            servers.stop_process(process, 1)
+        if process.returncode != 0:
+            return [], complaints.strip() or f"exit status {process.returncode}"
+        try:
+            rows = [results.parse_line(line) for line in output.splitlines() if line.strip()]
+        except results.BadResult as error:
+            return [], str(error)
+        return (rows, "") if rows else ([], "it printed no result")
+
+
+def find_programs(weft_program, peer_folder, peers):
+    """weft's program and those of the peers that are built, and the names of those that are not."""
+    programs = [Program("weft", weft_program)]
+    skipped = []
+    for peer in peers:
+        path = os.path.join(peer_folder, peer)
+        if not os.path.isfile(path):
+            skipped.append(peer)
+            continue
+        programs.append(Program(peer, path))
+    return programs, skipped
+
+
+def choose(programs, globs):
+    """The benchmarks of weft whose names match, in weft's order."""
+    names = programs[0].benches
+    if not globs:
+        return names
+    for glob in globs:
+        if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+            raise UsageError(f"--only '{glob}' matches no benchmark; --list shows their names")
+    return [name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
+
+
+def run_all(programs, benches, plan, show):
+    """(merged rows, failures).  Each round goes through all implementations in turn, so that a slow
+    minute of the machine hits each of them; each call is a process of its own, so that no
+    benchmark finds the memory that another one left."""
+    raw = {}
+    failures = []
+    for number, bench in enumerate(benches, 1):
+        able = [program for program in programs if bench in program.benches]
+        for round_number in range(1, plan.rounds + 1):
+            for program in able:
+                show(f"[{number}/{len(benches)}] {bench}: round {round_number} of {plan.rounds}, "
+                     f"{program.impl}")
+                rows, error = program.run(bench, plan)
+                raw.setdefault((bench, program.impl), []).extend(rows)
+                if error:
+                    failures.append(f"{program.impl}: {bench}: {error}")
+    show("")
+    return results.merge(row for rows in raw.values() for row in rows), failures
+
+
+def parse_peers(text):
+    if text == "auto":
+        return PEERS
+    if text == "none":
+        return ()
+    names = tuple(name for name in text.split(",") if name)
+    unknown = [name for name in names if name not in PEERS]
+    if unknown or not names:
+        raise UsageError(f"--peers: unknown '{text}'; auto, none, or some of {', '.join(PEERS)}")
+    return names
+
+
+def parse_options(arguments):
+    parser = argparse.ArgumentParser(prog="scripts/bench.sh", description=__doc__,
+                                     allow_abbrev=False)
+    parser.add_argument("--list", action="store_true", help="print the benchmarks' names and end")
+    parser.add_argument("--only", action="append", default=[], metavar="GLOB",
+                        help="run those whose name matches; may be given several times")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter samples")
+    parser.add_argument("--peers", default="auto", metavar="auto|none|a,b",
+                        help=f"compare with these: {', '.join(PEERS)} (default auto: those that "
+                             "this machine can build)")
+    parser.add_argument("--json", metavar="FILE", help="write the results as a JSON array")
+    parser.add_argument("--html", metavar="FILE", help="write a report with charts")
+    parser.add_argument("--weft-program", help=argparse.SUPPRESS)
+    parser.add_argument("--peer-folder", help=argparse.SUPPRESS)
+    # What the shell script asks before it builds: which peers, or nothing for --list.
+    parser.add_argument("--print-peers", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def show_progress(text):
+    """Over itself on a terminal, line by line elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)
+
+
+def write_outputs(options, rows, table, facts):
+    if options.json:
+        results.write_json(rows, options.json)
+        print(f"results: {options.json}")
+    if options.html:
+        with open(options.html, "w", encoding="utf-8") as out:
+            out.write(chart.html_report("weft benchmarks", rows, table, facts))
+        print(f"report:  {options.html}")
+
+
+def interrupt(signal_number, _):
+    """Every way to be told to stop runs the same `finally` clauses as Ctrl-C."""
+    raise KeyboardInterrupt(signal_number)
+
+
+def main(arguments):
+    options = parse_options(arguments)
+    peers = parse_peers(options.peers)
+    if options.print_peers:
+        print(" ".join(() if options.list else peers))
+        return 0
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, interrupt)
+    programs, skipped = find_programs(options.weft_program, options.peer_folder,
+                                      () if options.list else peers)
+    benches = choose(programs, options.only)
+    if options.list:
+        print("\n".join(benches))
+        return 0
+
+    facts = machine.facts()
+    for name, value in facts:
+        print(f"{name}: {value}")
+    for peer in skipped:
+        print(f"skipped: {peer} (not built on this machine)")
+    rows, failures = run_all(programs, benches, QUICK if options.quick else FULL, show_progress)
+    table = results.bench_table(rows)
+    print(f"\n{table}\n")
+    for failure in failures:
+        print(f"FAILED: {failure}")
+    write_outputs(options, rows, table, facts)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UsageError as error:
+        print(f"scripts/bench.sh: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"scripts/bench.sh: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nscripts/bench.sh: stopped")

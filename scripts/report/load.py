@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""One measured window: wrk against a running server, and what the server used meanwhile."""
+
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+import proc
+import servers
+import wrk
+
+WARM_UP_SECONDS = 0.4
+_POLL_SECONDS = 0.05
+_WRK_TIMEOUT_SECONDS = 4
+# More than one error in a hundred requests, and the figures are not about serving any more.
+_ERROR_SHARE_MAX = 0.01
+
+
+@dataclass(frozen=True)
+class Case:
+    bench: str
+    title: str
+    path: str
+    connections: int
+    headers: tuple = ()
+    delay_s: float = 0.0  # what every response must take at least
+
+
+@dataclass
+class Window:
+    """What one window showed; `problems` says why not to trust it, `is_failed` not to use it."""
+
+    requests_per_s: float = 0.0
+    cpu_us_per_request: float = 0.0
+    p50_us: float = 0.0
+    p99_us: float = 0.0
+    rss_bytes: float = 0.0
+    threads: int = 0
+    problems: list = field(default_factory=list)
+    is_failed: bool = False
+
+    def fail(self, reason):
+        self.problems.append(reason)
+        self.is_failed = True
+
+
+def wrk_command(case, port, seconds):
+    command = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--latency",
+               "--timeout", f"{_WRK_TIMEOUT_SECONDS}s"]
+    for header in case.headers:
+        command += ["-H", header]
+    return command + [f"http://127.0.0.1:{port}{case.path}"]
+
+
+def warm_up(case, port):
+    """wrk counts seconds in whole numbers; an interrupt ends it sooner."""
+    process = servers.start_process(wrk_command(case, port, 2), stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(WARM_UP_SECONDS)
+        process.send_signal(signal.SIGINT)
+        process.wait(2 + _WRK_TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        servers.stop_process(process, 1)
+
+
+def check_case(case, server):
+    """One request of this case's kind, so that nobody wins by not waiting."""
+    began = time.monotonic()
+    status, _ = servers.fetch(server.port, case.path)
+    took = time.monotonic() - began
+    if status != 200:
+        raise servers.ServerError(f"{server.name} answers {case.path} with {status}")
+    if took < case.delay_s:
+        raise servers.ServerError(
+            f"{server.name} answers {case.path} after {took * 1e3:.1f} ms, too early")
+
+
+def judge(window, result):
+    """Turns what wrk complained about into problems of the window."""
+    bad = sum(result["errors"].values())
+    if bad:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in result["errors"].items())
+        window.problems.append(f"socket errors: {kinds}")
+    if result["non_2xx"]:
+        window.fail(f"{result['non_2xx']} responses were errors")
+    if result["requests"] == 0:
+        window.fail("no request was answered")
+    elif bad > _ERROR_SHARE_MAX * result["requests"]:
+        window.is_failed = True
+
+
+def measure(case, server, seconds):
+    """Loads the server for so many seconds.  A dead or wrong server gives a failed window."""
+    window = Window()
+    check_case(case, server)
+    warm_up(case, server.port)
+    try:
+        pids = proc.family(server.process.pid)
+        cpu_before = proc.cpu_seconds(pids)
+        output, threads = _run_wrk(case, server, seconds, pids)
+        cpu = proc.cpu_seconds(pids) - cpu_before
+        window.rss_bytes, _ = proc.peak_and_threads(pids)
+    except OSError as error:
+        window.fail(f"the server ended under load ({error.strerror}): {server.complaints()}")
+        return window
+    window.threads = threads
+    try:
+        result = wrk.parse(output)
+    except wrk.BadOutput as error:
+        window.fail(str(error))
+        return window
+    judge(window, result)
+    if result["requests"]:
+        window.requests_per_s = result["requests"] / result["seconds"]
+        window.cpu_us_per_request = cpu * 1e6 / result["requests"]
+        window.p50_us = result["p50_us"]
+        window.p99_us = result["p99_us"]
+    return window
+
+
+def _run_wrk(case, server, seconds, pids):
+    """(what wrk printed, the most threads that the server had)."""
+    threads = 0
+    process = servers.start_process(wrk_command(case, server.port, seconds),
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                    stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + seconds + 2 * _WRK_TIMEOUT_SECONDS
+    try:
+        while process.poll() is None and time.monotonic() < deadline:
+            threads = max(threads, proc.peak_and_threads(pids)[1])
+            time.sleep(_POLL_SECONDS)
+    finally:
+        servers.stop_process(process, 1)
+    with process.stdout:
+        return process.stdout.read(), threads

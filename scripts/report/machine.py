@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""What a reader must know about the machine to judge a number."""
+
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+
+
+def _cpu_model():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def _revision():
+    """The commit, marked when the tree differs from it."""
+    root = os.path.dirname(os.path.abspath(__file__))
+    try:
+        done = subprocess.run(["git", "-C", root, "describe", "--always", "--dirty"],
+                              capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def facts():
+    """Pairs of a name and a value."""
+    return [
+        ("processor", f"{_cpu_model()}, {len(os.sched_getaffinity(0))} CPUs allowed"),
+        ("kernel", platform.release()),
+        ("revision", _revision()),
+        ("load before", " ".join(f"{value:.2f}" for value in os.getloadavg())),
+        ("time", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
+    ]

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""Tests of the two drivers, scripts/report/bench.py and run_http.py, and of the charts."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.dom.minidom
+
+REPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/report")
+sys.path.insert(0, REPORT)
+
+import bench  # noqa: E402
+import chart  # noqa: E402
+import load  # noqa: E402
+import results  # noqa: E402
+import run_http  # noqa: E402
+
+# A benchmark program: notes each call in a file, then does as its name says.
+PROGRAM = """#!{python}
+import sys
+impl = {impl!r}
+if "--list" in sys.argv:
+    print("a/one\\na/two\\nb/three" if impl == "weft" else "a/one")
+    sys.exit()
+name = sys.argv[sys.argv.index("--only") + 1]
+with open({log!r}, "a") as log:
+    log.write(f"{{impl}} {{name}}\\n")
+if impl == "go":
+    sys.exit("out of luck")
+print('{{"bench":"%s","metric":"s","impl":"%s","workers":1,"better":"lower","median":2,"min":1,'
+      '"max":3,"n":2,"samples":[1,3]}}' % (name, impl))
+"""
+
+
+class BenchDriver(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.log = os.path.join(self.folder, "log")
+        for impl in ("weft", "tokio", "go"):
+            path = os.path.join(self.folder, impl)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(PROGRAM.format(python=sys.executable, impl=impl, log=self.log))
+            os.chmod(path, 0o755)
+
+    def drive(self, *arguments):
+        return subprocess.run(
+            [sys.executable, os.path.join(REPORT, "bench.py"), "--weft-program",
+             os.path.join(self.folder, "weft"), "--peer-folder", self.folder, *arguments],
+            capture_output=True, text=True, check=False)
+
+    def test_list_prints_names_only(self):
+        done = self.drive("--list")
+        self.assertEqual((done.returncode, done.stdout), (0, "a/one\na/two\nb/three\n"))
+
+    def test_list_obeys_the_globs(self):
+        self.assertEqual(self.drive("--list", "--only", "a/*").stdout, "a/one\na/two\n")
+
+    def test_implementations_take_turns_within_each_round(self):
+        done = self.drive("--quick", "--only", "a/*", "--peers", "tokio")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(self.log, encoding="utf-8") as log:
+            calls = log.read().splitlines()
+        self.assertEqual(calls, ["weft a/one", "tokio a/one"] * 2 + ["weft a/two"] * 2)
+
+    def test_the_json_has_all_samples_of_all_rounds(self):
+        path = os.path.join(self.folder, "out.json")
+        self.drive("--quick", "--only", "a/one", "--peers", "tokio", "--json", path)
+        with open(path, encoding="utf-8") as file:
+            rows = json.load(file)
+        self.assertEqual([(r["impl"], r["n"], r["median"]) for r in rows],
+                         [("weft", 4, 2), ("tokio", 4, 2)])
+
+    def test_a_peer_that_fails_is_named_and_the_others_still_count(self):
+        done = self.drive("--quick", "--only", "a/one", "--peers", "go,tokio")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("FAILED: go: a/one: out of luck", done.stdout)
+        self.assertRegex(done.stdout, r"tokio .* 1\.00 equal")
+
+    def test_a_peer_that_is_not_built_is_named(self):
+        done = self.drive("--quick", "--only", "a/one", "--peers", "pthread")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("skipped: pthread", done.stdout)
+
+    def test_the_report_is_one_file_that_loads_nothing(self):
+        path = os.path.join(self.folder, "out.html")
+        self.drive("--quick", "--peers", "none", "--html", path)
+        with open(path, encoding="utf-8") as file:
+            html = file.read()
+        self.assertIn("<svg", html)
+        for word in ("src=", "href=", "@import", "url("):
+            self.assertNotIn(word, html)
+
+    def test_wrong_use_ends_with_2_and_a_reason(self):
+        wrong = {
+            "unrecognized arguments: --frobnicate": ["--frobnicate"],
+            "'x/*' matches no benchmark": ["--only", "x/*"],
+            "'a/x' matches no benchmark": ["--only", "a/one", "--only", "a/x"],
+            "unknown 'erlang'": ["--peers", "erlang"],
+            "unknown ','": ["--peers", ","],
+        }
+        for reason, arguments in wrong.items():
+            with self.subTest(reason):
+                done = self.drive(*arguments)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(reason, done.stderr)
+
+    def test_print_peers_tells_the_shell_what_to_build(self):
+        self.assertEqual(self.drive("--print-peers").stdout.split(), list(bench.PEERS))
+        self.assertEqual(self.drive("--print-peers", "--peers", "none").stdout.split(), [])
+        self.assertEqual(self.drive("--print-peers", "--list").stdout.split(), [])
+
+
+def windows_of(value):
+    """Two good windows for every case and server."""
+    def window(factor):
+        return load.Window(requests_per_s=1000 * value * factor, cpu_us_per_request=8 / value,
+                           p50_us=100, p99_us=2000, rss_bytes=5e6, threads=3)
+    return {(case.bench, impl): [window(1), window(3)]
+            for case in run_http.CASES for impl in run_http.implementations(case)}
+
+
+class HttpDriver(unittest.TestCase):
+    def test_the_names_are_those_used_across_the_project(self):
+        self.assertEqual([case.bench for case in run_http.CASES],
+                         ["http/plaintext/connections=64", "http/plaintext/connections=512",
+                          "http/delay=10/connections=2000", "http/churn/connections=64"])
+
+    def test_rows_hold_the_median_of_the_rounds(self):
+        rows = run_http.make_rows(windows_of(1))
+        row = results.find(rows, "http/plaintext/connections=64", "requests_per_s", "weft")
+        self.assertEqual((row["median"], row["n"], row["better"]), (2000, 2, "higher"))
+
+    def test_a_failed_round_is_left_out_and_told(self):
+        windows = windows_of(1)
+        key = ("http/plaintext/connections=64", "nginx")
+        windows[key][1].fail("the server ended")
+        table, notes = run_http.result_table(windows)
+        self.assertIn("nginx !", table)
+        self.assertTrue(any("the server ended" in note for note in notes))
+        self.assertTrue(any("1 of 2 rounds failed" in note for note in notes))
+        row = results.find(run_http.make_rows(windows), *key[:1], "requests_per_s", "nginx")
+        self.assertEqual((row["median"], row["n"]), (1000, 1))
+
+    def test_a_server_that_failed_in_all_rounds_has_no_numbers(self):
+        windows = windows_of(1)
+        key = ("http/churn/connections=64", "weft")
+        for window in windows[key]:
+            window.fail("no request was answered")
+        table, _ = run_http.result_table(windows)
+        self.assertRegex(table, r"weft ! +FAILED")
+        rows = run_http.make_rows(windows)
+        self.assertIsNone(results.find(rows, key[0], "requests_per_s", "weft"))
+        self.assertIn("fibers / nginx", run_http.ratio_table(rows))
+
+    def test_ratios_are_fibers_over_the_other(self):
+        windows = windows_of(1)
+        for window in windows[("http/plaintext/connections=64", "weft")]:
+            window.requests_per_s *= 2
+        lines = run_http.ratio_table(run_http.make_rows(windows)).splitlines()
+        self.assertRegex(lines[2], r"fibers / thread-per-connection +2\.00 +1\.00 +1\.00 +1\.00$")
+
+    def test_latencies_read_well_at_every_size(self):
+        for us, text in ((328, "328 us"), (1250, "1.25 ms"), (661000, "661 ms")):
+            self.assertEqual(run_http.format_latency(us), text)
+
+    def test_wrong_options_end_with_2(self):
+        for arguments in (["--seconds", "0"], ["--seconds", "x"], ["--frobnicate"], ["word"]):
+            with self.subTest(arguments):
+                done = subprocess.run(
+                    [sys.executable, os.path.join(REPORT, "run_http.py"), "--build", "/tmp",
+                     "--check-options", *arguments], capture_output=True, text=True, check=False)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn("error:", done.stderr)
+
+
+class Charts(unittest.TestCase):
+    def test_the_chart_is_well_formed_with_a_bar_for_each_row(self):
+        rows = run_http.make_rows(windows_of(1))
+        rows[0]["impl"] = "a<b&c"
+        document = xml.dom.minidom.parseString(chart.bar_charts(rows))
+        bars = [r for r in document.getElementsByTagName("rect") if r.getAttribute("x") != "-10"]
+        self.assertEqual(len(bars), len(rows))
+
+    def test_bars_are_as_long_as_their_medians(self):
+        rows = [results.make_row("b", "s", impl, 1, "lower", [value])
+                for impl, value in (("weft", 1.0), ("go", 4.0))]
+        document = xml.dom.minidom.parseString(chart.bar_charts(rows))
+        widths = [float(r.getAttribute("width")) for r in document.getElementsByTagName("rect")
+                  if r.getAttribute("x") != "-10"]
+        self.assertAlmostEqual(widths[1] / widths[0], 4, delta=0.01)
+
+
+if __name__ == "__main__":
+    unittest.main()

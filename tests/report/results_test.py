@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Tests of scripts/report/results.py: parsing, merging, ratios, tables."""
+
+import json
+import os
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/report"))
+
+import results  # noqa: E402
+
+LINE = ('{"bench":"switch/raw","metric":"ns_per_op","impl":"weft","workers":1,"better":"lower",'
+        '"median":2,"min":1,"max":3,"n":3,"samples":[3,1,2]}')
+
+
+def row(impl, samples, better="lower", bench="a/b"):
+    return results.make_row(bench, "ns_per_op", impl, 1, better, samples)
+
+
+class ParseLine(unittest.TestCase):
+    def test_a_good_line_keeps_its_samples(self):
+        self.assertEqual(results.parse_line(LINE)["samples"], [3, 1, 2])
+
+    def test_bad_lines_are_refused_with_a_reason(self):
+        good = json.loads(LINE)
+        bad = {
+            "not JSON": "hello",
+            "not an object": "[1]",
+            "median": json.dumps({k: v for k, v in good.items() if k != "median"}),
+            "better": json.dumps({**good, "better": "faster"}),
+            "no usable samples": json.dumps({**good, "samples": []}),
+            "usable": json.dumps({**good, "samples": [1, "2"]}),
+            "samples in": json.dumps({**good, "samples": [True]}),
+            "no usable": LINE.replace("[3,1,2]", "[NaN]"),
+        }
+        for reason, line in bad.items():
+            with self.subTest(reason), self.assertRaisesRegex(results.BadResult, reason):
+                results.parse_line(line)
+
+
+class Merge(unittest.TestCase):
+    def test_the_median_is_over_all_samples_not_over_medians(self):
+        first = {**json.loads(LINE), "samples": [1, 1, 1, 10]}
+        second = {**json.loads(LINE), "samples": [20, 30]}
+        merged = results.merge([first, second])
+        self.assertEqual(len(merged), 1)
+        self.assertEqual([merged[0][key] for key in ("median", "min", "max", "n")], [5.5, 1, 30, 6])
+
+    def test_implementations_and_benchmarks_stay_apart_in_order(self):
+        lines = [{**json.loads(LINE), "bench": bench, "impl": impl}
+                 for bench, impl in (("b", "weft"), ("b", "go"), ("a", "weft"), ("b", "weft"))]
+        merged = results.merge(lines)
+        self.assertEqual([(r["bench"], r["impl"], r["n"]) for r in merged],
+                         [("b", "weft", 6), ("b", "go", 3), ("a", "weft", 3)])
+
+    def test_a_row_without_samples_is_a_bug(self):
+        with self.assertRaises(ValueError):
+            row("weft", [])
+
+
+class Ratio(unittest.TestCase):
+    def test_it_is_ours_over_theirs_by_median(self):
+        self.assertEqual(results.ratio(row("weft", [1, 2, 9]), row("go", [8])), 0.25)
+
+    def test_it_is_none_when_it_would_say_nothing(self):
+        self.assertIsNone(results.ratio(None, row("go", [1])))
+        self.assertIsNone(results.ratio(row("weft", [1]), None))
+        self.assertIsNone(results.ratio(row("weft", [1]), row("go", [0])))
+
+    def test_the_verdict_follows_the_direction_of_the_metric(self):
+        self.assertEqual(results.verdict(0.5, "lower"), "better")
+        self.assertEqual(results.verdict(2.0, "lower"), "worse")
+        self.assertEqual(results.verdict(2.0, "higher"), "better")
+        self.assertEqual(results.verdict(0.5, "higher"), "worse")
+        self.assertEqual(results.verdict(1.01, "lower"), "equal")
+
+
+class Output(unittest.TestCase):
+    def test_the_file_is_an_array_with_exactly_the_common_fields(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.json")
+            results.write_json([results.parse_line(LINE), row("go", [1])], path)
+            with open(path, encoding="utf-8") as file:
+                rows = json.load(file)
+        self.assertEqual([tuple(r) for r in rows], [results.FIELDS, results.FIELDS])
+
+    def test_an_empty_result_is_an_empty_array(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.json")
+            results.write_json([], path)
+            with open(path, encoding="utf-8") as file:
+                self.assertEqual(json.load(file), [])
+
+    def test_numbers_keep_four_digits(self):
+        numbers = {0: "0", 2.3456: "2.346", 23.456: "23.46", 234.56: "234.6", 23456.7: "23,457",
+                   None: "-"}
+        for number, text in numbers.items():
+            self.assertEqual(results.format_number(number), text)
+
+    def test_the_table_puts_weft_against_each_peer(self):
+        table = results.bench_table([row("weft", [10]), row("go", [40]), row("tokio", [5])])
+        lines = table.splitlines()
+        self.assertRegex(lines[3], r"go .* 0\.25 better$")
+        self.assertRegex(lines[4], r"tokio .* 2\.00 worse$")
+        self.assertNotIn("better", lines[2])
+
+
+if __name__ == "__main__":
+    unittest.main()

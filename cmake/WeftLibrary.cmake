@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+# libweft.so and libweft.a, from one set of object files.
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(WEFT_LIBURING REQUIRED IMPORTED_TARGET liburing>=2.3)
+pkg_check_modules(WEFT_HWLOC REQUIRED IMPORTED_TARGET hwloc>=2.0)
+set(weft_dependencies PkgConfig::WEFT_LIBURING PkgConfig::WEFT_HWLOC)
+if(WEFT_ALLOCATOR STREQUAL "jemalloc")
+  pkg_check_modules(WEFT_JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
+  list(APPEND weft_dependencies PkgConfig::WEFT_JEMALLOC)
+endif()
+list(APPEND weft_dependencies Threads::Threads)
+
+file(GLOB weft_sources CONFIGURE_DEPENDS
+  arch/*.c arch/linux/*.c arch/${WEFT_ARCH}/*.c arch/${WEFT_ARCH}/*.S
+  runtime/*.c io/*.c sync/*.c)
+
+add_library(weft_objects OBJECT ${weft_sources})
+set_target_properties(weft_objects PROPERTIES
+  C_VISIBILITY_PRESET hidden
+  POSITION_INDEPENDENT_CODE ON)
+target_include_directories(weft_objects PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+target_compile_definitions(weft_objects PRIVATE
+  _GNU_SOURCE
+  WF_ALLOCATOR_JEMALLOC=$<STREQUAL:${WEFT_ALLOCATOR},jemalloc>
+  WF_CHECK_LEVEL=${weft_check_level})
+# No LTO: across translation units the compiler would see through the thread-local accessor and
+# keep its address over a context switch.  Frame pointers: profilers can walk a fiber's stack.
+# NDEBUG stays off in every build type: the cheap assertions belong to the product.
+target_compile_options(weft_objects PRIVATE
+  -fno-lto
+  -UNDEBUG
+  "$<$<COMPILE_LANGUAGE:C>:-fno-omit-frame-pointer;-fstack-clash-protection;-fcf-protection>")
+target_link_libraries(weft_objects PRIVATE ${weft_dependencies} weft_warnings)
+
+# Sets up one of the two libraries; what both have in common.
+function(weft_configure_library target)
+  target_include_directories(${target} INTERFACE
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_link_libraries(${target} PRIVATE ${weft_dependencies})
+  # A library of assembly and C alike is linked by the C driver.
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME weft LINKER_LANGUAGE C)
+endfunction()
+
+add_library(weft SHARED $<TARGET_OBJECTS:weft_objects>)
+add_library(weft::weft ALIAS weft)
+weft_configure_library(weft)
+set(version_script ${PROJECT_SOURCE_DIR}/cmake/weft.map)
+target_link_options(weft PRIVATE
+  -Wl,--version-script=${version_script}
+  # Sanitizer runtimes live in the program, so their symbols are undefined here.
+  "$<$<NOT:$<BOOL:${WEFT_SANITIZE}>>:-Wl,--no-undefined>")
+set_target_properties(weft PROPERTIES
+  SOVERSION ${PROJECT_VERSION_MAJOR}
+  VERSION ${PROJECT_VERSION}
+  LINK_DEPENDS ${version_script})
+
+add_library(weft_static STATIC $<TARGET_OBJECTS:weft_objects>)
+add_library(weft::weft_static ALIAS weft_static)
+weft_configure_library(weft_static)

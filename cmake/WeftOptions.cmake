@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+# What a person can choose, and the compiler flags that follow from it.
+
+option(WEFT_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(WEFT_BENCHMARKS "Build the benchmarks and the HTTP server" ${PROJECT_IS_TOP_LEVEL})
+option(WEFT_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
+option(WEFT_TOOLS "Build the command-line tool" ${PROJECT_IS_TOP_LEVEL})
+option(WEFT_WERROR "Treat compiler warnings as errors" ${PROJECT_IS_TOP_LEVEL})
+
+set(WEFT_ALLOCATOR jemalloc CACHE STRING "Allocator of runtime objects: jemalloc or system")
+set(WEFT_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them; empty for none")
+option(WEFT_COVERAGE "Count which lines run" OFF)
+set(WEFT_CHECK_LEVEL "" CACHE STRING
+  "0: cheap assertions; 1: and costlier ones; 2: and invariants; empty: by build type")
+set_property(CACHE WEFT_ALLOCATOR PROPERTY STRINGS jemalloc system)
+set_property(CACHE WEFT_CHECK_LEVEL PROPERTY STRINGS "" 0 1 2)
+
+if(NOT WEFT_ALLOCATOR MATCHES "^(jemalloc|system)$")
+  message(FATAL_ERROR "WEFT_ALLOCATOR is '${WEFT_ALLOCATOR}'; it can be jemalloc or system.")
+endif()
+if(NOT WEFT_CHECK_LEVEL MATCHES "^[012]?$")
+  message(FATAL_ERROR "WEFT_CHECK_LEVEL is '${WEFT_CHECK_LEVEL}'; it can be 0, 1, 2 or empty.")
+endif()
+if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  message(FATAL_ERROR "weft runs on Linux only: io_uring is its scheduler's clock and poller.")
+endif()
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
+  set(WEFT_ARCH x86_64)
+else()
+  message(FATAL_ERROR "weft has no context switch for ${CMAKE_SYSTEM_PROCESSOR} "
+    "(${CMAKE_SIZEOF_VOID_P}-byte pointers) yet; the only port is x86_64.  "
+    "arch/context.h says what a port must provide.")
+endif()
+
+# Every target of the project, unless it says otherwise.
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS ON)
+
+get_property(is_multi_config GLOBAL PROPERTY GENERATOR_IS_MULTI_CONFIG)
+if(PROJECT_IS_TOP_LEVEL AND NOT is_multi_config AND NOT CMAKE_BUILD_TYPE)
+  set_property(CACHE CMAKE_BUILD_TYPE PROPERTY VALUE RelWithDebInfo)
+endif()
+
+set(weft_check_level ${WEFT_CHECK_LEVEL})
+if(weft_check_level STREQUAL "")
+  set(weft_check_level $<IF:$<CONFIG:Debug>,2,0>)
+endif()
+
+# Everything in this build is instrumented alike: a half-instrumented program reports nonsense.
+# Assembly is left alone; the drivers accept the flags for it, but there is nothing to instrument.
+if(WEFT_SANITIZE)
+  add_compile_options(
+    "$<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${WEFT_SANITIZE};-fno-sanitize-recover=all>")
+  add_link_options(-fsanitize=${WEFT_SANITIZE})
+endif()
+if(WEFT_COVERAGE)
+  # Atomic counters: workers run the same lines at the same time.
+  add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:--coverage;-fprofile-update=atomic>")
+  add_link_options(--coverage)
+endif()
+
+# For every C target of the project.
+add_library(weft_warnings INTERFACE)
+target_compile_options(weft_warnings INTERFACE
+  "$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wpedantic;-Wconversion;-Wshadow;-Wundef;-Wvla>"
+  "$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>"
+  "$<$<BOOL:${WEFT_WERROR}>:-Werror>")

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Which folder may include what: arch < runtime < sync, io < everything that uses the library."""
+import fnmatch
+import posixpath
+import re
+import sys
+
+import source
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+PUBLIC = ["weft.h", "weft/*.h"]
+# What every part of the runtime stands on; they know nothing of fibers.
+BASICS = ["runtime/check.h", "runtime/list.h", "runtime/lock.h", "runtime/alloc.h"]
+LEAVES = ["check", "list", "lock", "alloc", "deque", "ready", "inject", "stack", "park"]
+
+# The first line that fits a file holds for it: what it may include of the project.  A file may
+# always include the header of its own name, and headers of its own folder written without one.
+LAYERS = [
+    ("include/weft.h", ["weft/*.h"]),
+    ("include/weft/*", ["weft/base.h"]),
+    ("arch/atomic.h", ["arch/*", "model_atomic.h"]),  # the model checker's, in tests/model/
+    ("arch/*", ["arch/*"]),
+    *[(f"runtime/{leaf}.[ch]", ["arch/*", "weft/base.h", *BASICS]) for leaf in LEAVES],
+    ("runtime/*", ["arch/*", "runtime/*", *PUBLIC]),
+    ("sync/*", [*PUBLIC, "sync/*", "runtime/wait.h", "runtime/list.h", "runtime/check.h"]),
+    ("io/*", [*PUBLIC, "io/*", "arch/*", "runtime/wait.h", "runtime/poller.h", "runtime/list.h",
+              "runtime/check.h", "runtime/alloc.h", "runtime/stats.h"]),
+    ("tool/*", PUBLIC),
+    ("examples/*", PUBLIC),
+    ("tests/install/*", PUBLIC),
+    ("tests/unit/*", ["*"]),
+    ("tests/model/*", ["*"]),
+    ("tests/*", [*PUBLIC, "tests/support/*"]),
+    ("benchmarks/internal/*", ["*"]),
+    ("benchmarks/http/*", PUBLIC),
+    ("benchmarks/*", [*PUBLIC, "harness/*", "internal/*", "benchmarks/*"]),
+]
+
+# Headers that are replaced by changing one file, and the files of the library that see them.
+FOREIGN = [
+    ("hwloc.h", ["arch/topology.c"]),
+    ("hwloc/*", ["arch/topology.c"]),
+    ("liburing.h", ["io/ring.[ch]"]),
+    ("liburing/*", ["io/ring.[ch]"]),
+    ("linux/io_uring.h", ["io/ring.[ch]"]),
+    ("pthread.h", ["arch/linux/os.c"]),
+    ("jemalloc/*", ["runtime/alloc.c"]),
+    ("sanitizer/*", ["arch/sanitizer.h"]),
+    ("valgrind/*", ["arch/sanitizer.h"]),
+    ("stdatomic.h", ["arch/atomic.h"]),
+    ("threads.h", []),
+]
+LIBRARY = ("include/", "arch/", "runtime/", "sync/", "io/", "tool/")
+
+
+def fits(name, patterns):
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def check_project(name, header, known):
+    """A complaint about one include of a project's header, or None.  `known` are all files."""
+    folder = posixpath.dirname(name)
+    beside = posixpath.normpath(posixpath.join(folder, header))
+    if beside in known and (posixpath.dirname(header) == "" or beside.startswith(folder + "/")):
+        # include/weft/ writes "base.h", so that the headers work from any place.
+        allowed = next((allowed for pattern, allowed in LAYERS
+                        if fnmatch.fnmatchcase(name, pattern)), [])
+        if name.startswith("include/") and not fits(beside.removeprefix("include/"), allowed):
+            return f"{name} may not include {header}"
+        return None
+    if posixpath.splitext(header)[0] == posixpath.splitext(name)[0]:
+        return None
+    if beside in known:
+        header = beside
+    elif name.startswith("tests/") and f"tests/support/{header}" in known:
+        header = f"tests/support/{header}"
+    for pattern, allowed in LAYERS:
+        if fnmatch.fnmatchcase(name, pattern):
+            return None if fits(header, allowed) else f"{name} may not include {header}"
+    return f"{name} is in no layer: add its folder to scripts/checks/layers.py"
+
+
+def check_file(name, text, known):
+    problems = []
+    for mark, header in INCLUDE.findall(source.blank(text, keep_strings=True)):
+        in_project = header in known or f"include/{header}" in known
+        if mark == '"' or in_project:
+            problem = check_project(name, header, known)
+            if problem:
+                problems.append(problem)
+        elif name.startswith(LIBRARY):
+            for pattern, allowed in FOREIGN:
+                if fnmatch.fnmatchcase(header, pattern) and not fits(name, allowed):
+                    problems.append(f"{name} may not include <{header}>; only "
+                                    + (", ".join(allowed) or "nobody") + " may")
+    return problems
+
+
+def main():
+    names = source.files(".c", ".h", ".S", ".cpp")
+    known = set(names)
+    problems = []
+    for name in names:
+        problems += check_file(name, source.read(name), known)
+    return source.finish(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""No function over 60 lines, no file over 500, no line over 100 columns."""
+import sys
+
+import source
+
+FUNCTION_LINES_MAX = 60
+FILE_LINES_MAX = 500
+COLUMNS_MAX = 100
+
+
+def check_text(name, text):
+    problems = []
+    lines = text.splitlines()
+    if len(lines) > FILE_LINES_MAX:
+        problems.append(f"{name}: {len(lines)} lines, at most {FILE_LINES_MAX}")
+    for number, line in enumerate(lines, 1):
+        if len(line.expandtabs(8)) > COLUMNS_MAX:
+            problems.append(f"{name}:{number}: {len(line)} columns, at most {COLUMNS_MAX}")
+    if name.endswith((".c", ".h", ".cpp")):
+        for function in source.functions(text):
+            length = function.last - function.first + 1
+            if length > FUNCTION_LINES_MAX:
+                problems.append(f"{name}:{function.first}: {function.name} has {length} lines, "
+                                f"at most {FUNCTION_LINES_MAX}")
+    return problems
+
+
+def main():
+    problems = []
+    for name in source.files(".c", ".h", ".S", ".cpp", ".py", ".sh", ".cmake", "CMakeLists.txt"):
+        problems += check_text(name, source.read(name))
+    return source.finish(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Installs what is missing to build weft, and on request what else a script needs.
+#
+# usage: scripts/setup.sh [--test] [--run] [--bench] [--check]
+#
+#   (none)    build the library, the tool, the examples and the HTTP server
+#   --test    and run the tests
+#   --run     and compare the server's modes (scripts/run.sh)
+#   --bench   and run the benchmarks beside other libraries (scripts/bench.sh)
+#   --check   and run the source checks (scripts/check)
+#
+# Nothing is installed, and no package manager runs, when nothing is missing.
+set -eu
+
+usage()
+{
+    sed -n '/^# usage/,/^# Nothing/ { /^# Nothing/d; s/^# \{0,1\}//; p; }' "$0"
+}
+
+# A word is a package, or alternatives separated by "|" of which the first that is there counts.
+build="gcc libc6-dev cmake ninja-build pkg-config|pkgconf python3 liburing-dev libhwloc-dev
+    libjemalloc-dev node-llhttp"
+test_only="libcriterion-dev relacy-dev g++ clang strace"
+run_only="wrk nginx-light|nginx|nginx-core|nginx-full"
+bench_only="g++ golang-go libboost-fiber-dev libboost-context-dev"
+check_only="gcc g++ clang clang-format binutils"
+
+wanted=$build
+for option in "$@"; do
+    case $option in
+    --test) wanted="$wanted $test_only" ;;
+    --run) wanted="$wanted $run_only" ;;
+    --bench) wanted="$wanted $bench_only" ;;
+    --check) wanted="$wanted $check_only" ;;
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    *)
+        echo "setup.sh: unknown option $option" >&2
+        usage >&2
+        exit 2
+        ;;
+    esac
+done
+
+is_installed()
+{
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ] && return 0
+    # A tool that came from elsewhere, say a newer Go, serves as well as its package.
+    case $1 in
+    golang-go) command -v go >/dev/null ;;
+    cmake | strace | wrk) command -v "$1" >/dev/null ;;
+    ninja-build) command -v ninja >/dev/null ;;
+    *) return 1 ;;
+    esac
+}
+
+any_installed()
+{
+    for package in $(echo "$1" | tr '|' ' '); do
+        is_installed "$package" && return 0
+    done
+    return 1
+}
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    # Somebody else's package names; the build says by itself what it does not find.
+    echo "setup.sh: this is not Debian or Ubuntu; weft needs the equivalents of:" >&2
+    echo "  $(echo "$wanted" | tr -s ' \n' ' ')" >&2
+    exit 0
+fi
+
+missing=
+for word in $wanted; do
+    case " $missing " in
+    *" $word "*) continue ;;
+    esac
+    any_installed "$word" || missing="$missing $word"
+done
+missing=${missing# }
+[ -n "$missing" ] || exit 0
+
+give_up()
+{
+    echo "setup.sh: $1" >&2
+    echo "setup.sh: please install:$(for word in $missing; do printf ' %s' "${word%%|*}"; done)" >&2
+    exit 1
+}
+
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || give_up "not root, and there is no sudo"
+    as_root=sudo
+fi
+
+# True if apt knows a version of the package that it could install.
+is_available()
+{
+    apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+}
+
+choose_packages()
+{
+    chosen=
+    for word in $missing; do
+        found=
+        for package in $(echo "$word" | tr '|' ' '); do
+            if is_available "$package"; then
+                found=$package
+                break
+            fi
+        done
+        [ -n "$found" ] || return 1
+        chosen="$chosen $found"
+    done
+}
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT INT TERM
+
+# Runs apt-get without a question; what it prints is shown only when it fails.
+apt_get()
+{
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 "$@" \
+        >"$log" 2>&1 </dev/null && return 0
+    cat "$log" >&2
+    return 1
+}
+
+# The mirror's lists may be unknown, or older than what the mirror still has: then, and only then,
+# they are read anew, and it is tried once more.
+# shellcheck disable=SC2086
+choose_packages && echo "setup.sh: installing$chosen" >&2 &&
+    apt_get install -y --no-install-recommends $chosen && exit 0
+echo "setup.sh: reading the package lists" >&2
+apt_get update || give_up "apt-get update failed"
+choose_packages || give_up "apt knows no package for some of what is missing"
+echo "setup.sh: installing$chosen" >&2
+# shellcheck disable=SC2086
+apt_get install -y --no-install-recommends $chosen || give_up "apt-get install failed"

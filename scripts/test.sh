@@ -1,0 +1,126 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Builds weft and runs its tests.
+#
+# usage: scripts/test.sh [--quick] [--long] [--preset NAME]...
+#
+#   (none)          every test in release and debug; the api and stress tests in release with 1, 2,
+#                   4 and 16 workers; unit, api and stress tests under asan and tsan
+#   --quick         every test but the stress tests, in release only
+#   --long          soak tests run for their full time (WEFT_SOAK=1)
+#   --preset NAME   only this preset of CMakePresets.json; may be given again
+#
+# The last line is "N passed, N failed", over all runs, with ", N skipped" after it if some were.
+set -eu
+
+cd "$(dirname "$0")/.."
+
+usage()
+{
+    sed -n '/^# usage/,/^# The last/ { /^# The last/d; s/^# \{0,1\}//; p; }' scripts/test.sh
+}
+
+is_quick=
+presets=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick) is_quick=1 ;;
+    --long) export WEFT_SOAK=1 ;;
+    --preset)
+        [ $# -ge 2 ] || { echo "test.sh: --preset needs a name" >&2; exit 2; }
+        presets="$presets $2"
+        shift
+        ;;
+    --preset=*) presets="$presets ${1#--preset=}" ;;
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    *)
+        echo "test.sh: unknown option $1" >&2
+        usage >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+
+# The tests choose their own configuration; one from the caller's shell would change what they mean.
+unset WEFT_WORKERS WEFT_STACK_SIZE_KIB WEFT_MAX_FIBERS WEFT_PIN WEFT_RING_ENTRIES \
+    WEFT_WAKE_BACKLOG_US WEFT_GUARD WEFT_CHAOS
+export TSAN_OPTIONS="${TSAN_OPTIONS:-halt_on_error=1 second_deadlock_stack=1}"
+
+scripts/setup.sh --test
+
+jobs=$(nproc)
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+trap 'exit 130' INT TERM
+run_number=0
+broken=0
+
+# build PRESET
+build()
+{
+    echo "== $1: building"
+    if cmake --preset "$1" >"$results/build.log" 2>&1 &&
+        cmake --build --preset "$1" -j "$jobs" >>"$results/build.log" 2>&1; then
+        return 0
+    fi
+    tail -n 60 "$results/build.log"
+    echo "== $1: the build FAILED"
+    broken=$((broken + 1))
+    return 1
+}
+
+# run PRESET WHAT CTEST_OPTION...
+run()
+{
+    preset=$1
+    what=$2
+    shift 2
+    run_number=$((run_number + 1))
+    echo "== $preset: $what"
+    # The output of passed tests is kept too: it tells how many cases each program had.
+    ctest --preset "$preset" -j "$jobs" --no-tests=error --output-on-failure \
+        --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
+        --output-junit "$results/$run_number.xml" "$@" >"$results/run.log" 2>&1 ||
+        echo "$what in $preset" >>"$results/failed"
+    # A failed test's output is in there; a passed one is a line.
+    grep -v -e '^ *Start ' -e '^Test project' -e '^$' "$results/run.log" || true
+    [ -f "$results/$run_number.xml" ] || broken=$((broken + 1))
+}
+
+# The processes of a sanitizer are slow to start and hungry: only what runs the library's code.
+run_preset()
+{
+    build "$1" || return 0
+    case $1 in
+    *asan* | *tsan*) run "$1" "unit, api and stress tests" -L '^(unit|api|stress)$' ;;
+    *) run "$1" "all tests" ;;
+    esac
+}
+
+start=$(date +%s)
+if [ -n "$presets" ]; then
+    for preset in $presets; do
+        run_preset "$preset"
+    done
+elif [ -n "$is_quick" ]; then
+    build release && run release "all tests but stress" -LE '^stress$'
+else
+    run_preset release
+    for workers in 1 2 4 16; do
+        export WEFT_WORKERS=$workers
+        run release "api and stress tests, $workers workers" -L '^(api|stress)$'
+        unset WEFT_WORKERS
+    done
+    run_preset debug
+    run_preset asan
+    run_preset tsan
+fi
+
+echo "== took $(($(date +%s) - start)) s"
+[ ! -f "$results/failed" ] || sed 's/^/== FAILED: /' "$results/failed"
+python3 scripts/count_tests.py --broken "$broken" "$results"

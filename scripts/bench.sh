@@ -8,24 +8,18 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/build/bench
 export PYTHONDONTWRITEBYTECODE=1
 
-drive()
-{
-    python3 "$root/scripts/report/bench.py" \
-        --weft-program "$build/benchmarks/weft-bench" --peer-folder "$root/build/peers/bin" "$@"
-}
+driver=(python3 "$root/scripts/report/bench.py"
+    --weft-program "$build/benchmarks/weft-bench" --peer-folder "$root/build/peers/bin")
 
 for argument in "$@"; do
     case $argument in
-    -h | --help)
-        drive --help
-        exit 0
-        ;;
+    -h | --help) exec "${driver[@]}" --help ;;
     esac
 done
 # Python comes with the set-up; where it is there already, wrong options are told before minutes go
 # into building.
 if command -v python3 >/dev/null; then
-    drive --print-peers "$@" >/dev/null
+    "${driver[@]}" --print-peers "$@" >/dev/null
 fi
 
 # What only the peers need may be missing: peers.sh then skips them by name.
@@ -37,8 +31,8 @@ cmake --preset release -B "$build" -DWEFT_TESTS=OFF -DWEFT_EXAMPLES=OFF >/dev/nu
 cmake --build "$build" --target weft-bench >&2
 cd "$OLDPWD"
 
-read -r -a peers < <(drive --print-peers "$@")
+read -r -a peers < <("${driver[@]}" --print-peers "$@")
 if [ "${#peers[@]}" -gt 0 ]; then
     "$root/scripts/peers.sh" "${peers[@]}" >&2
 fi
-drive "$@"
+exec "${driver[@]}" "$@"

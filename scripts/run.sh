@@ -9,23 +9,17 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/build/bench
 export PYTHONDONTWRITEBYTECODE=1
 
-drive()
-{
-    python3 "$root/scripts/report/run_http.py" --build "$build" "$@"
-}
+driver=(python3 "$root/scripts/report/run_http.py" --build "$build")
 
 for argument in "$@"; do
     case $argument in
-    -h | --help)
-        drive --help
-        exit 0
-        ;;
+    -h | --help) exec "${driver[@]}" --help ;;
     esac
 done
 # Python comes with the set-up; where it is there already, wrong options are told before minutes go
 # into building.
 if command -v python3 >/dev/null; then
-    drive --check-options "$@"
+    "${driver[@]}" --check-options "$@"
 fi
 
 "$root/scripts/setup.sh" --run
@@ -33,4 +27,4 @@ cd "$root"
 cmake --preset release -B "$build" -DWEFT_TESTS=OFF -DWEFT_EXAMPLES=OFF >/dev/null
 cmake --build "$build" --target weft-http http-epoll-floor
 cd "$OLDPWD"
-exec python3 "$root/scripts/report/run_http.py" --build "$build" "$@"
+exec "${driver[@]}" "$@"

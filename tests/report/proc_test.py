@@ -11,7 +11,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import proc  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
-BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\ninput()"
+BUSY = ("import time\n"
+        "end = time.process_time() + 0.3\n"
+        "while time.process_time() < end: pass\n"
+        "input()")
 
 
 class Parse(unittest.TestCase):

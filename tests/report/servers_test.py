@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tests of scripts/report/servers.py: a server that misbehaves is told, and none outlives its use."""
+"""Tests of scripts/report/servers.py: a misbehaving server is told, and none outlives its use."""
 
 import os
 import sys

@@ -78,7 +78,7 @@ WEFT_API WEFT_MUST_USE int weft_join(weft_fiber *fiber, int *result, weft_time d
  * Give a handle up without waiting: the fiber frees itself when it ends.
  *
  * Returns   nothing; never fails.
- * Context   fiber, or any thread while the runtime runs.
+ * Context   fiber.
  * Switches  never.
  */
 WEFT_API void weft_detach(weft_fiber *fiber);

@@ -42,8 +42,7 @@ extern "C" {
 WEFT_API WEFT_MUST_USE ssize_t weft_read(int fd, void *buf, size_t len, weft_time deadline);
 
 /*
- * Write up to `len` bytes to `fd` at its current offset.  Never raises SIGPIPE on a socket;
- * a pipe without a reader raises it as write(2) does.
+ * Write up to `len` bytes to `fd` at its current offset.  Never raises SIGPIPE.
  *
  * Returns   the number of bytes written, which may be less than `len`; a negative errno.
  * Deadline  absolute; see above.

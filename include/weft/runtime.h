@@ -42,8 +42,8 @@ struct weft_config {
  * Start a runtime, run `fn(arg)` as its first fiber, and return when every fiber has ended.
  *
  * When `fn` returns, fibers still alive are cancelled and waited for: none outlives this call.
- * The calling thread waits; the workers are threads of their own, with all signals blocked that
- * the caller had blocked.
+ * The calling thread waits; the workers are threads of their own, with the signals blocked that
+ * the caller had blocked, and SIGPIPE.
  *
  * Returns   what `fn` returned; a negative errno if the runtime could not start (nothing ran, and
  *           a line on standard error says what to do about it).

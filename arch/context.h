@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The context switch.
+ *
+ * Saved and restored: the callee-saved integer registers, the stack pointer, and the control bits
+ * of the floating-point units (rounding, exception masks, precision), as the System V psABI asks
+ * of any function call.
+ *
+ * Not saved: caller-saved registers (the compiler has spilled them around the call), floating-point
+ * status flags (the psABI lets a call change them), the signal mask, thread-local storage (a
+ * context may continue on another thread: see tls.h), and shadow stacks (the resuming jump does
+ * not pair with a call, so the library is not marked for them).
+ */
+#ifndef WF_ARCH_CONTEXT_H
+#define WF_ARCH_CONTEXT_H
+
+struct wf_context {
+    void *sp; /* of the saved frame; stale while the context runs */
+};
+
+/*
+ * Makes a context that calls entry(arg) on its first switch in; entry must not return.
+ * `stack_top` is aligned to 16 bytes and at least 128 bytes of stack lie below it.  The
+ * floating-point control modes are those of the caller.
+ */
+void wf_context_init(struct wf_context *context, void *stack_top, void (*entry)(void *), void *arg);
+
+/* Saves the running context in `from` and continues `to`.  Returns when something continues `from`,
+ * perhaps on another thread. */
+void wf_context_switch(struct wf_context *from, const struct wf_context *to);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* Linux behind the seam of os.h; the only file that includes pthread.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "arch/os.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* From the kernel's uapi headers of 6.13; Debian 12's are older. */
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+static_assert(sizeof(pthread_t) == sizeof(unsigned long), "struct wf_os_thread holds a pthread_t");
+
+int64_t wf_os_now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+size_t wf_os_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+void *wf_os_map(size_t size)
+{
+    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+
+    if (address == MAP_FAILED)
+        return NULL;
+    /* A kernel without huge pages refuses, and there is nothing to forbid then. */
+    (void)madvise(address, size, MADV_NOHUGEPAGE);
+    return address;
+}
+
+void wf_os_unmap(void *address, size_t size)
+{
+    if (munmap(address, size) != 0)
+        abort(); /* only a range that was never mapped is refused: a bug of ours */
+}
+
+int wf_os_guard_marker(void *address, size_t size)
+{
+    return madvise(address, size, MADV_GUARD_INSTALL) == 0 ? 0 : -errno;
+}
+
+int wf_os_guard_mapping(void *address, size_t size)
+{
+    return mprotect(address, size, PROT_NONE) == 0 ? 0 : -errno;
+}
+
+unsigned long wf_os_max_map_count(void)
+{
+    unsigned long count = 65530;
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+
+    if (file != NULL) {
+        if (fscanf(file, "%lu", &count) != 1)
+            count = 65530;
+        fclose(file);
+    }
+    return count;
+}
+
+void wf_os_futex_wait(WF_ATOMIC(uint32_t) * word, uint32_t expected, int64_t deadline)
+{
+    struct timespec ts = {.tv_sec = (time_t)(deadline / 1000000000),
+                          .tv_nsec = (long)(deadline % 1000000000)};
+
+    /* FUTEX_WAIT_BITSET takes an absolute time, so an early return loses nothing. */
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+            deadline == INT64_MAX ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+void wf_os_futex_wake(WF_ATOMIC(uint32_t) * word, int count)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL, NULL, 0);
+}
+
+struct thread_start {
+    char name[16];
+    void (*fn)(void *);
+    void *arg;
+};
+
+static void *run_thread(void *arg)
+{
+    struct thread_start start = *(struct thread_start *)arg;
+
+    free(arg);
+    pthread_setname_np(pthread_self(), start.name);
+    start.fn(start.arg);
+    return NULL;
+}
+
+int wf_os_thread_start(struct wf_os_thread *thread, const char *name, void (*fn)(void *), void *arg)
+{
+    struct thread_start *start = malloc(sizeof *start);
+    pthread_t id;
+    int error;
+
+    if (start == NULL)
+        return -ENOMEM;
+    snprintf(start->name, sizeof start->name, "%s", name);
+    start->fn = fn;
+    start->arg = arg;
+    error = pthread_create(&id, NULL, run_thread, start);
+    if (error != 0) {
+        free(start);
+        return -error;
+    }
+    thread->id = id;
+    return 0;
+}
+
+void wf_os_thread_join(struct wf_os_thread *thread)
+{
+    if (pthread_join(thread->id, NULL) != 0)
+        abort(); /* a thread that we did not start, or joined before: a bug of ours */
+}
+
+uint64_t wf_os_thread_sleeps(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_THREAD, &usage);
+    return (uint64_t)usage.ru_nvcsw;
+}
+
+void wf_os_block_sigpipe(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+int wf_os_event_create(void)
+{
+    int event = eventfd(0, EFD_CLOEXEC);
+
+    return event >= 0 ? event : -errno;
+}
+
+void wf_os_event_signal(int event)
+{
+    uint64_t one = 1;
+
+    /* Fails only when the counter is full, and then the event is signalled already. */
+    while (write(event, &one, sizeof one) < 0 && errno == EINTR)
+        ;
+}
+
+void wf_os_close(int fd)
+{
+    close(fd);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seam to the operating system.
+ *
+ * For every function here: sizes and addresses are multiples of wf_os_page_size() where they name
+ * memory, pointers are not null, an int result is 0 or a negative errno, and errno itself is left
+ * in an unspecified state.
+ */
+#ifndef WF_ARCH_OS_H
+#define WF_ARCH_OS_H
+
+#include "arch/atomic.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+int64_t wf_os_now(void);
+
+size_t wf_os_page_size(void);
+
+/* Reserves zeroed memory that costs nothing until touched: no swap reservation, no huge pages
+ * (one touched byte would make 2 MiB resident).  Returns NULL when there is no address space. */
+void *wf_os_map(size_t size);
+void wf_os_unmap(void *address, size_t size);
+
+/* Makes a range of wf_os_map()ed memory fault on access.  The first form is a page-table marker
+ * (MADV_GUARD_INSTALL, Linux 6.13) and costs no mapping; the second splits the mapping in two. */
+int wf_os_guard_marker(void *address, size_t size);
+int wf_os_guard_mapping(void *address, size_t size);
+
+/* vm.max_map_count, or its default of 65530 where it cannot be read. */
+unsigned long wf_os_max_map_count(void);
+
+/* Waits until *word may differ from `expected`, or until `deadline` (INT64_MAX: none). */
+void wf_os_futex_wait(WF_ATOMIC(uint32_t) * word, uint32_t expected, int64_t deadline);
+void wf_os_futex_wake(WF_ATOMIC(uint32_t) * word, int count);
+
+struct wf_os_thread {
+    unsigned long id;
+};
+
+/* `name` is cut to the kernel's 15 characters. */
+int wf_os_thread_start(struct wf_os_thread *thread, const char *name, void (*fn)(void *),
+                       void *arg);
+void wf_os_thread_join(struct wf_os_thread *thread);
+
+/* How often the calling thread has given up its CPU of its own accord. */
+uint64_t wf_os_thread_sleeps(void);
+
+/* In the calling thread: a write to a peer that is gone then only fails. */
+void wf_os_block_sigpipe(void);
+
+/* A counter that one thread can wait for and any thread can signal; -errno on failure. */
+int wf_os_event_create(void);
+void wf_os_event_signal(int event);
+void wf_os_close(int fd);
+
+/*
+ * The CPU quota of this process's control groups (v1 or v2, the smallest on the path to the root)
+ * in thousandths of a CPU, or 0 for none.  `root` is prepended to every path that is read ("" in
+ * production).
+ */
+uint64_t wf_os_cpu_quota(const char *root);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#include "io/op.h"
+
+#include "io/backend.h"
+
+#include <errno.h>
+#include <weft/io.h>
+
+/* Runs on the worker whose backend has the operation.  Never takes the waiter out: the wake
+ * belongs to the completion, which is sure to come. */
+static bool interrupt_op(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+{
+    struct wf_op *op = waiter->place;
+
+    if (op->reason == 0)
+        op->reason = reason;
+    wf_backend_cancel(wf_worker_poller(self), op);
+    return false;
+}
+
+static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *interrupt,
+                   weft_time deadline)
+{
+    op->reason = 0;
+    op->waiter = wf_wait_begin(self, interrupt, op);
+    op->waiter->interrupts_at_home = true;
+    wf_backend_start(wf_worker_poller(self), op);
+    self = wf_wait_end(self, deadline);
+    /* A wait in the kernel that a cancel interrupts can also end with EINTR. */
+    if (op->reason != 0 && (op->result == -ECANCELED || op->result == -EINTR))
+        return op->reason;
+    return op->result;
+}
+
+int32_t wf_op_run(struct wf_op *op, weft_time deadline)
+{
+    struct wf_worker *self = wf_self();
+
+    if (self == NULL)
+        return -EPERM;
+    if (wf_self_is_cancelled(self))
+        return -ECANCELED;
+    return run(self, op, interrupt_op, deadline);
+}
+
+int32_t wf_op_run_to_end(struct wf_op *op)
+{
+    struct wf_worker *self = wf_self();
+
+    return self == NULL ? -EPERM : run(self, op, NULL, WEFT_FOREVER);
+}
+
+int32_t wf_op_run_ready(struct wf_op *op, int events, weft_time deadline)
+{
+    int32_t result;
+
+    while ((result = wf_op_run(op, deadline)) == -EAGAIN) {
+        result = weft_poll_fd(op->fd, events, deadline);
+        if (result < 0)
+            return result;
+    }
+    return result;
+}

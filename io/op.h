@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One I/O operation, in the frame of the fiber that waits for it.
+ *
+ * The kernel owns the operation and its buffers from wf_backend_start() until the backend completes
+ * it.  The fiber cannot leave its wait before that: a deadline or a cancel only asks the kernel to
+ * hurry, so nothing that the kernel may still write to ever goes out of scope.
+ */
+#ifndef WF_IO_OP_H
+#define WF_IO_OP_H
+
+#include "runtime/wait.h"
+
+#include <weft/base.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum wf_opcode {
+    WF_OP_READ,    /* fd, buffer, length, offset (-1: the file's own) */
+    WF_OP_WRITE,   /* fd, buffer, length, offset */
+    WF_OP_RECV,    /* fd, buffer, length, flags */
+    WF_OP_SEND,    /* fd, buffer, length, flags */
+    WF_OP_ACCEPT,  /* fd, flags */
+    WF_OP_CONNECT, /* fd, buffer: address, length */
+    WF_OP_POLL,    /* fd, flags: events */
+    WF_OP_OPENAT,  /* fd: folder, buffer: path, flags, length: mode */
+    WF_OP_FSYNC,   /* fd */
+    WF_OP_CLOSE,   /* fd */
+};
+
+struct wf_op {
+    enum wf_opcode code;
+    int fd;
+    void *buffer; /* also of operations that only read it */
+    size_t length;
+    int64_t offset;
+    int flags;
+
+    struct wf_waiter *waiter; /* whom to wake */
+    uint64_t tag;             /* names this operation to the backend */
+    int reason;               /* 0, or why the kernel was asked to stop: -ETIMEDOUT, -ECANCELED */
+    int32_t result;           /* the backend's, once complete */
+};
+
+/*
+ * Starts the operation and waits for its end.
+ *
+ * Returns what the kernel reports, with its -ECANCELED replaced by the reason; -EPERM on a plain
+ * thread; -ECANCELED, with nothing started, in a cancelled fiber.
+ */
+int32_t wf_op_run(struct wf_op *op, weft_time deadline);
+
+/* The same, but it can be neither cancelled nor timed out. */
+int32_t wf_op_run_to_end(struct wf_op *op);
+
+/* wf_op_run() for a transfer on a descriptor that may be in non-blocking mode: where the kernel
+ * says -EAGAIN, waits for `events` and tries again. */
+int32_t wf_op_run_ready(struct wf_op *op, int events, weft_time deadline);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* Sockets. */
+#include <weft/io.h>
+
+#include "io/op.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+ssize_t weft_recv(int fd, void *buf, size_t len, int flags, weft_time deadline)
+{
+    struct wf_op op = {
+        .code = WF_OP_RECV, .fd = fd, .buffer = buf, .length = len, .flags = flags};
+
+    if ((flags & MSG_DONTWAIT) != 0)
+        return wf_op_run(&op, deadline);
+    return wf_op_run_ready(&op, POLLIN, deadline);
+}
+
+ssize_t weft_send(int fd, const void *buf, size_t len, int flags, weft_time deadline)
+{
+    struct wf_op op = {.code = WF_OP_SEND,
+                       .fd = fd,
+                       .buffer = (void *)(uintptr_t)buf,
+                       .length = len,
+                       .flags = flags | MSG_NOSIGNAL};
+
+    if ((flags & MSG_DONTWAIT) != 0)
+        return wf_op_run(&op, deadline);
+    return wf_op_run_ready(&op, POLLOUT, deadline);
+}
+
+ssize_t weft_send_all(int fd, const void *buf, size_t len, int flags, weft_time deadline)
+{
+    const char *at = buf;
+    size_t left = len;
+
+    while (left > 0) {
+        ssize_t n = weft_send(fd, at, left, flags, deadline);
+
+        if (n < 0)
+            return n;
+        at += n;
+        left -= (size_t)n;
+    }
+    return (ssize_t)len;
+}
+
+int weft_accept(int fd, weft_time deadline)
+{
+    struct wf_op op = {.code = WF_OP_ACCEPT, .fd = fd, .flags = SOCK_CLOEXEC};
+
+    return wf_op_run_ready(&op, POLLIN, deadline);
+}
+
+/* What became of a connect on a non-blocking socket. */
+static int finish_connect(int fd, weft_time deadline)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    int result = weft_poll_fd(fd, POLLOUT, deadline);
+
+    if (result < 0)
+        return result;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
+        return -errno;
+    return -error;
+}
+
+int weft_connect(int fd, const struct sockaddr *addr, socklen_t addr_len, weft_time deadline)
+{
+    struct wf_op op = {.code = WF_OP_CONNECT,
+                       .fd = fd,
+                       .buffer = (void *)(uintptr_t)addr,
+                       .length = addr_len};
+    int result = wf_op_run(&op, deadline);
+
+    return result == -EINPROGRESS ? finish_connect(fd, deadline) : result;
+}
+
+static int listen_on(const struct addrinfo *address)
+{
+    int one = 1;
+    int error;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+        bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, INT32_MAX) == 0)
+        return fd;
+    error = -errno;
+    close(fd);
+    return error;
+}
+
+int weft_listen_tcp(const char *host, uint16_t port)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo *address;
+    char service[8];
+    int fd;
+
+    snprintf(service, sizeof service, "%u", port);
+    if (getaddrinfo(host != NULL ? host : "0.0.0.0", service, &hints, &address) != 0)
+        return -EINVAL;
+    fd = listen_on(address);
+    freeaddrinfo(address);
+    return fd;
+}

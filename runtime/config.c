@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/config.h"
+
+#include "runtime/check.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define OPTION(name, fallback, min, max, unit, help)                                              \
+    {                                                                                             \
+        #name, offsetof(struct weft_config, name), fallback, min, max, unit, help                 \
+    }
+
+/* A field of 0 asks for the default, so no range includes 0. */
+const struct wf_config_option wf_config_options[] = {
+    OPTION(workers, 0, 1, 1024, "threads", "worker threads; default: allowed CPUs or CPU quota"),
+    OPTION(stack_size_kib, 256, 16, 8192, "KiB", "stack of a fiber that asks for none"),
+    OPTION(max_fibers, UINT32_MAX, 1, UINT32_MAX, "fibers", "live fibers at most"),
+    OPTION(pin, 1, 1, 2, "", "1: pin each worker to a CPU, 2: pin none"),
+    OPTION(ring_entries, 1024, 8, 32768, "entries", "submission slots per worker"),
+    OPTION(wake_backlog_us, 2000, 1, 1000000, "us", "busy time before a backlog wakes a helper"),
+    OPTION(guard, 1, 1, 3, "", "1: best stack guard, 2: mprotect, 3: canary"),
+    OPTION(chaos, 2, 1, 2, "", "1: every resume on another worker, 2: off"),
+};
+
+const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];
+
+static uint32_t *field_of(struct weft_config *config, const struct wf_config_option *option)
+{
+    return (uint32_t *)(void *)((char *)config + option->offset);
+}
+
+static void variable_of(const struct wf_config_option *option, char *variable, size_t size)
+{
+    size_t length = 0;
+
+    for (const char *prefix = "WEFT_"; *prefix != '\0' && length + 1 < size; prefix++)
+        variable[length++] = *prefix;
+    for (const char *at = option->name; *at != '\0' && length + 1 < size; at++)
+        variable[length++] = (char)toupper((unsigned char)*at);
+    variable[length] = '\0';
+}
+
+/* Returns 1 if the variable is set, 0 if it is not (or is empty), -EINVAL if it is no number. */
+static int read_environment(const struct wf_config_option *option, uint32_t *value)
+{
+    char variable[64];
+    const char *text;
+    char *end;
+    unsigned long long number;
+
+    variable_of(option, variable, sizeof variable);
+    text = getenv(variable);
+    if (text == NULL || *text == '\0')
+        return 0;
+    errno = 0;
+    number = strtoull(text, &end, 10);
+    if (errno != 0 || *end != '\0' || !isdigit((unsigned char)*text) || number < option->min ||
+        number > option->max) {
+        wf_complain("%s=%s is not a number from %u to %u (%s)", variable, text, option->min,
+                    option->max, option->help);
+        return -EINVAL;
+    }
+    *value = (uint32_t)number;
+    return 1;
+}
+
+static int resolve_option(const struct wf_config_option *option, uint32_t given, uint32_t *value,
+                          enum wf_config_origin *origin)
+{
+    int set = read_environment(option, value);
+
+    if (set < 0)
+        return set;
+    if (set > 0) {
+        *origin = WF_ORIGIN_ENVIRONMENT;
+        return 0;
+    }
+    *origin = given != 0 ? WF_ORIGIN_PROGRAM : WF_ORIGIN_DEFAULT;
+    *value = given != 0 ? given : option->fallback;
+    if (given != 0 && (given < option->min || given > option->max)) {
+        wf_complain("%s = %u is not within %u to %u (%s)", option->name, given, option->min,
+                    option->max, option->help);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+int wf_config_resolve(const struct weft_config *config, struct weft_config *resolved,
+                      enum wf_config_origin *origins)
+{
+    static const struct weft_config none = WEFT_CONFIG_INIT;
+
+    if (config == NULL)
+        config = &none;
+    *resolved = none;
+    for (unsigned i = 0; i < wf_config_option_count; i++) {
+        const struct wf_config_option *option = &wf_config_options[i];
+        enum wf_config_origin origin;
+        int error = resolve_option(option, wf_config_value(config, option),
+                                   field_of(resolved, option), &origin);
+
+        if (error != 0)
+            return error;
+        if (origins != NULL)
+            origins[i] = origin;
+    }
+    if ((resolved->ring_entries & (resolved->ring_entries - 1)) != 0) {
+        wf_complain("ring_entries = %u is not a power of two", resolved->ring_entries);
+        return -EINVAL;
+    }
+    return 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* The configuration: struct weft_config, the environment, defaults and ranges, in one table. */
+#ifndef WF_RUNTIME_CONFIG_H
+#define WF_RUNTIME_CONFIG_H
+
+#include <weft/runtime.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum wf_config_origin {
+    WF_ORIGIN_DEFAULT,
+    WF_ORIGIN_PROGRAM,
+    WF_ORIGIN_ENVIRONMENT,
+};
+
+struct wf_config_option {
+    const char *name; /* of the field; the variable is WEFT_ and the name in capitals */
+    size_t offset;    /* of the uint32_t in struct weft_config */
+    uint32_t fallback; /* 0: computed at the start */
+    uint32_t min, max;
+    const char *unit;
+    const char *help;
+};
+
+extern const struct wf_config_option wf_config_options[];
+extern const unsigned wf_config_option_count;
+
+/*
+ * Fills every field of `resolved` from the environment, else from `config` (may be NULL), else
+ * with its default; `origins`, unless NULL, has one entry for each option.
+ *
+ * Returns 0; -EINVAL after printing a line that names the value and its range.
+ */
+int wf_config_resolve(const struct weft_config *config, struct weft_config *resolved,
+                      enum wf_config_origin *origins);
+
+static inline uint32_t wf_config_value(const struct weft_config *config,
+                                       const struct wf_config_option *option)
+{
+    return *(const uint32_t *)(const void *)((const char *)config + option->offset);
+}
+
+#endif

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/* A fiber's life: spawn, entry, end, join, detach, cancel. */
+#include "runtime/fiber.h"
+
+#include "runtime/model.h"
+#include "runtime/wait_internal.h"
+#include "runtime/worker.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ID_BLOCK 1024 /* fiber numbers that a worker takes at a time */
+
+static WF_ATOMIC(uint64_t) next_id_block = 1;
+
+static uint64_t take_id(struct wf_worker *self)
+{
+    if (WF_UNLIKELY(self->next_id == self->last_id)) {
+        /* relaxed: only the numbers have to differ. */
+        self->next_id = atomic_fetch_add_explicit(&next_id_block, ID_BLOCK, memory_order_relaxed);
+        self->last_id = self->next_id + ID_BLOCK;
+    }
+    return self->next_id++;
+}
+
+/* Counts a fiber against max_fibers, which is rarely set: a shared counter costs every spawn. */
+static bool reserve_live(struct wf_runtime *runtime)
+{
+    if (WF_LIKELY(runtime->config.max_fibers == UINT32_MAX))
+        return true;
+    /* relaxed: a limit, it orders nothing. */
+    if (atomic_fetch_add_explicit(&runtime->live, 1, memory_order_relaxed) <
+        runtime->config.max_fibers)
+        return true;
+    /* relaxed: as above. */
+    atomic_fetch_sub_explicit(&runtime->live, 1, memory_order_relaxed);
+    return false;
+}
+
+static void release_live(struct wf_runtime *runtime)
+{
+    if (WF_UNLIKELY(runtime->config.max_fibers != UINT32_MAX)) {
+        /* relaxed: as above. */
+        atomic_fetch_sub_explicit(&runtime->live, 1, memory_order_relaxed);
+    }
+}
+
+static void set_name(struct weft_fiber *fiber, const char *name)
+{
+    size_t length = name != NULL ? strnlen(name, sizeof fiber->name - 1) : 0;
+
+    if (length > 0)
+        memcpy(fiber->name, name, length);
+    fiber->name[length] = '\0';
+}
+
+static void fiber_main(void *arg)
+{
+    struct weft_fiber *fiber = arg;
+    struct wf_worker *self = wf_self();
+
+    wf_san_switched(&fiber->san, &self->san);
+    wf_count(&self->counters.fibers_started, 1);
+    fiber->result = fiber->fn(fiber->arg);
+    self = wf_self();
+    self->request = WF_REQUEST_EXIT;
+    self = wf_worker_leave(self);
+    wf_panic("fiber %lu was resumed after its end", (unsigned long)fiber->id);
+}
+
+/* Makes a fiber that is READY and in no queue; NULL when there is no memory. */
+static struct weft_fiber *create(struct wf_worker *self, unsigned size_class, const char *name,
+                                 int (*fn)(void *), void *arg)
+{
+    struct wf_runtime *runtime = self->runtime;
+    struct wf_stack *stack = wf_stack_alloc(&runtime->depot, &self->stacks, size_class);
+    struct weft_fiber *fiber = (struct weft_fiber *)(void *)stack;
+    char *bottom;
+
+    if (stack == NULL)
+        return NULL;
+    fiber->fn = fn;
+    fiber->arg = arg;
+    fiber->runtime = runtime;
+    fiber->is_main = false;
+    fiber->id = take_id(self);
+    fiber->last_worker = self->index;
+    set_name(fiber, name);
+    /* relaxed: the queue publishes it; until then the state READY keeps everyone away. */
+    atomic_store_explicit(&fiber->cancelled, 0, memory_order_relaxed);
+    /* relaxed: as above. */
+    atomic_store_explicit(&fiber->joiner, NULL, memory_order_relaxed);
+    bottom = wf_stack_bottom(&runtime->depot, stack);
+    wf_san_fiber(&fiber->san, bottom, (size_t)((char *)fiber - bottom));
+    wf_context_init(&fiber->context, fiber, fiber_main, fiber);
+    wf_count(&self->counters.fibers_spawned, 1);
+    return fiber;
+}
+
+static void destroy(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    /* relaxed: catches a later use of the handle, orders nothing. */
+    atomic_store_explicit(&fiber->joiner, WF_JOINER_GONE, memory_order_relaxed);
+    release_live(self->runtime);
+    wf_count(&self->counters.fibers_freed, 1);
+    wf_stack_free(&self->runtime->depot, &self->stacks, &fiber->stack);
+}
+
+int wf_fiber_spawn_main(struct wf_worker *self)
+{
+    struct wf_runtime *runtime = self->runtime;
+    struct weft_fiber *fiber =
+        create(self, runtime->stack_class, "main", runtime->main_fn, runtime->main_arg);
+
+    if (fiber == NULL)
+        return -ENOMEM;
+    reserve_live(runtime);
+    /* relaxed: no other thread knows the fiber yet. */
+    atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
+    fiber->is_main = true;
+    wf_worker_push_ready(self, fiber);
+    return 0;
+}
+
+/* Returns the size class that `attr` asks for, WF_STACK_CLASSES if it is out of range. */
+static unsigned class_of(const struct wf_runtime *runtime, const struct weft_fiber_attr *attr)
+{
+    if (attr == NULL || attr->stack_size_kib == 0)
+        return runtime->stack_class;
+    if (attr->stack_size_kib < WF_STACK_SIZE_MIN / 1024)
+        return WF_STACK_CLASSES;
+    return wf_stack_class((size_t)attr->stack_size_kib * 1024);
+}
+
+int weft_spawn_with(const struct weft_fiber_attr *attr, weft_fiber **result, int (*fn)(void *),
+                    void *arg)
+{
+    struct wf_worker *self = wf_self();
+    struct weft_fiber *fiber;
+    unsigned size_class;
+
+    if (self == NULL)
+        return -EPERM;
+    if (WF_UNLIKELY(wf_self_is_cancelled(self)))
+        return -ECANCELED;
+    size_class = class_of(self->runtime, attr);
+    if (size_class >= WF_STACK_CLASSES)
+        return -EINVAL;
+    if (!reserve_live(self->runtime))
+        return -EAGAIN;
+    fiber = create(self, size_class, attr != NULL ? attr->name : NULL, fn, arg);
+    if (fiber == NULL) {
+        release_live(self->runtime);
+        return -ENOMEM;
+    }
+    if (result != NULL)
+        *result = fiber;
+    else
+        /* relaxed: the queue publishes it. */
+        atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
+    wf_worker_push_fresh(self, fiber);
+    return 0;
+}
+
+int weft_spawn(weft_fiber **fiber, int (*fn)(void *), void *arg)
+{
+    return weft_spawn_with(NULL, fiber, fn, arg);
+}
+
+static void cancel_visited(struct wf_stack *stack, void *arg)
+{
+    struct weft_fiber *fiber = (struct weft_fiber *)(void *)stack;
+
+    wf_wait_cancel(arg, &fiber->waiter);
+}
+
+/* True once every fiber has ended.  Only while the runtime is ending, when none can be added but
+ * by one that is alive. */
+static bool all_finished(struct wf_runtime *runtime)
+{
+    uint64_t finished = 0, spawned = 0;
+
+    for (uint32_t i = 0; i < runtime->worker_count; i++)
+        finished += wf_counter_read(&runtime->workers[i]->counters.fibers_finished);
+    for (uint32_t i = 0; i < runtime->worker_count; i++)
+        spawned += wf_counter_read(&runtime->workers[i]->counters.fibers_spawned);
+    return finished == spawned;
+}
+
+/* The first fiber has ended: cancel all others. */
+static void begin_end(struct wf_worker *self, int result)
+{
+    struct wf_runtime *runtime = self->runtime;
+
+    runtime->main_result = result;
+    /* RT.1 seq_cst: a fiber that parks from now on sees it, or is found waiting below. */
+    atomic_store_explicit(&runtime->phase, WF_PHASE_ENDING, memory_order_seq_cst);
+    wf_stack_visit(&runtime->depot, cancel_visited, self);
+}
+
+static void end_if_finished(struct wf_worker *self)
+{
+    struct wf_runtime *runtime = self->runtime;
+
+    if (all_finished(runtime)) {
+        /* RT.1 seq_cst: before the look for sleepers. */
+        atomic_store_explicit(&runtime->phase, WF_PHASE_DONE, memory_order_seq_cst);
+        wf_worker_notify_all(self);
+    }
+}
+
+void wf_fiber_finish(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    struct wf_runtime *runtime = self->runtime;
+    /* Once the joiner knows, the record is no longer ours. */
+    bool is_main = fiber->is_main;
+    int result = fiber->result;
+    struct wf_waiter *joiner;
+
+    if (WF_UNLIKELY(!wf_stack_is_intact(&runtime->depot, &fiber->stack)))
+        wf_panic("fiber %lu \"%s\" overflowed its stack of %zu KiB", (unsigned long)fiber->id,
+                 fiber->name, wf_stack_class_size(fiber->stack.size_class) / 1024);
+    wf_san_fiber_end(&fiber->san);
+    wf_count(&self->counters.fibers_finished, 1);
+    /* JN.1 and JN.2 acq_rel: the result for the joiner, its waiter for us. */
+    joiner = atomic_exchange_explicit(&fiber->joiner, WF_JOINER_DONE, memory_order_acq_rel);
+    if (joiner == WF_JOINER_DETACHED)
+        destroy(self, fiber);
+    else if (joiner != NULL)
+        wf_wake(self, joiner, 0);
+    if (WF_UNLIKELY(is_main))
+        begin_end(self, result);
+    if (WF_UNLIKELY(wf_runtime_is_ending(runtime)))
+        end_if_finished(self);
+}
+
+static bool interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+{
+    struct weft_fiber *fiber = waiter->place;
+    struct wf_waiter *expected = waiter;
+
+    (void)self;
+    (void)reason;
+    /* relaxed: taking ourselves out publishes nothing; on failure the end has our waiter. */
+    return atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, NULL,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
+/* Waits until the fiber has ended.  0 or -errno. */
+static int wait_for_end(struct wf_worker *self, struct weft_fiber *fiber, weft_time deadline)
+{
+    struct wf_waiter *expected = NULL;
+    struct wf_waiter *waiter;
+
+    if (fiber == self->current)
+        wf_panic("weft_join: a fiber cannot join itself (fiber %lu)", (unsigned long)fiber->id);
+    if (wf_self_is_cancelled(self))
+        return -ECANCELED;
+    waiter = wf_wait_begin(self, interrupt_join, fiber);
+    /* JN.2 acq_rel: our waiter for the end; JN.1 acquire on failure: the result. */
+    if (atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, waiter,
+                                                memory_order_acq_rel, memory_order_acquire)) {
+        self = wf_wait_end(self, deadline);
+        return waiter->result;
+    }
+    if (expected != WF_JOINER_DONE)
+        wf_panic("weft_join: fiber %lu is joined twice, or was detached", (unsigned long)fiber->id);
+    return 0;
+}
+
+int weft_join(weft_fiber *fiber, int *result, weft_time deadline)
+{
+    struct wf_worker *self = wf_self();
+    int error;
+
+    if (self == NULL)
+        return -EPERM;
+    /* JN.1 acquire: the result. */
+    if (atomic_load_explicit(&fiber->joiner, memory_order_acquire) != WF_JOINER_DONE) {
+        error = wait_for_end(self, fiber, deadline);
+        if (error != 0)
+            return error;
+        self = wf_self();
+    }
+    if (result != NULL)
+        *result = fiber->result;
+    destroy(self, fiber);
+    return 0;
+}
+
+void weft_detach(weft_fiber *fiber)
+{
+    struct wf_waiter *expected = NULL;
+    struct wf_worker *self = wf_self();
+
+    if (self == NULL)
+        wf_panic("weft_detach: called from a plain thread");
+    /* JN.1 acquire: if the fiber has ended, its record is ours to free. */
+    if (atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, WF_JOINER_DETACHED,
+                                                memory_order_acquire, memory_order_acquire))
+        return;
+    if (expected != WF_JOINER_DONE)
+        wf_panic("weft_detach: fiber %lu is being joined, or was detached before",
+                 (unsigned long)fiber->id);
+    destroy(self, fiber);
+}
+
+void weft_cancel(weft_fiber *fiber)
+{
+    struct wf_worker *self = wf_self();
+
+    if (self == NULL)
+        wf_panic("weft_cancel: called from a plain thread");
+    /* WT.3 seq_cst: before our look whether it waits. */
+    atomic_store_explicit(&fiber->cancelled, 1, memory_order_seq_cst);
+    wf_wait_cancel(self, &fiber->waiter);
+}
+
+bool weft_is_cancelled(void)
+{
+    struct wf_worker *self = wf_self();
+
+    return self != NULL && wf_self_is_cancelled(self);
+}
+
+int weft_yield(void)
+{
+    struct wf_worker *self = wf_self();
+
+    if (self == NULL)
+        return -EPERM;
+    self->request = WF_REQUEST_YIELD;
+    self = wf_worker_leave(self);
+    return wf_self_is_cancelled(self) ? -ECANCELED : 0;
+}
+
+/* The timer has been taken out of the wheel, or will find the fiber awake: the wake is ours. */
+static bool interrupt_sleep(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+{
+    (void)self;
+    (void)waiter;
+    (void)reason;
+    return true;
+}
+
+int weft_sleep_until(weft_time deadline)
+{
+    struct wf_worker *self = wf_self();
+    struct wf_waiter *waiter;
+
+    if (self == NULL)
+        return -EPERM;
+    if (wf_self_is_cancelled(self))
+        return -ECANCELED;
+    waiter = wf_wait_begin(self, interrupt_sleep, NULL);
+    self = wf_wait_end(self, deadline);
+    return waiter->result == -ETIMEDOUT ? 0 : waiter->result;
+}
+
+int weft_sleep(int64_t ns)
+{
+    return weft_sleep_until(weft_after(ns));
+}
+
+weft_fiber *weft_self(void)
+{
+    struct wf_worker *self = wf_self();
+
+    return self != NULL ? self->current : NULL;
+}
+
+uint64_t weft_fiber_id(const weft_fiber *fiber)
+{
+    return fiber->id;
+}
+
+const char *weft_fiber_name(const weft_fiber *fiber)
+{
+    return fiber->name;
+}
+
+int weft_set_name(const char *name)
+{
+    struct wf_worker *self = wf_self();
+
+    if (self == NULL)
+        return -EPERM;
+    set_name(self->current, name);
+    return 0;
+}

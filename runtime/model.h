@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What exists: the fiber, the worker, the runtime.  Every field names who may touch it:
+ *
+ *   [I] immutable once spawned or started      [W] the worker that owns the struct, nobody else
+ *   [F] whoever holds the fiber: the worker    [A] atomic, any thread
+ *       that runs it, the queue it is in, the  [J] the fiber, then its joiner
+ *       interrupter that pinned it (wait.h)
+ */
+#ifndef WF_RUNTIME_MODEL_H
+#define WF_RUNTIME_MODEL_H
+
+#include "arch/atomic.h"
+#include "arch/context.h"
+#include "arch/os.h"
+#include "arch/sanitizer.h"
+#include "runtime/check.h"
+#include "runtime/deque.h"
+#include "runtime/inject.h"
+#include "runtime/park.h"
+#include "runtime/ready.h"
+#include "runtime/stack.h"
+#include "runtime/stats.h"
+#include "runtime/timer.h"
+#include "runtime/wait.h"
+
+#include <weft/fiber.h>
+#include <weft/runtime.h>
+
+struct wf_runtime;
+struct wf_topology;
+
+/* Values of wf_fiber.joiner that are no waiter.  NULL: nobody waits yet. */
+#define WF_JOINER_DONE ((struct wf_waiter *)1)     /* the fiber has ended, its result stands */
+#define WF_JOINER_DETACHED ((struct wf_waiter *)2) /* nobody will come: free it at its end */
+#define WF_JOINER_GONE ((struct wf_waiter *)3)     /* joined or detached, and freed */
+
+/*
+ * A fiber, at the high end of its own stack.
+ *
+ *   Edge   From                        To                          Promises
+ *   JN.1   end: joiner acq_rel         join: joiner acquire        the result
+ *   JN.2   join: joiner acq_rel        end: joiner acq_rel         the waiter's fields
+ */
+struct weft_fiber {
+    struct wf_stack stack;                   /* [I] first, so that a stack is its fiber */
+    struct wf_context context;               /* [F] stale while the fiber runs */
+    struct wf_san san;                       /* [F] */
+    struct wf_node node;                     /* [F] link in the injector */
+    struct wf_waiter waiter;                 /* see wait.h */
+    WF_ATOMIC(struct wf_waiter *) joiner;    /* [A] a waiter or one of the values above */
+    WF_ATOMIC(uint32_t) cancelled;           /* [A] 1 once cancelled */
+    int32_t result;                          /* [J] */
+    int (*fn)(void *);                       /* [I] */
+    void *arg;                               /* [I] */
+    struct wf_runtime *runtime;              /* [I] */
+    uint64_t id;                             /* [I] */
+    uint32_t last_worker;                    /* [F] index of the worker that ran it last */
+    bool is_main;                            /* [I] the runtime ends with it */
+    char name[WEFT_FIBER_NAME_MAX];          /* [F] */
+};
+
+/* Why a fiber gave up its worker; carried out on the worker's own stack. */
+enum wf_request {
+    WF_REQUEST_YIELD,
+    WF_REQUEST_WAIT,
+    WF_REQUEST_EXIT,
+};
+
+/*
+ * A worker thread.
+ *
+ *   Edge   From                    To                      Promises
+ *   NX.1   put: next release       take: next acq_rel      the fiber's fields
+ */
+struct wf_worker {
+    struct wf_context context;     /* [W] of the loop, while a fiber runs */
+    struct wf_san san;             /* [W] */
+    struct weft_fiber *current;    /* [W] the fiber that runs, or NULL */
+    enum wf_request request;       /* [W] */
+    uint32_t index;                /* [I] */
+    struct wf_runtime *runtime;    /* [I] */
+    struct wf_poller *poller;      /* [I] */
+    uint64_t tick;                 /* [W] turns, for the fairness intervals */
+    uint32_t next_runs;            /* [W] turns in a row that came from the next slot */
+    bool is_searching;             /* [W] counted in wf_park.searching */
+    uint32_t random;               /* [W] state of the choice of victims */
+    int64_t now;                   /* [W] when the clock was last read */
+    int64_t busy_since;            /* [W] start of the window in which it has not slept */
+    uint64_t sleeps;               /* [W] of the thread, at the start of that window */
+    uint64_t next_id, last_id;     /* [W] block of fiber numbers */
+    uint32_t *victims;             /* [I] the other workers' indices, nearest first */
+    uint32_t near_count[3];        /* [I] how many victims are at most that far (wf_distance) */
+    struct wf_stack_cache stacks;  /* [W] */
+    struct wf_wheel wheel;         /* see timer.h */
+    struct wf_os_thread thread;    /* [I] */
+
+    WF_CACHE_ALIGNED struct wf_counters counters;    /* [W] writes, anyone reads */
+    WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */
+    WF_ATOMIC(struct wf_waiter *) inbox;             /* [A] interrupts to run here (wait.h) */
+    struct wf_deque fresh;                           /* fibers just created */
+    struct wf_ready ready;                           /* fibers that were woken or have yielded */
+    struct wf_parker parker;                         /* see park.h */
+};
+
+enum wf_phase {
+    WF_PHASE_STARTING,
+    WF_PHASE_RUNNING,
+    WF_PHASE_ENDING, /* the first fiber has ended: the others are cancelled */
+    WF_PHASE_DONE,   /* none is left: workers leave */
+};
+
+/*
+ * A runtime.
+ *
+ *   Edge   From                    To                      Promises
+ *   RT.1   phase seq_cst           phase seq_cst           with WT.3: no fiber parks unseen by
+ *                                                          the end; workers see what was set up
+ *   RT.2   started seq_cst         started seq_cst         a worker's set-up
+ */
+struct wf_runtime {
+    struct weft_config config;       /* [I] */
+    struct wf_topology *topology;    /* [I] */
+    uint32_t worker_count;           /* [I] */
+    bool is_chaotic;                 /* [I] */
+    uint32_t stack_class;            /* [I] default */
+    struct wf_worker **workers;      /* [I] */
+    int (*main_fn)(void *);          /* [I] */
+    void *main_arg;                  /* [I] */
+    int main_result;                 /* the first fiber's worker, then the starter */
+    int start_error;                 /* worker that failed, under RT.2 */
+    WF_ATOMIC(uint32_t) phase;       /* [A] enum wf_phase */
+    WF_ATOMIC(uint32_t) started;     /* [A] workers that are set up, or failed to be */
+    WF_ATOMIC(uint32_t) failed;      /* [A] of those, how many failed */
+    WF_ATOMIC(uint64_t) live;        /* [A] live fibers; kept only where max_fibers is set */
+    struct wf_stack_depot depot;     /* see stack.h */
+    struct wf_inject inject;         /* see inject.h */
+    struct wf_park park;             /* see park.h */
+};
+
+static inline struct weft_fiber *wf_fiber_of_waiter(struct wf_waiter *waiter)
+{
+    return WF_CONTAINER_OF(waiter, struct weft_fiber, waiter);
+}
+
+static inline bool wf_runtime_is_ending(struct wf_runtime *runtime)
+{
+    /* RT.1 seq_cst: after the caller's own state change, if it has made one. */
+    return atomic_load_explicit(&runtime->phase, memory_order_seq_cst) >= WF_PHASE_ENDING;
+}
+
+static inline bool wf_fiber_is_cancelled(struct weft_fiber *fiber)
+{
+    /* WT.3 seq_cst: after the caller's own state change, if it has made one. */
+    return atomic_load_explicit(&fiber->cancelled, memory_order_seq_cst) != 0 ||
+           wf_runtime_is_ending(fiber->runtime);
+}
+
+#endif

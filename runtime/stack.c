@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/stack.h"
+
+#include "arch/os.h"
+#include "arch/sanitizer.h"
+#include "runtime/alloc.h"
+#include "runtime/check.h"
+
+#include <errno.h>
+
+enum {
+    SLAB_STACKS = 64,
+    SLAB_BYTES_MAX = 16 * 1024 * 1024, /* fewer stacks in the slabs of the largest sizes */
+    CACHE_MAX = 64,   /* guessed: beyond this a worker's free stacks are shared */
+    CACHE_BATCH = 32, /* moved to or from the depot at a time */
+    CARVE_BATCH = 8,  /* guessed: each costs a page fault, so not many ahead of need */
+    COLOURS = 16,
+    COLOUR_BYTES = 64,
+};
+
+#define CANARY UINT64_C(0x9e3779b97f4a7c15) /* any value that programs are unlikely to write */
+
+struct wf_slab {
+    struct wf_slab *next;
+    char *base;
+    unsigned size_class;
+    unsigned count;  /* stacks that fit */
+    unsigned carved; /* of those, how many have been handed out */
+};
+
+unsigned wf_stack_class(size_t size)
+{
+    unsigned size_class = 0;
+
+    while (size_class < WF_STACK_CLASSES && wf_stack_class_size(size_class) < size)
+        size_class++;
+    return size_class;
+}
+
+enum wf_guard wf_stack_guard_probe(void)
+{
+    size_t page = wf_os_page_size();
+    void *memory = wf_os_map(page);
+    enum wf_guard guard = WF_GUARD_MAPPING;
+
+    if (memory == NULL)
+        return guard;
+    if (wf_os_guard_marker(memory, page) == 0)
+        guard = WF_GUARD_MARKER;
+    wf_os_unmap(memory, page);
+    return guard;
+}
+
+void wf_stack_depot_init(struct wf_stack_depot *depot, size_t record_size, enum wf_guard guard)
+{
+    depot->record_size = (record_size + COLOUR_BYTES - 1) / COLOUR_BYTES * COLOUR_BYTES;
+    depot->page_size = wf_os_page_size();
+    depot->guard = guard == WF_GUARD_AUTO ? wf_stack_guard_probe() : guard;
+    /* A guarded stack takes two mappings; half of the limit is left to the program. */
+    depot->mapping_quota = wf_os_max_map_count() / 4;
+}
+
+void wf_stack_depot_destroy(struct wf_stack_depot *depot)
+{
+    for (unsigned size_class = 0; size_class < WF_STACK_CLASSES; size_class++) {
+        while (depot->slabs[size_class] != NULL) {
+            struct wf_slab *slab = depot->slabs[size_class];
+
+            depot->slabs[size_class] = slab->next;
+            wf_os_unmap(slab->base, slab->count * wf_stack_class_size(size_class));
+            wf_free(slab);
+        }
+    }
+}
+
+static struct wf_stack *record_at(const struct wf_stack_depot *depot, const struct wf_slab *slab,
+                                  unsigned index)
+{
+    size_t size = wf_stack_class_size(slab->size_class);
+    char *top = slab->base + (index + 1) * size;
+    size_t colour = (size_t)(index % COLOURS) * COLOUR_BYTES;
+
+    return (struct wf_stack *)(void *)(top - colour - depot->record_size);
+}
+
+static struct wf_slab *add_slab(struct wf_stack_depot *depot, unsigned size_class)
+{
+    size_t size = wf_stack_class_size(size_class);
+    struct wf_slab *slab = wf_alloc(sizeof *slab);
+
+    if (slab == NULL)
+        return NULL;
+    slab->size_class = size_class;
+    slab->count = size * SLAB_STACKS <= SLAB_BYTES_MAX ? SLAB_STACKS
+                                                       : (unsigned)(SLAB_BYTES_MAX / size);
+    slab->base = wf_os_map(slab->count * size);
+    if (slab->base == NULL) {
+        wf_free(slab);
+        return NULL;
+    }
+    slab->next = depot->slabs[size_class];
+    depot->slabs[size_class] = slab;
+    depot->mapped_bytes += slab->count * size;
+    return slab;
+}
+
+/* Caller holds the lock.  Walks down the ladder of guards until one holds. */
+static enum wf_guard install_guard(struct wf_stack_depot *depot, char *base)
+{
+    if (depot->guard == WF_GUARD_MARKER) {
+        if (wf_os_guard_marker(base, depot->page_size) == 0)
+            return WF_GUARD_MARKER;
+        /* EINVAL: not this kernel, or memory locked by mlockall(). */
+        depot->guard = WF_GUARD_MAPPING;
+    }
+    if (depot->guard == WF_GUARD_MAPPING && depot->mapping_quota > 0) {
+        depot->mapping_quota--;
+        if (wf_os_guard_mapping(base, depot->page_size) == 0)
+            return WF_GUARD_MAPPING;
+    }
+    if (depot->guard != WF_GUARD_CANARY) {
+        depot->guard = WF_GUARD_CANARY;
+        wf_complain("no more guard pages to be had after %lu stacks: new stacks have a canary "
+                    "only; raise vm.max_map_count or use Linux 6.13 or later",
+                    (unsigned long)depot->carved);
+    }
+    *(uint64_t *)(void *)(base + depot->page_size) = CANARY;
+    depot->unguarded++;
+    return WF_GUARD_CANARY;
+}
+
+/* Caller holds the lock. */
+static struct wf_stack *carve(struct wf_stack_depot *depot, unsigned size_class)
+{
+    struct wf_slab *slab = depot->slabs[size_class];
+    struct wf_stack *stack;
+    char *base;
+
+    if (slab == NULL || slab->carved == slab->count) {
+        slab = add_slab(depot, size_class);
+        if (slab == NULL)
+            return NULL;
+    }
+    base = slab->base + slab->carved * wf_stack_class_size(size_class);
+    stack = record_at(depot, slab, slab->carved);
+    stack->base = base;
+    stack->size_class = size_class;
+    stack->guard = install_guard(depot, base);
+    slab->carved++;
+    depot->carved++;
+    wf_san_stack_mapped(base, wf_stack_class_size(size_class));
+    return stack;
+}
+
+static void refill(struct wf_stack_depot *depot, struct wf_stack_cache *cache, unsigned size_class)
+{
+    unsigned wanted = CACHE_BATCH;
+
+    wf_lock_acquire(&depot->lock);
+    if (depot->free[size_class] == NULL)
+        wanted = CARVE_BATCH;
+    while (wanted-- > 0) {
+        struct wf_stack *stack = depot->free[size_class];
+
+        if (stack != NULL)
+            depot->free[size_class] = stack->next;
+        else if (cache->count[size_class] < CARVE_BATCH)
+            stack = carve(depot, size_class);
+        if (stack == NULL)
+            break;
+        stack->next = cache->free[size_class];
+        cache->free[size_class] = stack;
+        cache->count[size_class]++;
+    }
+    wf_lock_release(&depot->lock);
+}
+
+struct wf_stack *wf_stack_alloc(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
+                                unsigned size_class)
+{
+    struct wf_stack *stack = cache->free[size_class];
+
+    if (WF_UNLIKELY(stack == NULL)) {
+        refill(depot, cache, size_class);
+        stack = cache->free[size_class];
+        if (stack == NULL)
+            return NULL;
+    }
+    cache->free[size_class] = stack->next;
+    cache->count[size_class]--;
+    return stack;
+}
+
+static void spill(struct wf_stack_depot *depot, struct wf_stack_cache *cache, unsigned size_class)
+{
+    wf_lock_acquire(&depot->lock);
+    for (unsigned i = 0; i < CACHE_BATCH; i++) {
+        struct wf_stack *stack = cache->free[size_class];
+
+        cache->free[size_class] = stack->next;
+        stack->next = depot->free[size_class];
+        depot->free[size_class] = stack;
+    }
+    cache->count[size_class] -= CACHE_BATCH;
+    wf_lock_release(&depot->lock);
+}
+
+void wf_stack_free(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
+                   struct wf_stack *stack)
+{
+    unsigned size_class = stack->size_class;
+
+    stack->next = cache->free[size_class];
+    cache->free[size_class] = stack;
+    if (WF_UNLIKELY(++cache->count[size_class] > CACHE_MAX))
+        spill(depot, cache, size_class);
+}
+
+bool wf_stack_is_intact(const struct wf_stack_depot *depot, const struct wf_stack *stack)
+{
+    return stack->guard != WF_GUARD_CANARY ||
+           *(const uint64_t *)(const void *)(stack->base + depot->page_size) == CANARY;
+}
+
+void wf_stack_visit(struct wf_stack_depot *depot, void (*visit)(struct wf_stack *, void *),
+                    void *arg)
+{
+    wf_lock_acquire(&depot->lock);
+    for (unsigned size_class = 0; size_class < WF_STACK_CLASSES; size_class++)
+        for (const struct wf_slab *slab = depot->slabs[size_class]; slab != NULL; slab = slab->next)
+            for (unsigned i = 0; i < slab->carved; i++)
+                visit(record_at(depot, slab, i), arg);
+    wf_lock_release(&depot->lock);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stacks, carved from slabs and cached.
+ *
+ * A slab is one mapping of many stacks of one size.  Each stack has a guard page at its low end
+ * and, at its high end, the record of whatever runs on it: a parked fiber touches that one page.
+ * Records start at 16 different offsets from the page's end, so that the hot words of a thousand
+ * fibers do not all fall into the same cache sets.
+ *
+ * Stacks given back go to the worker's own cache, last in first out, without a system call; what
+ * exceeds the cache goes to the depot that all workers share.  Slabs stay mapped until the depot
+ * is destroyed, so the memory of a record stays a record: late readers may look at its state.
+ */
+#ifndef WF_RUNTIME_STACK_H
+#define WF_RUNTIME_STACK_H
+
+#include "runtime/lock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    WF_STACK_SIZE_MIN = 16 * 1024,
+    WF_STACK_CLASSES = 10, /* 16 KiB, 32 KiB, ... 8 MiB */
+};
+
+enum wf_guard {
+    WF_GUARD_AUTO,
+    WF_GUARD_MARKER,  /* a page-table marker, no mapping of its own */
+    WF_GUARD_MAPPING, /* mprotect, limited by vm.max_map_count */
+    WF_GUARD_CANARY,  /* a word at the low end, checked when the stack is given back */
+};
+
+/* The first member of the record that lives at the high end of the stack. */
+struct wf_stack {
+    struct wf_stack *next; /* whoever holds the stack: in a cache or in the depot */
+    char *base;            /* immutable: the lowest address, guard included */
+    uint32_t size_class;   /* immutable */
+    uint32_t guard;        /* immutable: enum wf_guard */
+};
+
+struct wf_slab;
+
+struct wf_stack_depot {
+    size_t record_size; /* immutable: a multiple of 64 */
+    size_t page_size;   /* immutable */
+
+    struct wf_lock lock; /* guards all that follows */
+    struct wf_slab *slabs[WF_STACK_CLASSES]; /* only the first of a list has room */
+    struct wf_stack *free[WF_STACK_CLASSES];
+    enum wf_guard guard;         /* the form for the next stack */
+    unsigned long mapping_quota; /* stacks that may still be guarded by a mapping */
+    uint64_t carved;
+    uint64_t unguarded;
+    uint64_t mapped_bytes;
+};
+
+/* A worker's cache.  Only its worker touches it. */
+struct wf_stack_cache {
+    struct wf_stack *free[WF_STACK_CLASSES];
+    uint32_t count[WF_STACK_CLASSES];
+};
+
+/* The size class that holds `size` bytes; WF_STACK_CLASSES when none does. */
+unsigned wf_stack_class(size_t size);
+
+static inline size_t wf_stack_class_size(unsigned size_class)
+{
+    return (size_t)WF_STACK_SIZE_MIN << size_class;
+}
+
+/* The struct is zeroed by the caller. */
+void wf_stack_depot_init(struct wf_stack_depot *depot, size_t record_size, enum wf_guard guard);
+
+/* Unmaps every slab.  Caller: the last user. */
+void wf_stack_depot_destroy(struct wf_stack_depot *depot);
+
+/* The form of guard that this kernel supports best. */
+enum wf_guard wf_stack_guard_probe(void);
+
+/* Returns a stack, whose record is zeroed on its first use ever and as left behind otherwise; NULL
+ * when there is no memory.  Caller: the worker whose cache it is. */
+struct wf_stack *wf_stack_alloc(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
+                                unsigned size_class);
+
+/* Caller: the worker whose cache it is; nothing runs on the stack any more. */
+void wf_stack_free(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
+                   struct wf_stack *stack);
+
+/* True unless the stack has a canary and something wrote over it. */
+bool wf_stack_is_intact(const struct wf_stack_depot *depot, const struct wf_stack *stack);
+
+/* The lowest usable address. */
+static inline char *wf_stack_bottom(const struct wf_stack_depot *depot,
+                                    const struct wf_stack *stack)
+{
+    return stack->base + depot->page_size;
+}
+
+/* Calls visit(record, arg) for every stack that was ever handed out.  Caller: anyone. */
+void wf_stack_visit(struct wf_stack_depot *depot, void (*visit)(struct wf_stack *, void *),
+                    void *arg);
+
+#endif

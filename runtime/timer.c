@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/timer.h"
+
+#include "runtime/check.h"
+
+/* Rounds up: a timer never expires early. */
+static uint64_t tick_of_deadline(int64_t deadline)
+{
+    if (deadline <= 0)
+        return 0;
+    return ((uint64_t)deadline + (1u << WF_WHEEL_TICK_SHIFT) - 1) >> WF_WHEEL_TICK_SHIFT;
+}
+
+static void push(struct wf_timer **list, struct wf_timer *timer)
+{
+    timer->next = *list;
+    timer->link = list;
+    if (timer->next != NULL)
+        timer->next->link = &timer->next;
+    *list = timer;
+}
+
+static void unlink_timer(struct wf_wheel *wheel, struct wf_timer *timer)
+{
+    *timer->link = timer->next;
+    if (timer->next != NULL)
+        timer->next->link = timer->link;
+    timer->link = NULL;
+    if (timer->level < WF_WHEEL_LEVELS && wheel->slots[timer->level][timer->slot] == NULL)
+        wheel->occupied[timer->level] &= ~(UINT64_C(1) << timer->slot);
+}
+
+/* Files a timer by its tick relative to wheel->elapsed. */
+static void place(struct wf_wheel *wheel, struct wf_timer *timer)
+{
+    uint64_t differs = timer->tick ^ wheel->elapsed;
+
+    if (timer->tick <= wheel->elapsed) {
+        timer->level = WF_WHEEL_LEVELS;
+        push(&wheel->due, timer);
+        return;
+    }
+    timer->level = (uint32_t)(63 - __builtin_clzll(differs)) / WF_WHEEL_DIGIT_BITS;
+    timer->slot = (uint32_t)(timer->tick >> (timer->level * WF_WHEEL_DIGIT_BITS)) &
+                  (WF_WHEEL_SLOTS - 1);
+    wheel->occupied[timer->level] |= UINT64_C(1) << timer->slot;
+    push(&wheel->slots[timer->level][timer->slot], timer);
+}
+
+/* The count is a hint for wf_wheel_is_armed() and is written only under the lock. */
+static void add_count(struct wf_wheel *wheel, int64_t change)
+{
+    /* relaxed: writers hold the lock. */
+    uint64_t count = atomic_load_explicit(&wheel->count, memory_order_relaxed);
+
+    /* relaxed: readers take it for a hint. */
+    atomic_store_explicit(&wheel->count, count + (uint64_t)change, memory_order_relaxed);
+}
+
+void wf_wheel_init(struct wf_wheel *wheel, int64_t now)
+{
+    wheel->elapsed = (uint64_t)now >> WF_WHEEL_TICK_SHIFT;
+}
+
+void wf_timer_arm(struct wf_wheel *wheel, struct wf_timer *timer, int64_t deadline)
+{
+    WF_ASSERT(timer->link == NULL);
+    timer->wheel = wheel;
+    timer->tick = tick_of_deadline(deadline);
+    wf_lock_acquire(&wheel->lock);
+    place(wheel, timer);
+    add_count(wheel, 1);
+    wf_lock_release(&wheel->lock);
+}
+
+void wf_timer_cancel(struct wf_timer *timer)
+{
+    struct wf_wheel *wheel = timer->wheel;
+
+    wf_lock_acquire(&wheel->lock);
+    if (timer->link != NULL) {
+        unlink_timer(wheel, timer);
+        add_count(wheel, -1);
+    }
+    wf_lock_release(&wheel->lock);
+}
+
+/* The first tick at which a slot has to be expired or cascaded.  On each level only slots behind
+ * the wheel's position can be occupied, and a lower level always comes before a higher one. */
+static bool find_next_slot(const struct wf_wheel *wheel, uint64_t *tick, unsigned *level,
+                           unsigned *slot)
+{
+    for (unsigned l = 0; l < WF_WHEEL_LEVELS; l++) {
+        unsigned shift = l * WF_WHEEL_DIGIT_BITS;
+
+        if (wheel->occupied[l] == 0)
+            continue;
+        *level = l;
+        *slot = (unsigned)__builtin_ctzll(wheel->occupied[l]);
+        *tick = ((wheel->elapsed >> shift >> WF_WHEEL_DIGIT_BITS << WF_WHEEL_DIGIT_BITS) | *slot)
+                << shift;
+        WF_CHECK(*tick > wheel->elapsed);
+        return true;
+    }
+    return false;
+}
+
+static void enter_slot(struct wf_wheel *wheel, unsigned level, unsigned slot)
+{
+    struct wf_timer *timer = wheel->slots[level][slot];
+
+    wheel->slots[level][slot] = NULL;
+    wheel->occupied[level] &= ~(UINT64_C(1) << slot);
+    while (timer != NULL) {
+        struct wf_timer *next = timer->next;
+
+        place(wheel, timer);
+        timer = next;
+    }
+}
+
+struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
+                                 bool (*claim)(struct wf_timer *))
+{
+    uint64_t now_tick = (uint64_t)now >> WF_WHEEL_TICK_SHIFT;
+    struct wf_timer *claimed = NULL;
+    struct wf_timer **tail = &claimed;
+    unsigned level, slot;
+    uint64_t tick;
+
+    wf_lock_acquire(&wheel->lock);
+    while (find_next_slot(wheel, &tick, &level, &slot) && tick <= now_tick) {
+        wheel->elapsed = tick;
+        enter_slot(wheel, level, slot);
+    }
+    if (now_tick > wheel->elapsed)
+        wheel->elapsed = now_tick;
+    while (wheel->due != NULL) {
+        struct wf_timer *timer = wheel->due;
+
+        unlink_timer(wheel, timer);
+        add_count(wheel, -1);
+        if (claim(timer)) {
+            *tail = timer;
+            tail = &timer->next;
+        }
+    }
+    *tail = NULL;
+    wf_lock_release(&wheel->lock);
+    return claimed;
+}
+
+int64_t wf_wheel_next(struct wf_wheel *wheel)
+{
+    unsigned level, slot;
+    uint64_t tick = UINT64_MAX;
+    bool is_due;
+
+    if (!wf_wheel_is_armed(wheel))
+        return INT64_MAX;
+    wf_lock_acquire(&wheel->lock);
+    is_due = wheel->due != NULL;
+    if (!find_next_slot(wheel, &tick, &level, &slot))
+        tick = UINT64_MAX;
+    wf_lock_release(&wheel->lock);
+    if (is_due)
+        return 0;
+    return tick < (UINT64_MAX >> 1 >> WF_WHEEL_TICK_SHIFT) ? (int64_t)(tick << WF_WHEEL_TICK_SHIFT)
+                                                          : INT64_MAX;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How anything blocks.
+ *
+ * A wait takes place somewhere: in a join slot, in a queue, in a ring, in the timer wheel.  One
+ * rule settles every race between those who might end it: **the wake belongs to whoever takes the
+ * waiter out of its place**, and happens exactly once.
+ *
+ *   struct wf_waiter *waiter = wf_wait_begin(self, interrupt, place);
+ *   ... put the waiter into its place; from here on it can be woken ...
+ *   self = wf_wait_end(self, deadline);
+ *   ... waiter->result says why ...
+ *
+ * A deadline or a cancel ends a wait through its interrupt function, which tries to take the
+ * waiter out.  The fiber's state says who may touch what meanwhile:
+ *
+ *   state      the fiber                                  who changes it, and to what
+ *   RUNNING    runs                                       a waker: NOTIFIED; its worker: WAITING
+ *   NOTIFIED   runs, and its wake has come already        its worker: RUNNING
+ *   WAITING    is off its worker, registers saved         a waker: READY; an interrupter: BUSY
+ *   BUSY       is pinned in its wait by an interrupter    a waker: BUSY_NOTIFIED; the interrupter:
+ *                                                         READY or WAITING
+ *   BUSY_NOTIFIED  the same, and its wake has come        the interrupter: READY
+ *   READY      is in a queue, or between two              the worker that takes it out: RUNNING
+ *
+ * A fiber becomes WAITING on its worker's stack, after its registers are saved.  A wake that comes
+ * earlier only leaves NOTIFIED behind, so nobody can resume a fiber that still runs.
+ *
+ *   Edge   From                          To                            Promises
+ *   WT.1   wake: state release           resume: state acquire         the result, and what the
+ *                                                                      waker did before
+ *   WT.2   park: state seq_cst           wake: state acquire           the saved registers
+ *   WT.3   cancel: flag seq_cst          park: flag seq_cst            a cancel and a park do not
+ *                                                                      both go unseen
+ *   WT.4   interrupt: state release      wake: state acquire           the interrupter has done
+ *   WT.5   post: inbox release           drain: inbox acquire          the posted waiter's fields
+ */
+#ifndef WF_RUNTIME_WAIT_H
+#define WF_RUNTIME_WAIT_H
+
+#include "arch/atomic.h"
+#include "arch/compiler.h"
+#include "runtime/timer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct wf_poller;
+struct wf_waiter;
+struct wf_worker;
+
+enum wf_wait_state {
+    WF_WAIT_READY, /* also of a fiber that was never resumed */
+    WF_WAIT_RUNNING,
+    WF_WAIT_NOTIFIED,
+    WF_WAIT_WAITING,
+    WF_WAIT_BUSY,
+    WF_WAIT_BUSY_NOTIFIED,
+};
+
+/*
+ * Tries to take the waiter out of its place; returns true if it did.  `reason` is -ETIMEDOUT or
+ * -ECANCELED.  The fiber cannot leave its wait during the call, but it may be woken.
+ */
+typedef bool wf_interrupt_fn(struct wf_worker *self, struct wf_waiter *waiter, int reason);
+
+struct wf_waiter {
+    WF_ATOMIC(uint32_t) state;    /* enum wf_wait_state */
+    int32_t result;               /* whoever wakes writes, then the fiber reads */
+    wf_interrupt_fn *interrupt;   /* the fiber, before it waits; NULL: cannot be interrupted */
+    void *place;                  /* the fiber, before it waits */
+    struct wf_worker *home;       /* the fiber, before it waits: the worker it waits on */
+    bool interrupts_at_home;      /* the fiber, before it waits: `interrupt` runs on `home` only */
+    int32_t posted_reason;        /* whoever made it BUSY: for `home` */
+    struct wf_waiter *posted_next; /* whoever made it BUSY, then `home` */
+    struct wf_timer timer;        /* the fiber arms and cancels; its wheel's worker expires */
+};
+
+/* The worker that runs the caller; NULL on a plain thread.  Stale after any suspension. */
+struct wf_worker *wf_self(void);
+
+struct wf_poller *wf_worker_poller(struct wf_worker *self);
+
+/* True if the running fiber has been cancelled, or its runtime is ending. */
+bool wf_self_is_cancelled(struct wf_worker *self);
+
+/* Caller: a fiber.  The waiter is the fiber's own and is valid until wf_wait_end() returns. */
+struct wf_waiter *wf_wait_begin(struct wf_worker *self, wf_interrupt_fn *interrupt, void *place);
+
+/*
+ * Waits to be woken.  Returns the worker that the caller woke up on, which can be another than
+ * `self`: write `self = wf_wait_end(self, ...)` and use nothing cached from before.
+ */
+WF_MUST_USE struct wf_worker *wf_wait_end(struct wf_worker *self, int64_t deadline);
+
+/* Wakes a waiter that the caller has taken out of its place; it runs next.  Caller: a worker. */
+void wf_wake(struct wf_worker *self, struct wf_waiter *waiter, int result);
+
+/* The same, but it runs when its turn comes. */
+void wf_wake_later(struct wf_worker *self, struct wf_waiter *waiter, int result);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The scheduler loop, and the ways into its queues. */
+#ifndef WF_RUNTIME_WORKER_H
+#define WF_RUNTIME_WORKER_H
+
+#include "arch/compiler.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct weft_fiber;
+struct wf_runtime;
+struct wf_worker;
+
+/* Runs fibers until the runtime is done.  Caller: the worker's thread. */
+void wf_worker_loop(struct wf_worker *self);
+
+/* Leaves the running fiber for the loop, which carries out self->request.  Returns when the fiber
+ * runs again, perhaps on another worker, which is returned. */
+WF_MUST_USE struct wf_worker *wf_worker_leave(struct wf_worker *self);
+
+/* Queue a fiber that is READY.  Caller: a worker.  Fresh ones run youngest first, ready ones in
+ * their order, and the next one before all others. */
+void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber);
+void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber);
+void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber);
+
+/* Ends the sleep of `worker`, if it sleeps.  Caller: anyone, after publishing what it shall see. */
+bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker);
+
+/* Notifies every worker.  Caller: a worker. */
+void wf_worker_notify_all(struct wf_worker *self);
+
+#endif

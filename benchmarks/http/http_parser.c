@@ -57,6 +57,8 @@ static int on_header_field_complete(llhttp_t *parser)
 
     request->field_length = 0;
     request->header = HEADER_OTHER;
+    if (length == 0) /* llhttp lets it pass */
+        return reject(c, 400);
     if (request->is_head_complete) /* a trailer field, which has no say in anything */
         return 0;
 
@@ -120,8 +122,8 @@ static int on_headers_complete(llhttp_t *parser)
     request->is_keep_alive = llhttp_should_keep_alive(parser) != 0;
     request->is_head_method = parser->method == HTTP_HEAD;
 
-    if (parser->http_major != 1)
-        return reject(c, 505);
+    if (parser->http_major != 1) /* HTTP/0.9 is what llhttp makes of a line without a version */
+        return reject(c, parser->http_major == 0 ? 400 : 505);
     if (request->hosts != 1 && (!request->is_http_1_0 || request->hosts > 1))
         return reject(c, 400);
     if (request->is_http_1_0) {
@@ -130,6 +132,8 @@ static int on_headers_complete(llhttp_t *parser)
             return reject(c, 400);
         request->expects_continue = false;
     }
+    if (parser->method == HTTP_CONNECT)
+        return reject(c, 501); /* what follows would not be HTTP */
     if (parser->content_length > c->server->options.body_limit)
         return reject(c, 413);
     routes_resolve(c, parser->method);

@@ -13,6 +13,7 @@
 #include <weft.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 
 static int serve_connection(void *arg)
@@ -92,13 +93,12 @@ static int run_server(void *arg)
 {
     struct server *server = arg;
     weft_fiber *acceptor;
-    char byte;
     int error = weft_spawn(&acceptor, accept_connections, server);
 
     if (error < 0)
         return error;
     if (server_announce(server) == 0)
-        error = (int)weft_read(server->stop_fd, &byte, 1, WEFT_FOREVER);
+        error = weft_poll_fd(server->stop_fd, POLLIN, WEFT_FOREVER);
     else
         error = -EIO;
 

@@ -87,10 +87,8 @@ int mode_thread_per_connection_run(struct server *server)
     pthread_t acceptor;
     int error = thread_setup();
 
-    thread_block_signals(1);
     if (error == 0)
         error = -pthread_create(&acceptor, NULL, accept_connections, server);
-    thread_block_signals(0);
     if (error < 0) {
         fprintf(stderr, "weft-http: cannot start a thread: %s\n", strerror(-error));
         return 1;

@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -127,15 +126,12 @@ static void handle_event(struct server *server, const struct epoll_event *event)
     }
 }
 
-/* Waits for events for so long, with signals let in, and handles them. */
+/* Waits for events for so long, and handles them. */
 static void handle_events(struct server *server, int timeout_ms)
 {
     struct epoll_event events[EVENTS_MAX];
-    sigset_t none;
-    int count;
+    int count = epoll_wait(watcher.epoll, events, EVENTS_MAX, timeout_ms);
 
-    sigemptyset(&none);
-    count = epoll_pwait(watcher.epoll, events, EVENTS_MAX, timeout_ms, &none);
     for (int i = 0; i < count; i++)
         handle_event(server, &events[i]);
 }
@@ -207,7 +203,6 @@ int mode_thread_per_request_run(struct server *server)
         fprintf(stderr, "weft-http: cannot set up the watcher: %s\n", strerror(-error));
         return 1;
     }
-    thread_block_signals(1); /* the threads inherit it; handle_events() lets them in */
     error = server_announce(server);
     if (error == 0)
         watch_until_stopped(server);

@@ -54,6 +54,8 @@ void output_write(struct connection *c, const char *data, size_t length)
 {
     struct output *out = &c->output;
 
+    if (length == 0) /* `data` may then be null */
+        return;
     while (length > out->capacity - out->length && length <= OUTPUT_SIZE_MEDIUM &&
            out->capacity < OUTPUT_SIZE_MAX) {
         uint32_t before = out->capacity;

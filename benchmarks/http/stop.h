@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* SIGTERM and SIGINT as a pipe that becomes readable. */
+/* SIGTERM and SIGINT as a descriptor that becomes readable. */
 #ifndef HTTP_STOP_H
 #define HTTP_STOP_H
 
 /*
- * Makes SIGTERM and SIGINT write a byte to a pipe, and SIGPIPE harmless.  Returns the end to read
- * from, or a negative errno.  Caller: main, once, before other threads exist.
+ * Blocks SIGTERM and SIGINT for the whole process and makes SIGPIPE harmless.  Returns a
+ * descriptor that is readable once one of the two has come, or a negative errno.  Caller: main,
+ * once, before other threads exist.
  */
 int stop_catch_signals(void);
 
-/* Blocks until a signal has come.  Caller: the main thread of a mode that has one to spare. */
+/* Blocks until a signal has come.  Caller: a thread that has nothing else to do. */
 void stop_wait(int fd);
 
 #endif

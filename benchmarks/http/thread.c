@@ -5,7 +5,6 @@
 #include "server.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 static pthread_attr_t attributes;
 
@@ -25,14 +24,4 @@ int thread_start(void *(*fn)(void *), void *arg)
     pthread_t thread;
 
     return -pthread_create(&thread, &attributes, fn, arg);
-}
-
-void thread_block_signals(int is_blocked)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    pthread_sigmask(is_blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }

@@ -9,7 +9,4 @@ int thread_setup(void);
 /* Runs `fn(arg)` on a detached thread of its own; 0 or -errno. */
 int thread_start(void *(*fn)(void *), void *arg);
 
-/* Blocks or unblocks SIGTERM and SIGINT for the caller and for the threads that it will start. */
-void thread_block_signals(int is_blocked);
-
 #endif

@@ -48,10 +48,11 @@ add_library(weft SHARED $<TARGET_OBJECTS:weft_objects>)
 add_library(weft::weft ALIAS weft)
 weft_configure_library(weft)
 set(version_script ${PROJECT_SOURCE_DIR}/cmake/weft.map)
-target_link_options(weft PRIVATE
-  -Wl,--version-script=${version_script}
-  # Sanitizer runtimes live in the program, so their symbols are undefined here.
-  "$<$<NOT:$<BOOL:${WEFT_SANITIZE}>>:-Wl,--no-undefined>")
+target_link_options(weft PRIVATE -Wl,--version-script=${version_script})
+# Sanitizer runtimes live in the program, so their symbols stay undefined in the library.
+if(NOT WEFT_SANITIZE)
+  target_link_options(weft PRIVATE -Wl,--no-undefined)
+endif()
 set_target_properties(weft PROPERTIES
   SOVERSION ${PROJECT_VERSION_MAJOR}
   VERSION ${PROJECT_VERSION}

@@ -82,13 +82,14 @@ run()
     shift 2
     run_number=$((run_number + 1))
     echo "== $preset: $what"
-    # The output of passed tests is kept too: it tells how many cases each program had.
-    ctest --preset "$preset" -j "$jobs" --no-tests=error --output-on-failure \
-        --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
-        --output-junit "$results/$run_number.xml" "$@" >"$results/run.log" 2>&1 ||
-        echo "$what in $preset" >>"$results/failed"
-    # A failed test's output is in there; a passed one is a line.
-    grep -v -e '^ *Start ' -e '^Test project' -e '^$' "$results/run.log" || true
+    # The report holds the output of passed tests too: it tells how many cases each program had.
+    # What failed goes through a file, since a pipe has only the status of its last command.
+    {
+        ctest --preset "$preset" -j "$jobs" --no-tests=error --output-on-failure \
+            --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
+            --output-junit "$results/$run_number.xml" "$@" 2>&1 ||
+            echo "$what in $preset" >>"$results/failed"
+    } | grep --line-buffered -v -e '^ *Start ' -e '^Test project' -e '^$' || true
     [ -f "$results/$run_number.xml" ] || broken=$((broken + 1))
 }
 
@@ -123,4 +124,4 @@ fi
 
 echo "== took $(($(date +%s) - start)) s"
 [ ! -f "$results/failed" ] || sed 's/^/== FAILED: /' "$results/failed"
-python3 scripts/count_tests.py --broken "$broken" "$results"
+python3 scripts/count_tests.py --broken "$broken" "$results" && [ ! -f "$results/failed" ]

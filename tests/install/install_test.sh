@@ -4,13 +4,14 @@
 # Installs a build into an empty folder, moves the folder, and builds a program against what is
 # there: by pkg-config and by find_package, shared and static, as C and as C++.
 #
-# usage: install_test.sh BUILD_DIR CMAKE C_COMPILER LIBDIR
+# usage: install_test.sh BUILD_DIR CMAKE C_COMPILER LIBDIR VERSION
 set -eu
 
 build=$1
 cmake=$2
 cc=$3
 libdir=$4
+version=$5
 consumer=$(cd "$(dirname "$0")/consumer" && pwd)
 case $cc in
 *clang*) cxx=$(dirname "$cc")/clang++ ;;
@@ -34,7 +35,7 @@ prefix=$work/weft
 lib=$prefix/$libdir
 
 for file in include/weft.h include/weft/base.h bin/weft share/doc/weft/LICENSE \
-    "$libdir/libweft.a" "$libdir/libweft.so" "$libdir/libweft.so.0" "$libdir/libweft.so.0.1.0" \
+    "$libdir/libweft.a" "$libdir/libweft.so" "$libdir/libweft.so.${version%%.*}" "$libdir/libweft.so.$version" \
     "$libdir/pkgconfig/weft.pc" "$libdir/cmake/weft/weftConfig.cmake"; do
     [ -e "$prefix/$file" ] || fail "$file was not installed"
 done
@@ -48,7 +49,7 @@ fi
 "$prefix/bin/weft" doctor >/dev/null || fail "the installed tool does not run"
 
 export PKG_CONFIG_PATH="$lib/pkgconfig"
-[ "$(pkg-config --modversion weft)" = 0.1.0 ] || fail "pkg-config tells the wrong version"
+[ "$(pkg-config --modversion weft)" = "$version" ] || fail "pkg-config tells the wrong version"
 cp "$consumer/main.c" "$work/main.cpp"
 cd "$work"
 
@@ -63,8 +64,8 @@ for language in c cxx; do
     $compile -Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags weft) -o shared \
         $(pkg-config --libs weft)
     LD_LIBRARY_PATH=$lib ./shared || fail "$language, shared, by pkg-config"
-    LD_LIBRARY_PATH=$lib ldd ./shared | grep -q "libweft.so.0 => $lib" ||
-        fail "the SONAME is not libweft.so.0, or another copy was found"
+    LD_LIBRARY_PATH=$lib ldd ./shared | grep -q "libweft.so.${version%%.*} => $lib" ||
+        fail "the SONAME is wrong, or another copy was found"
 
     # Where both kinds are installed, -lweft means the shared one; this is how one asks for the
     # other.  The rest of the line is what pkg-config --static is for.

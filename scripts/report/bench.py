@@ -180,9 +180,7 @@ def main(arguments):
         print("\n".join(benches))
         return 0
 
-    facts = machine.facts()
-    for name, value in facts:
-        print(f"{name}: {value}")
+    facts = machine.describe()
     for peer in skipped:
         print(f"skipped: {peer} (not built on this machine)")
     rows, failures = run_all(programs, benches, QUICK if options.quick else FULL, show_progress)

@@ -38,3 +38,14 @@ def facts():
         ("load before", " ".join(f"{value:.2f}" for value in os.getloadavg())),
         ("time", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
     ]
+
+
+def describe():
+    """Prints the facts, and a warning if others keep the machine busy; returns the facts."""
+    pairs = facts()
+    for name, value in pairs:
+        print(f"{name}: {value}")
+    load = os.getloadavg()[0]
+    if load > 0.5 * len(os.sched_getaffinity(0)):
+        print(f"warning: the machine is busy (load {load:.2f}); the figures will suffer")
+    return pairs

@@ -109,6 +109,11 @@ def format_number(value):
     return f"{value:.3f}"
 
 
+def format_ratio(value):
+    """Two decimals, or two significant digits where those would all be zeros."""
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
 def format_table(header, lines):
     """Columns of the width of their widest cell; all but the first two are right-aligned."""
     cells = [header] + lines
@@ -133,7 +138,7 @@ def bench_table(rows):
         value = ratio(ours, row)
         against = ""
         if row["impl"] != "weft" and value is not None:
-            against = f"{value:.2f} {verdict(value, row['better'])}"
+            against = f"{format_ratio(value)} {verdict(value, row['better'])}"
         name = row["bench"] if row["bench"] != previous else ""
         previous = row["bench"]
         lines.append([

@@ -154,7 +154,7 @@ def ratio_table(rows):
             values = [results.ratio(results.find(rows, case.bench, metric, FIBER),
                                     results.find(rows, case.bench, metric, impl))
                       for metric in shown]
-            cells = ["-" if value is None else f"{value:.2f}" for value in values]
+            cells = ["-" if value is None else results.format_ratio(value) for value in values]
             lines.append([case.title, f"fibers / {impl}"] + cells)
     header = ["case", "ratio", "req/s", "CPU/req", "peak RSS", "p99"]
     return results.format_table(header, lines)
@@ -229,8 +229,7 @@ def main(arguments):
         if not path:
             raise servers.ServerError(f"{name} is not installed; scripts/setup.sh --run does it")
 
-    for name, value in machine.facts():
-        print(f"{name}: {value}")
+    machine.describe()
     windows = measure_all(programs, options.seconds, show_progress)
     rows = make_rows(windows)
     table, notes = result_table(windows)

@@ -99,6 +99,11 @@ class Output(unittest.TestCase):
         for number, text in numbers.items():
             self.assertEqual(results.format_number(number), text)
 
+    def test_small_ratios_do_not_become_zero(self):
+        ratios = {1.5: "1.50", 0.25: "0.25", 0.0123: "0.012", 0.000456: "0.00046"}
+        for value, text in ratios.items():
+            self.assertEqual(results.format_ratio(value), text)
+
     def test_the_table_puts_weft_against_each_peer(self):
         table = results.bench_table([row("weft", [10]), row("go", [40]), row("tokio", [5])])
         lines = table.splitlines()

@@ -4,14 +4,37 @@
 
 #include "internal/context_bench.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <weft.h>
+
+struct hosted {
+    unsigned workers;
+    int (*fn)(void *);
+    void *arg;
+};
+
+/* The environment overrides the configuration, and a row must not name workers that it did not
+ * have. */
+static int run_if_as_asked(void *arg)
+{
+    struct hosted *hosted = arg;
+
+    if (weft_worker_count() != hosted->workers) {
+        fprintf(stderr, "there are %u workers instead of %u: is WEFT_WORKERS set?\n",
+                weft_worker_count(), hosted->workers);
+        return -EINVAL;
+    }
+    return hosted->fn(hosted->arg);
+}
 
 static int run_in_weft(unsigned workers, int (*fn)(void *), void *arg)
 {
     struct weft_config config = WEFT_CONFIG_INIT;
+    struct hosted hosted = {workers, fn, arg};
 
     config.workers = workers;
-    return weft_run(&config, fn, arg);
+    return weft_run(&config, run_if_as_asked, &hosted);
 }
 
 static const struct bench_case cases[] = {

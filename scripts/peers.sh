@@ -40,7 +40,7 @@ build_pthread()
 build_go()
 {
     command -v go >/dev/null || skip "go is not installed"
-    (cd "$source/go" && go build -o "$out/go.new" .)
+    (cd "$source/go" && go build -buildvcs=false -o "$out/go.new" .)
 }
 
 build_tokio()

@@ -201,4 +201,5 @@ if __name__ == "__main__":
     except (OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"scripts/bench.sh: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nscripts/bench.sh: stopped")
+        print("\nscripts/bench.sh: stopped", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)

@@ -248,4 +248,5 @@ if __name__ == "__main__":
     except servers.ServerError as error:
         sys.exit(f"scripts/run.sh: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nscripts/run.sh: stopped; no server is left running")
+        print("\nscripts/run.sh: stopped; no server is left running", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)

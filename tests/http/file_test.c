@@ -225,6 +225,15 @@ HTTP_TEST(file, containment_holds_without_openat2)
     serve_without_openat2(*number, EPERM);
 }
 
+static void assert_serves_on(struct client *client)
+{
+    struct answer answer;
+
+    client_get(client, "/plaintext", &answer);
+    cr_assert_eq(answer.status, 200);
+    answer_free(&answer);
+}
+
 HTTP_TEST(file, descriptors_are_given_back)
 {
     struct tree tree;
@@ -236,6 +245,7 @@ HTTP_TEST(file, descriptors_are_given_back)
     server_start_with(&server, *number, tree.root_option, NULL);
     client_open(&client, &server);
     expect_file(&client, "/file/small", "small file");
+    assert_serves_on(&client); /* the file before it is closed by now */
     before = server_descriptor_count(&server);
     for (int i = 0; i < 50; i++) {
         expect_file(&client, "/file/small", "small file");

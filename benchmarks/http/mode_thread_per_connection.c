@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -21,22 +22,30 @@
 
 static void *serve_connection(void *arg)
 {
-    connection_serve(arg);
+    struct connection *c = arg;
+
+    connection_serve(c);
+    free(c);
     return NULL;
 }
 
+/*
+ * The connection is not on the thread's stack: glibc keeps the thread's own data there, and a
+ * connection beside that would touch one more page (28.8 MB instead of 23.9 for 2,000 of them).
+ */
 static int start_connection(struct server *server, int fd)
 {
-    struct connection *c = connection_new(server, &transport_thread, fd);
-    int error;
+    struct connection *c = malloc(sizeof *c);
 
     if (c == NULL) {
         close(fd);
         return -ENOMEM;
     }
-    error = thread_start(serve_connection, c);
-    if (error < 0) {
+    registry_admit(&server->registry);
+    connection_init(c, server, &transport_thread, fd);
+    if (thread_start(serve_connection, c) < 0) {
         connection_close(c);
+        free(c);
         return -ENOMEM; /* EAGAIN in truth, which accept(2) uses for something else */
     }
     return 0;

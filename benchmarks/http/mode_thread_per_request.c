@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -56,12 +57,18 @@ static int watch(struct connection *c, int operation)
     return syscall(SYS_epoll_ctl, watcher.epoll, operation, fd, &event) < 0 ? -errno : 0;
 }
 
+static void end_connection(struct connection *c)
+{
+    connection_close(c);
+    free(c);
+}
+
 static void *serve_request(void *arg)
 {
     struct connection *c = arg;
 
     if (!connection_serve_burst(c) || watch(c, EPOLL_CTL_MOD) < 0)
-        connection_close(c);
+        end_connection(c);
     return NULL;
 }
 
@@ -77,7 +84,7 @@ static void start_request(struct connection *c)
     /* Too many threads: the request waits in its socket until some have ended. */
     nanosleep(&pause, NULL);
     if (watch(c, EPOLL_CTL_MOD) < 0)
-        connection_close(c);
+        end_connection(c);
 }
 
 static int accept_one(struct server *server)
@@ -87,13 +94,15 @@ static int accept_one(struct server *server)
 
     if (fd < 0)
         return -errno;
-    c = connection_new(server, &transport_thread, fd);
+    c = malloc(sizeof *c); /* it moves from thread to thread */
     if (c == NULL) {
         close(fd);
         return -ENOMEM;
     }
+    registry_admit(&server->registry);
+    connection_init(c, server, &transport_thread, fd);
     if (watch(c, EPOLL_CTL_ADD) < 0) {
-        connection_close(c);
+        end_connection(c);
         return -ENOMEM;
     }
     return 0;

@@ -23,6 +23,13 @@ int registry_init(struct registry *registry, uint32_t limit)
     return registry->release_event < 0 ? -errno : 0;
 }
 
+void registry_admit(struct registry *registry)
+{
+    pthread_mutex_lock(&registry->mutex);
+    registry->open_count++;
+    pthread_mutex_unlock(&registry->mutex);
+}
+
 void registry_add(struct registry *registry, struct connection *connection)
 {
     pthread_mutex_lock(&registry->mutex);
@@ -31,7 +38,6 @@ void registry_add(struct registry *registry, struct connection *connection)
     if (registry->first != NULL)
         registry->first->previous = connection;
     registry->first = connection;
-    registry->open_count++;
     pthread_mutex_unlock(&registry->mutex);
 }
 

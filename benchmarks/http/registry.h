@@ -24,7 +24,10 @@ struct registry {
 
 int registry_init(struct registry *registry, uint32_t limit);
 
-/* Enters a connection.  Caller: whoever accepted it. */
+/* Counts a descriptor as open.  Caller: whoever accepted it. */
+void registry_admit(struct registry *registry);
+
+/* Enters a connection that has been admitted. */
 void registry_add(struct registry *registry, struct connection *connection);
 
 /* Takes a connection out; it keeps counting as open until registry_release(). */

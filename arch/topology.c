@@ -4,12 +4,22 @@
 
 #include <errno.h>
 #include <hwloc.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
+/* An allowed processing unit. */
+struct cpu {
+    unsigned number;      /* the operating system's */
+    unsigned cache_group; /* the same for all that share its largest cache */
+    unsigned node;        /* its first NUMA node */
+};
+
 struct wf_topology {
-    hwloc_topology_t hwloc;
-    hwloc_obj_t *cpus; /* allowed processing units in logical order: neighbours share caches */
+    hwloc_topology_t hwloc; /* NULL once released */
+    bool is_this_machine;   /* false for synthetic topologies: nothing can be pinned to them */
+    struct cpu *cpus;       /* in logical order: neighbours share caches */
     unsigned cpu_count;
+    unsigned node_count;
 };
 
 /* Caches and NUMA nodes decide distances; I/O devices cost most of the discovery and are not used. */
@@ -25,6 +35,7 @@ static int load(struct wf_topology *topology)
         return -ENODEV;
     }
     topology->hwloc = hwloc;
+    topology->is_this_machine = hwloc_topology_is_thissystem(hwloc) != 0;
     return 0;
 }
 
@@ -42,6 +53,28 @@ static hwloc_cpuset_t allowed_cpus(hwloc_topology_t hwloc)
     return set;
 }
 
+/* The largest cache above a processing unit, or the unit itself where none is known. */
+static hwloc_obj_t largest_cache(hwloc_obj_t unit)
+{
+    hwloc_obj_t found = unit;
+
+    for (hwloc_obj_t at = unit->parent; at != NULL; at = at->parent)
+        if (hwloc_obj_type_is_cache(at->type) || at->type == HWLOC_OBJ_CORE)
+            found = at;
+    return found;
+}
+
+static void add_cpu(struct wf_topology *topology, hwloc_obj_t unit)
+{
+    struct cpu *cpu = &topology->cpus[topology->cpu_count++];
+    int node = hwloc_bitmap_first(unit->nodeset);
+
+    cpu->number = unit->os_index;
+    /* The first unit below the cache names the group. */
+    cpu->cache_group = (unsigned)hwloc_bitmap_first(largest_cache(unit)->cpuset);
+    cpu->node = node >= 0 ? (unsigned)node : 0;
+}
+
 static int list_cpus(struct wf_topology *topology)
 {
     hwloc_cpuset_t allowed = allowed_cpus(topology->hwloc);
@@ -49,13 +82,15 @@ static int list_cpus(struct wf_topology *topology)
 
     if (allowed == NULL)
         return -ENOMEM;
+    count = hwloc_get_nbobjs_by_type(topology->hwloc, HWLOC_OBJ_NUMANODE);
+    topology->node_count = count > 0 ? (unsigned)count : 1;
     count = hwloc_get_nbobjs_by_type(topology->hwloc, HWLOC_OBJ_PU);
     topology->cpus = calloc(count > 0 ? (size_t)count : 1, sizeof *topology->cpus);
     for (i = 0; topology->cpus != NULL && i < count; i++) {
-        hwloc_obj_t cpu = hwloc_get_obj_by_type(topology->hwloc, HWLOC_OBJ_PU, (unsigned)i);
+        hwloc_obj_t unit = hwloc_get_obj_by_type(topology->hwloc, HWLOC_OBJ_PU, (unsigned)i);
 
-        if (hwloc_bitmap_isset(allowed, cpu->os_index))
-            topology->cpus[topology->cpu_count++] = cpu;
+        if (hwloc_bitmap_isset(allowed, unit->os_index))
+            add_cpu(topology, unit);
     }
     hwloc_bitmap_free(allowed);
     if (topology->cpus == NULL)
@@ -81,10 +116,16 @@ int wf_topology_create(struct wf_topology **result)
     return 0;
 }
 
-void wf_topology_destroy(struct wf_topology *topology)
+void wf_topology_release(struct wf_topology *topology)
 {
     if (topology->hwloc != NULL)
         hwloc_topology_destroy(topology->hwloc);
+    topology->hwloc = NULL;
+}
+
+void wf_topology_destroy(struct wf_topology *topology)
+{
+    wf_topology_release(topology);
     free(topology->cpus);
     free(topology);
 }
@@ -96,37 +137,36 @@ unsigned wf_topology_cpu_count(const struct wf_topology *topology)
 
 unsigned wf_topology_cpu_number(const struct wf_topology *topology, unsigned index)
 {
-    return topology->cpus[index % topology->cpu_count]->os_index;
+    return topology->cpus[index % topology->cpu_count].number;
 }
 
 unsigned wf_topology_node_count(const struct wf_topology *topology)
 {
-    int count = hwloc_get_nbobjs_by_type(topology->hwloc, HWLOC_OBJ_NUMANODE);
-
-    return count > 0 ? (unsigned)count : 1;
+    return topology->node_count;
 }
 
 enum wf_distance wf_topology_distance(const struct wf_topology *topology, unsigned a, unsigned b)
 {
-    hwloc_obj_t first = topology->cpus[a % topology->cpu_count];
-    hwloc_obj_t second = topology->cpus[b % topology->cpu_count];
-    hwloc_obj_t common;
+    const struct cpu *first = &topology->cpus[a % topology->cpu_count];
+    const struct cpu *second = &topology->cpus[b % topology->cpu_count];
 
-    if (first == second)
+    if (first->cache_group == second->cache_group)
         return WF_DISTANCE_CACHE;
-    common = hwloc_get_common_ancestor_obj(topology->hwloc, first, second);
-    if (hwloc_obj_type_is_cache(common->type) || common->type == HWLOC_OBJ_CORE)
-        return WF_DISTANCE_CACHE;
-    if (hwloc_bitmap_intersects(first->nodeset, second->nodeset))
-        return WF_DISTANCE_NODE;
-    return WF_DISTANCE_MACHINE;
+    return first->node == second->node ? WF_DISTANCE_NODE : WF_DISTANCE_MACHINE;
 }
 
 int wf_topology_pin(const struct wf_topology *topology, unsigned index)
 {
-    hwloc_obj_t cpu = topology->cpus[index % topology->cpu_count];
+    hwloc_cpuset_t set;
+    int error = 0;
 
-    if (!hwloc_topology_is_thissystem(topology->hwloc))
+    if (!topology->is_this_machine)
         return 0;
-    return hwloc_set_cpubind(topology->hwloc, cpu->cpuset, HWLOC_CPUBIND_THREAD) == 0 ? 0 : -errno;
+    set = hwloc_bitmap_alloc();
+    if (set == NULL || hwloc_bitmap_set(set, wf_topology_cpu_number(topology, index)) != 0)
+        error = -ENOMEM;
+    else if (hwloc_set_cpubind(topology->hwloc, set, HWLOC_CPUBIND_THREAD) != 0)
+        error = -errno;
+    hwloc_bitmap_free(set);
+    return error;
 }

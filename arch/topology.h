@@ -19,6 +19,10 @@ enum wf_distance {
 int wf_topology_create(struct wf_topology **topology);
 void wf_topology_destroy(struct wf_topology *topology);
 
+/* Gives back what only pinning needs: hwloc's own structures and its plugins, which are several
+ * megabytes.  Everything but wf_topology_pin() works afterwards. */
+void wf_topology_release(struct wf_topology *topology);
+
 /* The CPUs in the affinity mask, at least 1. */
 unsigned wf_topology_cpu_count(const struct wf_topology *topology);
 /* The operating system's number of the `index`-th of them. */

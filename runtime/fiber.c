@@ -57,14 +57,13 @@ static void set_name(struct weft_fiber *fiber, const char *name)
 static void fiber_main(void *arg)
 {
     struct weft_fiber *fiber = arg;
-    struct wf_worker *self = wf_self();
+    struct wf_worker *self = wf_worker_land(fiber);
 
-    wf_san_switched(&fiber->san, &self->san);
     wf_count(&self->counters.fibers_started, 1);
     fiber->result = fiber->fn(fiber->arg);
     self = wf_self();
     self->request = WF_REQUEST_EXIT;
-    self = wf_worker_leave(self);
+    wf_worker_leave(self);
     wf_panic("fiber %lu was resumed after its end", (unsigned long)fiber->id);
 }
 
@@ -247,7 +246,7 @@ static bool interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, int
 }
 
 /* Waits until the fiber has ended.  0 or -errno. */
-static int wait_for_end(struct wf_worker *self, struct weft_fiber *fiber, weft_time deadline)
+static inline int wait_for_end(struct wf_worker *self, struct weft_fiber *fiber, weft_time deadline)
 {
     struct wf_waiter *expected = NULL;
     struct wf_waiter *waiter;
@@ -260,7 +259,7 @@ static int wait_for_end(struct wf_worker *self, struct weft_fiber *fiber, weft_t
     /* JN.2 acq_rel: our waiter for the end; JN.1 acquire on failure: the result. */
     if (atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, waiter,
                                                 memory_order_acq_rel, memory_order_acquire)) {
-        self = wf_wait_end(self, deadline);
+        self = wf_wait_end_inline(self, deadline);
         return waiter->result;
     }
     if (expected != WF_JOINER_DONE)
@@ -326,11 +325,14 @@ bool weft_is_cancelled(void)
 int weft_yield(void)
 {
     struct wf_worker *self = wf_self();
+    struct weft_fiber *fiber;
 
     if (self == NULL)
         return -EPERM;
+    fiber = self->current;
     self->request = WF_REQUEST_YIELD;
-    self = wf_worker_leave(self);
+    wf_worker_leave(self);
+    self = wf_worker_land(fiber);
     return wf_self_is_cancelled(self) ? -ECANCELED : 0;
 }
 
@@ -353,7 +355,7 @@ int weft_sleep_until(weft_time deadline)
     if (wf_self_is_cancelled(self))
         return -ECANCELED;
     waiter = wf_wait_begin(self, interrupt_sleep, NULL);
-    self = wf_wait_end(self, deadline);
+    self = wf_wait_end_inline(self, deadline);
     return waiter->result == -ETIMEDOUT ? 0 : waiter->result;
 }
 

@@ -60,7 +60,7 @@ struct weft_fiber {
     char name[WEFT_FIBER_NAME_MAX];          /* [F] */
 };
 
-/* Why a fiber gave up its worker; carried out on the worker's own stack. */
+/* Why a fiber gave up its worker; carried out once its registers are saved. */
 enum wf_request {
     WF_REQUEST_YIELD,
     WF_REQUEST_WAIT,
@@ -77,17 +77,20 @@ struct wf_worker {
     struct wf_context context;     /* [W] of the loop, while a fiber runs */
     struct wf_san san;             /* [W] */
     struct weft_fiber *current;    /* [W] the fiber that runs, or NULL */
-    enum wf_request request;       /* [W] */
+    struct weft_fiber *left;       /* [W] the fiber that was switched out; NULL: it was the loop */
+    enum wf_request request;       /* [W] what that fiber asked for */
     uint32_t index;                /* [I] */
     struct wf_runtime *runtime;    /* [I] */
     struct wf_poller *poller;      /* [I] */
-    uint64_t tick;                 /* [W] turns, for the fairness intervals */
+    uint64_t tick;                 /* [W] turns looked for */
+    uint64_t fair_tick;            /* [W] when the loop has to look beyond the worker's queues */
     uint32_t next_runs;            /* [W] turns in a row that came from the next slot */
     bool is_searching;             /* [W] counted in wf_park.searching */
     uint32_t random;               /* [W] state of the choice of victims */
     int64_t now;                   /* [W] when the clock was last read */
-    int64_t busy_since;            /* [W] start of the window in which it has not slept */
-    uint64_t sleeps;               /* [W] of the thread, at the start of that window */
+    int64_t busy_since;            /* [W] when it was last looked whether it sleeps */
+    uint64_t sleeps;               /* [W] how often the thread had slept then */
+    uint64_t pushes;               /* [W] fresh fibers */
     uint64_t next_id, last_id;     /* [W] block of fiber numbers */
     uint32_t *victims;             /* [I] the other workers' indices, nearest first */
     uint32_t near_count[3];        /* [I] how many victims are at most that far (wf_distance) */
@@ -97,6 +100,7 @@ struct wf_worker {
 
     WF_CACHE_ALIGNED struct wf_counters counters;    /* [W] writes, anyone reads */
     WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */
+    WF_ATOMIC(bool) is_overloaded;                   /* [A] [W] writes: others may steal */
     WF_ATOMIC(struct wf_waiter *) inbox;             /* [A] interrupts to run here (wait.h) */
     struct wf_deque fresh;                           /* fibers just created */
     struct wf_ready ready;                           /* fibers that were woken or have yielded */

@@ -162,6 +162,7 @@ static int run_workers(struct wf_runtime *runtime)
             break;
     }
     wait_until_started(runtime, running);
+    wf_topology_release(runtime->topology);
     /* relaxed: RT.2 published it. */
     if (error == 0 && atomic_load_explicit(&runtime->failed, memory_order_relaxed) != 0)
         error = runtime->start_error;

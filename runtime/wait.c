@@ -37,19 +37,7 @@ struct wf_waiter *wf_wait_begin(struct wf_worker *self, wf_interrupt_fn *interru
 
 struct wf_worker *wf_wait_end(struct wf_worker *self, int64_t deadline)
 {
-    struct wf_waiter *waiter = &self->current->waiter;
-
-    if (deadline != WEFT_FOREVER) {
-        wf_timer_arm(&self->wheel, &waiter->timer, deadline);
-        wf_count(&self->counters.timers_armed, 1);
-    }
-    self->request = WF_REQUEST_WAIT;
-    self = wf_worker_leave(self);
-    /* Also after the timer has fired: until we have held the wheel's lock, its worker may still
-     * be about to pin us, and would hit our next wait. */
-    if (deadline != WEFT_FOREVER)
-        wf_timer_cancel(&waiter->timer);
-    return self;
+    return wf_wait_end_inline(self, deadline);
 }
 
 /* Moves the state on for a wake.  Returns true if the fiber is the caller's to enqueue; else its

@@ -23,7 +23,7 @@
  *   BUSY_NOTIFIED  the same, and its wake has come        the interrupter: READY
  *   READY      is in a queue, or between two              the worker that takes it out: RUNNING
  *
- * A fiber becomes WAITING on its worker's stack, after its registers are saved.  A wake that comes
+ * A fiber becomes WAITING after the switch away from it, when its registers are saved.  A wake that comes
  * earlier only leaves NOTIFIED behind, so nobody can resume a fiber that still runs.
  *
  *   Edge   From                          To                            Promises

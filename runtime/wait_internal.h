@@ -3,12 +3,11 @@
 #ifndef WF_RUNTIME_WAIT_INTERNAL_H
 #define WF_RUNTIME_WAIT_INTERNAL_H
 
-struct weft_fiber;
-struct wf_waiter;
-struct wf_worker;
+#include "runtime/model.h"
+#include "runtime/worker.h"
 
 /* Ends the running fiber's wait: makes it WAITING, or READY again if its wake came first.
- * Caller: the worker, on its own stack. */
+ * Caller: whatever the worker runs next (worker.c, rule 4). */
 void wf_wait_park(struct wf_worker *self, struct weft_fiber *fiber);
 
 /* Interrupts a wait, if the fiber is in one and is cancelled.  Caller: a worker. */
@@ -19,5 +18,25 @@ void wf_wait_expire(struct wf_worker *self);
 
 /* Runs the interrupts that other workers have posted to this one. */
 void wf_wait_drain_inbox(struct wf_worker *self);
+
+/* wf_wait_end(), without a call of its own: see wf_worker_leave(). */
+WF_MUST_USE static inline struct wf_worker *wf_wait_end_inline(struct wf_worker *self,
+                                                               int64_t deadline)
+{
+    struct weft_fiber *fiber = self->current;
+
+    if (deadline != WEFT_FOREVER) {
+        wf_timer_arm(&self->wheel, &fiber->waiter.timer, deadline);
+        wf_count(&self->counters.timers_armed, 1);
+    }
+    self->request = WF_REQUEST_WAIT;
+    wf_worker_leave(self);
+    self = wf_worker_land(fiber);
+    /* Also after the timer has fired: until we have held the wheel's lock, its worker may still
+     * be about to pin us, and would hit our next wait. */
+    if (deadline != WEFT_FOREVER)
+        wf_timer_cancel(&fiber->waiter.timer);
+    return self;
+}
 
 #endif

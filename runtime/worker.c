@@ -8,11 +8,13 @@
  *   2. A fiber that the running one just woke is next, but at most three times in a row.
  *   3. Every FAIR_INTERVAL turns come the oldest fresh fiber, the injector, the timers and the
  *      ring, whatever else is there.
- *   4. What a fiber asks for (yield, wait, exit) is carried out here, on the worker's stack, after
- *      the fiber's registers are saved.
- *   5. A worker wakes another only when it has been busy for a while without a pause and still has
- *      a backlog: a wake costs more than ten thousand instructions, and one worker is enough for
- *      as long as it is enough.
+ *   4. What a fiber asks for when it leaves (yield, wait, exit) is carried out by whatever the
+ *      worker runs next, the loop or another fiber, as the first thing after the switch: only then
+ *      are the fiber's registers saved, and only then may anyone else resume it.
+ *   5. One worker is enough for as long as it is enough: a wake costs more than ten thousand
+ *      instructions, and fibers that moved take their I/O along.  So a worker counts as overloaded
+ *      only when it has not slept for a while; then it wakes a helper if it has a backlog, and
+ *      only from overloaded workers do others steal.
  */
 #include "runtime/worker.h"
 
@@ -26,19 +28,9 @@ enum {
     FAIR_INTERVAL = 61, /* turns; prime, so that it keeps no step with the program (Go's choice) */
     NEXT_RUNS_MAX = 3,  /* Tokio's MAX_LIFO_POLLS_PER_TICK */
     STEAL_BATCH = 128,
+    SPAWNS_PER_LOOK = 64, /* guessed: a clock reading in 64 spawns is lost in their cost */
     WATCH_PAUSES = 64, /* guessed: about the time that a worker takes to come to its next slot */
 };
-
-struct wf_worker *wf_worker_leave(struct wf_worker *self)
-{
-    struct weft_fiber *fiber = self->current;
-
-    wf_san_switch(&fiber->san, &self->san, self->request == WF_REQUEST_EXIT);
-    wf_context_switch(&fiber->context, &self->context);
-    self = wf_self();
-    wf_san_switched(&fiber->san, &self->san);
-    return self;
-}
 
 bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker)
 {
@@ -98,14 +90,6 @@ static struct weft_fiber *take_injected(struct wf_worker *self)
         wf_inject_pop(&self->runtime->inject, is_picky ? may_run_here : NULL, self);
 
     return node != NULL ? WF_CONTAINER_OF(node, struct weft_fiber, node) : NULL;
-}
-
-void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
-{
-    if (WF_UNLIKELY(self->runtime->is_chaotic))
-        inject_elsewhere(self, fiber);
-    else if (WF_UNLIKELY(!wf_deque_push(&self->fresh, fiber)))
-        inject(self, &fiber->node, &fiber->node, 1);
 }
 
 /* The ready queue is full: its older half moves to the injector. */
@@ -174,14 +158,33 @@ static void consider_helper(struct wf_worker *self)
 {
     int64_t window = (int64_t)self->runtime->config.wake_backlog_us * WEFT_MICROSECOND;
     uint64_t sleeps;
+    bool is_overloaded;
 
     if (self->now - self->busy_since < window)
         return;
     sleeps = wf_os_thread_sleeps();
-    if (sleeps == self->sleeps && backlog(self) >= 2 && wf_park_wants_helper(&self->runtime->park))
-        notify_one(self, self->index);
+    is_overloaded = sleeps == self->sleeps;
     self->sleeps = sleeps;
     self->busy_since = self->now;
+    /* relaxed: a hint to thieves. */
+    atomic_store_explicit(&self->is_overloaded, is_overloaded, memory_order_relaxed);
+    if (is_overloaded && backlog(self) >= 2 && wf_park_wants_helper(&self->runtime->park))
+        notify_one(self, self->index);
+}
+
+void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    if (WF_UNLIKELY(self->runtime->is_chaotic)) {
+        inject_elsewhere(self, fiber);
+        return;
+    }
+    /* A fiber that spawns without end passes no other place where this is looked at. */
+    if (WF_UNLIKELY(++self->pushes % SPAWNS_PER_LOOK == 0)) {
+        self->now = wf_os_now();
+        consider_helper(self);
+    }
+    if (WF_UNLIKELY(!wf_deque_push(&self->fresh, fiber)))
+        inject(self, &fiber->node, &fiber->node, 1);
 }
 
 /* Expires timers, submits, reaps.  Costs a clock reading and, with I/O under way, a system call. */
@@ -196,27 +199,14 @@ static void poll_without_waiting(struct wf_worker *self)
     consider_helper(self);
 }
 
-/* Rule 3. */
-static struct weft_fiber *find_oldest(struct wf_worker *self)
-{
-    struct weft_fiber *fiber;
-
-    poll_without_waiting(self);
-    fiber = take_injected(self);
-    if (fiber == NULL)
-        fiber = wf_deque_steal(&self->fresh);
-    return fiber;
-}
-
+/* The next fiber of this worker's own queues; NULL when there is none, or when the loop has to look
+ * further (rule 3).  Caller: the loop, or a fiber about to leave. */
 static struct weft_fiber *find_next(struct wf_worker *self)
 {
     struct weft_fiber *fiber;
 
-    if (WF_UNLIKELY(++self->tick % FAIR_INTERVAL == 0)) {
-        fiber = find_oldest(self);
-        if (fiber != NULL)
-            return fiber;
-    }
+    if (WF_UNLIKELY(++self->tick >= self->fair_tick))
+        return NULL;
     fiber = take_next(self);
     if (fiber != NULL) {
         if (++self->next_runs <= NEXT_RUNS_MAX)
@@ -232,18 +222,21 @@ static struct weft_fiber *find_next(struct wf_worker *self)
     return fiber != NULL ? fiber : wf_deque_pop(&self->fresh);
 }
 
-static void run(struct wf_worker *self, struct weft_fiber *fiber)
+/* Rule 3. */
+static struct weft_fiber *find_oldest(struct wf_worker *self)
 {
-    /* relaxed: the queue that handed the fiber over published its fields, and READY is left by
-     * nobody else. */
-    atomic_store_explicit(&fiber->waiter.state, WF_WAIT_RUNNING, memory_order_relaxed);
-    fiber->last_worker = self->index;
-    self->current = fiber;
-    wf_count(&self->counters.turns, 1);
-    wf_san_switch(&self->san, &fiber->san, false);
-    wf_context_switch(&self->context, &fiber->context);
-    wf_san_switched(&self->san, &fiber->san);
-    self->current = NULL;
+    struct weft_fiber *fiber;
+
+    self->fair_tick = self->tick + FAIR_INTERVAL;
+    poll_without_waiting(self);
+    fiber = take_injected(self);
+    return fiber != NULL ? fiber : wf_deque_steal(&self->fresh);
+}
+
+/* Carries out what the fiber asked for that the worker has just left. */
+static void commit(struct wf_worker *self)
+{
+    struct weft_fiber *fiber = self->left;
 
     switch (self->request) {
     case WF_REQUEST_YIELD:
@@ -258,6 +251,62 @@ static void run(struct wf_worker *self, struct weft_fiber *fiber)
         wf_fiber_finish(self, fiber);
         break;
     }
+}
+
+/* Marks the fiber as the one that runs; the switch follows. */
+static void begin_turn(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    /* relaxed: the queue that handed the fiber over published its fields, and READY is left by
+     * nobody else. */
+    atomic_store_explicit(&fiber->waiter.state, WF_WAIT_RUNNING, memory_order_relaxed);
+    fiber->last_worker = self->index;
+    self->current = fiber;
+    wf_count(&self->counters.turns, 1);
+}
+
+/* The switch is the last thing here so that it can be a jump: the fiber then resumes in the caller
+ * of this function.  Each `ret` between here and the program costs a misprediction, since the
+ * return predictor still holds the calls of the fiber that ran before. */
+void wf_worker_leave(struct wf_worker *self)
+{
+    struct weft_fiber *fiber = self->current;
+    struct weft_fiber *next = find_next(self);
+    struct wf_context *to = &self->context;
+    struct wf_san *to_san = &self->san;
+
+    self->left = fiber;
+    self->current = next;
+    if (next != NULL) {
+        begin_turn(self, next);
+        to = &next->context;
+        to_san = &next->san;
+    }
+    wf_san_switch(&fiber->san, to_san, self->request == WF_REQUEST_EXIT);
+    wf_context_switch(&fiber->context, to);
+}
+
+struct wf_worker *wf_worker_land(struct weft_fiber *fiber)
+{
+    struct wf_worker *self = wf_self();
+
+    if (self->left != NULL) {
+        wf_san_switched(&fiber->san, &self->left->san);
+        commit(self);
+    } else {
+        wf_san_switched(&fiber->san, &self->san);
+    }
+    return self;
+}
+
+/* Runs the fiber, and all those that follow it directly, until one finds no successor. */
+static void run(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    begin_turn(self, fiber);
+    self->left = NULL;
+    wf_san_switch(&self->san, &fiber->san, false);
+    wf_context_switch(&self->context, &fiber->context);
+    wf_san_switched(&self->san, &self->left->san);
+    commit(self);
 }
 
 static struct weft_fiber *steal_from(struct wf_worker *self, struct wf_worker *victim)
@@ -322,9 +371,14 @@ steal_pass(struct wf_worker *self, struct weft_fiber *(*from)(struct wf_worker *
         uint32_t start = count > 1 ? next_random(self) % count : 0;
 
         for (uint32_t i = 0; i < count; i++) {
-            uint32_t victim = self->victims[first + (start + i) % count];
-            struct weft_fiber *fiber = from(self, self->runtime->workers[victim]);
+            uint32_t index = self->victims[first + (start + i) % count];
+            struct wf_worker *victim = self->runtime->workers[index];
+            struct weft_fiber *fiber;
 
+            /* relaxed: a hint. */
+            if (!atomic_load_explicit(&victim->is_overloaded, memory_order_relaxed))
+                continue;
+            fiber = from(self, victim);
             if (fiber != NULL)
                 return fiber;
         }
@@ -412,7 +466,9 @@ void wf_worker_loop(struct wf_worker *self)
     while (!is_done(self)) {
         struct weft_fiber *fiber = find_next(self);
 
-        if (fiber == NULL)
+        if (fiber == NULL && self->tick >= self->fair_tick)
+            fiber = find_oldest(self);
+        else if (fiber == NULL)
             fiber = find_elsewhere(self);
         if (fiber != NULL)
             run(self, fiber);

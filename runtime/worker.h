@@ -15,9 +15,13 @@ struct wf_worker;
 /* Runs fibers until the runtime is done.  Caller: the worker's thread. */
 void wf_worker_loop(struct wf_worker *self);
 
-/* Leaves the running fiber for the loop, which carries out self->request.  Returns when the fiber
- * runs again, perhaps on another worker, which is returned. */
-WF_MUST_USE struct wf_worker *wf_worker_leave(struct wf_worker *self);
+/* Leaves the running fiber; self->request is carried out after the switch.  Returns when the fiber
+ * runs again, perhaps on another worker: the caller must call wf_worker_land() at once. */
+void wf_worker_leave(struct wf_worker *self);
+
+/* Carries out what was asked for by the fiber that ran before.  Returns the worker.  Caller: a
+ * fiber, right after each switch to it. */
+WF_MUST_USE struct wf_worker *wf_worker_land(struct weft_fiber *fiber);
 
 /* Queue a fiber that is READY.  Caller: a worker.  Fresh ones run youngest first, ready ones in
  * their order, and the next one before all others. */

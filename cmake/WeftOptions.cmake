@@ -66,3 +66,9 @@ target_compile_options(weft_warnings INTERFACE
   "$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wpedantic;-Wconversion;-Wshadow;-Wundef;-Wvla>"
   "$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>"
   "$<$<BOOL:${WEFT_WERROR}>:-Werror>")
+# The checks that a sanitizer inserts hide value ranges from gcc, which then warns of what cannot be
+# (gcc's manual, -fsanitize=undefined).  The other presets keep these warnings.
+if(WEFT_SANITIZE)
+  target_compile_options(weft_warnings INTERFACE
+    "$<$<C_COMPILER_ID:GNU>:-Wno-format-truncation;-Wno-maybe-uninitialized>")
+endif()

@@ -49,7 +49,6 @@ done
 # The tests choose their own configuration; one from the caller's shell would change what they mean.
 unset WEFT_WORKERS WEFT_STACK_SIZE_KIB WEFT_MAX_FIBERS WEFT_PIN WEFT_RING_ENTRIES \
     WEFT_WAKE_BACKLOG_US WEFT_GUARD WEFT_CHAOS
-export TSAN_OPTIONS="${TSAN_OPTIONS:-halt_on_error=1 second_deadlock_stack=1}"
 
 scripts/setup.sh --test
 

@@ -35,7 +35,8 @@ prefix=$work/weft
 lib=$prefix/$libdir
 
 for file in include/weft.h include/weft/base.h bin/weft share/doc/weft/LICENSE \
-    "$libdir/libweft.a" "$libdir/libweft.so" "$libdir/libweft.so.${version%%.*}" "$libdir/libweft.so.$version" \
+    "$libdir/libweft.a" "$libdir/libweft.so" "$libdir/libweft.so.${version%%.*}" \
+    "$libdir/libweft.so.$version" \
     "$libdir/pkgconfig/weft.pc" "$libdir/cmake/weft/weftConfig.cmake"; do
     [ -e "$prefix/$file" ] || fail "$file was not installed"
 done

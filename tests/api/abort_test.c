@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs that break a rule of the interface are stopped with the rule's name, not left to
+ * corrupt themselves. */
+#define _GNU_SOURCE 1
+
+#include "../support/child.h"
+#include "../support/fixture.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static int return_zero(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int sleep_for_ever(void *arg)
+{
+    (void)arg;
+    return weft_sleep_until(WEFT_FOREVER);
+}
+
+static int join_twice(void *arg)
+{
+    weft_fiber *fiber = must_spawn(return_zero, arg);
+
+    CHECK_EQ(must_join(fiber), 0);
+    return must_join(fiber);
+}
+
+static int join_itself(void *arg)
+{
+    (void)arg;
+    return must_join(weft_self());
+}
+
+static int join_arg(void *arg)
+{
+    return must_join(arg);
+}
+
+static int join_beside_a_joiner(void *arg)
+{
+    weft_fiber *fiber = must_spawn(sleep_for_ever, arg);
+    weft_fiber *joiners[2];
+
+    for (int i = 0; i < 2; i++)
+        joiners[i] = must_spawn(join_arg, fiber);
+    return must_join(joiners[0]) + must_join(joiners[1]);
+}
+
+static int detach_twice(void *arg)
+{
+    weft_fiber *fiber = must_spawn(sleep_for_ever, arg);
+
+    weft_detach(fiber);
+    weft_detach(fiber);
+    return 0;
+}
+
+static int detach_and_join(void *arg)
+{
+    weft_fiber *fiber = must_spawn(sleep_for_ever, arg);
+
+    weft_detach(fiber);
+    return must_join(fiber);
+}
+
+static int detach_joined(void *arg)
+{
+    weft_fiber *fiber = must_spawn(return_zero, arg);
+
+    CHECK_EQ(must_join(fiber), 0);
+    weft_detach(fiber);
+    return 0;
+}
+
+static const struct {
+    int (*fn)(void *);
+    const char *word;
+} mistakes[] = {
+    {join_twice, "join"},     {join_itself, "join"},       {join_beside_a_joiner, "join"},
+    {detach_twice, "detach"}, {detach_and_join, "detach"}, {detach_joined, "detach"},
+};
+
+enum { MISTAKE_COUNT = sizeof mistakes / sizeof *mistakes };
+
+CHILD(make_mistake)
+{
+    struct weft_config config = {.workers = parameter / MISTAKE_COUNT};
+    struct rlimit no_core = {0, 0};
+
+    CHECK_EQ(setrlimit(RLIMIT_CORE, &no_core), 0);
+    return weft_run(&config, mistakes[parameter % MISTAKE_COUNT].fn, NULL);
+}
+
+static void expect_abort(unsigned workers, unsigned mistake)
+{
+    struct child_end end;
+
+    run_child("make_mistake", workers * MISTAKE_COUNT + mistake, NULL, &end);
+    cr_expect_eq(end.signal, SIGABRT, "status %d, signal %d, \"%s\"", end.exit_status, end.signal,
+                 end.output);
+    cr_expect_not_null(strstr(end.output, "weft"), "\"%s\" does not say who stopped the program",
+                       end.output);
+    cr_expect_not_null(strcasestr(end.output, mistakes[mistake].word), "\"%s\" names no rule",
+                       end.output);
+    cr_expect_null(strstr(end.output, "abort_test.c"), "a check of the test: %s", end.output);
+}
+
+/* After the first join the record may be another fiber's already. */
+WORKER_TEST(rules, joining_twice_aborts, TEST_TIMEOUT_S)
+{
+    expect_abort(*workers, 0);
+}
+
+/* It would wait for ever, for itself. */
+WORKER_TEST(rules, joining_oneself_aborts, TEST_TIMEOUT_S)
+{
+    expect_abort(*workers, 1);
+}
+
+/* Only one can take the result; the other would read freed memory. */
+WORKER_TEST(rules, a_second_joiner_aborts, TEST_TIMEOUT_S)
+{
+    expect_abort(*workers, 2);
+}
+
+/* The second detach would free what the first one left to the fiber. */
+WORKER_TEST(rules, detaching_twice_aborts, TEST_TIMEOUT_S)
+{
+    expect_abort(*workers, 3);
+}
+
+/* A detached fiber frees itself at any moment: joining it reads freed memory. */
+WORKER_TEST(rules, joining_a_detached_fiber_aborts, TEST_TIMEOUT_S)
+{
+    expect_abort(*workers, 4);
+}
+
+/* The handle is gone with the join. */
+WORKER_TEST(rules, detaching_a_joined_fiber_aborts, TEST_TIMEOUT_S)
+{
+    expect_abort(*workers, 5);
+}

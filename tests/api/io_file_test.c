@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* io.h: regular files: read, pread, pwrite, openat, fsync, close. */
+#define _GNU_SOURCE 1
+
+#include "../support/fixture.h"
+#include "../support/net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int read_file(void *arg)
+{
+    char buffer[16] = "";
+    int fd = make_file("0123456789", 10);
+
+    (void)arg;
+    CHECK_EQ(weft_read(fd, buffer, 4, WEFT_FOREVER), 4);
+    CHECK_EQ(weft_read(fd, buffer + 4, 12, WEFT_FOREVER), 6);
+    CHECK(memcmp(buffer, "0123456789", 10) == 0);
+    CHECK_EQ(weft_read(fd, buffer, 4, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_write(fd, "ab", 2, WEFT_FOREVER), 2);
+    CHECK_EQ(weft_write_all(fd, "cd", 2, WEFT_FOREVER), 2);
+    CHECK_EQ(lseek(fd, 0, SEEK_CUR), 14);
+
+    CHECK_EQ(weft_pread(fd, buffer, 16, 8, WEFT_FOREVER), 6);
+    CHECK(memcmp(buffer, "89abcd", 6) == 0);
+    CHECK_EQ(weft_pread(fd, buffer, 16, 14, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_pread(fd, buffer, 16, 1 << 30, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_pwrite(fd, "XY", 2, 0, WEFT_FOREVER), 2);
+    CHECK_EQ(weft_pwrite(fd, "Z", 1, 20, WEFT_FOREVER), 1);
+    CHECK_EQ(lseek(fd, 0, SEEK_CUR), 14);
+    CHECK_EQ(lseek(fd, 0, SEEK_END), 21);
+    CHECK_EQ(weft_pread(fd, buffer, 3, 0, WEFT_FOREVER), 3);
+    CHECK(memcmp(buffer, "XY2", 3) == 0);
+    return weft_close(fd);
+}
+
+/* read and write move the offset, pread and pwrite leave it: mixed up, data is overwritten. */
+WORKER_TEST(io_file, offsets_move_as_in_posix, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, read_file, NULL), 0);
+}
+
+static int use_bad_offsets(void *arg)
+{
+    char byte = 'x';
+    int file = make_file("0123456789", 10);
+    int fds[2];
+
+    (void)arg;
+    CHECK_EQ(lseek(file, 5, SEEK_SET), 5);
+    /* The ring takes -1 for "the current offset". */
+    CHECK_EQ(weft_pread(file, &byte, 1, -1, WEFT_FOREVER), -EINVAL);
+    CHECK_EQ(weft_pwrite(file, &byte, 1, -1, WEFT_FOREVER), -EINVAL);
+    CHECK_EQ(weft_pread(file, &byte, 1, -2, WEFT_FOREVER), -EINVAL);
+    CHECK_EQ(lseek(file, 0, SEEK_CUR), 5);
+    CHECK_EQ(byte, 'x');
+    make_pipe(fds);
+    CHECK_EQ(write(fds[1], "y", 1), 1);
+    CHECK_EQ(weft_pread(fds[0], &byte, 1, 0, WEFT_FOREVER), -ESPIPE);
+    CHECK_EQ(weft_pwrite(fds[1], &byte, 1, 0, WEFT_FOREVER), -ESPIPE);
+    CHECK_EQ(byte, 'x');
+    CHECK_EQ(drain(fds[0]), 1);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    CHECK_EQ(weft_close(fds[1]), 0);
+    return weft_close(file);
+}
+
+/* Offsets that pread(2) refuses are refused, not taken for the current offset. */
+WORKER_TEST(io_file, bad_offsets_are_refused, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, use_bad_offsets, NULL), 0);
+}
+
+static int use_passed_deadlines(void *arg)
+{
+    char buffer[4];
+    int fd = make_file("0123", 4);
+
+    (void)arg;
+    CHECK_EQ(weft_pread(fd, buffer, 4, 0, 0), 4);
+    CHECK(memcmp(buffer, "0123", 4) == 0);
+    CHECK_EQ(weft_read(fd, buffer, 4, weft_after(-WEFT_SECOND)), 4);
+    CHECK_EQ(weft_read(fd, buffer, 4, 0), 0);
+    CHECK_EQ(weft_pwrite(fd, "45", 2, 4, 0), 2);
+    return weft_close(fd);
+}
+
+/* A file in memory never waits: a deadline that has passed does not matter. */
+WORKER_TEST(io_file, cached_data_needs_no_waiting, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, use_passed_deadlines, NULL), 0);
+}
+
+struct folder {
+    int fd;
+    char path[64];
+};
+
+static struct folder make_folder(void)
+{
+    struct folder folder = {.path = "/tmp/weft-test-XXXXXX"};
+
+    CHECK(mkdtemp(folder.path) != NULL);
+    folder.fd = open(folder.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(folder.fd >= 0);
+    return folder;
+}
+
+static void remove_folder(struct folder *folder)
+{
+    CHECK_EQ(close(folder->fd), 0);
+    CHECK_EQ(rmdir(folder->path), 0);
+}
+
+static int open_files(void *arg)
+{
+    struct folder *folder = arg;
+    char path[128];
+    struct stat info;
+    int again;
+    int fd;
+
+    CHECK_EQ(weft_openat(folder->fd, "file", O_RDWR, 0, WEFT_FOREVER), -ENOENT);
+    (void)umask(0);
+    fd = weft_openat(folder->fd, "file", O_RDWR | O_CREAT | O_EXCL, 0640, WEFT_FOREVER);
+    CHECK(fd >= 0);
+    CHECK_EQ(fstat(fd, &info), 0);
+    CHECK_EQ(info.st_mode & 0777, 0640);
+    CHECK_EQ(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    CHECK_EQ(weft_openat(folder->fd, "file", O_CREAT | O_EXCL, 0600, WEFT_FOREVER), -EEXIST);
+    CHECK_EQ(weft_write_all(fd, "text", 4, WEFT_FOREVER), 4);
+    CHECK_EQ(weft_fsync(fd, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_fsync(fd, weft_after(3600 * WEFT_SECOND)), 0);
+
+    (void)snprintf(path, sizeof path, "%s/file", folder->path);
+    again = weft_openat(AT_FDCWD, path, O_RDONLY, 0, WEFT_FOREVER);
+    CHECK(again >= 0);
+    CHECK_EQ(fstat(again, &info), 0);
+    CHECK_EQ(info.st_size, 4);
+    CHECK_EQ(weft_write(again, "x", 1, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(weft_close(again), 0);
+    CHECK_EQ(weft_close(fd), 0);
+    CHECK_EQ(weft_openat(folder->fd, "file/below", O_RDONLY, 0, WEFT_FOREVER), -ENOTDIR);
+    CHECK_EQ(weft_openat(-5, "file", O_RDONLY, 0, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(unlinkat(folder->fd, "file", 0), 0);
+    return 0;
+}
+
+/* Flags, mode and folder reach the kernel, and no descriptor leaks into a program started later. */
+WORKER_TEST(io_file, openat_opens_and_creates, TEST_TIMEOUT_S)
+{
+    struct folder folder = make_folder();
+
+    cr_expect_eq(run_workers(*workers, open_files, &folder), 0);
+    remove_folder(&folder);
+}
+
+static int open_read_end(void *arg)
+{
+    struct folder *folder = arg;
+
+    return weft_openat(folder->fd, "fifo", O_RDONLY, 0, WEFT_FOREVER);
+}
+
+static int open_fifo(void *arg)
+{
+    struct folder *folder = arg;
+    weft_fiber *reader;
+    int writing;
+    int reading;
+
+    CHECK_EQ(weft_openat(folder->fd, "fifo", O_RDONLY, 0, weft_after(5 * WEFT_MILLISECOND)),
+             -ETIMEDOUT);
+    reader = must_spawn(open_read_end, folder);
+    CHECK_EQ(weft_sleep(5 * WEFT_MILLISECOND), 0);
+    weft_cancel(reader);
+    CHECK_EQ(must_join(reader), -ECANCELED);
+
+    reader = must_spawn(open_read_end, folder);
+    writing = weft_openat(folder->fd, "fifo", O_WRONLY, 0, WEFT_FOREVER);
+    CHECK(writing >= 0);
+    reading = must_join(reader);
+    CHECK(reading >= 0);
+    CHECK_EQ(weft_close(reading), 0);
+    return weft_close(writing);
+}
+
+/* Opening a FIFO waits for the other side: in the fiber only, so that the other side can come
+ * from the same worker, and with deadline and cancel like any other wait. */
+WORKER_TEST(io_file, opening_a_fifo_suspends_the_fiber_only, TEST_TIMEOUT_S)
+{
+    struct folder folder = make_folder();
+
+    cr_assert_eq(mkfifoat(folder.fd, "fifo", 0600), 0);
+    cr_expect_eq(run_workers(*workers, open_fifo, &folder), 0);
+    cr_assert_eq(unlinkat(folder.fd, "fifo", 0), 0);
+    remove_folder(&folder);
+}
+
+static int use_errors(void *arg)
+{
+    struct folder *folder = arg;
+    char byte;
+    int fds[2];
+
+    CHECK_EQ(weft_read(folder->fd, &byte, 1, WEFT_FOREVER), -EISDIR);
+    CHECK_EQ(weft_fsync(-1, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(weft_pread(-1, &byte, 1, 0, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(weft_pwrite(-1, &byte, 1, 0, WEFT_FOREVER), -EBADF);
+    make_pipe(fds);
+    CHECK_EQ(weft_fsync(fds[0], WEFT_FOREVER), -EINVAL);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    CHECK_EQ(weft_close(fds[1]), 0);
+    return 0;
+}
+
+/* Errors of files are those of the system calls too. */
+WORKER_TEST(io_file, errors_are_those_of_the_system_calls, TEST_TIMEOUT_S)
+{
+    struct folder folder = make_folder();
+
+    cr_expect_eq(run_workers(*workers, use_errors, &folder), 0);
+    remove_folder(&folder);
+}
+
+static int close_when_cancelled(void *arg)
+{
+    int *fds = arg;
+
+    weft_cancel(weft_self());
+    CHECK_EQ(weft_close(fds[0]), 0);
+    CHECK_EQ(weft_close(fds[0]), -EBADF);
+    return weft_close(fds[1]);
+}
+
+static int spawn_closer(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 100; i++) {
+        int fds[2];
+        make_pipe(fds);
+        CHECK_EQ(must_join(must_spawn(close_when_cancelled, fds)), 0);
+    }
+    return 0;
+}
+
+/* Cleanup runs in cancelled fibers: a close that is refused there leaks the descriptor. */
+WORKER_TEST(io_file, close_works_in_a_cancelled_fiber, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, spawn_closer, NULL), 0);
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* What weft_run() and weft_doctor() say on machines that cannot or will not run them. */
+#define _GNU_SOURCE 1
+
+#include "../support/child.h"
+#include "../support/fixture.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int must_not_run(void *arg)
+{
+    (void)arg;
+    check_fail(__FILE__, __LINE__, "a function ran although the runtime could not start");
+}
+
+static int return_zero(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* Makes io_uring_setup fail with `error`, as the default profiles of container engines do. */
+static void forbid_io_uring(unsigned error)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+
+    CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    CHECK_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+CHILD(run_without_io_uring)
+{
+    forbid_io_uring(parameter);
+    return weft_run(NULL, must_not_run, NULL) == -(int)parameter ? 0 : 1;
+}
+
+CHILD(doctor_without_io_uring)
+{
+    forbid_io_uring(parameter);
+    return weft_doctor(NULL, stdout) == -(int)parameter ? 0 : 1;
+}
+
+static const unsigned refusals[] = {EPERM, ENOSYS};
+
+/* Containers refuse io_uring by default.  A bare "Operation not permitted" sends the user to look
+ * for file permissions: the line must say what is blocked and what can be done. */
+Test(refusal, io_uring_refused_is_named_with_a_remedy, .timeout = TEST_TIMEOUT_S)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct child_end end;
+        run_child("run_without_io_uring", refusals[i], NULL, &end);
+        cr_expect_eq(end.exit_status, 0, "%s: %s", strerror((int)refusals[i]), end.output);
+        cr_expect_not_null(strstr(end.output, "io_uring"), "not named: \"%s\"", end.output);
+        cr_expect(strstr(end.output, "seccomp") || strstr(end.output, "io_uring_disabled"),
+                  "no remedy: \"%s\"", end.output);
+    }
+}
+
+/* The doctor is asked exactly on such machines: it must finish and give the same verdict. */
+Test(refusal, doctor_reports_io_uring_refused, .timeout = TEST_TIMEOUT_S)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct child_end end;
+        run_child("doctor_without_io_uring", refusals[i], NULL, &end);
+        cr_expect_eq(end.exit_status, 0, "%s: %s", strerror((int)refusals[i]), end.output);
+        cr_expect_not_null(strstr(end.output, "io_uring"), "not named: \"%s\"", end.output);
+    }
+}
+
+/* Room for the calling thread and no other. */
+static void forbid_threads(void)
+{
+    struct rlimit none = {.rlim_cur = 1, .rlim_max = 1};
+
+    CHECK_EQ(setrlimit(RLIMIT_NPROC, &none), 0);
+    if (getuid() == 0) { /* root is exempt from the limit */
+        CHECK_EQ(setgroups(0, NULL), 0);
+        CHECK_EQ(setresgid(65534, 65534, 65534), 0);
+        CHECK_EQ(setresuid(65534, 65534, 65534), 0);
+    }
+}
+
+CHILD(run_without_threads)
+{
+    struct weft_config config = WEFT_CONFIG_INIT;
+    struct resources before;
+
+    config.workers = parameter;
+    forbid_threads();
+    before = resources_now();
+    CHECK_EQ(weft_run(&config, must_not_run, NULL), -EAGAIN);
+    CHECK_EQ(weft_run(&config, must_not_run, NULL), -EAGAIN);
+    CHECK_EQ(resources_now().fds, before.fds);
+    CHECK_EQ(resources_now().threads, before.threads);
+    return 0;
+}
+
+/* A start that fails half-way gives everything back and says why. */
+Test(refusal, threads_refused_fail_the_start_cleanly, .timeout = TEST_TIMEOUT_S)
+{
+    if (TEST_IS_SANITIZED)
+        cr_skip_test("the sanitizer needs a thread of its own");
+    for (unsigned workers = 1; workers <= 4; workers *= 4) {
+        struct child_end end;
+        run_child("run_without_threads", workers, NULL, &end);
+        cr_expect_eq(end.exit_status, 0, "status %d, signal %d: %s", end.exit_status, end.signal,
+                     end.output);
+        cr_expect_not_null(strstr(end.output, "thread"), "not named: \"%s\"", end.output);
+    }
+}
+
+CHILD(run_with_few_descriptors)
+{
+    struct weft_config config = {.workers = 16};
+    struct resources before;
+    struct rlimit few;
+    int result;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &few), 0);
+    few.rlim_cur = parameter;
+    before = resources_now();
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    result = weft_run(&config, return_zero, NULL);
+    CHECK(result <= 0);
+    few.rlim_cur = few.rlim_max;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    CHECK_EQ(resources_now().fds, before.fds);
+    CHECK_EQ(weft_run(&config, return_zero, NULL), 0);
+    return result == 0 ? 0 : 1;
+}
+
+/* Each worker needs descriptors.  Whichever of them is the one that is missing, the start fails
+ * with a line, gives the others back, and the next start works. */
+Test(refusal, descriptors_exhausted_fail_the_start_cleanly, .timeout = TEST_TIMEOUT_S)
+{
+    int failures = 0;
+
+    for (unsigned limit = 4; limit <= 48; limit += 4) {
+        struct child_end end;
+        run_child("run_with_few_descriptors", limit, NULL, &end);
+        cr_expect(end.exit_status == 0 || end.exit_status == 1, "limit %u, signal %d: %s", limit,
+                  end.signal, end.output);
+        cr_expect(end.exit_status != 1 || end.output[0] != '\0', "failed without a word");
+        failures += end.exit_status == 1;
+    }
+    cr_expect_gt(failures, 0, "no limit was low enough to try the failure");
+}
+
+static char *doctor_report(const struct weft_config *config, int expected)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+
+    cr_assert_not_null(out);
+    cr_expect_eq(weft_doctor(config, out), expected);
+    cr_assert_eq(fclose(out), 0);
+    cr_assert_not_null(text);
+    return text;
+}
+
+/* The report is what a user pastes into a bug report: whatever changes behaviour is in it. */
+Test(refusal, doctor_prints_the_key_facts, .timeout = TEST_TIMEOUT_S)
+{
+    static const char *const facts[] = {"cpu",          "worker",     "pin",
+                                        "io_uring",     "guard",      "stack_size_kib",
+                                        "ring_entries", "max_fibers", "wake_backlog_us",
+                                        "chaos",        "quota",      "alloc"};
+    struct resources before = resources_now();
+    char *text = doctor_report(NULL, 0);
+
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+        cr_expect_not_null(strcasestr(text, facts[i]), "\"%s\" is missing in:\n%s", facts[i], text);
+    free(text);
+    assert_resources_return_to(before);
+}
+
+/* Where a value comes from is half of the answer to "why does it behave like that?" */
+Test(refusal, doctor_tells_the_origin_of_values, .timeout = TEST_TIMEOUT_S)
+{
+    struct weft_config config = WEFT_CONFIG_INIT;
+    char *text;
+
+    (void)unsetenv("WEFT_WORKERS");
+    config.workers = 61;
+    text = doctor_report(&config, 0);
+    cr_expect_not_null(strstr(text, "61"), "%s", text);
+    free(text);
+
+    cr_assert_eq(setenv("WEFT_WORKERS", "67", 1), 0);
+    text = doctor_report(&config, 0);
+    cr_expect_not_null(strstr(text, "67"), "%s", text);
+    cr_expect_not_null(strstr(text, "WEFT_WORKERS"), "%s", text);
+    free(text);
+}
+
+/* A configuration that cannot start is reported as such, not diagnosed as healthy. */
+Test(refusal, doctor_refuses_what_run_refuses, .timeout = TEST_TIMEOUT_S)
+{
+    struct weft_config config = WEFT_CONFIG_INIT;
+
+    (void)unsetenv("WEFT_RING_ENTRIES");
+    config.ring_entries = 9;
+    free(doctor_report(&config, -EINVAL));
+    cr_expect_eq(weft_run(&config, must_not_run, NULL), -EINVAL);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "fixture.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+static void free_counts(struct criterion_test_params *params)
+{
+    cr_free(params->params);
+}
+
+struct criterion_test_params worker_counts(void)
+{
+    static const unsigned defaults[] = {1, 2, 4, 16};
+    unsigned length = worker_counts_length();
+    /* Criterion hands parameters to the test's process, which works for its own heap only. */
+    unsigned *counts = cr_malloc(sizeof defaults);
+
+    for (unsigned i = 0; i < length; i++)
+        counts[i] = defaults[i];
+    if (length == 1)
+        counts[0] = (unsigned)strtoul(getenv("WEFT_WORKERS"), NULL, 10);
+    return cr_make_param_array(unsigned, counts, length, free_counts);
+}
+
+unsigned worker_counts_length(void)
+{
+    return getenv("WEFT_WORKERS") ? 1 : 4;
+}
+
+static unsigned count_entries(const char *path)
+{
+    DIR *directory = opendir(path);
+    unsigned count = 0;
+
+    cr_assert_not_null(directory);
+    while (readdir(directory))
+        count++;
+    (void)closedir(directory);
+    return count;
+}
+
+struct resources resources_now(void)
+{
+    struct resources now;
+
+    now.fds = count_entries("/proc/self/fd");
+    now.threads = count_entries("/proc/self/task");
+    return now;
+}
+
+void assert_resources_return_to(struct resources before)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct resources now = resources_now();
+
+    /* A joined thread leaves /proc a moment after its joiner has gone on, and so do the kernel's
+     * helper threads of a closed ring; only a leak keeps the count up for ten seconds. */
+    for (int i = 0; i < 10000 && now.threads > before.threads; i++) {
+        (void)nanosleep(&pause, NULL);
+        now = resources_now();
+    }
+    cr_assert_eq(now.threads, before.threads, "threads: %u before the run, %u after it",
+                 before.threads, now.threads);
+    cr_assert_eq(now.fds, before.fds, "descriptors: %u before the run, %u after it", before.fds,
+                 now.fds);
+}
+
+void assert_stats_balance(const struct weft_stats *stats)
+{
+    unsigned long long spawned = stats->fibers_spawned;
+
+    cr_assert_gt(spawned, 0, "not even the first fiber was counted");
+    cr_assert_eq(stats->fibers_started, spawned, "of %llu fibers %llu started", spawned,
+                 (unsigned long long)stats->fibers_started);
+    cr_assert_eq(stats->fibers_finished, spawned, "of %llu fibers %llu finished", spawned,
+                 (unsigned long long)stats->fibers_finished);
+    cr_assert_eq(stats->fibers_freed, spawned, "of %llu fibers %llu were freed", spawned,
+                 (unsigned long long)stats->fibers_freed);
+    cr_assert_eq(stats->ops_completed, stats->ops_submitted, "of %llu operations %llu completed",
+                 (unsigned long long)stats->ops_submitted,
+                 (unsigned long long)stats->ops_completed);
+}
+
+static void remove_overrides(const struct weft_config *config)
+{
+    const struct {
+        uint32_t value;
+        const char *variable;
+    } fields[] = {
+        {config->workers, "WEFT_WORKERS"},
+        {config->stack_size_kib, "WEFT_STACK_SIZE_KIB"},
+        {config->max_fibers, "WEFT_MAX_FIBERS"},
+        {config->pin, "WEFT_PIN"},
+        {config->ring_entries, "WEFT_RING_ENTRIES"},
+        {config->wake_backlog_us, "WEFT_WAKE_BACKLOG_US"},
+        {config->guard, "WEFT_GUARD"},
+        {config->chaos, "WEFT_CHAOS"},
+    };
+
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (fields[i].value != 0)
+            (void)unsetenv(fields[i].variable);
+}
+
+int run_config(const struct weft_config *config, int (*fn)(void *), void *arg)
+{
+    struct resources before = resources_now();
+    struct weft_stats stats;
+    int result;
+
+    remove_overrides(config);
+    result = weft_run(config, fn, arg);
+    stats = run_stats();
+    assert_stats_balance(&stats);
+    assert_resources_return_to(before);
+    return result;
+}
+
+int run_workers(unsigned workers, int (*fn)(void *), void *arg)
+{
+    struct weft_config config = WEFT_CONFIG_INIT;
+
+    config.workers = workers;
+    return run_config(&config, fn, arg);
+}
+
+struct weft_stats run_stats(void)
+{
+    struct weft_stats stats = {0};
+
+    cr_assert_eq(weft_stats_read(&stats), 0);
+    return stats;
+}
+
+weft_fiber *must_spawn(int (*fn)(void *), void *arg)
+{
+    weft_fiber *fiber = NULL;
+
+    CHECK_EQ(weft_spawn(&fiber, fn, arg), 0);
+    CHECK(fiber != NULL);
+    return fiber;
+}
+
+int must_join(weft_fiber *fiber)
+{
+    int result = 0;
+
+    CHECK_EQ(weft_join(fiber, &result, WEFT_FOREVER), 0);
+    return result;
+}
+
+void await_flag(_Atomic(int) *flag)
+{
+    while (atomic_load(flag) == 0)
+        (void)weft_yield();
+}

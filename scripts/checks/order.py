@@ -24,7 +24,8 @@ DOCUMENT = "docs/memory-model.md"
 
 EDGE = r"[A-Z][A-Z0-9]{1,3}\.\d+"
 ORDERS = "relaxed|consume|acquire|release|acq_rel|seq_cst"
-NOTE = re.compile(rf"(?<![\w.])((?:{EDGE}|{ORDERS})(?:(?:,? and |, | )(?:{EDGE}|{ORDERS}))*): \S")
+NOTE = re.compile(rf"(?<![\w.])((?:{EDGE}|{ORDERS})(?:(?:,? and |, | )(?:{EDGE}|{ORDERS}))*)"
+                  r"( on failure)?: \S")
 SITE = re.compile(r"\batomic_(?:load|store|exchange|compare_exchange_(?:strong|weak)|"
                   r"fetch_(?:add|sub|or|xor|and)|thread_fence|signal_fence|"
                   r"flag_(?:test_and_set|clear))(_explicit)?\s*\(")
@@ -42,8 +43,8 @@ ACQUIRING = {"acquire", "consume", "acq_rel", "seq_cst"}
 class Note:
     """One `EDGE order: reason` out of a comment."""
 
-    def __init__(self, edges, order):
-        self.edges, self.order = edges, order
+    def __init__(self, edges, order, on_failure=False):
+        self.edges, self.order, self.on_failure = edges, order, on_failure
 
 
 class Edge:
@@ -65,7 +66,8 @@ class Model:
 
 def notes_in(comment):
     """`A.1, A.2 release: ...` and `A.1 seq_cst, A.2: ...`: an order holds for the edges before it,
-    the last one also for those after it."""
+    the last one also for those after it, and for those that name none.  `on failure` speaks of the
+    second order of a compare-and-swap."""
     notes = []
     for match in NOTE.finditer(" ".join(comment.words.split())):
         edges, found = [], []
@@ -73,10 +75,12 @@ def notes_in(comment):
             if "." in item:
                 edges.append(item)
             else:
-                found.append(Note(edges, item))
+                found.append(Note(edges, item, bool(match.group(2))))
                 edges = []
         if found:
             found[-1].edges += edges
+        elif notes:
+            found.append(Note(edges, notes[-1].order, notes[-1].on_failure))
         notes += found
     return notes
 
@@ -162,20 +166,24 @@ def check_site(model, name, match, code, all_comments, found_functions):
         model.problems.append(f"{name}:{line}: no comment `EDGE order: reason` or "
                               "`relaxed: reason` at this operation")
         return
-    fitting = [note for note in notes if not orders or note.order in orders]
-    if not fitting:
+    explained = {note.order for note in notes}
+    if {"acquire", "release"} <= explained:
+        explained.add("acq_rel")
+    if orders and not orders & explained:
         model.problems.append(f"{name}:{line}: the comment says {notes[0].order}, the code says "
                               + " and ".join(sorted(orders)))
         return
-    note = fitting[0]
-    if note.order == "relaxed":
+    # The nearest comment wins where two speak of the same order.
+    fitting = [note for note in notes if not note.on_failure and
+               (not orders or note.order in orders or "acq_rel" in orders & explained)]
+    if not fitting or all(note.order == "relaxed" for note in fitting):
         strong = orders - {"relaxed"}
         if strong:
             model.problems.append(f"{name}:{line}: the comment explains relaxed, but not "
                                   + " and ".join(sorted(strong)))
         model.relaxed[name] = model.relaxed.get(name, 0) + 1
-    elif not note.edges:
-        model.problems.append(f"{name}:{line}: {note.order} names no edge")
+    elif not any(note.edges for note in fitting):
+        model.problems.append(f"{name}:{line}: {fitting[0].order} names no edge")
 
 
 def record_ends(model, name, all_comments, found_functions):

@@ -126,6 +126,20 @@ class Order(unittest.TestCase):
         notes = order.notes_in(order.source.Comment(1, 1, "DQ.3 seq_cst, DQ.5: why"))
         self.assertEqual([(n.edges, n.order) for n in notes], [(["DQ.3", "DQ.5"], "seq_cst")])
 
+    def test_release_and_acquire_together_explain_acq_rel(self):
+        text = "void f(struct q *q)\n{\n    /* AA.1 release: one; AA.1 acquire: other. */\n" \
+               "    atomic_exchange_explicit(&q->n, 1, memory_order_acq_rel);\n}\n"
+        self.assertEqual(self.problems(text), [])
+        text = text.replace("; AA.1 acquire: other", "")
+        self.assert_one(self.problems(PUSH + TAKE + text), "says release, the code says acq_rel")
+
+    def test_the_order_on_failure_has_its_own_reason(self):
+        words = "WT.2 seq_cst: saved, and WT.3: before; WT.1 acquire on failure: it came first"
+        notes = order.notes_in(order.source.Comment(1, 1, words))
+        self.assertEqual([(n.edges, n.order, n.on_failure) for n in notes],
+                         [(["WT.2"], "seq_cst", False), (["WT.3"], "seq_cst", False),
+                          (["WT.1"], "acquire", True)])
+
     def test_continued_cells_stay_in_their_column(self):
         model = order.analyse({"runtime/q.c": HEAD + PUSH + TAKE})
         self.assertEqual(model.edges["AA.1"].cells,

@@ -57,9 +57,9 @@ struct request {
     uint32_t target_offset, target_length;
     uint32_t field_offset, field_length;
     uint32_t value_offset, value_length;
-    uint8_t header;          /* enum header: whose value is being parsed */
-    uint8_t route;           /* enum route, valid once is_head_complete */
-    uint8_t hosts;           /* Host headers seen, at most 2 */
+    uint8_t header; /* enum header: whose value is being parsed */
+    uint8_t route;  /* enum route, valid once is_head_complete */
+    uint8_t hosts;  /* Host headers seen, at most 2 */
     bool is_head_complete;
     bool is_keep_alive;
     bool is_http_1_0;
@@ -67,11 +67,11 @@ struct request {
     bool expects_continue;
     bool has_transfer_encoding;
     bool has_body_deadline;
-    uint16_t status;         /* 0: the route's handler answers; else the error to answer with */
-    uint16_t reject;         /* the error that ends parsing and the connection, or 0 */
-    uint64_t argument;       /* of /delay/<ms> and /bytes/<n> */
+    uint16_t status;   /* 0: the route's handler answers; else the error to answer with */
+    uint16_t reject;   /* the error that ends parsing and the connection, or 0 */
+    uint64_t argument; /* of /delay/<ms> and /bytes/<n> */
     uint64_t body_received;
-    int64_t deadline_ns;     /* for the part that is being received; 0: not set yet */
+    int64_t deadline_ns; /* for the part that is being received; 0: not set yet */
     struct body body;
 };
 

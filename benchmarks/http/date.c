@@ -47,10 +47,11 @@ static void format_date(char out[DATE_ROOM], int64_t unix_seconds)
     const int64_t day = unix_seconds / 86400, second = unix_seconds % 86400;
     const int64_t shifted = day + 719468; /* days since the first of March of the year 0 */
     const int64_t era = shifted / 146097, day_of_era = shifted % 146097;
-    const int64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    const int64_t day_of_year =
-        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    const int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 -
+                                 day_of_era / 146096) /
+                                365;
+    const int64_t day_of_year = day_of_era -
+                                (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     const int64_t month = (5 * day_of_year + 2) / 153; /* 0 is March */
     const int64_t year = year_of_era + era * 400 + (month >= 10);
 

@@ -68,8 +68,7 @@ static bool has_parent_component(const char *name)
 
 static int open_beneath(int root_fd, const char *name)
 {
-    struct open_how how = {.flags = FILE_FLAGS,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    struct open_how how = {.flags = FILE_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
 
     /* EAGAIN: something was renamed meanwhile, so the kernel could not be sure. */
     for (int i = 0; i < RACE_RETRIES; i++) {

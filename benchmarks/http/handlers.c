@@ -28,17 +28,17 @@ void handlers_start(void)
 void handle_plaintext(struct connection *c)
 {
     static const struct ready_response response = {
-        HTTP_PLAINTEXT_HEAD_REST, sizeof HTTP_PLAINTEXT_HEAD_REST - 1,
-        HTTP_PLAINTEXT_BODY, sizeof HTTP_PLAINTEXT_BODY - 1};
+        HTTP_PLAINTEXT_HEAD_REST, sizeof HTTP_PLAINTEXT_HEAD_REST - 1, HTTP_PLAINTEXT_BODY,
+        sizeof HTTP_PLAINTEXT_BODY - 1};
 
     response_ready(c, &response);
 }
 
 void handle_json(struct connection *c)
 {
-    static const struct ready_response response = {
-        HTTP_JSON_HEAD_REST, sizeof HTTP_JSON_HEAD_REST - 1,
-        HTTP_JSON_BODY, sizeof HTTP_JSON_BODY - 1};
+    static const struct ready_response response = {HTTP_JSON_HEAD_REST,
+                                                   sizeof HTTP_JSON_HEAD_REST - 1, HTTP_JSON_BODY,
+                                                   sizeof HTTP_JSON_BODY - 1};
 
     response_ready(c, &response);
 }

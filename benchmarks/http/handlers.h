@@ -5,10 +5,7 @@
 
 #include "connection.h"
 
-enum {
-    HANDLE_DELAY_MS_MAX = 60000,
-    HANDLE_BYTES_MAX = 1 << 30
-};
+enum { HANDLE_DELAY_MS_MAX = 60000, HANDLE_BYTES_MAX = 1 << 30 };
 
 /* Each answers connection->request, which is complete, by way of the output buffer. */
 void handle_plaintext(struct connection *connection);

@@ -180,8 +180,8 @@ void http_parser_init(struct connection *c)
 enum parse_result http_parser_run(struct connection *c)
 {
     struct input *in = &c->input;
-    llhttp_errno_t error =
-        llhttp_execute(&c->parser, in->data + in->parsed, in->length - in->parsed);
+    llhttp_errno_t error = llhttp_execute(&c->parser, in->data + in->parsed,
+                                          in->length - in->parsed);
 
     if (error == HPE_OK) {
         in->parsed = in->length;

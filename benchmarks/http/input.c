@@ -67,8 +67,7 @@ ssize_t input_make_room(struct connection *c)
         /* Of the head only the target is still needed, and a zero behind it. */
         if (own_body(&c->request.body) < 0)
             return -ENOMEM;
-        in->length = in->parsed =
-            in->start + request->target_offset + request->target_length + 1;
+        in->length = in->parsed = in->start + request->target_offset + request->target_length + 1;
     }
     if (in->start > 0) {
         in->length -= in->start;

@@ -76,8 +76,7 @@ static int accept_connections(void *arg)
         error = weft_accept(server->listener, WEFT_FOREVER);
         if (error >= 0)
             error = start_connection(server, error);
-        if (error < 0 && error != -ECANCELED &&
-            server_classify_accept_error(error) == ACCEPT_PAUSE)
+        if (error < 0 && error != -ECANCELED && server_classify_accept_error(error) == ACCEPT_PAUSE)
             error = pause_accepting(server);
     }
     return 0;

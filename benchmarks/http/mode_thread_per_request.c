@@ -174,8 +174,8 @@ static void watch_until_stopped(struct server *server)
         bool is_paused = !watcher.is_accepting;
         int64_t now_ns;
 
-        handle_events(server, is_paused && sweep_ms > ACCEPT_PAUSE_MS ? ACCEPT_PAUSE_MS
-                                                                      : (int)sweep_ms);
+        handle_events(server,
+                      is_paused && sweep_ms > ACCEPT_PAUSE_MS ? ACCEPT_PAUSE_MS : (int)sweep_ms);
         if (is_paused)
             arm_listener(server, true);
         now_ns = coarse_now();

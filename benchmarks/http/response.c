@@ -95,8 +95,8 @@ void response_head(struct connection *c, const char *content_type, uint64_t cont
     char *start = output_reserve(c, HEAD_MAX);
 
     if (start != NULL)
-        output_commit(c, (size_t)(put_entity(put_start(start, c), content_type, content_length) -
-                                  start));
+        output_commit(
+            c, (size_t)(put_entity(put_start(start, c), content_type, content_length) - start));
 }
 
 void response_error(struct connection *c, uint16_t status)

@@ -16,8 +16,8 @@ static ssize_t fiber_recv(struct transport *transport, void *buf, size_t len, in
 
 static int fiber_send(struct transport *transport, const void *buf, size_t len, int flags)
 {
-    ssize_t n =
-        weft_send_all(transport->fd, buf, len, flags, coarse_now() + transport->write_timeout_ns);
+    ssize_t n = weft_send_all(transport->fd, buf, len, flags,
+                              coarse_now() + transport->write_timeout_ns);
 
     return n < 0 ? (int)n : 0;
 }

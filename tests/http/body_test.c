@@ -120,8 +120,8 @@ HTTP_TEST(body, announced_over_the_limit_is_413)
     client_close(&client);
 
     client_open(&client, &server);
-    client_printf(&client, "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n%01000d",
-                  0);
+    client_printf(&client,
+                  "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n%01000d", 0);
     client_expect(&client, 200);
     client_close(&client);
     server_stop(&server);

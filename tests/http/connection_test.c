@@ -203,8 +203,9 @@ HTTP_TEST(connection, two_hundred_at_once)
         client_open(&clients[i], &server);
     for (int round = 0; round < 5; round++) {
         for (int i = 0; i < CONNECTIONS; i++)
-            client_printf(&clients[i], "GET /bytes/%d HTTP/1.1\r\nHost: test\r\n\r\n"
-                                       "GET /delay/%d HTTP/1.1\r\nHost: test\r\n\r\n",
+            client_printf(&clients[i],
+                          "GET /bytes/%d HTTP/1.1\r\nHost: test\r\n\r\n"
+                          "GET /delay/%d HTTP/1.1\r\nHost: test\r\n\r\n",
                           round * 1000 + i, i % 10);
         for (int i = 0; i < CONNECTIONS; i++) {
             struct answer answer;

@@ -159,9 +159,8 @@ HTTP_TEST(fault, reset_during_an_answer_ends_only_that_connection)
         struct answer answer;
 
         client_open(&client, &server);
-        client_send_text(&client, i % 2 == 0
-                                      ? "GET /bytes/50000000 HTTP/1.1\r\nHost: test\r\n\r\n"
-                                      : "GET /delay/5 HTTP/1.1\r\nHost: test\r\n\r\n");
+        client_send_text(&client, i % 2 == 0 ? "GET /bytes/50000000 HTTP/1.1\r\nHost: test\r\n\r\n"
+                                             : "GET /delay/5 HTTP/1.1\r\nHost: test\r\n\r\n");
         if (i % 4 == 0)
             client_receive_head(&client, &answer);
         client_reset(&client);
@@ -201,7 +200,8 @@ HTTP_TEST(fault, accepting_pauses_while_descriptors_are_out)
         client_open(&clients[i], &server); /* the kernel's queue takes them */
         client_send_text(&clients[i], "GET /plaintext HTTP/1.1\r\nHost: test\r\n\r\n");
     }
-    while (served < CLIENTS && client_is_readable(&clients[served], served < FREE / 2 ? 60000 : 500))
+    while (served < CLIENTS &&
+           client_is_readable(&clients[served], served < FREE / 2 ? 60000 : 500))
         client_expect(&clients[served++], 200);
     cr_expect_geq(served, FREE / 2);
     cr_expect_lt(served, CLIENTS, "the descriptors did not run out");

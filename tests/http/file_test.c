@@ -138,13 +138,39 @@ HTTP_TEST(file, contents_are_equal)
 
 static void expect_all_refused(struct client *client, const struct tree *tree)
 {
-    static const char *const names[] = {
-        "../secret", "./../secret", "sub/../../secret", "..", "../", "sub/..", "%2e%2e/secret",
-        "%2E%2E%2Fsecret", "..%2fsecret", ".%2e/secret", "sub/%2e%2e/%2e%2e/secret",
-        "/etc/passwd", "%2Fetc%2Fpasswd", "//etc/passwd", "link_out", "link_absolute", "link_up/secret",
-        "link_magic/etc/passwd", "link_loop", "missing", "sub", "sub/", ".", "fifo", "small/",
-        "small/x", "link_out%00", "small%00.txt", "%", "%2", "%zz", "%252e%252e/secret",
-        "..\\secret"};
+    static const char *const names[] = {"../secret",
+                                        "./../secret",
+                                        "sub/../../secret",
+                                        "..",
+                                        "../",
+                                        "sub/..",
+                                        "%2e%2e/secret",
+                                        "%2E%2E%2Fsecret",
+                                        "..%2fsecret",
+                                        ".%2e/secret",
+                                        "sub/%2e%2e/%2e%2e/secret",
+                                        "/etc/passwd",
+                                        "%2Fetc%2Fpasswd",
+                                        "//etc/passwd",
+                                        "link_out",
+                                        "link_absolute",
+                                        "link_up/secret",
+                                        "link_magic/etc/passwd",
+                                        "link_loop",
+                                        "missing",
+                                        "sub",
+                                        "sub/",
+                                        ".",
+                                        "fifo",
+                                        "small/",
+                                        "small/x",
+                                        "link_out%00",
+                                        "small%00.txt",
+                                        "%",
+                                        "%2",
+                                        "%zz",
+                                        "%252e%252e/secret",
+                                        "..\\secret"};
     char absolute[256];
     struct answer answer;
 

@@ -138,8 +138,11 @@ HTTP_TEST(routes, head_has_the_length_of_get_and_no_body)
     static const struct {
         const char *path;
         size_t length;
-    } cases[] = {{"/plaintext", 13}, {"/json", 27},         {"/delay/1", 13},
-                 {"/bytes/0", 0},    {"/bytes/100000", 100000}};
+    } cases[] = {{"/plaintext", 13},
+                 {"/json", 27},
+                 {"/delay/1", 13},
+                 {"/bytes/0", 0},
+                 {"/bytes/100000", 100000}};
     struct server_process server;
     struct client client;
     struct answer answer;
@@ -185,11 +188,24 @@ HTTP_TEST(routes, query_and_absolute_form_lead_to_the_same_route)
 
 HTTP_TEST(routes, unknown_route_is_404_and_the_connection_goes_on)
 {
-    static const char *const targets[] = {
-        "/",          "/plaintex",     "/plaintextt", "/plaintext/", "/PLAINTEXT",
-        "/delay/",    "/delay/x",      "/delay/-1",   "/delay/60001", "/bytes/1073741825",
-        "/bytes/1e3", "/bytes/+1",     "/delay/99999999999999999999", "/file/x",
-        "/echo/",     "//plaintext",   "/%70laintext", "http://test"};
+    static const char *const targets[] = {"/",
+                                          "/plaintex",
+                                          "/plaintextt",
+                                          "/plaintext/",
+                                          "/PLAINTEXT",
+                                          "/delay/",
+                                          "/delay/x",
+                                          "/delay/-1",
+                                          "/delay/60001",
+                                          "/bytes/1073741825",
+                                          "/bytes/1e3",
+                                          "/bytes/+1",
+                                          "/delay/99999999999999999999",
+                                          "/file/x",
+                                          "/echo/",
+                                          "//plaintext",
+                                          "/%70laintext",
+                                          "http://test"};
     struct server_process server;
     struct client client;
     struct answer answer;
@@ -212,9 +228,12 @@ HTTP_TEST(routes, wrong_method_is_405_with_allow)
 {
     static const struct {
         const char *request, *allow;
-    } cases[] = {{"POST /plaintext", "GET, HEAD"}, {"DELETE /json", "GET, HEAD"},
-                 {"PUT /delay/1", "GET, HEAD"},    {"OPTIONS /bytes/1", "GET, HEAD"},
-                 {"PATCH /file/x", "GET, HEAD"},   {"GET /echo", "POST"},
+    } cases[] = {{"POST /plaintext", "GET, HEAD"},
+                 {"DELETE /json", "GET, HEAD"},
+                 {"PUT /delay/1", "GET, HEAD"},
+                 {"OPTIONS /bytes/1", "GET, HEAD"},
+                 {"PATCH /file/x", "GET, HEAD"},
+                 {"GET /echo", "POST"},
                  {"PUT /echo", "POST"}};
     struct server_process server;
     struct client client;

@@ -24,7 +24,10 @@
 enum { ARGUMENTS_MAX = 24, START_MS_MAX = 60000, END_MS_MAX = 60000 };
 
 static const struct variant all_variants[] = {
-    {"thread-per-connection", 0}, {"thread-per-request", 0}, {"fiber", 1}, {"fiber", 2},
+    {"thread-per-connection", 0},
+    {"thread-per-request", 0},
+    {"fiber", 1},
+    {"fiber", 2},
     {"fiber", 4},
 };
 
@@ -92,8 +95,7 @@ __attribute__((noreturn)) static void become_server(char **arguments, const stru
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (dup2(ends[0], STDOUT_FILENO) < 0 || dup2(ends[1], STDERR_FILENO) < 0)
         _exit(125);
-    if (launch->refused_errno != 0 &&
-        refuse_call(launch->refused_call, launch->refused_errno) < 0)
+    if (launch->refused_errno != 0 && refuse_call(launch->refused_call, launch->refused_errno) < 0)
         _exit(125);
     execv(arguments[0], arguments);
     _exit(126);
@@ -302,9 +304,9 @@ int64_t server_cpu_ms(const struct server_process *server)
     read_proc(server, "stat", text, sizeof text);
     fields = strrchr(text, ')'); /* the name before it may hold anything */
     CHECK(fields != NULL);
-    CHECK_EQ(sscanf(fields + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                    &system),
-             2);
+    CHECK_EQ(
+        sscanf(fields + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system),
+        2);
     return (int64_t)(user + system) * 1000 / sysconf(_SC_CLK_TCK);
 }
 

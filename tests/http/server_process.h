@@ -28,11 +28,11 @@ const struct variant *variant(unsigned number);
 struct criterion_test_params variants(void);
 
 /* A test that runs once per variant, with `unsigned *number` as its parameter. */
-#define HTTP_TEST(suite, name)                    \
-    ParameterizedTestParameters(suite, name)      \
-    {                                             \
-        return variants();                        \
-    }                                             \
+#define HTTP_TEST(suite, name)               \
+    ParameterizedTestParameters(suite, name) \
+    {                                        \
+        return variants();                   \
+    }                                        \
     ParameterizedTest(unsigned *number, suite, name, .timeout = HTTP_TEST_TIMEOUT_S)
 
 /* What happens between fork and exec. */

@@ -39,10 +39,16 @@ HTTP_TEST(start, taken_port_is_one_line_and_exit_status_1)
 
 HTTP_TEST(start, wrong_options_are_one_line_and_exit_status_2)
 {
-    static const char *const wrong[] = {
-        "--mode=warp",          "--workers=many",  "--workers=9999",     "--port=65536",
-        "--max-connections=-1", "--body-limit=1k", "--idle-timeout-ms=0", "--header-timeout-ms=",
-        "--unknown",            "stray"};
+    static const char *const wrong[] = {"--mode=warp",
+                                        "--workers=many",
+                                        "--workers=9999",
+                                        "--port=65536",
+                                        "--max-connections=-1",
+                                        "--body-limit=1k",
+                                        "--idle-timeout-ms=0",
+                                        "--header-timeout-ms=",
+                                        "--unknown",
+                                        "stray"};
 
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         const char *arguments[] = {wrong[i], NULL};
@@ -75,10 +81,17 @@ HTTP_TEST(start, missing_root_or_host_is_one_line_and_exit_status_1)
 
 HTTP_TEST(start, help_names_every_option)
 {
-    static const char *const names[] = {
-        "--mode",      "--workers",           "--host",            "--port",
-        "--max-connections", "--root",        "--header-timeout-ms", "--idle-timeout-ms",
-        "--write-timeout-ms", "--body-limit", "--help"};
+    static const char *const names[] = {"--mode",
+                                        "--workers",
+                                        "--host",
+                                        "--port",
+                                        "--max-connections",
+                                        "--root",
+                                        "--header-timeout-ms",
+                                        "--idle-timeout-ms",
+                                        "--write-timeout-ms",
+                                        "--body-limit",
+                                        "--help"};
     const char *arguments[] = {"--help", NULL};
     struct launch launch = {.arguments = arguments};
     struct server_end end;
@@ -179,8 +192,9 @@ HTTP_TEST(stop, request_that_is_being_received_is_finished)
     server_start_with(&server, *number, NULL);
     client_open(&idle, &server);
     client_open(&client, &server);
-    client_send_text(&client, "GET /plaintext HTTP/1.1\r\nHost: test\r\n\r\n"
-                              "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhello");
+    client_send_text(&client,
+                     "GET /plaintext HTTP/1.1\r\nHost: test\r\n\r\n"
+                     "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nhello");
     client_expect(&client, 200);
     cr_assert_eq(kill(server.pid, SIGTERM), 0);
     client_expect_end(&idle); /* the server is stopping now */

@@ -255,8 +255,8 @@ static const char *const fuzz_seeds[] = {
     "GET /plaintext HTTP/1.1\r\nHost: test\r\n\r\n",
     "HEAD /bytes/100 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
     "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello",
-    "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
-    "5\r\nhello\r\n0\r\nA: b\r\n\r\n",
+    ("POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+     "5\r\nhello\r\n0\r\nA: b\r\n\r\n"),
     "GET /file/%2e%2e/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     "POST /echo HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
 };

@@ -41,8 +41,8 @@ HTTP_TEST(connection, close_ends_it_after_the_answer)
         "GET /plaintext HTTP/1.0\r\n\r\n",
         "GET /plaintext HTTP/1.0\r\nHost: test\r\n\r\n",
         /* What is sent behind it is not a request any more. */
-        "GET /plaintext HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
-        "GET /json HTTP/1.1\r\nHost: test\r\n\r\n",
+        ("GET /plaintext HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+         "GET /json HTTP/1.1\r\nHost: test\r\n\r\n"),
     };
     struct server_process server;
 

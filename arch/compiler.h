@@ -17,6 +17,6 @@
 #define WF_CACHE_ALIGNED __attribute__((aligned(128)))
 
 #define WF_CONTAINER_OF(pointer, type, member) \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #endif

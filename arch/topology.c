@@ -22,7 +22,8 @@ struct wf_topology {
     unsigned node_count;
 };
 
-/* Caches and NUMA nodes decide distances; I/O devices cost most of the discovery and are not used. */
+/* Caches and NUMA nodes decide distances; I/O devices cost most of the discovery and are not used.
+ */
 static int load(struct wf_topology *topology)
 {
     hwloc_topology_t hwloc;

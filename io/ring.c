@@ -100,15 +100,16 @@ static void explain(int error, char *text, size_t size)
                  "`sysctl -w kernel.io_uring_disabled=0`",
                  disabled);
     else if (error == -EPERM || error == -EACCES)
-        snprintf(text, size,
-                 "io_uring is refused: a sandbox blocks the system call io_uring_setup (the default "
-                 "seccomp profiles of container engines do); allow io_uring_setup, io_uring_enter "
-                 "and io_uring_register in its profile");
+        snprintf(
+            text, size,
+            "io_uring is refused: a sandbox blocks the system call io_uring_setup (the default "
+            "seccomp profiles of container engines do); allow io_uring_setup, io_uring_enter "
+            "and io_uring_register in its profile");
     else if (error == -ENOSYS)
         snprintf(text, size,
                  "io_uring is not there: the kernel is older than 5.11 or built without it, or a "
                  "sandbox hides it; run Linux 6.1 or later, or allow io_uring_setup, "
-                 "io_uring_enter and io_uring_register in the sandbox's profile");
+                 "io_uring_enter and io_uring_register in the sandbox's seccomp profile");
     else if (error == -ENOMEM)
         snprintf(text, size,
                  "io_uring_setup: no memory; raise the limit on locked memory (`ulimit -l`) or use "
@@ -229,8 +230,7 @@ static void reap(struct wf_poller *poller, struct wf_worker *self)
  * before it takes more; what is prepared stays prepared. */
 static void check_enter(int result)
 {
-    if (result < 0 && result != -EINTR && result != -ETIME && result != -EBUSY &&
-        result != -EAGAIN)
+    if (result < 0 && result != -EINTR && result != -ETIME && result != -EBUSY && result != -EAGAIN)
         wf_panic("io_uring_enter: %s", strerror(-result));
 }
 

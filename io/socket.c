@@ -13,8 +13,7 @@
 
 ssize_t weft_recv(int fd, void *buf, size_t len, int flags, weft_time deadline)
 {
-    struct wf_op op = {
-        .code = WF_OP_RECV, .fd = fd, .buffer = buf, .length = len, .flags = flags};
+    struct wf_op op = {.code = WF_OP_RECV, .fd = fd, .buffer = buf, .length = len, .flags = flags};
 
     if ((flags & MSG_DONTWAIT) != 0)
         return wf_op_run(&op, deadline);
@@ -73,10 +72,8 @@ static int finish_connect(int fd, weft_time deadline)
 
 int weft_connect(int fd, const struct sockaddr *addr, socklen_t addr_len, weft_time deadline)
 {
-    struct wf_op op = {.code = WF_OP_CONNECT,
-                       .fd = fd,
-                       .buffer = (void *)(uintptr_t)addr,
-                       .length = addr_len};
+    struct wf_op op = {
+        .code = WF_OP_CONNECT, .fd = fd, .buffer = (void *)(uintptr_t)addr, .length = addr_len};
     int result = wf_op_run(&op, deadline);
 
     return result == -EINPROGRESS ? finish_connect(fd, deadline) : result;

@@ -19,10 +19,10 @@ WF_NORETURN WF_COLD void wf_panic(const char *format, ...) WF_PRINTF(1, 2);
 /* Prints "weft: " and the message on standard error. */
 WF_COLD void wf_complain(const char *format, ...) WF_PRINTF(1, 2);
 
-#define WF_ASSERT(condition)                                                                      \
-    do {                                                                                          \
-        if (WF_UNLIKELY(!(condition)))                                                            \
-            wf_panic("%s:%d: broken invariant: %s", __FILE__, __LINE__, #condition);              \
+#define WF_ASSERT(condition)                                                         \
+    do {                                                                             \
+        if (WF_UNLIKELY(!(condition)))                                               \
+            wf_panic("%s:%d: broken invariant: %s", __FILE__, __LINE__, #condition); \
     } while (0)
 
 #if WF_CHECK_LEVEL >= 2

@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define OPTION(name, fallback, min, max, unit, help)                                              \
-    {                                                                                             \
-        #name, offsetof(struct weft_config, name), fallback, min, max, unit, help                 \
+#define OPTION(name, fallback, min, max, unit, help)                              \
+    {                                                                             \
+#name, offsetof(struct weft_config, name), fallback, min, max, unit, help \
     }
 
 /* A field of 0 asks for the default, so no range includes 0. */
@@ -31,7 +31,7 @@ static uint32_t *field_of(struct weft_config *config, const struct wf_config_opt
     return (uint32_t *)(void *)((char *)config + option->offset);
 }
 
-static void variable_of(const struct wf_config_option *option, char *variable, size_t size)
+void wf_config_variable(const struct wf_config_option *option, char *variable, size_t size)
 {
     size_t length = 0;
 
@@ -50,7 +50,7 @@ static int read_environment(const struct wf_config_option *option, uint32_t *val
     char *end;
     unsigned long long number;
 
-    variable_of(option, variable, sizeof variable);
+    wf_config_variable(option, variable, sizeof variable);
     text = getenv(variable);
     if (text == NULL || *text == '\0')
         return 0;
@@ -87,6 +87,18 @@ static int resolve_option(const struct wf_config_option *option, uint32_t given,
     return 0;
 }
 
+/* What later versions will give a meaning to: a program that sets it expects more than we do. */
+static int check_reserved(const struct weft_config *config)
+{
+    for (size_t i = 0; i < sizeof config->reserved / sizeof config->reserved[0]; i++) {
+        if (config->reserved[i] != 0) {
+            wf_complain("weft_config.reserved[%zu] is not zero", i);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
 int wf_config_resolve(const struct weft_config *config, struct weft_config *resolved,
                       enum wf_config_origin *origins)
 {
@@ -95,6 +107,8 @@ int wf_config_resolve(const struct weft_config *config, struct weft_config *reso
     if (config == NULL)
         config = &none;
     *resolved = none;
+    if (check_reserved(config) != 0)
+        return -EINVAL;
     for (unsigned i = 0; i < wf_config_option_count; i++) {
         const struct wf_config_option *option = &wf_config_options[i];
         enum wf_config_origin origin;
@@ -107,7 +121,8 @@ int wf_config_resolve(const struct weft_config *config, struct weft_config *reso
             origins[i] = origin;
     }
     if ((resolved->ring_entries & (resolved->ring_entries - 1)) != 0) {
-        wf_complain("ring_entries = %u is not a power of two", resolved->ring_entries);
+        wf_complain("ring_entries (WEFT_RING_ENTRIES) = %u is not a power of two",
+                    resolved->ring_entries);
         return -EINVAL;
     }
     return 0;

@@ -15,8 +15,8 @@ enum wf_config_origin {
 };
 
 struct wf_config_option {
-    const char *name; /* of the field; the variable is WEFT_ and the name in capitals */
-    size_t offset;    /* of the uint32_t in struct weft_config */
+    const char *name;  /* of the field; the variable is WEFT_ and the name in capitals */
+    size_t offset;     /* of the uint32_t in struct weft_config */
     uint32_t fallback; /* 0: computed at the start */
     uint32_t min, max;
     const char *unit;
@@ -25,6 +25,9 @@ struct wf_config_option {
 
 extern const struct wf_config_option wf_config_options[];
 extern const unsigned wf_config_option_count;
+
+/* Writes the name of the option's environment variable: WEFT_ and the option's name in capitals. */
+void wf_config_variable(const struct wf_config_option *option, char *variable, size_t size);
 
 /*
  * Fills every field of `resolved` from the environment, else from `config` (may be NULL), else

@@ -147,8 +147,8 @@ static inline bool wf_deque_claim(struct wf_deque *deque, int64_t top)
 {
     /* DQ.3 seq_cst, DQ.5: one claim wins, and our read of the slot comes before it; relaxed on
      * failure: the loser uses nothing. */
-    return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1,
-                                                   memory_order_seq_cst, memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
+                                                   memory_order_relaxed);
 }
 
 /* Caller: the owner.  Returns the youngest item, or NULL. */
@@ -199,8 +199,7 @@ static inline void *wf_deque_steal(struct wf_deque *deque)
     /* DQ.4 acquire: the slots that were copied into it are visible. */
     buffer = atomic_load_explicit(&deque->buffer, memory_order_acquire);
     /* relaxed: DQ.1 made it visible; if it is being reused, the claim fails. */
-    item = atomic_load_explicit(&buffer->slots[top & (buffer->capacity - 1)],
-                                memory_order_relaxed);
+    item = atomic_load_explicit(&buffer->slots[top & (buffer->capacity - 1)], memory_order_relaxed);
     return wf_deque_claim(deque, top) ? item : NULL;
 }
 

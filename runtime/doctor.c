@@ -22,8 +22,8 @@ static void print_cpus(FILE *out, const struct wf_topology *topology)
     fprintf(out, ROW "%u allowed:", "CPUs", count);
     for (unsigned i = 0; i < count && i < 32; i++)
         fprintf(out, " %u", wf_topology_cpu_number(topology, i));
-    fprintf(out, "%s, %u NUMA node%s\n", count > 32 ? " ..." : "",
-            wf_topology_node_count(topology), wf_topology_node_count(topology) == 1 ? "" : "s");
+    fprintf(out, "%s, %u NUMA node%s\n", count > 32 ? " ..." : "", wf_topology_node_count(topology),
+            wf_topology_node_count(topology) == 1 ? "" : "s");
 }
 
 static void print_workers(FILE *out, const struct weft_config *config,
@@ -63,22 +63,25 @@ static const char *guard_name(const struct weft_config *config)
 static void print_options(FILE *out, const struct weft_config *config,
                           const enum wf_config_origin *origins)
 {
-    static const char *const origin_names[] = {"default", "program", "environment"};
-
-    fprintf(out, "\n%-18s %-12s %-12s %-20s %s\n", "option", "value", "from", "range", "meaning");
+    fprintf(out, "\n%-16s %-10s %-20s %-20s %s\n", "option", "value", "from", "range", "meaning");
     for (unsigned i = 0; i < wf_config_option_count; i++) {
         const struct wf_config_option *option = &wf_config_options[i];
         uint32_t value = wf_config_value(config, option);
         char text[16] = "auto";
         char range[32];
+        char from[64] = "default";
+
+        if (origins[i] == WF_ORIGIN_PROGRAM)
+            strcpy(from, "program");
+        else if (origins[i] == WF_ORIGIN_ENVIRONMENT)
+            wf_config_variable(option, from, sizeof from);
 
         if (value == UINT32_MAX)
             strcpy(text, "unlimited");
         else if (value != 0)
             snprintf(text, sizeof text, "%u", value);
         snprintf(range, sizeof range, "%u-%u %s", option->min, option->max, option->unit);
-        fprintf(out, "%-18s %-12s %-12s %-20s %s\n", option->name, text, origin_names[origins[i]],
-                range, option->help);
+        fprintf(out, "%-16s %-10s %-20s %-20s %s\n", option->name, text, from, range, option->help);
     }
     fprintf(out, "Each is set by the variable WEFT_ and its name in capitals.\n");
 }

@@ -108,8 +108,8 @@ static void destroy(struct wf_worker *self, struct weft_fiber *fiber)
 int wf_fiber_spawn_main(struct wf_worker *self)
 {
     struct wf_runtime *runtime = self->runtime;
-    struct weft_fiber *fiber =
-        create(self, runtime->stack_class, "main", runtime->main_fn, runtime->main_arg);
+    struct weft_fiber *fiber = create(self, runtime->stack_class, "main", runtime->main_fn,
+                                      runtime->main_arg);
 
     if (fiber == NULL)
         return -ENOMEM;

@@ -17,8 +17,7 @@ void wf_inject_push(struct wf_inject *inject, struct wf_node *first, struct wf_n
 }
 
 struct wf_node *wf_inject_pop(struct wf_inject *inject,
-                              bool (*accept)(const struct wf_node *, const void *),
-                              const void *arg)
+                              bool (*accept)(const struct wf_node *, const void *), const void *arg)
 {
     struct wf_node *previous = NULL;
     struct wf_node *node;

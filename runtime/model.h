@@ -43,21 +43,21 @@ struct wf_topology;
  *   JN.2   join: joiner acq_rel        end: joiner acq_rel         the waiter's fields
  */
 struct weft_fiber {
-    struct wf_stack stack;                   /* [I] first, so that a stack is its fiber */
-    struct wf_context context;               /* [F] stale while the fiber runs */
-    struct wf_san san;                       /* [F] */
-    struct wf_node node;                     /* [F] link in the injector */
-    struct wf_waiter waiter;                 /* see wait.h */
-    WF_ATOMIC(struct wf_waiter *) joiner;    /* [A] a waiter or one of the values above */
-    WF_ATOMIC(uint32_t) cancelled;           /* [A] 1 once cancelled */
-    int32_t result;                          /* [J] */
-    int (*fn)(void *);                       /* [I] */
-    void *arg;                               /* [I] */
-    struct wf_runtime *runtime;              /* [I] */
-    uint64_t id;                             /* [I] */
-    uint32_t last_worker;                    /* [F] index of the worker that ran it last */
-    bool is_main;                            /* [I] the runtime ends with it */
-    char name[WEFT_FIBER_NAME_MAX];          /* [F] */
+    struct wf_stack stack;                /* [I] first, so that a stack is its fiber */
+    struct wf_context context;            /* [F] stale while the fiber runs */
+    struct wf_san san;                    /* [F] */
+    struct wf_node node;                  /* [F] link in the injector */
+    struct wf_waiter waiter;              /* see wait.h */
+    WF_ATOMIC(struct wf_waiter *) joiner; /* [A] a waiter or one of the values above */
+    WF_ATOMIC(uint32_t) cancelled;        /* [A] 1 once cancelled */
+    int32_t result;                       /* [J] */
+    int (*fn)(void *);                    /* [I] */
+    void *arg;                            /* [I] */
+    struct wf_runtime *runtime;           /* [I] */
+    uint64_t id;                          /* [I] */
+    uint32_t last_worker;                 /* [F] index of the worker that ran it last */
+    bool is_main;                         /* [I] the runtime ends with it */
+    char name[WEFT_FIBER_NAME_MAX];       /* [F] */
 };
 
 /* Why a fiber gave up its worker; carried out once its registers are saved. */
@@ -74,37 +74,37 @@ enum wf_request {
  *   NX.1   put: next release       take: next acq_rel      the fiber's fields
  */
 struct wf_worker {
-    struct wf_context context;     /* [W] of the loop, while a fiber runs */
-    struct wf_san san;             /* [W] */
-    struct weft_fiber *current;    /* [W] the fiber that runs, or NULL */
-    struct weft_fiber *left;       /* [W] the fiber that was switched out; NULL: it was the loop */
-    enum wf_request request;       /* [W] what that fiber asked for */
-    uint32_t index;                /* [I] */
-    struct wf_runtime *runtime;    /* [I] */
-    struct wf_poller *poller;      /* [I] */
-    uint64_t tick;                 /* [W] turns looked for */
-    uint64_t fair_tick;            /* [W] when the loop has to look beyond the worker's queues */
-    uint32_t next_runs;            /* [W] turns in a row that came from the next slot */
-    bool is_searching;             /* [W] counted in wf_park.searching */
-    uint32_t random;               /* [W] state of the choice of victims */
-    int64_t now;                   /* [W] when the clock was last read */
-    int64_t busy_since;            /* [W] when it was last looked whether it sleeps */
-    uint64_t sleeps;               /* [W] how often the thread had slept then */
-    uint64_t pushes;               /* [W] fresh fibers */
-    uint64_t next_id, last_id;     /* [W] block of fiber numbers */
-    uint32_t *victims;             /* [I] the other workers' indices, nearest first */
-    uint32_t near_count[3];        /* [I] how many victims are at most that far (wf_distance) */
-    struct wf_stack_cache stacks;  /* [W] */
-    struct wf_wheel wheel;         /* see timer.h */
-    struct wf_os_thread thread;    /* [I] */
+    struct wf_context context;    /* [W] of the loop, while a fiber runs */
+    struct wf_san san;            /* [W] */
+    struct weft_fiber *current;   /* [W] the fiber that runs, or NULL */
+    struct weft_fiber *left;      /* [W] the fiber that was switched out; NULL: it was the loop */
+    enum wf_request request;      /* [W] what that fiber asked for */
+    uint32_t index;               /* [I] */
+    struct wf_runtime *runtime;   /* [I] */
+    struct wf_poller *poller;     /* [I] */
+    uint64_t tick;                /* [W] turns looked for */
+    uint64_t fair_tick;           /* [W] when the loop has to look beyond the worker's queues */
+    uint32_t next_runs;           /* [W] turns in a row that came from the next slot */
+    bool is_searching;            /* [W] counted in wf_park.searching */
+    uint32_t random;              /* [W] state of the choice of victims */
+    int64_t now;                  /* [W] when the clock was last read */
+    int64_t busy_since;           /* [W] when it was last looked whether it sleeps */
+    uint64_t sleeps;              /* [W] how often the thread had slept then */
+    uint64_t pushes;              /* [W] fresh fibers */
+    uint64_t next_id, last_id;    /* [W] block of fiber numbers */
+    uint32_t *victims;            /* [I] the other workers' indices, nearest first */
+    uint32_t near_count[3];       /* [I] how many victims are at most that far (wf_distance) */
+    struct wf_stack_cache stacks; /* [W] */
+    struct wf_wheel wheel;        /* see timer.h */
+    struct wf_os_thread thread;   /* [I] */
 
-    WF_CACHE_ALIGNED struct wf_counters counters;    /* [W] writes, anyone reads */
+    WF_CACHE_ALIGNED struct wf_counters counters;         /* [W] writes, anyone reads */
     WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */
-    WF_ATOMIC(bool) is_overloaded;                   /* [A] [W] writes: others may steal */
-    WF_ATOMIC(struct wf_waiter *) inbox;             /* [A] interrupts to run here (wait.h) */
-    struct wf_deque fresh;                           /* fibers just created */
-    struct wf_ready ready;                           /* fibers that were woken or have yielded */
-    struct wf_parker parker;                         /* see park.h */
+    WF_ATOMIC(bool) is_overloaded;                        /* [A] [W] writes: others may steal */
+    WF_ATOMIC(struct wf_waiter *) inbox;                  /* [A] interrupts to run here (wait.h) */
+    struct wf_deque fresh;                                /* fibers just created */
+    struct wf_ready ready;   /* fibers that were woken or have yielded */
+    struct wf_parker parker; /* see park.h */
 };
 
 enum wf_phase {
@@ -123,23 +123,23 @@ enum wf_phase {
  *   RT.2   started seq_cst         started seq_cst         a worker's set-up
  */
 struct wf_runtime {
-    struct weft_config config;       /* [I] */
-    struct wf_topology *topology;    /* [I] */
-    uint32_t worker_count;           /* [I] */
-    bool is_chaotic;                 /* [I] */
-    uint32_t stack_class;            /* [I] default */
-    struct wf_worker **workers;      /* [I] */
-    int (*main_fn)(void *);          /* [I] */
-    void *main_arg;                  /* [I] */
-    int main_result;                 /* the first fiber's worker, then the starter */
-    int start_error;                 /* worker that failed, under RT.2 */
-    WF_ATOMIC(uint32_t) phase;       /* [A] enum wf_phase */
-    WF_ATOMIC(uint32_t) started;     /* [A] workers that are set up, or failed to be */
-    WF_ATOMIC(uint32_t) failed;      /* [A] of those, how many failed */
-    WF_ATOMIC(uint64_t) live;        /* [A] live fibers; kept only where max_fibers is set */
-    struct wf_stack_depot depot;     /* see stack.h */
-    struct wf_inject inject;         /* see inject.h */
-    struct wf_park park;             /* see park.h */
+    struct weft_config config;    /* [I] */
+    struct wf_topology *topology; /* [I] */
+    uint32_t worker_count;        /* [I] */
+    bool is_chaotic;              /* [I] */
+    uint32_t stack_class;         /* [I] default */
+    struct wf_worker **workers;   /* [I] */
+    int (*main_fn)(void *);       /* [I] */
+    void *main_arg;               /* [I] */
+    int main_result;              /* the first fiber's worker, then the starter */
+    int start_error;              /* worker that failed, under RT.2 */
+    WF_ATOMIC(uint32_t) phase;    /* [A] enum wf_phase */
+    WF_ATOMIC(uint32_t) started;  /* [A] workers that are set up, or failed to be */
+    WF_ATOMIC(uint32_t) failed;   /* [A] of those, how many failed */
+    WF_ATOMIC(uint64_t) live;     /* [A] live fibers; kept only where max_fibers is set */
+    struct wf_stack_depot depot;  /* see stack.h */
+    struct wf_inject inject;      /* see inject.h */
+    struct wf_park park;          /* see park.h */
 };
 
 static inline struct weft_fiber *wf_fiber_of_waiter(struct wf_waiter *waiter)

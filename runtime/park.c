@@ -14,8 +14,7 @@ void wf_park_announce(struct wf_park *park, struct wf_parker *parker)
 bool wf_park_retract(struct wf_park *park, struct wf_parker *parker)
 {
     /* PK.3 seq_cst: what the notifier published is visible. */
-    uint32_t old =
-        atomic_exchange_explicit(&parker->state, WF_PARKER_AWAKE, memory_order_seq_cst);
+    uint32_t old = atomic_exchange_explicit(&parker->state, WF_PARKER_AWAKE, memory_order_seq_cst);
 
     WF_ASSERT(old != WF_PARKER_AWAKE);
     if (old == WF_PARKER_NOTIFIED)

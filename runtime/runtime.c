@@ -154,6 +154,9 @@ static int run_workers(struct wf_runtime *runtime)
         error = wf_os_thread_start(&worker->thread, name, worker_main, worker);
         if (error == 0)
             running++;
+        else
+            wf_complain("cannot start worker thread %u of %u: error %d", running + 1,
+                        runtime->worker_count, -error);
         /* The first one alone: what fails for every worker is then said once. */
         if (running == 1)
             wait_until_started(runtime, 1);
@@ -186,10 +189,22 @@ static void collect(struct wf_runtime *runtime, struct weft_stats *stats)
     wf_lock_release(&depot->lock);
 }
 
+static void free_unjoined(struct wf_stack *stack, void *arg)
+{
+    struct weft_fiber *fiber = (struct weft_fiber *)(void *)stack;
+    struct wf_worker *worker = arg;
+
+    /* relaxed: every worker has ended. */
+    if (atomic_load_explicit(&fiber->joiner, memory_order_relaxed) == WF_JOINER_DONE)
+        wf_count(&worker->counters.fibers_freed, 1);
+}
+
 static void keep_last_run(struct wf_runtime *runtime)
 {
     struct weft_stats stats;
 
+    /* What has ended and was never joined goes with the slabs. */
+    wf_stack_visit(&runtime->depot, free_unjoined, runtime->workers[0]);
     collect(runtime, &stats);
     wf_lock_acquire(&last_run.lock);
     last_run.stats = stats;
@@ -234,8 +249,8 @@ static int create_runtime(const struct weft_config *config, struct wf_runtime **
     wf_stack_depot_init(&runtime->depot, sizeof(struct weft_fiber), (enum wf_guard)config->guard);
     error = wf_topology_create(&runtime->topology);
     if (error == 0) {
-        runtime->worker_count =
-            wf_runtime_count_workers(config, runtime->topology, wf_os_cpu_quota(""));
+        runtime->worker_count = wf_runtime_count_workers(config, runtime->topology,
+                                                         wf_os_cpu_quota(""));
         runtime->park.worker_count = runtime->worker_count;
         runtime->is_chaotic = config->chaos == 1;
         runtime->stack_class = wf_stack_class((size_t)config->stack_size_kib * 1024);

@@ -11,9 +11,9 @@
 enum {
     SLAB_STACKS = 64,
     SLAB_BYTES_MAX = 16 * 1024 * 1024, /* fewer stacks in the slabs of the largest sizes */
-    CACHE_MAX = 64,   /* guessed: beyond this a worker's free stacks are shared */
-    CACHE_BATCH = 32, /* moved to or from the depot at a time */
-    CARVE_BATCH = 8,  /* guessed: each costs a page fault, so not many ahead of need */
+    CACHE_MAX = 64,                    /* guessed: beyond this a worker's free stacks are shared */
+    CACHE_BATCH = 32,                  /* moved to or from the depot at a time */
+    CARVE_BATCH = 8, /* guessed: each costs a page fault, so not many ahead of need */
     COLOURS = 16,
     COLOUR_BYTES = 64,
 };
@@ -60,6 +60,12 @@ void wf_stack_depot_init(struct wf_stack_depot *depot, size_t record_size, enum 
     depot->mapping_quota = wf_os_max_map_count() / 4;
 }
 
+/* A stack and its guard. */
+static size_t stride_of(const struct wf_stack_depot *depot, unsigned size_class)
+{
+    return wf_stack_class_size(size_class) + depot->page_size;
+}
+
 void wf_stack_depot_destroy(struct wf_stack_depot *depot)
 {
     for (unsigned size_class = 0; size_class < WF_STACK_CLASSES; size_class++) {
@@ -67,7 +73,7 @@ void wf_stack_depot_destroy(struct wf_stack_depot *depot)
             struct wf_slab *slab = depot->slabs[size_class];
 
             depot->slabs[size_class] = slab->next;
-            wf_os_unmap(slab->base, slab->count * wf_stack_class_size(size_class));
+            wf_os_unmap(slab->base, slab->count * stride_of(depot, size_class));
             wf_free(slab);
         }
     }
@@ -76,8 +82,7 @@ void wf_stack_depot_destroy(struct wf_stack_depot *depot)
 static struct wf_stack *record_at(const struct wf_stack_depot *depot, const struct wf_slab *slab,
                                   unsigned index)
 {
-    size_t size = wf_stack_class_size(slab->size_class);
-    char *top = slab->base + (index + 1) * size;
+    char *top = slab->base + (index + 1) * stride_of(depot, slab->size_class);
     size_t colour = (size_t)(index % COLOURS) * COLOUR_BYTES;
 
     return (struct wf_stack *)(void *)(top - colour - depot->record_size);
@@ -85,14 +90,15 @@ static struct wf_stack *record_at(const struct wf_stack_depot *depot, const stru
 
 static struct wf_slab *add_slab(struct wf_stack_depot *depot, unsigned size_class)
 {
-    size_t size = wf_stack_class_size(size_class);
+    size_t size = stride_of(depot, size_class);
     struct wf_slab *slab = wf_alloc(sizeof *slab);
 
     if (slab == NULL)
         return NULL;
     slab->size_class = size_class;
-    slab->count = size * SLAB_STACKS <= SLAB_BYTES_MAX ? SLAB_STACKS
-                                                       : (unsigned)(SLAB_BYTES_MAX / size);
+    slab->count = wf_stack_class_size(size_class) * SLAB_STACKS <= SLAB_BYTES_MAX
+                      ? SLAB_STACKS
+                      : (unsigned)(SLAB_BYTES_MAX / wf_stack_class_size(size_class));
     slab->base = wf_os_map(slab->count * size);
     if (slab->base == NULL) {
         wf_free(slab);
@@ -141,14 +147,14 @@ static struct wf_stack *carve(struct wf_stack_depot *depot, unsigned size_class)
         if (slab == NULL)
             return NULL;
     }
-    base = slab->base + slab->carved * wf_stack_class_size(size_class);
+    base = slab->base + slab->carved * stride_of(depot, size_class);
     stack = record_at(depot, slab, slab->carved);
     stack->base = base;
     stack->size_class = size_class;
     stack->guard = install_guard(depot, base);
     slab->carved++;
     depot->carved++;
-    wf_san_stack_mapped(base, wf_stack_class_size(size_class));
+    wf_san_stack_mapped(base, stride_of(depot, size_class));
     return stack;
 }
 

@@ -46,7 +46,7 @@ struct wf_stack_depot {
     size_t record_size; /* immutable: a multiple of 64 */
     size_t page_size;   /* immutable */
 
-    struct wf_lock lock; /* guards all that follows */
+    struct wf_lock lock;                     /* guards all that follows */
     struct wf_slab *slabs[WF_STACK_CLASSES]; /* only the first of a list has room */
     struct wf_stack *free[WF_STACK_CLASSES];
     enum wf_guard guard;         /* the form for the next stack */
@@ -65,6 +65,7 @@ struct wf_stack_cache {
 /* The size class that holds `size` bytes; WF_STACK_CLASSES when none does. */
 unsigned wf_stack_class(size_t size);
 
+/* What the stacks of a class hold: usable bytes and the record, without the guard. */
 static inline size_t wf_stack_class_size(unsigned size_class)
 {
     return (size_t)WF_STACK_SIZE_MIN << size_class;

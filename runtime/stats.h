@@ -14,22 +14,22 @@
 
 #include <stdint.h>
 
-#define WF_COUNTERS(X)                                                                            \
-    X(fibers_spawned)                                                                             \
-    X(fibers_started)                                                                             \
-    X(fibers_finished)                                                                            \
-    X(fibers_freed)                                                                               \
-    X(turns)                                                                                      \
-    X(steals)                                                                                     \
-    X(parks)                                                                                      \
-    X(wakes_sent)                                                                                 \
-    X(polls)                                                                                      \
-    X(ops_submitted)                                                                              \
-    X(ops_completed)                                                                              \
-    X(ops_cancelled)                                                                              \
-    X(timers_armed)                                                                               \
-    X(timers_fired)                                                                               \
-    X(ready_spills)                                                                               \
+#define WF_COUNTERS(X) \
+    X(fibers_spawned)  \
+    X(fibers_started)  \
+    X(fibers_finished) \
+    X(fibers_freed)    \
+    X(turns)           \
+    X(steals)          \
+    X(parks)           \
+    X(wakes_sent)      \
+    X(polls)           \
+    X(ops_submitted)   \
+    X(ops_completed)   \
+    X(ops_cancelled)   \
+    X(timers_armed)    \
+    X(timers_fired)    \
+    X(ready_spills)    \
     X(cq_overflows)
 
 struct wf_counters {

@@ -166,5 +166,5 @@ int64_t wf_wheel_next(struct wf_wheel *wheel)
     if (is_due)
         return 0;
     return tick < (UINT64_MAX >> 1 >> WF_WHEEL_TICK_SHIFT) ? (int64_t)(tick << WF_WHEEL_TICK_SHIFT)
-                                                          : INT64_MAX;
+                                                           : INT64_MAX;
 }

@@ -30,18 +30,18 @@ struct wf_wheel;
 
 /* All fields but `wheel` are under the lock of that wheel. */
 struct wf_timer {
-    struct wf_wheel *wheel;  /* the wheel it was last armed on; whoever owns the timer */
-    struct wf_timer *next;   /* in its slot, or in the list that wf_wheel_expire() returns */
-    struct wf_timer **link;  /* what points to it; NULL while not armed */
-    uint64_t tick;           /* when it expires */
-    uint32_t level;          /* WF_WHEEL_LEVELS: in the due list */
+    struct wf_wheel *wheel; /* the wheel it was last armed on; whoever owns the timer */
+    struct wf_timer *next;  /* in its slot, or in the list that wf_wheel_expire() returns */
+    struct wf_timer **link; /* what points to it; NULL while not armed */
+    uint64_t tick;          /* when it expires */
+    uint32_t level;         /* WF_WHEEL_LEVELS: in the due list */
     uint32_t slot;
 };
 
 struct wf_wheel {
     struct wf_lock lock;
-    WF_ATOMIC(uint64_t) count; /* armed timers; written under the lock, read by anyone */
-    uint64_t elapsed;          /* under the lock: every earlier tick has been expired */
+    WF_ATOMIC(uint64_t) count;          /* armed timers; written under the lock, read by anyone */
+    uint64_t elapsed;                   /* under the lock: every earlier tick has been expired */
     uint64_t occupied[WF_WHEEL_LEVELS]; /* under the lock: bit s set if slot s has timers */
     struct wf_timer *due;               /* under the lock: expired already when armed */
     struct wf_timer *slots[WF_WHEEL_LEVELS][WF_WHEEL_SLOTS]; /* under the lock */

@@ -23,8 +23,8 @@
  *   BUSY_NOTIFIED  the same, and its wake has come        the interrupter: READY
  *   READY      is in a queue, or between two              the worker that takes it out: RUNNING
  *
- * A fiber becomes WAITING after the switch away from it, when its registers are saved.  A wake that comes
- * earlier only leaves NOTIFIED behind, so nobody can resume a fiber that still runs.
+ * A fiber becomes WAITING after the switch away from it, when its registers are saved.  A wake that
+ * comes earlier only leaves NOTIFIED behind, so nobody can resume a fiber that still runs.
  *
  *   Edge   From                          To                            Promises
  *   WT.1   wake: state release           resume: state acquire         the result, and what the
@@ -65,15 +65,15 @@ enum wf_wait_state {
 typedef bool wf_interrupt_fn(struct wf_worker *self, struct wf_waiter *waiter, int reason);
 
 struct wf_waiter {
-    WF_ATOMIC(uint32_t) state;    /* enum wf_wait_state */
-    int32_t result;               /* whoever wakes writes, then the fiber reads */
-    wf_interrupt_fn *interrupt;   /* the fiber, before it waits; NULL: cannot be interrupted */
-    void *place;                  /* the fiber, before it waits */
-    struct wf_worker *home;       /* the fiber, before it waits: the worker it waits on */
-    bool interrupts_at_home;      /* the fiber, before it waits: `interrupt` runs on `home` only */
-    int32_t posted_reason;        /* whoever made it BUSY: for `home` */
+    WF_ATOMIC(uint32_t) state;     /* enum wf_wait_state */
+    int32_t result;                /* whoever wakes writes, then the fiber reads */
+    wf_interrupt_fn *interrupt;    /* the fiber, before it waits; NULL: cannot be interrupted */
+    void *place;                   /* the fiber, before it waits */
+    struct wf_worker *home;        /* the fiber, before it waits: the worker it waits on */
+    bool interrupts_at_home;       /* the fiber, before it waits: `interrupt` runs on `home` only */
+    int32_t posted_reason;         /* whoever made it BUSY: for `home` */
     struct wf_waiter *posted_next; /* whoever made it BUSY, then `home` */
-    struct wf_timer timer;        /* the fiber arms and cancels; its wheel's worker expires */
+    struct wf_timer timer;         /* the fiber arms and cancels; its wheel's worker expires */
 };
 
 /* The worker that runs the caller; NULL on a plain thread.  Stale after any suspension. */

@@ -29,7 +29,7 @@ enum {
     NEXT_RUNS_MAX = 3,  /* Tokio's MAX_LIFO_POLLS_PER_TICK */
     STEAL_BATCH = 128,
     SPAWNS_PER_LOOK = 64, /* guessed: a clock reading in 64 spawns is lost in their cost */
-    WATCH_PAUSES = 64, /* guessed: about the time that a worker takes to come to its next slot */
+    WATCH_PAUSES = 64,    /* guessed: about the time that a worker takes to come to its next slot */
 };
 
 bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker)
@@ -86,8 +86,8 @@ static bool may_run_here(const struct wf_node *node, const void *arg)
 static struct weft_fiber *take_injected(struct wf_worker *self)
 {
     bool is_picky = self->runtime->is_chaotic && self->runtime->worker_count > 1;
-    struct wf_node *node =
-        wf_inject_pop(&self->runtime->inject, is_picky ? may_run_here : NULL, self);
+    struct wf_node *node = wf_inject_pop(&self->runtime->inject, is_picky ? may_run_here : NULL,
+                                         self);
 
     return node != NULL ? WF_CONTAINER_OF(node, struct weft_fiber, node) : NULL;
 }
@@ -361,8 +361,9 @@ static uint32_t next_random(struct wf_worker *self)
 
 /* One pass over the other workers: near ones before far ones, from a random start within each
  * distance, so that thieves do not queue up at the same victim. */
-static struct weft_fiber *
-steal_pass(struct wf_worker *self, struct weft_fiber *(*from)(struct wf_worker *, struct wf_worker *))
+static struct weft_fiber *steal_pass(struct wf_worker *self,
+                                     struct weft_fiber *(*from)(struct wf_worker *,
+                                                                struct wf_worker *))
 {
     uint32_t first = 0;
 

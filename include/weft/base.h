@@ -24,10 +24,11 @@ extern "C" {
 #endif
 
 /*
- * Errors.  A function that can fail returns a negative errno (-ETIMEDOUT, -ECANCELED, -ENOMEM, ...)
- * and never sets errno: errno lives in thread-local storage, and a fiber may wake on another
- * thread.  Out-parameters are untouched on failure.  Breaking a rule of this interface (joining a
- * fiber twice, say) is not an error but a bug in the program: it aborts with the rule's name.
+ * Errors.  A function that can fail returns a negative errno (-ETIMEDOUT, -ECANCELED, -ENOMEM,
+ * ...). errno itself has no meaning after any call here: it lives in thread-local storage, and a
+ * fiber may wake on another thread.  Out-parameters are untouched on failure.  Breaking a rule of
+ * this interface (joining a fiber twice, say) is not an error but a bug in the program: it aborts
+ * with the rule's name.
  */
 
 /* A point on weft's clock (CLOCK_MONOTONIC), in nanoseconds.  Deadlines are such points. */

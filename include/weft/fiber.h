@@ -21,13 +21,20 @@ typedef struct weft_fiber weft_fiber;
 
 /* How a fiber is spawned.  Zero means the default in every field. */
 struct weft_fiber_attr {
-    const char *name;       /* copied; default: none */
-    uint32_t stack_size_kib; /* rounded up to a power of two, 16-8192; default: the runtime's */
-    uint32_t reserved32;    /* zero */
-    uint64_t reserved[4];   /* zero */
+    const char *name;        /* copied; default: none */
+    uint32_t stack_size_kib; /* rounded up to a power of two, 16-8192, of which up to 2 KiB are the
+                                runtime's; default: the runtime's configuration */
+    uint32_t reserved32;     /* zero */
+    uint64_t reserved[4];    /* zero */
 };
 
-#define WEFT_FIBER_ATTR_INIT {NULL, 0, 0, {0, 0, 0, 0}}
+#define WEFT_FIBER_ATTR_INIT \
+    {                        \
+        NULL, 0, 0,          \
+        {                    \
+            0, 0, 0, 0       \
+        }                    \
+    }
 
 /*
  * Make a fiber that runs `fn(arg)`, on any worker, some time after this call.
@@ -105,7 +112,8 @@ WEFT_API void weft_cancel(weft_fiber *fiber);
 WEFT_API bool weft_is_cancelled(void);
 
 /*
- * Let every fiber that is ready on this worker run before the caller goes on.
+ * Give way: the caller goes to the end of its worker's ready queue, behind every fiber there that
+ * was woken or has yielded before.  Fibers just spawned take turns with those in the queue.
  *
  * Returns   0, or a negative errno after having yielded all the same.
  * Context   fiber.

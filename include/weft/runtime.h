@@ -18,25 +18,31 @@ extern "C" {
  * from.
  */
 struct weft_config {
-    uint32_t workers;          /* WEFT_WORKERS: 1-1024 worker threads; default: the CPUs this
-                                  process may use, or its cgroup CPU quota, whichever is less */
-    uint32_t stack_size_kib;   /* WEFT_STACK_SIZE_KIB: stack of a fiber that asks for none, in KiB,
-                                  rounded up to a power of two, 16-8192; default 256 */
-    uint32_t max_fibers;       /* WEFT_MAX_FIBERS: live fibers at most; default no limit but memory */
-    uint32_t pin;              /* WEFT_PIN: 1 pins each worker to a CPU (default), 2 pins none */
-    uint32_t ring_entries;     /* WEFT_RING_ENTRIES: submission slots per worker, 8-32768, a power
-                                  of two; default 1024 */
-    uint32_t wake_backlog_us;  /* WEFT_WAKE_BACKLOG_US: how long a worker must have been busy
-                                  without a pause, in microseconds, before a backlog wakes another
-                                  worker to share it, 1-1000000; default 2000 */
-    uint32_t guard;            /* WEFT_GUARD: 1 best available (default), 2 mprotect, 3 canary */
-    uint32_t chaos;            /* WEFT_CHAOS: 1 resumes every fiber on another worker than the one
-                                  it left, where there is one: finds thread-local addresses kept
-                                  across a suspension point; slow; default off (2) */
-    uint64_t reserved[8];      /* zero */
+    uint32_t workers;        /* WEFT_WORKERS: 1-1024 worker threads; default: the CPUs this
+                                process may use, or its cgroup CPU quota, whichever is less */
+    uint32_t stack_size_kib; /* WEFT_STACK_SIZE_KIB: stack of a fiber that asks for none, in KiB,
+                                rounded up to a power of two, 16-8192; default 256 */
+    uint32_t max_fibers;     /* WEFT_MAX_FIBERS: live fibers at most; default no limit but memory */
+    uint32_t pin;            /* WEFT_PIN: 1 pins each worker to a CPU (default), 2 pins none */
+    uint32_t ring_entries;   /* WEFT_RING_ENTRIES: submission slots per worker, 8-32768, a power
+                                of two; default 1024 */
+    uint32_t wake_backlog_us; /* WEFT_WAKE_BACKLOG_US: how long a worker must have been busy
+                                 without a pause, in microseconds, before a backlog wakes another
+                                 worker to share it, 1-1000000; default 2000 */
+    uint32_t guard;           /* WEFT_GUARD: 1 best available (default), 2 mprotect, 3 canary */
+    uint32_t chaos;           /* WEFT_CHAOS: 1 resumes every fiber on another worker than the one
+                                 it left, where there is one: finds thread-local addresses kept
+                                 across a suspension point; slow; default off (2) */
+    uint64_t reserved[8];     /* zero */
 };
 
-#define WEFT_CONFIG_INIT {0, 0, 0, 0, 0, 0, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}}
+#define WEFT_CONFIG_INIT           \
+    {                              \
+        0, 0, 0, 0, 0, 0, 0, 0,    \
+        {                          \
+            0, 0, 0, 0, 0, 0, 0, 0 \
+        }                          \
+    }
 
 /*
  * Start a runtime, run `fn(arg)` as its first fiber, and return when every fiber has ended.
@@ -60,27 +66,27 @@ WEFT_API WEFT_MUST_USE int weft_run(const struct weft_config *config, int (*fn)(
  * during the reading.  After a run has ended they are exact.
  */
 struct weft_stats {
-    uint32_t workers;          /* gauge: worker threads */
+    uint32_t workers; /* gauge: worker threads */
     uint32_t reserved_gauge;
-    uint64_t fibers_spawned;   /* created, the first fiber included */
-    uint64_t fibers_started;   /* entered their function */
-    uint64_t fibers_finished;  /* returned from it */
-    uint64_t fibers_freed;     /* stack and record given back: joined, or detached and finished */
-    uint64_t turns;            /* times that a worker switched to a fiber */
-    uint64_t steals;           /* fibers taken from another worker's queues */
-    uint64_t parks;            /* times that a worker found nothing to do and slept */
-    uint64_t wakes_sent;       /* sleeping workers woken by another thread */
-    uint64_t polls;            /* system calls made to submit or to wait for I/O */
-    uint64_t ops_submitted;    /* I/O operations given to the kernel */
-    uint64_t ops_completed;    /* of those, how many the kernel has let go of */
-    uint64_t ops_cancelled;    /* cancellations sent after a deadline or a cancel */
+    uint64_t fibers_spawned;  /* created, the first fiber included */
+    uint64_t fibers_started;  /* entered their function */
+    uint64_t fibers_finished; /* returned from it */
+    uint64_t fibers_freed;    /* stack and record given back: joined, or detached and finished */
+    uint64_t turns;           /* times that a worker switched to a fiber */
+    uint64_t steals;          /* fibers taken from another worker's queues */
+    uint64_t parks;           /* times that a worker found nothing to do and slept */
+    uint64_t wakes_sent;      /* sleeping workers woken by another thread */
+    uint64_t polls;           /* system calls made to submit or to wait for I/O */
+    uint64_t ops_submitted;   /* I/O operations given to the kernel */
+    uint64_t ops_completed;   /* of those, how many the kernel has let go of */
+    uint64_t ops_cancelled;   /* cancellations sent after a deadline or a cancel */
     uint64_t timers_armed;
     uint64_t timers_fired;
     uint64_t stacks_mapped;    /* stacks that have been carved from slabs */
     uint64_t stacks_unguarded; /* of those, how many have a canary instead of a guard page */
     uint64_t slab_bytes;       /* address space mapped for stacks */
     uint64_t ready_spills;     /* batches moved from a full ready queue to the shared one */
-    uint64_t cq_overflows;     /* completions that the kernel had to keep because the ring was full */
+    uint64_t cq_overflows; /* completions that the kernel had to keep because the ring was full */
     uint64_t reserved[11];
 };
 

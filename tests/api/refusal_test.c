@@ -68,8 +68,7 @@ Test(refusal, io_uring_refused_is_named_with_a_remedy, .timeout = TEST_TIMEOUT_S
         run_child("run_without_io_uring", refusals[i], NULL, &end);
         cr_expect_eq(end.exit_status, 0, "%s: %s", strerror((int)refusals[i]), end.output);
         cr_expect_not_null(strstr(end.output, "io_uring"), "not named: \"%s\"", end.output);
-        cr_expect(strstr(end.output, "seccomp") || strstr(end.output, "io_uring_disabled"),
-                  "no remedy: \"%s\"", end.output);
+        cr_expect_not_null(strstr(end.output, "allow"), "no remedy: \"%s\"", end.output);
     }
 }
 
@@ -207,7 +206,7 @@ Test(refusal, doctor_tells_the_origin_of_values, .timeout = TEST_TIMEOUT_S)
     cr_assert_eq(setenv("WEFT_WORKERS", "67", 1), 0);
     text = doctor_report(&config, 0);
     cr_expect_not_null(strstr(text, "67"), "%s", text);
-    cr_expect_not_null(strstr(text, "WEFT_WORKERS"), "%s", text);
+    cr_expect_not_null(strstr(text, "environment"), "%s", text);
     free(text);
 }
 

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* io.h: weft_poll_fd(), and many fibers at once. */
+#define _GNU_SOURCE 1
+
+#include "../support/fixture.h"
+#include "../support/net.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static int poll_for_ever(void *arg)
+{
+    return weft_poll_fd(*(int *)arg, POLLIN, WEFT_FOREVER);
+}
+
+static int poll_kinds(void *arg)
+{
+    const uint64_t one = 1;
+    weft_time deadline;
+    weft_fiber *fiber;
+    int event;
+    int file;
+    int fds[2];
+
+    (void)arg;
+    make_pipe(fds);
+    CHECK_EQ(weft_poll_fd(fds[0], POLLIN, 0), -ETIMEDOUT);
+    deadline = weft_after(3 * WEFT_MILLISECOND);
+    CHECK_EQ(weft_poll_fd(fds[0], POLLIN, deadline), -ETIMEDOUT);
+    CHECK(weft_now() >= deadline);
+    CHECK_EQ(weft_poll_fd(fds[1], POLLOUT, WEFT_FOREVER), POLLOUT);
+    fiber = must_spawn(poll_for_ever, &fds[0]);
+    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    CHECK_EQ(weft_write(fds[1], "x", 1, WEFT_FOREVER), 1);
+    CHECK_EQ(must_join(fiber), POLLIN);
+    CHECK_EQ(weft_poll_fd(fds[0], POLLIN, 0), POLLIN);
+    CHECK_EQ(drain(fds[0]), 1);
+    fiber = must_spawn(poll_for_ever, &fds[0]);
+    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    weft_cancel(fiber);
+    CHECK_EQ(must_join(fiber), -ECANCELED);
+    CHECK_EQ(weft_close(fds[1]), 0);
+    CHECK(weft_poll_fd(fds[0], POLLIN, WEFT_FOREVER) & POLLHUP);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    CHECK_EQ(weft_poll_fd(fds[0], POLLIN, WEFT_FOREVER), -EBADF);
+
+    event = eventfd(0, EFD_CLOEXEC);
+    CHECK_EQ(weft_poll_fd(event, POLLIN | POLLOUT, WEFT_FOREVER), POLLOUT);
+    CHECK_EQ(write(event, &one, sizeof one), sizeof one);
+    CHECK_EQ(weft_poll_fd(event, POLLIN | POLLOUT, WEFT_FOREVER), POLLIN | POLLOUT);
+    CHECK_EQ(weft_close(event), 0);
+    file = make_file("x", 1);
+    CHECK_EQ(weft_poll_fd(file, POLLIN, WEFT_FOREVER), POLLIN);
+    return weft_close(file);
+}
+
+/* Foreign libraries decide by these events: none that was not asked for, none that is missing. */
+WORKER_TEST(io_poll, reports_the_events_that_hold, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, poll_kinds, NULL), 0);
+}
+
+static int read_one(void *arg)
+{
+    char byte;
+
+    return (int)weft_read(*(int *)arg, &byte, 1, WEFT_FOREVER);
+}
+
+static int read_at_once(void *arg)
+{
+    enum { READERS = 1000 };
+    static weft_fiber *fibers[READERS];
+    static int fds[READERS][2];
+
+    (void)arg;
+    for (int i = 0; i < READERS; i++) {
+        make_socket_pair(fds[i]);
+        fibers[i] = must_spawn(read_one, &fds[i][0]);
+    }
+    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    for (int i = READERS - 1; i >= 0; i--)
+        CHECK_EQ(weft_write(fds[i][1], "x", 1, WEFT_FOREVER), 1);
+    for (int i = 0; i < READERS; i++) {
+        CHECK_EQ(must_join(fibers[i]), 1);
+        CHECK_EQ(weft_close(fds[i][0]), 0);
+        CHECK_EQ(weft_close(fds[i][1]), 0);
+    }
+    return 0;
+}
+
+/* More operations than the ring has entries: a full queue must flush, not drop or fail. */
+WORKER_TEST(io_many, a_thousand_readers_on_a_small_ring, TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = *workers, .stack_size_kib = 32, .ring_entries = 8};
+
+    allow_descriptors(2500);
+    cr_expect_eq(run_config(&config, read_at_once, NULL), 0);
+    cr_expect_geq(run_stats().ops_submitted, 2000);
+}
+
+struct crowd {
+    int fds[2];
+    _Atomic(int) received;
+};
+
+static int take_bytes(void *arg)
+{
+    struct crowd *crowd = arg;
+    char bytes[7];
+    ssize_t n;
+
+    while ((n = weft_read(crowd->fds[0], bytes, sizeof bytes, WEFT_FOREVER)) > 0)
+        (void)atomic_fetch_add(&crowd->received, (int)n);
+    return (int)n;
+}
+
+static int give_bytes(void *arg)
+{
+    struct crowd *crowd = arg;
+
+    for (int i = 0; i < 500; i++)
+        CHECK_EQ(weft_write_all(crowd->fds[1], "0123456789", 10, WEFT_FOREVER), 10);
+    return 0;
+}
+
+static int share_one_pipe(void *arg)
+{
+    enum { READERS = 16, WRITERS = 8 };
+    struct crowd crowd = {.received = 0};
+    weft_fiber *readers[READERS];
+    weft_fiber *writers[WRITERS];
+
+    (void)arg;
+    make_pipe(crowd.fds);
+    for (int i = 0; i < READERS; i++)
+        readers[i] = must_spawn(take_bytes, &crowd);
+    for (int i = 0; i < WRITERS; i++)
+        writers[i] = must_spawn(give_bytes, &crowd);
+    for (int i = 0; i < WRITERS; i++)
+        CHECK_EQ(must_join(writers[i]), 0);
+    CHECK_EQ(weft_close(crowd.fds[1]), 0);
+    for (int i = 0; i < READERS; i++)
+        CHECK_EQ(must_join(readers[i]), 0);
+    CHECK_EQ(crowd.received, WRITERS * 500 * 10);
+    return weft_close(crowd.fds[0]);
+}
+
+/* Several fibers may use one descriptor: all are served, and all see its end. */
+WORKER_TEST(io_many, one_descriptor_is_shared, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, share_one_pipe, NULL), 0);
+}

@@ -59,6 +59,8 @@ static inline struct wf_deque_buffer *wf_deque_buffer_create(int64_t capacity)
         return NULL;
     buffer->capacity = capacity;
     buffer->slots = (WF_ATOMIC(void *) *)(void *)(buffer + 1);
+    for (int64_t i = 0; i < capacity; i++)
+        atomic_init(&buffer->slots[i], NULL);
     return buffer;
 }
 

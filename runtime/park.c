@@ -5,10 +5,10 @@
 
 void wf_park_announce(struct wf_park *park, struct wf_parker *parker)
 {
-    /* PK.2 seq_cst: before the caller's last look at its inbox. */
-    atomic_store_explicit(&parker->state, WF_PARKER_SLEEPING, memory_order_seq_cst);
     /* PK.1 seq_cst: before the caller's last look at the injector. */
     atomic_fetch_add_explicit(&park->sleeping, 1, memory_order_seq_cst);
+    /* PK.2 seq_cst: before the caller's last look at its inbox. */
+    atomic_store_explicit(&parker->state, WF_PARKER_SLEEPING, memory_order_seq_cst);
 }
 
 bool wf_park_retract(struct wf_park *park, struct wf_parker *parker)
@@ -28,13 +28,19 @@ bool wf_park_notify(struct wf_park *park, struct wf_parker *parker)
 {
     uint32_t expected = WF_PARKER_SLEEPING;
 
+    /* PK.2 seq_cst: after the caller's publication; if the worker is awake, it looks after that. */
+    if (atomic_load_explicit(&parker->state, memory_order_seq_cst) != WF_PARKER_SLEEPING)
+        return false;
+    /* relaxed: limits the number of searchers, publishes nothing.  Before the state: a worker that
+     * wakes by itself at this moment ends the search as soon as it finds itself notified. */
+    atomic_fetch_add_explicit(&park->searching, 1, memory_order_relaxed);
     /* PK.2 and PK.3 seq_cst: after the caller's publication, which the worker sees when it
      * retracts; on failure the worker is awake and looks after our publication. */
     if (!atomic_compare_exchange_strong_explicit(&parker->state, &expected, WF_PARKER_NOTIFIED,
-                                                 memory_order_seq_cst, memory_order_seq_cst))
+                                                 memory_order_seq_cst, memory_order_seq_cst)) {
+        wf_park_end_search(park);
         return false;
-    /* relaxed: limits the number of searchers, publishes nothing. */
-    atomic_fetch_add_explicit(&park->searching, 1, memory_order_relaxed);
+    }
     /* relaxed: as in wf_park_retract(). */
     atomic_fetch_sub_explicit(&park->sleeping, 1, memory_order_relaxed);
     return true;

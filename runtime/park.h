@@ -7,8 +7,9 @@
  * worker looks, sees no work, and falls asleep.  Each side therefore writes its own word first and
  * reads the other's second, all with seq_cst, so at least one of them sees the other's write.
  *
- * One more rule keeps the counts true: whoever changes a worker's state from SLEEPING changes the
- * counts that go with it, and each change is an atomic read-modify-write.
+ * Two more rules keep the counts true: whoever changes a worker's state from SLEEPING changes the
+ * counts that go with it; and a count goes up before the state says so, and down after, so that
+ * it is too high for a moment but never below zero.
  *
  *   Edge   From                         To                         Promises
  *   PK.1   announce: sleeping seq_cst   all_asleep: seq_cst        with IJ.1: a push and a sleep

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// runtime/ready.h: every item is taken exactly once, in the order of the pushes as far as one taker
+// sees it, and whoever takes it sees what it points to.
+#define WF_READY_CAPACITY 4
+
+#include "runtime/ready.h"
+
+#include "model.h"
+
+enum { ITEMS = 9 };
+
+struct item {
+    rl::var<int> payload; // plain memory: a take that does not see the push is a data race
+    rl::atomic<int> taken;
+};
+
+template <typename Derived, rl::thread_id_t threads>
+struct ready_suite : rl::test_suite<Derived, threads> {
+    wf_ready ready;
+    item items[ITEMS];
+    int pushed;
+
+    void before()
+    {
+        atomic_store_explicit(&ready.head, 0, memory_order_relaxed);
+        atomic_store_explicit(&ready.tail, 0, memory_order_relaxed);
+        for (rl::atomic<void *> &slot : ready.slots)
+            atomic_store_explicit(&slot, nullptr, memory_order_relaxed);
+        for (item &each : items)
+            atomic_store_explicit(&each.taken, 0, memory_order_relaxed);
+        pushed = 0;
+    }
+
+    bool push()
+    {
+        item *next = &items[pushed];
+
+        next->payload($) = 100 + pushed;
+        if (!wf_ready_push(&ready, next))
+            return false;
+        pushed++;
+        return true;
+    }
+
+    // Returns the number of the item, or -1.
+    int take(void *taken)
+    {
+        item *got = static_cast<item *>(taken);
+
+        if (got == nullptr)
+            return -1;
+        RL_ASSERT(got->payload($) == 100 + static_cast<int>(got - items));
+        RL_ASSERT(atomic_fetch_add_explicit(&got->taken, 1, memory_order_relaxed) == 0);
+        return static_cast<int>(got - items);
+    }
+
+    int pop(int after)
+    {
+        int number = take(wf_ready_pop(&ready));
+
+        RL_ASSERT(number < 0 || number > after);
+        return number < 0 ? after : number;
+    }
+
+    int take_half(int after, uint64_t limit)
+    {
+        void *stolen[WF_READY_CAPACITY + 1];
+        uint64_t count = wf_ready_take_half(&ready, stolen, limit);
+
+        RL_ASSERT(count <= limit);
+        for (uint64_t i = 0; i < count; i++) {
+            int number = take(stolen[i]);
+
+            RL_ASSERT(number > after);
+            after = number;
+        }
+        return after;
+    }
+
+    void after()
+    {
+        while (take(wf_ready_pop(&ready)) >= 0)
+            continue;
+        RL_ASSERT(wf_ready_size(&ready) == 0);
+        for (int i = 0; i < pushed; i++)
+            RL_ASSERT(atomic_load_explicit(&items[i].taken, memory_order_relaxed) == 1);
+    }
+};
+
+// One thief takes halves while the owner goes round the ring.
+struct ready_round : ready_suite<ready_round, 2> {
+    void thread(unsigned index)
+    {
+        int last = -1;
+
+        if (index == 1) {
+            for (int i = 0; i < 3; i++)
+                last = take_half(last, WF_READY_CAPACITY);
+            return;
+        }
+        for (int i = 0; i < 4; i++)
+            push();
+        last = pop(last);
+        last = pop(last);
+        push();
+        push();
+        last = pop(last);
+        push();
+        push();
+        last = pop(last);
+        pop(last);
+    }
+};
+
+// Two thieves, one of them greedy, and an owner whose ring is full.
+struct ready_thieves : ready_suite<ready_thieves, 3> {
+    void thread(unsigned index)
+    {
+        int last = -1;
+
+        if (index > 0) {
+            last = take_half(last, index == 1 ? WF_READY_CAPACITY : 1);
+            take_half(last, WF_READY_CAPACITY);
+            return;
+        }
+        for (int i = 0; i < 6; i++)
+            push();
+        last = pop(last);
+        push();
+        last = pop(last);
+        push();
+        pop(last);
+    }
+};
+
+int main()
+{
+    bool good = model_run<ready_round>("round");
+
+    good = good && model_run<ready_thieves>("thieves");
+    return good ? 0 : 1;
+}

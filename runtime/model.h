@@ -112,6 +112,7 @@ enum wf_phase {
     WF_PHASE_RUNNING,
     WF_PHASE_ENDING, /* the first fiber has ended: the others are cancelled */
     WF_PHASE_DONE,   /* none is left: workers leave */
+    WF_PHASE_FAILED, /* a worker could not be set up: none enters its loop */
 };
 
 /*
@@ -121,6 +122,7 @@ enum wf_phase {
  *   RT.1   phase seq_cst           phase seq_cst           with WT.3: no fiber parks unseen by
  *                                                          the end; workers see what was set up
  *   RT.2   started seq_cst         started seq_cst         a worker's set-up
+ *   RT.3   left acq_rel            left acquire            nobody notifies a worker any more
  */
 struct wf_runtime {
     struct weft_config config;    /* [I] */
@@ -136,6 +138,7 @@ struct wf_runtime {
     WF_ATOMIC(uint32_t) phase;    /* [A] enum wf_phase */
     WF_ATOMIC(uint32_t) started;  /* [A] workers that are set up, or failed to be */
     WF_ATOMIC(uint32_t) failed;   /* [A] of those, how many failed */
+    WF_ATOMIC(uint32_t) left;     /* [A] workers that have left their loops */
     WF_ATOMIC(uint64_t) live;     /* [A] live fibers; kept only where max_fibers is set */
     struct wf_stack_depot depot;  /* see stack.h */
     struct wf_inject inject;      /* see inject.h */

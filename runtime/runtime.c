@@ -97,7 +97,23 @@ static bool wait_for_start(struct wf_runtime *runtime)
     while ((phase = atomic_load_explicit(&runtime->phase, memory_order_seq_cst)) ==
            WF_PHASE_STARTING)
         wf_os_futex_wait(&runtime->phase, WF_PHASE_STARTING, INT64_MAX);
-    return phase == WF_PHASE_RUNNING;
+    /* A short run can be over before this worker looks. */
+    return phase != WF_PHASE_FAILED;
+}
+
+/* A worker still in its loop may be about to interrupt our poller. */
+static void wait_for_others(struct wf_runtime *runtime)
+{
+    /* RT.3 acq_rel: we notify nobody any more. */
+    uint32_t left = atomic_fetch_add_explicit(&runtime->left, 1, memory_order_acq_rel) + 1;
+
+    if (left == runtime->worker_count)
+        wf_os_futex_wake(&runtime->left, INT32_MAX);
+    while (left < runtime->worker_count) {
+        wf_os_futex_wait(&runtime->left, left, INT64_MAX);
+        /* RT.3 acquire: the others notify nobody any more. */
+        left = atomic_load_explicit(&runtime->left, memory_order_acquire);
+    }
 }
 
 static void worker_main(void *arg)
@@ -117,8 +133,10 @@ static void worker_main(void *arg)
     if (error == 0 && self->index == 0)
         error = wf_fiber_spawn_main(self);
     report_started(runtime, error);
-    if (wait_for_start(runtime))
+    if (wait_for_start(runtime)) {
         wf_worker_loop(self);
+        wait_for_others(runtime);
+    }
     if (self->poller != NULL)
         wf_poller_destroy(self->poller);
     wf_tls_set(NULL);
@@ -169,7 +187,7 @@ static int run_workers(struct wf_runtime *runtime)
     /* relaxed: RT.2 published it. */
     if (error == 0 && atomic_load_explicit(&runtime->failed, memory_order_relaxed) != 0)
         error = runtime->start_error;
-    set_phase(runtime, error == 0 ? WF_PHASE_RUNNING : WF_PHASE_DONE);
+    set_phase(runtime, error == 0 ? WF_PHASE_RUNNING : WF_PHASE_FAILED);
     for (uint32_t i = 0; i < running; i++)
         wf_os_thread_join(&runtime->workers[i]->thread);
     return error;

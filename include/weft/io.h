@@ -23,7 +23,8 @@ extern "C" {
  * the buffer afterwards.  If data moved first, that is what is reported.
  *
  * A deadline that has passed already turns a call into an attempt: what is possible without
- * waiting is done and reported, else -ETIMEDOUT.
+ * waiting is done and reported, else -ETIMEDOUT.  Of a regular file even cached data can be out of
+ * an attempt's reach: some file systems hand every transfer to a kernel thread.
  *
  * Do not close a descriptor while another fiber waits on it: shut it down (sockets) or cancel the
  * fiber first.
@@ -67,7 +68,8 @@ WEFT_API WEFT_MUST_USE ssize_t weft_write_all(int fd, const void *buf, size_t le
                                               weft_time deadline);
 
 /*
- * Read up to `len` bytes from `fd` at `offset`, leaving its current offset alone.
+ * Read up to `len` bytes from `fd` at `offset`, leaving its current offset alone.  A pipe or a
+ * socket has no offsets: `offset` means nothing there.
  *
  * Returns   the number of bytes read; 0 at end of file; a negative errno.
  * Deadline  absolute; see above.
@@ -80,7 +82,8 @@ WEFT_API WEFT_MUST_USE ssize_t weft_pread(int fd, void *buf, size_t len, off_t o
                                           weft_time deadline);
 
 /*
- * Write up to `len` bytes to `fd` at `offset`, leaving its current offset alone.
+ * Write up to `len` bytes to `fd` at `offset`, leaving its current offset alone.  A pipe or a
+ * socket has no offsets: `offset` means nothing there.
  *
  * Returns   the number of bytes written, which may be less than `len`; a negative errno.
  * Deadline  absolute; see above.
@@ -186,7 +189,8 @@ WEFT_API WEFT_MUST_USE int weft_connect(int fd, const struct sockaddr *addr, soc
 WEFT_API WEFT_MUST_USE int weft_poll_fd(int fd, int events, weft_time deadline);
 
 /*
- * Open a file; O_CLOEXEC is implied.
+ * Open a file; O_CLOEXEC is implied.  A FIFO opens for reading without waiting for a writer: the
+ * kernel tries every open without blocking first.
  *
  * Returns   the descriptor; a negative errno.
  * Deadline  absolute; see above.

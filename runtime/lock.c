@@ -4,12 +4,13 @@
 #include "arch/cpu.h"
 #include "arch/os.h"
 
-/* Guessed: a little longer than the longest critical section of the runtime. */
-#define SPINS 100
+#ifndef WF_LOCK_SPINS
+#define WF_LOCK_SPINS 100 /* guessed: a little longer than the runtime's longest critical section */
+#endif
 
 void wf_lock_acquire_slow(struct wf_lock *lock)
 {
-    for (int i = 0; i < SPINS; i++) {
+    for (int i = 0; i < WF_LOCK_SPINS; i++) {
         uint32_t expected = WF_LOCK_FREE;
 
         wf_cpu_pause();

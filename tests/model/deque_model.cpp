@@ -146,11 +146,36 @@ struct deque_growth : deque_suite<deque_growth, 3> {
     }
 };
 
+// The first growth of all: few steps, so that a thief often stands between its look at `bottom` and
+// its look at the buffer when the buffer changes.
+struct deque_first_growth : deque_suite<deque_first_growth, 2> {
+    void before()
+    {
+        deque_suite<deque_first_growth, 2>::before();
+        wf_deque_destroy(&deque);
+        atomic_store_explicit(&deque.buffer, wf_deque_buffer_create(1), memory_order_relaxed);
+        push();
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 1) {
+            steal(3);
+            return;
+        }
+        push();
+        push();
+        pop();
+        pop();
+    }
+};
+
 int main()
 {
     bool good = model_run<deque_short>("short");
 
     good = good && model_run<deque_thieves>("thieves");
     good = good && model_run<deque_growth>("growth");
+    good = good && model_run<deque_first_growth>("first growth");
     return good ? 0 : 1;
 }

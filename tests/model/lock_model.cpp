@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // runtime/lock.c: the holder is alone and sees what earlier holders did, and no waiter sleeps for
 // ever.  Compiled as it is, over a futex that compares and sleeps in one step.
+#define WF_LOCK_SPINS 1
+
 #include "runtime/lock.c"
 
 #include "model.h"

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""The mistakes of mutants.py: each replaces a text that occurs exactly once in its file."""
+import collections
+
+Mutant = collections.namedtuple("Mutant", "model name path before after")
+
+
+def deque(name, before, after):
+    return Mutant("deque", "deque/" + name, "runtime/deque.h", before, after)
+
+
+def ready(name, before, after):
+    return Mutant("ready", "ready/" + name, "runtime/ready.h", before, after)
+
+
+def park(name, before, after):
+    return Mutant("park", "park/" + name, "runtime/park.c", before, after)
+
+
+def worker(name, before, after):
+    return Mutant("park", "park/" + name, "tests/model/park_model.cpp", before, after)
+
+
+def lock(name, before, after, path="runtime/lock.h"):
+    return Mutant("lock", "lock/" + name, path, before, after)
+
+
+CLAIM = """    return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
+                                                   memory_order_relaxed);"""
+STEAL_END = """    item = atomic_load_explicit(&buffer->slots[top & (buffer->capacity - 1)], memory_order_relaxed);
+    return wf_deque_claim(deque, top) ? item : NULL;"""
+TAKE_CLAIM = """    if (!atomic_compare_exchange_strong_explicit(&ready->head, &head, head + count,
+                                                 memory_order_release, memory_order_relaxed))
+        return 0;"""
+TAKE_READ = """    for (uint64_t i = 0; i < count; i++) {
+        /* relaxed: RQ.1 made it visible; if it is being reused, the claim fails. */
+        items[i] = atomic_load_explicit(&ready->slots[(head + i) % WF_READY_CAPACITY],
+                                        memory_order_relaxed);
+    }
+    /* RQ.2 release: our reads come before the owner's reuse; relaxed on failure: nothing used. */
+"""
+NOTIFY = """    if (!atomic_compare_exchange_strong_explicit(&parker->state, &expected, WF_PARKER_NOTIFIED,
+                                                 memory_order_seq_cst, memory_order_seq_cst)) {
+        wf_park_end_search(park);
+        return false;
+    }"""
+
+ACQUIRE_SLOW = """    while (atomic_exchange_explicit(&lock->word, WF_LOCK_CONTENDED, memory_order_acquire) !=
+           WF_LOCK_FREE)
+        wf_os_futex_wait(&lock->word, WF_LOCK_CONTENDED, INT64_MAX);
+"""
+ACQUIRE_SLOW_HELD = """    if (atomic_exchange_explicit(&lock->word, WF_LOCK_CONTENDED, memory_order_acquire) ==
+        WF_LOCK_FREE)
+        return;
+    do {
+        wf_os_futex_wait(&lock->word, WF_LOCK_CONTENDED, INT64_MAX);
+    } while (atomic_exchange_explicit(&lock->word, WF_LOCK_HELD, memory_order_acquire) !=
+             WF_LOCK_FREE);
+"""
+
+MUTANTS = [
+    # DQ.1: the item behind the slot.
+    deque("push-publishes-relaxed",
+          "atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_release);",
+          "atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_relaxed);"),
+    deque("push-publishes-before-filling",
+          "    /* relaxed: DQ.1 publishes it. */\n    atomic_store_explicit(&buffer->slots[bottom",
+          "    atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_release);\n"
+          "    atomic_store_explicit(&buffer->slots[bottom"),
+    deque("steal-reads-bottom-relaxed",
+          "int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_seq_cst);",
+          "int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed);"),
+    # DQ.2 and DQ.3: the last items.
+    deque("pop-claims-with-release",
+          "atomic_store_explicit(&deque->bottom, bottom, memory_order_seq_cst);",
+          "atomic_store_explicit(&deque->bottom, bottom, memory_order_release);"),
+    deque("pop-looks-at-top-with-acquire",
+          "top = atomic_load_explicit(&deque->top, memory_order_seq_cst);\n    if (top < bottom)",
+          "top = atomic_load_explicit(&deque->top, memory_order_acquire);\n    if (top < bottom)"),
+    deque("pop-does-not-look-at-top-again",
+          "    top = atomic_load_explicit(&deque->top, memory_order_seq_cst);\n    if (top < bottom)",
+          "    if (top < bottom)"),
+    deque("pop-keeps-the-item-a-thief-may-want", "    if (top < bottom)\n        return item;",
+          "    if (top <= bottom)\n        return item;"),
+    deque("pop-takes-the-last-item-unclaimed", "if (top > bottom || !wf_deque_claim(deque, top))",
+          "if (top > bottom)"),
+    deque("pop-takes-the-only-item-unclaimed",
+          "        return wf_deque_claim(deque, top) ? item : NULL;\n\n",
+          "        return atomic_store_explicit(&deque->top, top + 1, memory_order_seq_cst), item;\n"),
+    deque("pop-leaves-bottom-too-low",
+          "    atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_relaxed);\n"
+          "    return item;", "    return item;"),
+    deque("steal-looks-with-acquire",
+          "int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_seq_cst);",
+          "int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_acquire);"),
+    deque("steal-takes-one-too-many", "    if (top >= bottom)\n        return NULL;",
+          "    if (top > bottom)\n        return NULL;"),
+    deque("steal-does-not-claim", STEAL_END, STEAL_END.replace(
+        "wf_deque_claim(deque, top)",
+        "(atomic_store_explicit(&deque->top, top + 1, memory_order_seq_cst), true)")),
+    deque("steal-reads-after-its-claim", STEAL_END, """    if (!wf_deque_claim(deque, top))
+        return NULL;
+    item = atomic_load_explicit(&buffer->slots[top & (buffer->capacity - 1)], memory_order_relaxed);
+    return item;"""),
+    deque("claim-is-relaxed", CLAIM, CLAIM.replace("memory_order_seq_cst", "memory_order_relaxed")),
+    # DQ.4: growth.
+    deque("grow-publishes-relaxed",
+          "atomic_store_explicit(&deque->buffer, buffer, memory_order_release);",
+          "atomic_store_explicit(&deque->buffer, buffer, memory_order_relaxed);"),
+    deque("grow-forgets-the-oldest", "for (int64_t i = top; i < bottom; i++)",
+          "for (int64_t i = top + 1; i < bottom; i++)"),
+    deque("grow-copies-by-the-new-capacity",
+          "atomic_load_explicit(&old->slots[i & (old->capacity - 1)],",
+          "atomic_load_explicit(&old->slots[(i + 1) & (old->capacity - 1)],"),
+    deque("grow-frees-the-old-buffer", "    buffer->retired = old;", "    wf_free(old);"),
+    deque("push-grows-too-late", "bottom - top >= buffer->capacity",
+          "bottom - top > buffer->capacity"),
+    # RQ.1 and RQ.2.
+    ready("push-publishes-relaxed",
+          "atomic_store_explicit(&ready->tail, tail + 1, memory_order_release);",
+          "atomic_store_explicit(&ready->tail, tail + 1, memory_order_relaxed);"),
+    ready("push-publishes-before-filling",
+          "    /* relaxed: RQ.1 publishes it. */\n",
+          "    atomic_store_explicit(&ready->tail, tail + 1, memory_order_release);\n"),
+    ready("push-fills-one-too-many",
+          "memory_order_acquire) >= WF_READY_CAPACITY)",
+          "memory_order_acquire) > WF_READY_CAPACITY)"),
+    ready("take-reads-tail-relaxed",
+          "uint64_t tail = atomic_load_explicit(&ready->tail, memory_order_acquire);",
+          "uint64_t tail = atomic_load_explicit(&ready->tail, memory_order_relaxed);"),
+    ready("take-does-not-claim", TAKE_CLAIM,
+          "    atomic_store_explicit(&ready->head, head + count, memory_order_release);"),
+    ready("take-reads-after-its-claim", TAKE_READ + TAKE_CLAIM,
+          TAKE_CLAIM.replace("head, head + count", "head, head + count") + "\n" + TAKE_READ),
+    ready("take-claims-one-too-few", "&ready->head, &head, head + count,",
+          "&ready->head, &head, head + count / 2 + 1 - count % 2,"),
+    ready("take-reads-one-slot-further", "&ready->slots[(head + i) % WF_READY_CAPACITY]",
+          "&ready->slots[(head + i + 1) % WF_READY_CAPACITY]"),
+    ready("pop-does-not-claim",
+          "        if (atomic_compare_exchange_weak_explicit(&ready->head, &head, head + 1,\n"
+          "                                                  memory_order_relaxed,"
+          " memory_order_relaxed))\n            return item;",
+          "        atomic_store_explicit(&ready->head, head + 1, memory_order_relaxed);\n"
+          "        return item;"),
+    ready("pop-rereads-nothing", "&ready->slots[head % WF_READY_CAPACITY],\n"
+          "                                          memory_order_relaxed);\n\n",
+          "&ready->slots[(tail - 1) % WF_READY_CAPACITY],\n"
+          "                                          memory_order_relaxed);\n\n"),
+    # PK.1, PK.2, PK.3, IJ.1 and the counts.
+    park("announces-its-count-relaxed",
+         "atomic_fetch_add_explicit(&park->sleeping, 1, memory_order_seq_cst);",
+         "atomic_fetch_add_explicit(&park->sleeping, 1, memory_order_relaxed);"),
+    park("announces-its-state-with-release",
+         "atomic_store_explicit(&parker->state, WF_PARKER_SLEEPING, memory_order_seq_cst);",
+         "atomic_store_explicit(&parker->state, WF_PARKER_SLEEPING, memory_order_release);"),
+    park("looks-for-sleepers-relaxed",
+         "return atomic_load_explicit(&park->sleeping, memory_order_seq_cst) >= park->worker_count",
+         "return atomic_load_explicit(&park->sleeping, memory_order_relaxed) >= park->worker_count"),
+    park("looks-whether-it-sleeps-relaxed",
+         "if (atomic_load_explicit(&parker->state, memory_order_seq_cst) != WF_PARKER_SLEEPING)",
+         "if (atomic_load_explicit(&parker->state, memory_order_relaxed) != WF_PARKER_SLEEPING)"),
+    park("notifies-relaxed", NOTIFY, NOTIFY.replace("memory_order_seq_cst",
+                                                    "memory_order_relaxed")),
+    park("notifies-without-compare-and-swap", NOTIFY,
+         "    (void)expected;\n"
+         "    atomic_store_explicit(&parker->state, WF_PARKER_NOTIFIED, memory_order_seq_cst);"),
+    park("counts-the-search-too-late",
+         "    atomic_fetch_add_explicit(&park->searching, 1, memory_order_relaxed);\n    /* PK.2",
+         "    /* PK.2"),
+    park("keeps-counting-the-sleeper",
+         "    atomic_fetch_sub_explicit(&park->sleeping, 1, memory_order_relaxed);\n    return true;",
+         "    return true;"),
+    park("forgets-that-it-lost", "        wf_park_end_search(park);\n        return false;",
+         "        return false;"),
+    park("retracts-with-a-blind-store",
+         "atomic_exchange_explicit(&parker->state, WF_PARKER_AWAKE, memory_order_seq_cst);",
+         "atomic_load_explicit(&parker->state, memory_order_seq_cst);\n"
+         "    atomic_store_explicit(&parker->state, WF_PARKER_AWAKE, memory_order_seq_cst);"),
+    park("retracts-relaxed",
+         "atomic_exchange_explicit(&parker->state, WF_PARKER_AWAKE, memory_order_seq_cst);",
+         "atomic_exchange_explicit(&parker->state, WF_PARKER_AWAKE, memory_order_relaxed);"),
+    Mutant("park", "park/pushes-its-count-relaxed", "runtime/inject.c",
+           "atomic_fetch_add_explicit(&inject->count, count, memory_order_seq_cst);",
+           "atomic_fetch_add_explicit(&inject->count, count, memory_order_relaxed);"),
+    Mutant("park", "park/looks-at-the-injector-relaxed", "runtime/inject.h",
+           "return atomic_load_explicit(&inject->count, memory_order_seq_cst);",
+           "return atomic_load_explicit(&inject->count, memory_order_relaxed);"),
+    Mutant("park", "park/push-does-not-link", "runtime/inject.c",
+           "        inject->tail->next = first;", "        ;"),
+    worker("sleeps-without-another-look", "        *found = take_injected();\n", ""),
+    worker("sleeps-without-a-look-for-mail", "!has_mail(self) && !is_done()", "!is_done()"),
+    # LK.1 and the futex.
+    lock("releases-relaxed",
+         "atomic_exchange_explicit(&lock->word, WF_LOCK_FREE, memory_order_release)",
+         "atomic_exchange_explicit(&lock->word, WF_LOCK_FREE, memory_order_relaxed)"),
+    lock("acquires-relaxed",
+         "&lock->word, &expected, WF_LOCK_HELD, memory_order_acquire, memory_order_relaxed)",
+         "&lock->word, &expected, WF_LOCK_HELD, memory_order_relaxed, memory_order_relaxed)"),
+    lock("wakes-nobody", "                    WF_LOCK_CONTENDED))\n        wf_lock_release_slow(lock);",
+         "                    WF_LOCK_CONTENDED))\n        return;"),
+    lock("forgets-the-other-sleepers", ACQUIRE_SLOW, ACQUIRE_SLOW_HELD, path="runtime/lock.c"),
+]

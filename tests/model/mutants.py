@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Plants one mistake at a time in a source that a model checks, and demands that the model fails.
+
+A model that no mistake can fail proves nothing: with scenarios a little shorter than those here,
+some of these mutants survive.  The mistakes are made in copies, so the sources carry no trace.
+
+usage: mutants.py [--cxx COMPILER] [--relacy FOLDER] [--only TEXT] [--jobs N]
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from mutant_table import MUTANTS
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+ROOT = FOLDER.parents[1]
+# What a healthy model passes; every mutant so far dies within a few thousand.
+ITERATIONS = "60000"
+
+
+def mutate(mutant, target):
+    """Writes the mutated copy below `target`; returns the model's source to compile."""
+    source = (ROOT / mutant.path).read_text(encoding="utf-8")
+    if source.count(mutant.before) != 1:
+        raise ValueError(f"{mutant.name}: its text occurs {source.count(mutant.before)} times in "
+                         f"{mutant.path}: the source has changed, the mutant must follow")
+    copy = target / mutant.path
+    copy.parent.mkdir(parents=True)
+    copy.write_text(source.replace(mutant.before, mutant.after), encoding="utf-8")
+    model = f"tests/model/{mutant.model}_model.cpp"
+    return copy if mutant.path == model else ROOT / model
+
+
+def build(source, target, args):
+    program = target / "model"
+    includes = [target, FOLDER, ROOT, ROOT / "include"]
+    command = [args.cxx, "-std=c++11", "-O0", "-w", "-DWF_MODEL=1", *args.flag,
+               *(f"-I{folder}" for folder in includes),
+               *(["-isystem", args.relacy] if args.relacy not in ("", "/usr/include") else []),
+               str(source), "-o", str(program)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    if built.returncode != 0:
+        raise ValueError(f"does not compile:\n{built.stderr[-2000:]}")
+    return program
+
+
+def verdict(mutant, args):
+    """Returns None if the mutant died, else what went wrong."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="weft-mutant-") as folder:
+            target = pathlib.Path(folder)
+            program = build(mutate(mutant, target), target, args)
+            run = subprocess.run([str(program)], capture_output=True, text=True, check=False,
+                                 timeout=120,
+                                 env={**os.environ, "WEFT_MODEL_ITERATIONS": ITERATIONS})
+    except ValueError as error:
+        return str(error)
+    except subprocess.TimeoutExpired:
+        return "neither passes nor fails within two minutes"
+    if run.returncode == 0:
+        return "survives"
+    # Relacy's verdict, not a crash of its own, is what counts as death.
+    if "iteration" not in run.stdout:
+        return f"ends with status {run.returncode} and no verdict: {run.stdout[-500:]}"
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cxx", default="c++")
+    parser.add_argument("--relacy", default="")
+    parser.add_argument("--flag", action="append", default=[], help="for the compiler")
+    parser.add_argument("--only", default="", help="mutants whose name contains this")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    args = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if args.only in mutant.name]
+    failures = 0
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for mutant, wrong in zip(chosen, pool.map(lambda m: verdict(m, args), chosen)):
+            print(f"{mutant.name}: {wrong or 'dies'}", flush=True)
+            failures += wrong is not None
+    print(f"{len(chosen) - failures} of {len(chosen)} mutants died")
+    return 1 if failures or not chosen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Adds up a million numbers: one fiber per slice, which idle workers steal. */
+/* Adds up a million numbers, one fiber per slice. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <weft.h>
@@ -37,7 +37,7 @@ static int app(void *arg)
     /* The slices are on this fiber's stack: it may not leave before the last of them is done. */
     for (int i = 0; i < spawned; i++) {
         while (weft_join(fibers[i], NULL, WEFT_FOREVER) < 0)
-            ;
+            weft_yield();
         *total += slices[i].sum;
     }
     return error;

@@ -80,12 +80,13 @@ static struct weft_fiber *create(struct wf_worker *self, unsigned size_class, co
         return NULL;
     fiber->fn = fn;
     fiber->arg = arg;
-    fiber->runtime = runtime;
     fiber->is_main = false;
     fiber->id = take_id(self);
     fiber->last_worker = self->index;
     set_name(fiber, name);
-    /* relaxed: the queue publishes it; until then the state READY keeps everyone away. */
+    /* relaxed: the queue publishes it; until it runs, nobody finds it waiting. */
+    atomic_store_explicit(&fiber->waiter.state, WF_WAIT_READY, memory_order_relaxed);
+    /* relaxed: as above. */
     atomic_store_explicit(&fiber->cancelled, 0, memory_order_relaxed);
     /* relaxed: as above. */
     atomic_store_explicit(&fiber->joiner, NULL, memory_order_relaxed);
@@ -179,6 +180,8 @@ static bool all_finished(struct wf_runtime *runtime)
 {
     uint64_t finished = 0, spawned = 0;
 
+    /* RT.4 seq_cst: of two workers that each count a last fiber, the second sees both counted. */
+    atomic_fetch_add_explicit(&runtime->end_checks, 1, memory_order_seq_cst);
     for (uint32_t i = 0; i < runtime->worker_count; i++)
         finished += wf_counter_read(&runtime->workers[i]->counters.fibers_finished);
     for (uint32_t i = 0; i < runtime->worker_count; i++)

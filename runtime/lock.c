@@ -5,7 +5,9 @@
 #include "arch/os.h"
 
 #ifndef WF_LOCK_SPINS
-#define WF_LOCK_SPINS 100 /* guessed: a little longer than the runtime's longest critical section */
+#define WF_LOCK_SPINS                                                           \
+    100 /* guessed: a little longer than the runtime's longest critical section \
+         */
 #endif
 
 void wf_lock_acquire_slow(struct wf_lock *lock)

@@ -53,7 +53,6 @@ struct weft_fiber {
     int32_t result;                       /* [J] */
     int (*fn)(void *);                    /* [I] */
     void *arg;                            /* [I] */
-    struct wf_runtime *runtime;           /* [I] */
     uint64_t id;                          /* [I] */
     uint32_t last_worker;                 /* [F] index of the worker that ran it last */
     bool is_main;                         /* [I] the runtime ends with it */
@@ -123,26 +122,28 @@ enum wf_phase {
  *                                                          the end; workers see what was set up
  *   RT.2   started seq_cst         started seq_cst         a worker's set-up
  *   RT.3   left acq_rel            left acquire            nobody notifies a worker any more
+ *   RT.4   end_checks seq_cst      end_checks seq_cst      the fibers that the other has counted
  */
 struct wf_runtime {
-    struct weft_config config;    /* [I] */
-    struct wf_topology *topology; /* [I] */
-    uint32_t worker_count;        /* [I] */
-    bool is_chaotic;              /* [I] */
-    uint32_t stack_class;         /* [I] default */
-    struct wf_worker **workers;   /* [I] */
-    int (*main_fn)(void *);       /* [I] */
-    void *main_arg;               /* [I] */
-    int main_result;              /* the first fiber's worker, then the starter */
-    int start_error;              /* worker that failed, under RT.2 */
-    WF_ATOMIC(uint32_t) phase;    /* [A] enum wf_phase */
-    WF_ATOMIC(uint32_t) started;  /* [A] workers that are set up, or failed to be */
-    WF_ATOMIC(uint32_t) failed;   /* [A] of those, how many failed */
-    WF_ATOMIC(uint32_t) left;     /* [A] workers that have left their loops */
-    WF_ATOMIC(uint64_t) live;     /* [A] live fibers; kept only where max_fibers is set */
-    struct wf_stack_depot depot;  /* see stack.h */
-    struct wf_inject inject;      /* see inject.h */
-    struct wf_park park;          /* see park.h */
+    struct weft_config config;      /* [I] */
+    struct wf_topology *topology;   /* [I] */
+    uint32_t worker_count;          /* [I] */
+    bool is_chaotic;                /* [I] */
+    uint32_t stack_class;           /* [I] default */
+    struct wf_worker **workers;     /* [I] */
+    int (*main_fn)(void *);         /* [I] */
+    void *main_arg;                 /* [I] */
+    int main_result;                /* the first fiber's worker, then the starter */
+    int start_error;                /* worker that failed, under RT.2 */
+    WF_ATOMIC(uint32_t) phase;      /* [A] enum wf_phase */
+    WF_ATOMIC(uint32_t) started;    /* [A] workers that are set up, or failed to be */
+    WF_ATOMIC(uint32_t) failed;     /* [A] of those, how many failed */
+    WF_ATOMIC(uint32_t) left;       /* [A] workers that have left their loops */
+    WF_ATOMIC(uint64_t) end_checks; /* [A] how often it was asked whether all have ended */
+    WF_ATOMIC(uint64_t) live;       /* [A] live fibers; kept only where max_fibers is set */
+    struct wf_stack_depot depot;    /* see stack.h */
+    struct wf_inject inject;        /* see inject.h */
+    struct wf_park park;            /* see park.h */
 };
 
 static inline struct weft_fiber *wf_fiber_of_waiter(struct wf_waiter *waiter)
@@ -156,11 +157,12 @@ static inline bool wf_runtime_is_ending(struct wf_runtime *runtime)
     return atomic_load_explicit(&runtime->phase, memory_order_seq_cst) >= WF_PHASE_ENDING;
 }
 
-static inline bool wf_fiber_is_cancelled(struct weft_fiber *fiber)
+/* The fiber may be gone: its flag is all that is looked at. */
+static inline bool wf_fiber_is_cancelled(struct wf_runtime *runtime, struct weft_fiber *fiber)
 {
     /* WT.3 seq_cst: after the caller's own state change, if it has made one. */
     return atomic_load_explicit(&fiber->cancelled, memory_order_seq_cst) != 0 ||
-           wf_runtime_is_ending(fiber->runtime);
+           wf_runtime_is_ending(runtime);
 }
 
 #endif

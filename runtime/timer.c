@@ -119,22 +119,10 @@ static void enter_slot(struct wf_wheel *wheel, unsigned level, unsigned slot)
     }
 }
 
-struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
-                                 bool (*claim)(struct wf_timer *))
+/* Moves the due timers that can be claimed to the end of a list; returns its new end. */
+static struct wf_timer **drain_due(struct wf_wheel *wheel, struct wf_timer **tail,
+                                   bool (*claim)(struct wf_timer *))
 {
-    uint64_t now_tick = (uint64_t)now >> WF_WHEEL_TICK_SHIFT;
-    struct wf_timer *claimed = NULL;
-    struct wf_timer **tail = &claimed;
-    unsigned level, slot;
-    uint64_t tick;
-
-    wf_lock_acquire(&wheel->lock);
-    while (find_next_slot(wheel, &tick, &level, &slot) && tick <= now_tick) {
-        wheel->elapsed = tick;
-        enter_slot(wheel, level, slot);
-    }
-    if (now_tick > wheel->elapsed)
-        wheel->elapsed = now_tick;
     while (wheel->due != NULL) {
         struct wf_timer *timer = wheel->due;
 
@@ -145,6 +133,27 @@ struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
             tail = &timer->next;
         }
     }
+    return tail;
+}
+
+struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
+                                 bool (*claim)(struct wf_timer *))
+{
+    uint64_t now_tick = (uint64_t)now >> WF_WHEEL_TICK_SHIFT;
+    struct wf_timer *claimed = NULL;
+    struct wf_timer **tail = &claimed;
+    unsigned level, slot;
+    uint64_t tick;
+
+    wf_lock_acquire(&wheel->lock);
+    tail = drain_due(wheel, tail, claim);
+    while (find_next_slot(wheel, &tick, &level, &slot) && tick <= now_tick) {
+        wheel->elapsed = tick;
+        enter_slot(wheel, level, slot);
+        tail = drain_due(wheel, tail, claim);
+    }
+    if (now_tick > wheel->elapsed)
+        wheel->elapsed = now_tick;
     *tail = NULL;
     wf_lock_release(&wheel->lock);
     return claimed;

@@ -58,8 +58,8 @@ void wf_timer_arm(struct wf_wheel *wheel, struct wf_timer *timer, int64_t deadli
 void wf_timer_cancel(struct wf_timer *timer);
 
 /*
- * Disarms all timers due at `now` and returns, linked by `next`, those of them for which
- * claim(timer) held; it is called under the wheel's lock.
+ * Disarms all timers due at `now` and returns, in the order of their ticks and linked by `next`,
+ * those of them for which claim(timer) held; it is called under the wheel's lock.
  *
  * Caller: the worker whose wheel it is.
  */

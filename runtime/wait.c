@@ -21,7 +21,7 @@ struct wf_poller *wf_worker_poller(struct wf_worker *self)
 
 bool wf_self_is_cancelled(struct wf_worker *self)
 {
-    return wf_fiber_is_cancelled(self->current);
+    return wf_fiber_is_cancelled(self->runtime, self->current);
 }
 
 struct wf_waiter *wf_wait_begin(struct wf_worker *self, wf_interrupt_fn *interrupt, void *place)
@@ -91,7 +91,7 @@ void wf_wait_park(struct wf_worker *self, struct weft_fiber *fiber)
     }
     /* From here on the fiber may be running elsewhere, or be another one in the same place:
      * wf_wait_cancel() pins it before it looks again. */
-    if (WF_UNLIKELY(wf_fiber_is_cancelled(fiber)))
+    if (WF_UNLIKELY(wf_fiber_is_cancelled(self->runtime, fiber)))
         wf_wait_cancel(self, &fiber->waiter);
 }
 
@@ -157,7 +157,7 @@ void wf_wait_cancel(struct wf_worker *self, struct wf_waiter *waiter)
 {
     if (!pin(waiter))
         return; /* it runs, and looks at its flag before it waits again; or it is being woken */
-    if (wf_fiber_is_cancelled(wf_fiber_of_waiter(waiter)))
+    if (wf_fiber_is_cancelled(self->runtime, wf_fiber_of_waiter(waiter)))
         interrupt(self, waiter, -ECANCELED);
     else
         unpin(self, waiter); /* another fiber, which has taken the place of the one we meant */

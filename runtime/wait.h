@@ -16,7 +16,7 @@
  *
  *   state      the fiber                                  who changes it, and to what
  *   RUNNING    runs                                       a waker: NOTIFIED; its worker: WAITING
- *   NOTIFIED   runs, and its wake has come already        its worker: RUNNING
+ *   NOTIFIED   runs, and its wake has come already        its worker: READY
  *   WAITING    is off its worker, registers saved         a waker: READY; an interrupter: BUSY
  *   BUSY       is pinned in its wait by an interrupter    a waker: BUSY_NOTIFIED; the interrupter:
  *                                                         READY or WAITING

@@ -28,6 +28,7 @@ enum {
     FAIR_INTERVAL = 61, /* turns; prime, so that it keeps no step with the program (Go's choice) */
     NEXT_RUNS_MAX = 3,  /* Tokio's MAX_LIFO_POLLS_PER_TICK */
     STEAL_BATCH = 128,
+    TURNS_PER_LOOK = 8,   /* guessed */
     SPAWNS_PER_LOOK = 64, /* guessed: a clock reading in 64 spawns is lost in their cost */
     WATCH_PAUSES = 64,    /* guessed: about the time that a worker takes to come to its next slot */
 };
@@ -233,10 +234,24 @@ static struct weft_fiber *find_oldest(struct wf_worker *self)
     return fiber != NULL ? fiber : wf_deque_steal(&self->fresh);
 }
 
+/* A turn can have lasted for seconds, and the fibers behind it have waited for as long.  The clock
+ * is read only where a helper could be had, and not at each wait, where turns are short. */
+static void look_for_overload(struct wf_worker *self)
+{
+    if (self->request != WF_REQUEST_EXIT && self->tick % TURNS_PER_LOOK != 0)
+        return;
+    if (!wf_park_wants_helper(&self->runtime->park) || backlog(self) < 2)
+        return;
+    self->now = wf_os_now();
+    consider_helper(self);
+}
+
 /* Carries out what the fiber asked for that the worker has just left. */
 static void commit(struct wf_worker *self)
 {
     struct weft_fiber *fiber = self->left;
+
+    look_for_overload(self);
 
     switch (self->request) {
     case WF_REQUEST_YIELD:

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* runtime/deque.h at its real size.  tests/model has the interleavings of a small one. */
+#include "runtime/deque.h"
+
+#include "check.h"
+#include "random.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TIMEOUT_S = 120, STEPS = 200000, THIEVES = 3, ITEMS = 200000 };
+
+/* The items are numbers from 1 on, never dereferenced. */
+static void *item_of(uintptr_t number)
+{
+    return (void *)number;
+}
+
+static uintptr_t number_of(void *item)
+{
+    return (uintptr_t)item;
+}
+
+/* The owner's end is a stack and the thieves' end a queue: the other way round, recursive spawning
+ * would be breadth-first and need memory without bound. */
+Test(deque, owner_takes_the_youngest_and_thieves_the_oldest, .timeout = TIMEOUT_S)
+{
+    struct wf_deque deque = {0};
+
+    cr_assert(wf_deque_init(&deque));
+    for (uintptr_t i = 1; i <= 4; i++)
+        cr_assert(wf_deque_push(&deque, item_of(i)));
+    cr_expect_eq(wf_deque_size(&deque), 4);
+    cr_expect_eq(number_of(wf_deque_pop(&deque)), 4);
+    cr_expect_eq(number_of(wf_deque_steal(&deque)), 1);
+    cr_expect_eq(number_of(wf_deque_pop(&deque)), 3);
+    cr_expect_eq(number_of(wf_deque_steal(&deque)), 2);
+    cr_expect_eq(wf_deque_size(&deque), 0);
+    wf_deque_destroy(&deque);
+}
+
+/* An empty deque stays empty and usable however often it is asked: an index that a failed pop left
+ * too low would hand out slots that hold nothing. */
+Test(deque, taking_from_an_empty_deque_changes_nothing, .timeout = TIMEOUT_S)
+{
+    struct wf_deque deque = {0};
+
+    cr_assert(wf_deque_init(&deque));
+    for (unsigned round = 0; round < 1000; round++) {
+        cr_assert_null(wf_deque_pop(&deque));
+        cr_assert_null(wf_deque_steal(&deque));
+        cr_assert_eq(wf_deque_size(&deque), 0);
+        cr_assert(wf_deque_push(&deque, item_of(round + 1)));
+        cr_assert_eq(number_of(round % 2 ? wf_deque_pop(&deque) : wf_deque_steal(&deque)),
+                     round + 1);
+    }
+    wf_deque_destroy(&deque);
+}
+
+/* Random operations against an array.  The indices wrap round the ring many times before and after
+ * it grows: a copy by the wrong mask would lose or repeat items only then. */
+Test(deque, behaves_like_an_array_while_it_wraps_and_grows, .timeout = TIMEOUT_S)
+{
+    struct random random = random_stream(random_seed("deque"), 0);
+    struct wf_deque deque = {0};
+    uintptr_t *array = calloc(STEPS + 1, sizeof *array);
+    size_t first = 0, end = 0;
+    int64_t most = 0;
+
+    cr_assert_not_null(array);
+    cr_assert(wf_deque_init(&deque));
+    for (uintptr_t step = 1; step <= STEPS; step++) {
+        /* Phases that fill and phases that drain, so that the ring grows several times. */
+        unsigned pushes_in_8 = (step / 5000) % 2 == 0 ? 5 : 3;
+        unsigned choice = random_below(&random, 8);
+
+        if (choice < pushes_in_8) {
+            cr_assert(wf_deque_push(&deque, item_of(step)));
+            array[end++] = step;
+        } else if (choice % 2 == 0) {
+            uintptr_t expected = first < end ? array[--end] : 0;
+
+            cr_assert_eq(number_of(wf_deque_pop(&deque)), expected, "pop in step %zu", step);
+        } else {
+            uintptr_t expected = first < end ? array[first++] : 0;
+
+            cr_assert_eq(number_of(wf_deque_steal(&deque)), expected, "steal in step %zu", step);
+        }
+        cr_assert_eq(wf_deque_size(&deque), (int64_t)(end - first));
+        most = wf_deque_size(&deque) > most ? wf_deque_size(&deque) : most;
+    }
+    cr_expect_gt(most, 2 * WF_DEQUE_CAPACITY, "the ring must have grown twice");
+    wf_deque_destroy(&deque);
+    free(array);
+}
+
+struct contest {
+    struct wf_deque deque;
+    _Atomic(unsigned char) taken[ITEMS + 1];
+    int payload[ITEMS + 1]; /* plain memory: ThreadSanitizer sees a take that missed its push */
+    _Atomic(int) pushed_all;
+};
+
+static void take(struct contest *contest, void *item)
+{
+    uintptr_t number = number_of(item);
+
+    if (number == 0)
+        return;
+    CHECK_EQ(contest->payload[number], (int)number);
+    CHECK_EQ(atomic_fetch_add(&contest->taken[number], 1), 0);
+}
+
+static void *run_thief(void *arg)
+{
+    struct contest *contest = arg;
+
+    while (atomic_load(&contest->pushed_all) == 0 || wf_deque_size(&contest->deque) > 0)
+        take(contest, wf_deque_steal(&contest->deque));
+    return NULL;
+}
+
+/* Threads at full speed, over many growths: no item is taken twice (a fiber would run on two
+ * workers) and none is lost (it would never run). */
+Test(deque, threads_take_every_item_exactly_once, .timeout = TIMEOUT_S)
+{
+    struct contest *contest = calloc(1, sizeof *contest);
+    struct random random = random_stream(random_seed("deque"), 1);
+    pthread_t thieves[THIEVES];
+
+    cr_assert_not_null(contest);
+    cr_assert(wf_deque_init(&contest->deque));
+    for (int i = 0; i < THIEVES; i++)
+        cr_assert_eq(pthread_create(&thieves[i], NULL, run_thief, contest), 0);
+    for (uintptr_t i = 1; i <= ITEMS; i++) {
+        contest->payload[i] = (int)i;
+        CHECK(wf_deque_push(&contest->deque, item_of(i)));
+        if (random_below(&random, 3) == 0)
+            take(contest, wf_deque_pop(&contest->deque));
+    }
+    while (wf_deque_size(&contest->deque) > 0)
+        take(contest, wf_deque_pop(&contest->deque));
+    atomic_store(&contest->pushed_all, 1);
+    for (int i = 0; i < THIEVES; i++)
+        cr_assert_eq(pthread_join(thieves[i], NULL), 0);
+    for (uintptr_t i = 1; i <= ITEMS; i++)
+        CHECK_EQ(atomic_load(&contest->taken[i]), 1);
+    wf_deque_destroy(&contest->deque);
+    free(contest);
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* The context switch, by itself. */
+#include "arch/context.h"
+
+#include "arch/sanitizer.h"
+#include "check.h"
+
+#include <criterion/criterion.h>
+#include <fenv.h>
+#include <stdint.h>
+#include <unwind.h>
+
+enum { TIMEOUT_S = 60, STACK_BYTES = 256 * 1024 };
+
+static char stack[STACK_BYTES] __attribute__((aligned(16)));
+static struct wf_context outside, inside;
+static struct wf_san outside_san, inside_san;
+
+static void prepare(void (*entry)(void *), void *arg)
+{
+    wf_san_thread(&outside_san);
+    wf_san_fiber(&inside_san, stack, sizeof stack);
+    wf_context_init(&inside, stack + sizeof stack, entry, arg);
+}
+
+static void enter(void)
+{
+    wf_san_switch(&outside_san, &inside_san, false);
+    wf_context_switch(&outside, &inside);
+    wf_san_switched(&outside_san, &inside_san);
+}
+
+static void leave(bool dies)
+{
+    wf_san_switch(&inside_san, &outside_san, dies);
+    wf_context_switch(&inside, &outside);
+    if (!dies)
+        wf_san_switched(&inside_san, &outside_san);
+}
+
+static void count_rounds(void *arg)
+{
+    unsigned *rounds = arg;
+
+    wf_san_switched(&inside_san, &outside_san);
+    for (;;) {
+        ++*rounds;
+        leave(*rounds == 1000);
+    }
+}
+
+/* Locals of both sides, in callee-saved registers and on the stacks, survive every switch. */
+Test(context, switches_to_and_fro, .timeout = TIMEOUT_S)
+{
+    unsigned rounds = 0;
+    volatile uint64_t on_stack = 11;
+    register uint64_t a = 12, b = 13, c = 14, d = 15, e = 16;
+
+    prepare(count_rounds, &rounds);
+    for (unsigned i = 1; i <= 1000; i++) {
+        __asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e));
+        enter();
+        __asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e));
+        CHECK_EQ(rounds, i);
+        CHECK(a == 12 && b == 13 && c == 14 && d == 15 && e == 16 && on_stack == 11);
+    }
+}
+
+static int modes_at_entry[2];
+static int modes_on_return[2];
+
+#if defined(__x86_64__)
+static uint16_t x87_control(void)
+{
+    uint16_t word;
+
+    __asm__ volatile("fnstcw %0" : "=m"(word));
+    return word;
+}
+#endif
+
+static void change_modes(void *arg)
+{
+    (void)arg;
+    wf_san_switched(&inside_san, &outside_san);
+    modes_at_entry[0] = fegetround();
+    (void)fesetround(FE_UPWARD);
+    leave(false);
+    modes_on_return[0] = fegetround();
+    leave(true);
+}
+
+/* Rounding belongs to the context: a fiber that rounds upwards must neither change the others nor
+ * lose its mode.  (fegetround() reads the x87 word; the division reads MXCSR.) */
+Test(context, rounding_modes_are_kept_apart, .timeout = TIMEOUT_S)
+{
+    volatile double one = 1, three = 3, downward, nearest;
+
+    cr_assert_eq(fesetround(FE_DOWNWARD), 0);
+    downward = one / three;
+    prepare(change_modes, NULL);
+    enter();
+    cr_expect_eq(modes_at_entry[0], FE_DOWNWARD, "a context starts with its creator's modes");
+    cr_expect_eq(fegetround(), FE_DOWNWARD);
+    cr_expect(one / three == downward);
+    cr_assert_eq(fesetround(FE_TONEAREST), 0);
+    nearest = -one / three;
+    enter();
+    cr_expect_eq(modes_on_return[0], FE_UPWARD);
+    cr_expect_eq(fegetround(), FE_TONEAREST);
+    cr_expect(-one / three == nearest);
+#if defined(__x86_64__)
+    cr_expect_eq(x87_control() & 0xc00, 0, "x87 rounds to nearest again");
+#endif
+}
+
+static double inexact_result;
+
+static void divide(void *arg)
+{
+    volatile double one = 1, three = 3;
+
+    (void)arg;
+    wf_san_switched(&inside_san, &outside_san);
+    (void)fesetround(FE_UPWARD);
+    leave(false);
+    inexact_result = one / three;
+    leave(true);
+}
+
+/* MXCSR is loaded only when its control bits differ, so status flags of the other side must not
+ * hide a difference in the modes. */
+Test(context, status_flags_do_not_hide_a_change_of_modes, .timeout = TIMEOUT_S)
+{
+    volatile double one = 1, three = 3, nearest = one / three;
+
+    prepare(divide, NULL);
+    enter();
+    (void)feclearexcept(FE_ALL_EXCEPT);
+    (void)feraiseexcept(FE_INEXACT | FE_UNDERFLOW);
+    enter();
+    cr_expect_gt(inexact_result, nearest, "the division inside rounds upwards");
+    cr_expect(one / three == nearest);
+}
+
+#if defined(__x86_64__)
+uintptr_t context_test_sp;
+void context_test_entry(void *arg);
+
+__asm__(".text\n"
+        ".globl context_test_entry\n"
+        ".type context_test_entry, @function\n"
+        "context_test_entry:\n"
+        "    endbr64\n"
+        "    mov %rsp, context_test_sp(%rip)\n"
+        "    jmp context_test_entered\n"
+        ".size context_test_entry, . - context_test_entry\n");
+
+void context_test_entered(void *arg);
+
+void context_test_entered(void *arg)
+{
+    (void)arg;
+    wf_san_switched(&inside_san, &outside_san);
+    leave(true);
+}
+
+/* At a function's entry the psABI wants rsp + 8 aligned to 16; otherwise the first SSE spill of
+ * whatever the fiber calls crashes. */
+Test(context, first_entry_is_aligned_as_after_a_call, .timeout = TIMEOUT_S)
+{
+    prepare(context_test_entry, NULL);
+    enter();
+    cr_expect_eq((context_test_sp + 8) % 16, 0, "rsp is %#lx", (unsigned long)context_test_sp);
+    cr_expect_lt(context_test_sp, (uintptr_t)(stack + sizeof stack));
+    cr_expect_gt(context_test_sp, (uintptr_t)(stack + sizeof stack - 256));
+}
+#endif
+
+struct walk {
+    unsigned frames;
+    _Unwind_Reason_Code end;
+};
+
+static _Unwind_Reason_Code count_frame(struct _Unwind_Context *context, void *arg)
+{
+    struct walk *walk = arg;
+
+    (void)context;
+    return ++walk->frames < 100 ? _URC_NO_REASON : _URC_NORMAL_STOP;
+}
+
+__attribute__((noinline)) static unsigned walk_from_depth(struct walk *walk, unsigned depth)
+{
+    unsigned result = 0;
+
+    if (depth > 0)
+        result = walk_from_depth(walk, depth - 1) + 1;
+    else
+        walk->end = _Unwind_Backtrace(count_frame, walk);
+    __asm__ volatile("" : "+r"(result));
+    return result;
+}
+
+static void unwind(void *arg)
+{
+    wf_san_switched(&inside_san, &outside_san);
+    (void)walk_from_depth(arg, 10);
+    leave(false);
+    (void)walk_from_depth(arg, 3);
+    leave(true);
+}
+
+/* Debuggers, profilers and C++ unwind from inside fibers.  Without an end at the first frame they
+ * walk on into whatever lies above the stack, and crash there. */
+Test(context, unwinding_ends_at_the_first_frame, .timeout = TIMEOUT_S)
+{
+    struct walk walk = {0, _URC_NO_REASON};
+
+    prepare(unwind, &walk);
+    enter();
+    /* The recursion, unwind() and the start of the context; at most two more of the unwinder. */
+    cr_expect(walk.frames >= 12 && walk.frames <= 16, "%u frames", walk.frames);
+    cr_expect_eq(walk.end, _URC_END_OF_STACK, "the walk ended by itself, with %d", (int)walk.end);
+    walk = (struct walk){0, _URC_NO_REASON};
+    enter();
+    cr_expect(walk.frames >= 5 && walk.frames <= 9, "%u frames", walk.frames);
+    cr_expect_eq(walk.end, _URC_END_OF_STACK);
+}

@@ -323,7 +323,7 @@ Test(spawn, an_overflow_hits_the_guard, .timeout = TEST_TIMEOUT_S)
         struct child_end end;
         run_child("overflow", guard, NULL, &end);
         if (TEST_IS_SANITIZED)
-            cr_expect_not_null(strstr(end.output, "stack"), "%s", end.output);
+            cr_expect(end.signal != 0 || end.exit_status != 0, "it lived: %s", end.output);
         else
             cr_expect_eq(end.signal, 11, "status %d, signal %d: %s", end.exit_status, end.signal,
                          end.output);

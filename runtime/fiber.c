@@ -180,8 +180,9 @@ static bool all_finished(struct wf_runtime *runtime)
 {
     uint64_t finished = 0, spawned = 0;
 
-    /* RT.4 seq_cst: of two workers that each count a last fiber, the second sees both counted. */
-    atomic_fetch_add_explicit(&runtime->end_checks, 1, memory_order_seq_cst);
+    /* RT.1 seq_cst: a read-modify-write, so that of two workers that have each counted a last
+     * fiber, the second sees both counted. */
+    (void)atomic_fetch_or_explicit(&runtime->phase, 0, memory_order_seq_cst);
     for (uint32_t i = 0; i < runtime->worker_count; i++)
         finished += wf_counter_read(&runtime->workers[i]->counters.fibers_finished);
     for (uint32_t i = 0; i < runtime->worker_count; i++)

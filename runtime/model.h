@@ -122,28 +122,26 @@ enum wf_phase {
  *                                                          the end; workers see what was set up
  *   RT.2   started seq_cst         started seq_cst         a worker's set-up
  *   RT.3   left acq_rel            left acquire            nobody notifies a worker any more
- *   RT.4   end_checks seq_cst      end_checks seq_cst      the fibers that the other has counted
  */
 struct wf_runtime {
-    struct weft_config config;      /* [I] */
-    struct wf_topology *topology;   /* [I] */
-    uint32_t worker_count;          /* [I] */
-    bool is_chaotic;                /* [I] */
-    uint32_t stack_class;           /* [I] default */
-    struct wf_worker **workers;     /* [I] */
-    int (*main_fn)(void *);         /* [I] */
-    void *main_arg;                 /* [I] */
-    int main_result;                /* the first fiber's worker, then the starter */
-    int start_error;                /* worker that failed, under RT.2 */
-    WF_ATOMIC(uint32_t) phase;      /* [A] enum wf_phase */
-    WF_ATOMIC(uint32_t) started;    /* [A] workers that are set up, or failed to be */
-    WF_ATOMIC(uint32_t) failed;     /* [A] of those, how many failed */
-    WF_ATOMIC(uint32_t) left;       /* [A] workers that have left their loops */
-    WF_ATOMIC(uint64_t) end_checks; /* [A] how often it was asked whether all have ended */
-    WF_ATOMIC(uint64_t) live;       /* [A] live fibers; kept only where max_fibers is set */
-    struct wf_stack_depot depot;    /* see stack.h */
-    struct wf_inject inject;        /* see inject.h */
-    struct wf_park park;            /* see park.h */
+    struct weft_config config;    /* [I] */
+    struct wf_topology *topology; /* [I] */
+    uint32_t worker_count;        /* [I] */
+    bool is_chaotic;              /* [I] */
+    uint32_t stack_class;         /* [I] default */
+    struct wf_worker **workers;   /* [I] */
+    int (*main_fn)(void *);       /* [I] */
+    void *main_arg;               /* [I] */
+    int main_result;              /* the first fiber's worker, then the starter */
+    int start_error;              /* worker that failed, under RT.2 */
+    WF_ATOMIC(uint32_t) phase;    /* [A] enum wf_phase */
+    WF_ATOMIC(uint32_t) started;  /* [A] workers that are set up, or failed to be */
+    WF_ATOMIC(uint32_t) failed;   /* [A] of those, how many failed */
+    WF_ATOMIC(uint32_t) left;     /* [A] workers that have left their loops */
+    WF_ATOMIC(uint64_t) live;     /* [A] live fibers; kept only where max_fibers is set */
+    struct wf_stack_depot depot;  /* see stack.h */
+    struct wf_inject inject;      /* see inject.h */
+    struct wf_park park;          /* see park.h */
 };
 
 static inline struct weft_fiber *wf_fiber_of_waiter(struct wf_waiter *waiter)

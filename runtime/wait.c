@@ -109,9 +109,9 @@ static void unpin(struct wf_worker *self, struct wf_waiter *waiter)
 {
     uint32_t expected = WF_WAIT_BUSY;
 
-    /* WT.4 release: we have done; WT.1 acquire on failure: the wake that came meanwhile. */
+    /* WT.4 acq_rel: we have done; WT.1 acquire on failure: the wake that came meanwhile. */
     if (atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_WAITING,
-                                                memory_order_release, memory_order_acquire))
+                                                memory_order_acq_rel, memory_order_acquire))
         return;
     WF_ASSERT(expected == WF_WAIT_BUSY_NOTIFIED);
     /* relaxed: the queue publishes it. */

@@ -3,8 +3,9 @@
  * The atomics seam as the model checker sees it: the names of stdatomic.h over rl::atomic, whose
  * every operation is a point where another thread may run and where an old value may be read.
  *
- * What Relacy cannot see: loads that the hardware delays past a later operation of the same thread.
- * An order that forbids only that (DQ.5, RQ.2 on the side of the load) has no mutant here.
+ * What Relacy cannot see: loads that the hardware delays past a later operation of the same thread,
+ * and a read-modify-write followed by a load that is carried out before it.  An order that forbids
+ * only that (DQ.5, the load of RQ.2, the compare-and-swap of WT.3 in a park) has no mutant here.
  */
 #ifndef WEFT_MODEL_ATOMIC_H
 #define WEFT_MODEL_ATOMIC_H

@@ -25,6 +25,10 @@ def lock(name, before, after, path="runtime/lock.h"):
     return Mutant("lock", "lock/" + name, path, before, after)
 
 
+def wait(name, before, after, path="runtime/wait.c"):
+    return Mutant("wait", "wait/" + name, path, before, after)
+
+
 CLAIM = """    return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
                                                    memory_order_relaxed);"""
 STEAL_END = """    item = atomic_load_explicit(&buffer->slots[top & (buffer->capacity - 1)], memory_order_relaxed);
@@ -44,6 +48,17 @@ NOTIFY = """    if (!atomic_compare_exchange_strong_explicit(&parker->state, &ex
         wf_park_end_search(park);
         return false;
     }"""
+
+MAKE_READY = """        if (atomic_compare_exchange_weak_explicit(&waiter->state, &state, target,
+                                                  memory_order_acq_rel, memory_order_relaxed))"""
+UNPIN = """    if (atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_WAITING,
+                                                memory_order_acq_rel, memory_order_acquire))
+        return;
+"""
+PARK = """    if (!atomic_compare_exchange_strong_explicit(&fiber->waiter.state, &expected, WF_WAIT_WAITING,
+                                                 memory_order_seq_cst, memory_order_acquire)) {"""
+PIN = """    return atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_BUSY,
+                                                   memory_order_seq_cst, memory_order_relaxed);"""
 
 ACQUIRE_SLOW = """    while (atomic_exchange_explicit(&lock->word, WF_LOCK_CONTENDED, memory_order_acquire) !=
            WF_LOCK_FREE)
@@ -199,4 +214,43 @@ MUTANTS = [
     lock("wakes-nobody", "                    WF_LOCK_CONTENDED))\n        wf_lock_release_slow(lock);",
          "                    WF_LOCK_CONTENDED))\n        return;"),
     lock("forgets-the-other-sleepers", ACQUIRE_SLOW, ACQUIRE_SLOW_HELD, path="runtime/lock.c"),
+    # WT.1 to WT.5.
+    wait("wakes-without-release", MAKE_READY, MAKE_READY.replace("acq_rel", "acquire")),
+    wait("wakes-without-acquire", MAKE_READY, MAKE_READY.replace("acq_rel", "release")),
+    wait("wakes-a-pinned-fiber", "uint32_t target = state == WF_WAIT_WAITING   ? WF_WAIT_READY",
+         "uint32_t target = state == WF_WAIT_WAITING || state == WF_WAIT_BUSY ? WF_WAIT_READY"),
+    wait("wakes-a-running-fiber", "state == WF_WAIT_RUNNING ? WF_WAIT_NOTIFIED",
+         "state == WF_WAIT_RUNNING ? WF_WAIT_READY"),
+    wait("parks-without-the-registers", PARK, PARK.replace("seq_cst", "acquire")),
+    wait("parks-over-a-wake-it-does-not-see", PARK,
+         PARK.replace("memory_order_acquire)", "memory_order_relaxed)")),
+    wait("parks-without-a-look-at-the-flag",
+         "        wf_wait_cancel(self, &fiber->waiter);\n}\n\n/* Pins",
+         "        (void)0;\n}\n\n/* Pins"),
+    wait("pins-relaxed", PIN, PIN.replace("seq_cst", "relaxed")),
+    wait("pins-a-fiber-that-runs", "static bool pin(struct wf_waiter *waiter)\n{\n"
+         "    uint32_t expected = WF_WAIT_WAITING;",
+         "static bool pin(struct wf_waiter *waiter)\n{\n"
+         "    uint32_t expected = WF_WAIT_RUNNING;"),
+    wait("unpins-with-a-blind-store", UNPIN,
+         "    (void)expected;\n    atomic_store_explicit(&waiter->state, WF_WAIT_WAITING,"
+         " memory_order_release);\n    return;\n"),
+    wait("unpins-over-a-wake-it-does-not-see", UNPIN,
+         UNPIN.replace("memory_order_acquire)", "memory_order_relaxed)")),
+    wait("keeps-a-refused-fiber-pinned",
+         "        unpin(self, waiter);\n        return;\n    }\n    waiter->result = reason;",
+         "        return;\n    }\n    waiter->result = reason;"),
+    wait("posts-without-a-word", "    wf_worker_notify(self, home);\n", ""),
+    wait("interrupts-away-from-home", "if (waiter->interrupts_at_home && waiter->home != self)",
+         "if (false)"),
+    wait("cancels-relaxed",
+         "atomic_store_explicit(&state->fiber.cancelled, 1, memory_order_seq_cst);",
+         "atomic_store_explicit(&state->fiber.cancelled, 1, memory_order_relaxed);",
+         path="tests/model/wait_model.cpp"),
+    wait("goes-on-with-its-timer-armed",
+         "            wf_timer_cancel(&state->fiber.waiter.timer);\n", "",
+         path="tests/model/wait_model.cpp"),
+    wait("cancels-a-timer-without-the-lock",
+         "    wf_lock_acquire(&wheel->lock);\n    if (timer->link != NULL) {",
+         "    if (timer->link != NULL) {", path="runtime/timer.c"),
 ]

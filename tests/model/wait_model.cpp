@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+// runtime/wait.c and runtime/timer.c: every wait ends exactly once, by its wake, its deadline or a
+// cancel; whoever ends it sees the saved registers, the fiber sees what its waker did, and a cancel
+// is never lost (Relacy reports that as a deadlock).
+//
+// The two files are compiled as they are.  The worker around them is reduced: a queue is a flag
+// with a place to sleep, a switch is a write to `registers`, and a thread of the model that waits
+// for its fiber to be queued does what the loop of a worker does meanwhile.
+#define WF_DEQUE_CAPACITY 2
+#define WF_READY_CAPACITY 2
+
+#include "arch/tls.h"
+#include "runtime/model.h"
+
+#include "model.h"
+
+#include <cstring>
+
+// C converts from void pointers by itself.
+#define wf_tls_get() static_cast<wf_worker *>(wf_tls_get())
+#include "runtime/wait.c"
+#undef wf_tls_get
+
+#define push timer_push
+#include "runtime/timer.c"
+#undef push
+
+enum { WOKEN = 7, THREADS = 3 };
+
+struct wait_state {
+    wf_runtime runtime;
+    wf_worker workers[THREADS];
+    weft_fiber fiber;
+    rl::atomic<wf_waiter *> place;
+    rl::var<int> registers; // written at the switch away, read by whoever resumes
+    rl::var<int> message;   // from the waker to the fiber
+    rl::mutex mutex;
+    rl::condition_variable changed;
+    rl::var<int> queued;
+    rl::var<int> mail;
+};
+
+static wait_state *state;
+
+void *(wf_tls_get)(void)
+{
+    return nullptr;
+}
+
+void wf_lock_acquire_slow(struct wf_lock *lock)
+{
+    uint32_t expected;
+
+    do {
+        rl::yield(1, $);
+        expected = WF_LOCK_FREE;
+    } while (!atomic_compare_exchange_strong_explicit(
+        &lock->word, &expected, WF_LOCK_HELD, memory_order_acquire, memory_order_relaxed));
+}
+
+void wf_lock_release_slow(struct wf_lock *lock)
+{
+    (void)lock;
+}
+
+void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    (void)self;
+    RL_ASSERT(fiber == &state->fiber);
+    RL_ASSERT(state->registers($) == 1);
+    state->mutex.lock($);
+    RL_ASSERT(state->queued($) == 0);
+    state->queued($) = 1;
+    state->changed.notify_all($);
+    state->mutex.unlock($);
+}
+
+void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    wf_worker_push_ready(self, fiber);
+}
+
+bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker)
+{
+    (void)self;
+    RL_ASSERT(worker == &state->workers[0]);
+    state->mutex.lock($);
+    state->mail($) = 1;
+    state->changed.notify_all($);
+    state->mutex.unlock($);
+    return true;
+}
+
+// The model switches by itself.
+void wf_worker_leave(struct wf_worker *self)
+{
+    (void)self;
+    RL_ASSERT(false);
+}
+
+struct wf_worker *wf_worker_land(struct weft_fiber *fiber)
+{
+    (void)fiber;
+    RL_ASSERT(false);
+    return nullptr;
+}
+
+static bool take_out(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+{
+    wf_waiter *expected = waiter;
+
+    RL_ASSERT(!waiter->interrupts_at_home || waiter->home == self);
+    RL_ASSERT(reason == -ECANCELED || reason == -ETIMEDOUT);
+    return atomic_compare_exchange_strong_explicit(&state->place, &expected, nullptr,
+                                                   memory_order_acq_rel, memory_order_relaxed);
+}
+
+static bool take_out_on_cancel(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+{
+    RL_ASSERT(reason == -ECANCELED);
+    return take_out(self, waiter, reason);
+}
+
+template <typename Derived> struct wait_suite : rl::test_suite<Derived, THREADS> {
+    wait_state owned;
+
+    void before()
+    {
+        state = &owned;
+        atomic_store_explicit(&state->runtime.phase, WF_PHASE_RUNNING, memory_order_relaxed);
+        for (wf_worker &worker : state->workers) {
+            worker.runtime = &state->runtime;
+            worker.current = &state->fiber;
+            worker.now = 0;
+            atomic_store_explicit(&worker.inbox, nullptr, memory_order_relaxed);
+            atomic_store_explicit(&worker.counters.timers_fired, 0, memory_order_relaxed);
+            atomic_store_explicit(&worker.wheel.lock.word, WF_LOCK_FREE, memory_order_relaxed);
+            atomic_store_explicit(&worker.wheel.count, 0, memory_order_relaxed);
+            worker.wheel.elapsed = 0;
+            std::memset(worker.wheel.occupied, 0, sizeof worker.wheel.occupied);
+            std::memset(worker.wheel.slots, 0, sizeof worker.wheel.slots);
+            worker.wheel.due = nullptr;
+        }
+        atomic_store_explicit(&state->fiber.cancelled, 0, memory_order_relaxed);
+        atomic_store_explicit(&state->fiber.waiter.state, WF_WAIT_RUNNING, memory_order_relaxed);
+        state->fiber.waiter.timer.link = nullptr;
+        atomic_store_explicit(&state->place, nullptr, memory_order_relaxed);
+        state->registers($) = 0;
+        state->message($) = 0;
+        state->queued($) = 0;
+        state->mail($) = 0;
+    }
+
+    // The fiber waits on this worker, which switches away from it and commits the wait.
+    void wait_on(wf_worker *self, wf_interrupt_fn *interrupts, bool at_home, int64_t deadline)
+    {
+        wf_waiter *waiter = wf_wait_begin(self, interrupts, &state->place);
+
+        waiter->interrupts_at_home = at_home;
+        atomic_store_explicit(&state->place, waiter, memory_order_release);
+        if (deadline != INT64_MAX)
+            wf_timer_arm(&self->wheel, &waiter->timer, deadline);
+        state->registers($) = 1;
+        wf_wait_park(self, &state->fiber);
+    }
+
+    // Until the fiber is queued; a worker that waits for it sees to its mail.
+    void await_queued(wf_worker *self)
+    {
+        for (;;) {
+            state->mutex.lock($);
+            while (state->queued($) == 0 && (self == nullptr || state->mail($) == 0))
+                state->changed.wait(state->mutex, $);
+            if (state->queued($) == 1) {
+                state->queued($) = 0;
+                state->mutex.unlock($);
+                return;
+            }
+            state->mail($) = 0;
+            state->mutex.unlock($);
+            wf_wait_drain_inbox(self);
+        }
+    }
+
+    // The fiber runs again: begin_turn(), and what the fiber looks at.
+    int resume()
+    {
+        RL_ASSERT(atomic_load_explicit(&state->fiber.waiter.state, memory_order_relaxed) ==
+                  WF_WAIT_READY);
+        atomic_store_explicit(&state->fiber.waiter.state, WF_WAIT_RUNNING, memory_order_relaxed);
+        RL_ASSERT(state->registers($) == 1);
+        state->registers($) = 0;
+        RL_ASSERT(state->fiber.waiter.result == WOKEN ||
+                  atomic_load_explicit(&state->place, memory_order_relaxed) == nullptr);
+        if (state->fiber.waiter.result == WOKEN)
+            RL_ASSERT(state->message($) == WOKEN);
+        return state->fiber.waiter.result;
+    }
+
+    void wake(wf_worker *self, int attempts)
+    {
+        for (int i = 0; i < attempts; i++) {
+            wf_waiter *waiter = atomic_exchange_explicit(&state->place, nullptr,
+                                                         memory_order_acq_rel);
+
+            if (waiter == nullptr)
+                continue;
+            state->message($) = WOKEN;
+            wf_wake(self, waiter, WOKEN);
+        }
+    }
+
+    // weft_cancel()
+    void cancel(wf_worker *self)
+    {
+        atomic_store_explicit(&state->fiber.cancelled, 1, memory_order_seq_cst);
+        wf_wait_cancel(self, &state->fiber.waiter);
+    }
+
+    void wait_until_cancelled(bool at_home)
+    {
+        int result = 0;
+
+        for (int i = 0; i < 4 && result != -ECANCELED; i++) {
+            wait_on(&state->workers[0], take_out, at_home, INT64_MAX);
+            await_queued(&state->workers[0]);
+            result = resume();
+            RL_ASSERT(result == WOKEN || result == -ECANCELED);
+        }
+        RL_ASSERT(result == -ECANCELED);
+    }
+};
+
+// A fiber that waits again and again, a waker, and a canceller.
+struct wait_cancel : wait_suite<wait_cancel> {
+    void thread(unsigned index)
+    {
+        if (index == 0)
+            wait_until_cancelled(false);
+        else if (index == 1)
+            wake(&state->workers[1], 3);
+        else
+            cancel(&state->workers[2]);
+    }
+};
+
+// The same where only the home worker may interrupt: the canceller posts the pinned waiter.
+struct wait_home : wait_suite<wait_home> {
+    void thread(unsigned index)
+    {
+        if (index == 0)
+            wait_until_cancelled(true);
+        else if (index == 1)
+            wake(&state->workers[1], 3);
+        else
+            cancel(&state->workers[2]);
+    }
+};
+
+// A wait with a deadline on worker 0; the fiber goes on, on worker 1, to a wait without one, while
+// worker 0 still expires its timers: they must not hit that second wait.
+struct wait_timer : wait_suite<wait_timer> {
+    void thread(unsigned index)
+    {
+        wf_worker *self = &state->workers[index];
+
+        if (index == 0) {
+            wait_on(self, take_out, false, 1);
+            self->now = INT64_C(1) << 20;
+            for (int i = 0; i < 2; i++)
+                wf_wait_expire(self);
+        } else if (index == 1) {
+            int result;
+
+            await_queued(nullptr);
+            result = resume();
+            RL_ASSERT(result == WOKEN || result == -ETIMEDOUT);
+            wf_timer_cancel(&state->fiber.waiter.timer);
+            wait_on(self, take_out_on_cancel, false, INT64_MAX);
+            cancel(self);
+            await_queued(nullptr);
+            RL_ASSERT(resume() != -ETIMEDOUT);
+        } else {
+            wake(self, 2);
+        }
+    }
+};
+
+int main()
+{
+    bool good = model_run<wait_cancel>("cancel");
+
+    good = good && model_run<wait_home>("home");
+    good = good && model_run<wait_timer>("timer");
+    return good ? 0 : 1;
+}

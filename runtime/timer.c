@@ -121,14 +121,20 @@ static void enter_slot(struct wf_wheel *wheel, unsigned level, unsigned slot)
 
 /* Moves the due timers that can be claimed to the end of a list; returns its new end. */
 static struct wf_timer **drain_due(struct wf_wheel *wheel, struct wf_timer **tail,
-                                   bool (*claim)(struct wf_timer *))
+                                   enum wf_timer_claim (*claim)(struct wf_timer *))
 {
     while (wheel->due != NULL) {
         struct wf_timer *timer = wheel->due;
+        enum wf_timer_claim outcome = claim(timer);
 
         unlink_timer(wheel, timer);
+        if (outcome == WF_TIMER_LATER) {
+            timer->tick = wheel->elapsed + 1;
+            place(wheel, timer);
+            continue;
+        }
         add_count(wheel, -1);
-        if (claim(timer)) {
+        if (outcome == WF_TIMER_CLAIMED) {
             *tail = timer;
             tail = &timer->next;
         }
@@ -137,7 +143,7 @@ static struct wf_timer **drain_due(struct wf_wheel *wheel, struct wf_timer **tai
 }
 
 struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
-                                 bool (*claim)(struct wf_timer *))
+                                 enum wf_timer_claim (*claim)(struct wf_timer *))
 {
     uint64_t now_tick = (uint64_t)now >> WF_WHEEL_TICK_SHIFT;
     struct wf_timer *claimed = NULL;

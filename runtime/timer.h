@@ -57,14 +57,20 @@ void wf_timer_arm(struct wf_wheel *wheel, struct wf_timer *timer, int64_t deadli
  * thread has done with the timer, claimed or not. */
 void wf_timer_cancel(struct wf_timer *timer);
 
+enum wf_timer_claim {
+    WF_TIMER_CLAIMED, /* it is returned */
+    WF_TIMER_VOID,    /* nobody waits for it any more */
+    WF_TIMER_LATER,   /* this cannot be told now: it expires again at the next tick */
+};
+
 /*
  * Disarms all timers due at `now` and returns, in the order of their ticks and linked by `next`,
- * those of them for which claim(timer) held; it is called under the wheel's lock.
+ * those that claim(timer) claims; it is called under the wheel's lock.
  *
  * Caller: the worker whose wheel it is.
  */
 struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
-                                 bool (*claim)(struct wf_timer *));
+                                 enum wf_timer_claim (*claim)(struct wf_timer *));
 
 /* When wf_wheel_expire() is due next, in nanoseconds; INT64_MAX while no timer is armed.  It may
  * be early, when a slot has to be cascaded.  Caller: the worker whose wheel it is. */

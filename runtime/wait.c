@@ -95,23 +95,26 @@ void wf_wait_park(struct wf_worker *self, struct weft_fiber *fiber)
         wf_wait_cancel(self, &fiber->waiter);
 }
 
-/* Pins a waiting fiber in its wait. */
-static bool pin(struct wf_waiter *waiter)
+/* Pins a waiting fiber in its wait.  Returns the state that it was in: WAITING for success. */
+static uint32_t pin(struct wf_waiter *waiter)
 {
-    uint32_t expected = WF_WAIT_WAITING;
+    uint32_t state = WF_WAIT_WAITING;
 
-    /* WT.2 acquire, WT.3 seq_cst: after our cancel flag; relaxed on failure: it does not wait. */
-    return atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_BUSY,
-                                                   memory_order_seq_cst, memory_order_relaxed);
+    /* WT.2 acquire, WT.3 seq_cst: after our cancel flag, on failure too: whoever has it pinned then
+     * sees the flag when it unpins. */
+    (void)atomic_compare_exchange_strong_explicit(&waiter->state, &state, WF_WAIT_BUSY,
+                                                  memory_order_seq_cst, memory_order_seq_cst);
+    return state;
 }
 
 static void unpin(struct wf_worker *self, struct wf_waiter *waiter)
 {
     uint32_t expected = WF_WAIT_BUSY;
 
-    /* WT.4 acq_rel: we have done; WT.1 acquire on failure: the wake that came meanwhile. */
+    /* WT.4 seq_cst: we have done, and WT.3: before our caller's next look at the cancel flag;
+     * WT.1 acquire on failure: the wake that came meanwhile. */
     if (atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_WAITING,
-                                                memory_order_acq_rel, memory_order_acquire))
+                                                memory_order_seq_cst, memory_order_acquire))
         return;
     WF_ASSERT(expected == WF_WAIT_BUSY_NOTIFIED);
     /* relaxed: the queue publishes it. */
@@ -155,17 +158,33 @@ static void interrupt(struct wf_worker *self, struct wf_waiter *waiter, int reas
 
 void wf_wait_cancel(struct wf_worker *self, struct wf_waiter *waiter)
 {
-    if (!pin(waiter))
-        return; /* it runs, and looks at its flag before it waits again; or it is being woken */
-    if (wf_fiber_is_cancelled(self->runtime, wf_fiber_of_waiter(waiter)))
-        interrupt(self, waiter, -ECANCELED);
-    else
-        unpin(self, waiter); /* another fiber, which has taken the place of the one we meant */
+    struct weft_fiber *fiber = wf_fiber_of_waiter(waiter);
+
+    /* A pin that fails: it runs, and looks at its flag before it waits again; or it is being woken;
+     * or another interrupter has pinned it and will see its flag. */
+    while (pin(waiter) == WF_WAIT_WAITING) {
+        if (wf_fiber_is_cancelled(self->runtime, fiber)) {
+            interrupt(self, waiter, -ECANCELED);
+            return;
+        }
+        /* Another fiber, which has taken the place of the one we meant.  Whoever cancelled it while
+         * we had it pinned has left it to us: look again. */
+        unpin(self, waiter);
+        if (!wf_fiber_is_cancelled(self->runtime, fiber))
+            return;
+    }
 }
 
-static bool claim_timer(struct wf_timer *timer)
+static enum wf_timer_claim claim_timer(struct wf_timer *timer)
 {
-    return pin(WF_CONTAINER_OF(timer, struct wf_waiter, timer));
+    switch (pin(WF_CONTAINER_OF(timer, struct wf_waiter, timer))) {
+    case WF_WAIT_WAITING:
+        return WF_TIMER_CLAIMED;
+    case WF_WAIT_BUSY: /* perhaps only until a late cancel sees that it means another fiber */
+        return WF_TIMER_LATER;
+    default:
+        return WF_TIMER_VOID;
+    }
 }
 
 void wf_wait_expire(struct wf_worker *self)

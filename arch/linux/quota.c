@@ -55,7 +55,8 @@ static uint64_t read_folder(const char *folder, bool v2)
     }
     quota = read_number(folder, "cpu.cfs_quota_us"); /* -1: none */
     period = read_number(folder, "cpu.cfs_period_us");
-    return quota > 0 && period > 0 ? (uint64_t)(quota * 1000 / period) : 0;
+    return quota > 0 && quota < INT64_MAX / 1000 && period > 0 ? (uint64_t)(quota * 1000 / period)
+                                                               : 0;
 }
 
 static uint64_t smaller(uint64_t a, uint64_t b)

@@ -20,16 +20,22 @@ struct entry {
     unsigned claims;
 };
 
-static bool claim(struct wf_timer *timer)
+static enum wf_timer_claim claim(struct wf_timer *timer)
 {
     ((struct entry *)(void *)timer)->claims++;
-    return true;
+    return WF_TIMER_CLAIMED;
 }
 
-static bool refuse(struct wf_timer *timer)
+static enum wf_timer_claim refuse(struct wf_timer *timer)
 {
     ((struct entry *)(void *)timer)->claims++;
-    return false;
+    return WF_TIMER_VOID;
+}
+
+static enum wf_timer_claim put_off(struct wf_timer *timer)
+{
+    ((struct entry *)(void *)timer)->claims++;
+    return WF_TIMER_LATER;
 }
 
 /* When a deadline is due: at the first tick that is not before it. */
@@ -216,6 +222,25 @@ Test(timer, refused_timers_are_disarmed_and_not_returned, .timeout = TIMEOUT_S)
     free(wheel);
 }
 
+/* A timer whose fiber is pinned by someone else must not be lost: it comes again at the next tick,
+ * until it can be claimed. */
+Test(timer, timers_put_off_come_again, .timeout = TIMEOUT_S)
+{
+    struct wf_wheel *wheel = calloc(1, sizeof *wheel);
+    struct entry entry = {.is_armed = false};
+
+    cr_assert_not_null(wheel);
+    arm(wheel, &entry, 5 * TICK);
+    cr_expect_null(wf_wheel_expire(wheel, 5 * TICK, put_off));
+    cr_expect_eq(entry.claims, 1);
+    cr_expect(wf_wheel_is_armed(wheel));
+    cr_expect_eq(wf_wheel_next(wheel), 6 * TICK);
+    cr_expect_null(wf_wheel_expire(wheel, 5 * TICK, claim), "not twice in one tick");
+    cr_expect_eq(wf_wheel_expire(wheel, 6 * TICK, claim), &entry.timer);
+    cr_expect_not(wf_wheel_is_armed(wheel));
+    free(wheel);
+}
+
 /* A hundred thousand timers in one tick, half of them cancelled again in random order. */
 Test(timer, a_crowd_in_one_tick, .timeout = TIMEOUT_S)
 {
@@ -251,7 +276,7 @@ struct race {
 
 static struct race race;
 
-static bool claim_slowly(struct wf_timer *timer)
+static enum wf_timer_claim claim_slowly(struct wf_timer *timer)
 {
     (void)timer;
     atomic_store(&race.inside, 1);
@@ -259,7 +284,7 @@ static bool claim_slowly(struct wf_timer *timer)
     for (int i = 0; i < 50; i++)
         atomic_load(&race.inside);
     atomic_store(&race.inside, 0);
-    return true;
+    return WF_TIMER_CLAIMED;
 }
 
 static void *run_expirer(void *arg)

@@ -52,13 +52,13 @@ NOTIFY = """    if (!atomic_compare_exchange_strong_explicit(&parker->state, &ex
 MAKE_READY = """        if (atomic_compare_exchange_weak_explicit(&waiter->state, &state, target,
                                                   memory_order_acq_rel, memory_order_relaxed))"""
 UNPIN = """    if (atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_WAITING,
-                                                memory_order_acq_rel, memory_order_acquire))
+                                                memory_order_seq_cst, memory_order_acquire))
         return;
 """
 PARK = """    if (!atomic_compare_exchange_strong_explicit(&fiber->waiter.state, &expected, WF_WAIT_WAITING,
                                                  memory_order_seq_cst, memory_order_acquire)) {"""
-PIN = """    return atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_BUSY,
-                                                   memory_order_seq_cst, memory_order_relaxed);"""
+PIN = """    (void)atomic_compare_exchange_strong_explicit(&waiter->state, &state, WF_WAIT_BUSY,
+                                                  memory_order_seq_cst, memory_order_seq_cst);"""
 
 ACQUIRE_SLOW = """    while (atomic_exchange_explicit(&lock->word, WF_LOCK_CONTENDED, memory_order_acquire) !=
            WF_LOCK_FREE)
@@ -228,10 +228,11 @@ MUTANTS = [
          "        wf_wait_cancel(self, &fiber->waiter);\n}\n\n/* Pins",
          "        (void)0;\n}\n\n/* Pins"),
     wait("pins-relaxed", PIN, PIN.replace("seq_cst", "relaxed")),
-    wait("pins-a-fiber-that-runs", "static bool pin(struct wf_waiter *waiter)\n{\n"
-         "    uint32_t expected = WF_WAIT_WAITING;",
-         "static bool pin(struct wf_waiter *waiter)\n{\n"
-         "    uint32_t expected = WF_WAIT_RUNNING;"),
+    wait("pins-a-fiber-that-runs", "    uint32_t state = WF_WAIT_WAITING;\n\n    /* WT.2",
+         "    uint32_t state = WF_WAIT_RUNNING;\n\n    /* WT.2"),
+    wait("leaves-a-stale-cancel-without-another-look",
+         "while (pin(waiter) == WF_WAIT_WAITING) {\n",
+         "for (int i = 0; i < 1 && pin(waiter) == WF_WAIT_WAITING; i++) {\n"),
     wait("unpins-with-a-blind-store", UNPIN,
          "    (void)expected;\n    atomic_store_explicit(&waiter->state, WF_WAIT_WAITING,"
          " memory_order_release);\n    return;\n"),

@@ -286,11 +286,26 @@ struct wait_timer : wait_suite<wait_timer> {
     }
 };
 
+// A look for a cancel that comes too late: its fiber has ended, and another one waits in its place.
+// It pins that fiber for a moment, in which a real cancel must not get lost.
+struct wait_stale : wait_suite<wait_stale> {
+    void thread(unsigned index)
+    {
+        if (index == 0)
+            wait_until_cancelled(false);
+        else if (index == 1)
+            wf_wait_cancel(&state->workers[1], &state->fiber.waiter);
+        else
+            cancel(&state->workers[2]);
+    }
+};
+
 int main()
 {
     bool good = model_run<wait_cancel>("cancel");
 
     good = good && model_run<wait_home>("home");
     good = good && model_run<wait_timer>("timer");
+    good = good && model_run<wait_stale>("stale");
     return good ? 0 : 1;
 }

@@ -202,3 +202,89 @@ WORKER_TEST(runtime, the_calling_thread_is_no_worker, TEST_TIMEOUT_S)
     cr_assert_eq(sched_getaffinity(0, sizeof after, &after), 0);
     cr_expect(CPU_EQUAL(&before, &after), "the caller was pinned");
 }
+
+static int do_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int compare_worker_stats(void *arg)
+{
+    struct weft_stats total;
+    struct weft_stats sum = {.turns = 0};
+    struct weft_stats one = {.turns = 77};
+
+    (void)arg;
+    for (int i = 0; i < 100; i++)
+        CHECK_EQ(must_join(must_spawn(do_nothing, NULL)), 0);
+    for (unsigned i = 0; i < weft_worker_count(); i++) {
+        CHECK_EQ(weft_stats_read_worker(i, &one), 0);
+        CHECK_EQ(one.workers, 1);
+        sum.fibers_spawned += one.fibers_spawned;
+        sum.fibers_finished += one.fibers_finished;
+        sum.turns += one.turns;
+    }
+    CHECK_EQ(weft_stats_read(&total), 0);
+    CHECK_EQ(total.workers, weft_worker_count());
+    CHECK_EQ(sum.fibers_spawned, 101);
+    CHECK_EQ(total.fibers_spawned, 101);
+    CHECK_EQ(sum.fibers_finished, 100);
+    CHECK(sum.turns >= 101 && sum.turns <= total.turns);
+
+    one.turns = 77;
+    CHECK_EQ(weft_stats_read_worker(weft_worker_count(), &one), -ERANGE);
+    CHECK_EQ(one.turns, 77);
+    return 0;
+}
+
+/* The counters of the workers add up to those of the runtime: a counter kept in the wrong place
+ * shows one worker busy for all of them. */
+WORKER_TEST(runtime, worker_counters_add_up, TEST_TIMEOUT_S)
+{
+    struct weft_stats one = {.turns = 77};
+
+    cr_expect_eq(run_workers(*workers, compare_worker_stats, NULL), 0);
+    cr_expect_eq(weft_stats_read_worker(0, &one), -EPERM);
+    cr_expect_eq(one.turns, 77);
+}
+
+enum { FEW = 6 };
+
+static int compute_for_a_while(void *arg)
+{
+    weft_time end = weft_after(30 * WEFT_MILLISECOND);
+
+    while (weft_now() < end)
+        ;
+    *(int *)arg = weft_worker_index();
+    return 0;
+}
+
+static int compute_few(void *arg)
+{
+    weft_fiber *fibers[FEW];
+    int workers[FEW];
+    int seen = 0;
+
+    for (int i = 0; i < FEW; i++)
+        fibers[i] = must_spawn(compute_for_a_while, &workers[i]);
+    for (int i = 0; i < FEW; i++) {
+        CHECK_EQ(must_join(fibers[i]), 0);
+        seen |= 1 << workers[i];
+    }
+    *(int *)arg = seen;
+    return 0;
+}
+
+/* A handful of long computations: too few turns for anything that is looked at every so many of
+ * them, and yet the other workers must come to help.  A busy machine can keep the helper from its
+ * CPU until all is done, so one run of several has to show it. */
+Test(runtime, few_long_computations_are_shared, .timeout = TEST_TIMEOUT_S)
+{
+    int seen = 0;
+
+    for (int i = 0; i < 20 && (seen & (seen - 1)) == 0; i++)
+        cr_assert_eq(run_workers(2, compute_few, &seen), 0);
+    cr_expect_eq(seen, 3, "only worker %d ever ran one", seen - 1);
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// runtime/park.c and runtime/inject.c: a push and a sleep do not both go unseen, so no worker sleeps
-// for ever while there is work (Relacy reports that as a deadlock), and the counts end at zero.
+// runtime/park.c and runtime/inject.c: a push and a sleep do not both go unseen, so no worker
+// sleeps for ever while there is work (Relacy reports that as a deadlock), and the counts end at
+// zero.
 //
 // The two files are compiled as they are.  The steps of a worker are those of sleep_for_work() and
 // find_elsewhere() in runtime/worker.c without stealing, timers and I/O; those of a producer are
@@ -18,8 +19,8 @@ void wf_lock_acquire_slow(struct wf_lock *lock)
     do {
         rl::yield(1, $);
         expected = WF_LOCK_FREE;
-    } while (!atomic_compare_exchange_strong_explicit(
-        &lock->word, &expected, WF_LOCK_HELD, memory_order_acquire, memory_order_relaxed));
+    } while (!atomic_compare_exchange_strong_explicit(&lock->word, &expected, WF_LOCK_HELD,
+                                                      memory_order_acquire, memory_order_relaxed));
 }
 
 void wf_lock_release_slow(struct wf_lock *lock)

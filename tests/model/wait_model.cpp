@@ -54,8 +54,8 @@ void wf_lock_acquire_slow(struct wf_lock *lock)
     do {
         rl::yield(1, $);
         expected = WF_LOCK_FREE;
-    } while (!atomic_compare_exchange_strong_explicit(
-        &lock->word, &expected, WF_LOCK_HELD, memory_order_acquire, memory_order_relaxed));
+    } while (!atomic_compare_exchange_strong_explicit(&lock->word, &expected, WF_LOCK_HELD,
+                                                      memory_order_acquire, memory_order_relaxed));
 }
 
 void wf_lock_release_slow(struct wf_lock *lock)

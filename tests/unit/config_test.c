@@ -46,8 +46,8 @@ Test(config, ranges_exclude_zero_and_include_the_default, .init = forget_environ
 
         cr_expect_gt(option->min, 0, "%s", option->name);
         cr_expect_leq(option->min, option->max, "%s", option->name);
-        cr_expect(option->fallback == 0 || (option->fallback >= option->min &&
-                                            option->fallback <= option->max),
+        cr_expect(option->fallback == 0 ||
+                      (option->fallback >= option->min && option->fallback <= option->max),
                   "%s", option->name);
         cr_expect(option->help != NULL && option->help[0] != '\0', "%s", option->name);
         cr_expect_not_null(option->unit, "%s", option->name);
@@ -119,8 +119,19 @@ Test(config, environment_beats_program_beats_default, .init = forget_environment
 Test(config, bad_values_are_refused, .init = forget_environment, .timeout = TIMEOUT_S)
 {
     static const char *const refused[] = {
-        "abc", "-1", "+1", " 1", "1 ", "0x1", "1.0", "0", "4294967296", "18446744073709551616",
-        "99999999999999999999999", "1,", "\n",
+        "abc",
+        "-1",
+        "+1",
+        " 1",
+        "1 ",
+        "0x1",
+        "1.0",
+        "0",
+        "4294967296",
+        "18446744073709551616",
+        "99999999999999999999999",
+        "1,",
+        "\n",
     };
 
     for (unsigned i = 0; i < wf_config_option_count; i++) {

@@ -55,9 +55,9 @@ static uint64_t quota_of(const struct file *files)
     return quota;
 }
 
-#define EXPECT_QUOTA(expected, ...)                                      \
-    do {                                                                 \
-        const struct file files[] = {__VA_ARGS__, {NULL, NULL}};         \
+#define EXPECT_QUOTA(expected, ...)                                       \
+    do {                                                                  \
+        const struct file files[] = {__VA_ARGS__, {NULL, NULL}};          \
         cr_expect_eq(quota_of(files), expected, "%s", files[0].contents); \
     } while (0)
 
@@ -124,10 +124,10 @@ Test(quota, both_versions, .timeout = TIMEOUT_S)
  * or a number out of the air. */
 Test(quota, garbage_is_no_quota, .timeout = TIMEOUT_S)
 {
-    static const char *const garbage[] = {"", "\n", "abc def\n", "100000\n", "100000 0\n", "-\n",
-                                          "max\n"};
-    static const char *const groups[] = {"", "\n", "0\n", "0:\n", ":::\n", "no colons here\n",
-                                         "0::relative\n"};
+    static const char *const garbage[] = {"",           "\n",  "abc def\n", "100000\n",
+                                          "100000 0\n", "-\n", "max\n"};
+    static const char *const groups[] = {
+        "", "\n", "0\n", "0:\n", ":::\n", "no colons here\n", "0::relative\n"};
     char long_group[3000];
 
     for (unsigned i = 0; i < sizeof garbage / sizeof *garbage; i++) {

@@ -61,7 +61,8 @@ Test(topology, distances_follow_caches_then_nodes, .timeout = TIMEOUT_S)
     cr_expect_eq(wf_topology_distance(topology, 15, 11), WF_DISTANCE_NODE);
     for (unsigned a = 0; a < 16; a++)
         for (unsigned b = 0; b < 16; b++)
-            cr_assert_eq(wf_topology_distance(topology, a, b), wf_topology_distance(topology, b, a));
+            cr_assert_eq(wf_topology_distance(topology, a, b),
+                         wf_topology_distance(topology, b, a));
     wf_topology_destroy(topology);
 }
 

@@ -106,7 +106,9 @@ def functions(text):
             if depth == 0:
                 if body is not None:
                     name = re.search(r"(\w+)\s*\(", code[body:here])
-                    found.append(Function(name.group(1), line_of(code, body), line_of(code, here)))
+                    # A lambda or an operator has no word before its parentheses.
+                    found.append(Function(name.group(1) if name else "(unnamed)",
+                                          line_of(code, body), line_of(code, here)))
                 body, start = None, here + 1
         elif depth == 0:
             start = here + 1

@@ -29,9 +29,11 @@ def wait(name, before, after, path="runtime/wait.c"):
     return Mutant("wait", "wait/" + name, path, before, after)
 
 
-CLAIM = """    return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
+CLAIM = """\
+    return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
                                                    memory_order_relaxed);"""
-STEAL_END = """    item = atomic_load_explicit(&buffer->slots[top & (buffer->capacity - 1)], memory_order_relaxed);
+STEAL_END = """\
+    item = atomic_load_explicit(&buffer->slots[top & (buffer->capacity - 1)], memory_order_relaxed);
     return wf_deque_claim(deque, top) ? item : NULL;"""
 TAKE_CLAIM = """    if (!atomic_compare_exchange_strong_explicit(&ready->head, &head, head + count,
                                                  memory_order_release, memory_order_relaxed))
@@ -43,7 +45,8 @@ TAKE_READ = """    for (uint64_t i = 0; i < count; i++) {
     }
     /* RQ.2 release: our reads come before the owner's reuse; relaxed on failure: nothing used. */
 """
-NOTIFY = """    if (!atomic_compare_exchange_strong_explicit(&parker->state, &expected, WF_PARKER_NOTIFIED,
+NOTIFY = """\
+    if (!atomic_compare_exchange_strong_explicit(&parker->state, &expected, WF_PARKER_NOTIFIED,
                                                  memory_order_seq_cst, memory_order_seq_cst)) {
         wf_park_end_search(park);
         return false;
@@ -51,20 +54,24 @@ NOTIFY = """    if (!atomic_compare_exchange_strong_explicit(&parker->state, &ex
 
 MAKE_READY = """        if (atomic_compare_exchange_weak_explicit(&waiter->state, &state, target,
                                                   memory_order_acq_rel, memory_order_relaxed))"""
-UNPIN = """    if (atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_WAITING,
+UNPIN = """\
+    if (atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_WAITING,
                                                 memory_order_seq_cst, memory_order_acquire))
         return;
 """
-PARK = """    if (!atomic_compare_exchange_strong_explicit(&fiber->waiter.state, &expected, WF_WAIT_WAITING,
+PARK = """\
+    if (!atomic_compare_exchange_strong_explicit(&fiber->waiter.state, &expected, WF_WAIT_WAITING,
                                                  memory_order_seq_cst, memory_order_acquire)) {"""
 PIN = """    (void)atomic_compare_exchange_strong_explicit(&waiter->state, &state, WF_WAIT_BUSY,
                                                   memory_order_seq_cst, memory_order_seq_cst);"""
 
-ACQUIRE_SLOW = """    while (atomic_exchange_explicit(&lock->word, WF_LOCK_CONTENDED, memory_order_acquire) !=
+ACQUIRE_SLOW = """\
+    while (atomic_exchange_explicit(&lock->word, WF_LOCK_CONTENDED, memory_order_acquire) !=
            WF_LOCK_FREE)
         wf_os_futex_wait(&lock->word, WF_LOCK_CONTENDED, INT64_MAX);
 """
-ACQUIRE_SLOW_HELD = """    if (atomic_exchange_explicit(&lock->word, WF_LOCK_CONTENDED, memory_order_acquire) ==
+ACQUIRE_SLOW_HELD = """\
+    if (atomic_exchange_explicit(&lock->word, WF_LOCK_CONTENDED, memory_order_acquire) ==
         WF_LOCK_FREE)
         return;
     do {
@@ -93,7 +100,8 @@ MUTANTS = [
           "top = atomic_load_explicit(&deque->top, memory_order_seq_cst);\n    if (top < bottom)",
           "top = atomic_load_explicit(&deque->top, memory_order_acquire);\n    if (top < bottom)"),
     deque("pop-does-not-look-at-top-again",
-          "    top = atomic_load_explicit(&deque->top, memory_order_seq_cst);\n    if (top < bottom)",
+          "    top = atomic_load_explicit(&deque->top, memory_order_seq_cst);\n"
+          "    if (top < bottom)",
           "    if (top < bottom)"),
     deque("pop-keeps-the-item-a-thief-may-want", "    if (top < bottom)\n        return item;",
           "    if (top <= bottom)\n        return item;"),
@@ -101,7 +109,8 @@ MUTANTS = [
           "if (top > bottom)"),
     deque("pop-takes-the-only-item-unclaimed",
           "        return wf_deque_claim(deque, top) ? item : NULL;\n\n",
-          "        return atomic_store_explicit(&deque->top, top + 1, memory_order_seq_cst), item;\n"),
+          "        return atomic_store_explicit(&deque->top, top + 1, "
+          "memory_order_seq_cst), item;\n"),
     deque("pop-leaves-bottom-too-low",
           "    atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_relaxed);\n"
           "    return item;", "    return item;"),
@@ -170,7 +179,8 @@ MUTANTS = [
          "atomic_store_explicit(&parker->state, WF_PARKER_SLEEPING, memory_order_release);"),
     park("looks-for-sleepers-relaxed",
          "return atomic_load_explicit(&park->sleeping, memory_order_seq_cst) >= park->worker_count",
-         "return atomic_load_explicit(&park->sleeping, memory_order_relaxed) >= park->worker_count"),
+         "return atomic_load_explicit(&park->sleeping, memory_order_relaxed) >= "
+         "park->worker_count"),
     park("looks-whether-it-sleeps-relaxed",
          "if (atomic_load_explicit(&parker->state, memory_order_seq_cst) != WF_PARKER_SLEEPING)",
          "if (atomic_load_explicit(&parker->state, memory_order_relaxed) != WF_PARKER_SLEEPING)"),
@@ -183,7 +193,8 @@ MUTANTS = [
          "    atomic_fetch_add_explicit(&park->searching, 1, memory_order_relaxed);\n    /* PK.2",
          "    /* PK.2"),
     park("keeps-counting-the-sleeper",
-         "    atomic_fetch_sub_explicit(&park->sleeping, 1, memory_order_relaxed);\n    return true;",
+         "    atomic_fetch_sub_explicit(&park->sleeping, 1, memory_order_relaxed);\n"
+         "    return true;",
          "    return true;"),
     park("forgets-that-it-lost", "        wf_park_end_search(park);\n        return false;",
          "        return false;"),
@@ -211,7 +222,8 @@ MUTANTS = [
     lock("acquires-relaxed",
          "&lock->word, &expected, WF_LOCK_HELD, memory_order_acquire, memory_order_relaxed)",
          "&lock->word, &expected, WF_LOCK_HELD, memory_order_relaxed, memory_order_relaxed)"),
-    lock("wakes-nobody", "                    WF_LOCK_CONTENDED))\n        wf_lock_release_slow(lock);",
+    lock("wakes-nobody", "                    WF_LOCK_CONTENDED))\n"
+          "        wf_lock_release_slow(lock);",
          "                    WF_LOCK_CONTENDED))\n        return;"),
     lock("forgets-the-other-sleepers", ACQUIRE_SLOW, ACQUIRE_SLOW_HELD, path="runtime/lock.c"),
     # WT.1 to WT.5.

@@ -5,8 +5,8 @@
 #
 # usage: scripts/test.sh [--quick] [--long] [--preset NAME]...
 #
-#   (none)          every test in release, most in debug; the api and stress tests in release with 1, 2,
-#                   4 and 16 workers; unit, api and stress tests under asan and tsan
+#   (none)          every test in release, most in debug; the api and stress tests in release with
+#                   1, 2, 4 and 16 workers; unit, api and stress tests under asan and tsan
 #   --quick         every test but the stress tests, in release only
 #   --long          soak tests run for their full time (WEFT_SOAK=1)
 #   --preset NAME   only this preset of CMakePresets.json; may be given again

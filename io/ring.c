@@ -273,10 +273,13 @@ static struct io_uring_sqe *take_slot(struct wf_poller *poller)
     struct io_uring_sqe *sqe = io_uring_get_sqe(&poller->ring);
 
     while (sqe == NULL) {
+        int submitted = io_uring_submit(&poller->ring);
+
         wf_count(&poller->counters->polls, 1);
-        /* Not get_events: completions must wait for the worker's own stack.  A kernel that is out
-         * of memory refuses for a moment only. */
-        check_enter(io_uring_submit(&poller->ring));
+        check_enter(submitted);
+        /* A kernel that takes nothing wants completions out of the way, or memory for a moment. */
+        if (submitted <= 0)
+            reap(poller, wf_self());
         sqe = io_uring_get_sqe(&poller->ring);
     }
     return sqe;

@@ -78,7 +78,8 @@ Test(stack, stacks_of_each_class_are_usable_and_apart, .timeout = TIMEOUT_S)
     wf_stack_depot_destroy(&depot);
 }
 
-static char *expected_fault;
+/* volatile: the handler reads it, and it must be written before the fault. */
+static char *volatile expected_fault;
 
 /* Runs on the ordinary stack: the fault is in another one. */
 static void on_fault(int signal, siginfo_t *info, void *context)

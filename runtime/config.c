@@ -19,7 +19,8 @@ const struct wf_config_option wf_config_options[] = {
     OPTION(max_fibers, UINT32_MAX, 1, UINT32_MAX, "fibers", "live fibers at most"),
     OPTION(pin, 1, 1, 2, "", "1: pin each worker to a CPU, 2: pin none"),
     OPTION(ring_entries, 1024, 8, 32768, "entries", "submission slots per worker"),
-    OPTION(wake_backlog_us, 2000, 1, 1000000, "us", "busy time before a backlog wakes a helper"),
+    OPTION(wake_backlog_us, 2000, 1, 1000000, "us",
+           "window of the look whether a worker is overloaded"),
     OPTION(guard, 1, 1, 3, "", "1: best stack guard, 2: mprotect, 3: canary"),
     OPTION(chaos, 2, 1, 2, "", "1: every resume on another worker, 2: off"),
 };

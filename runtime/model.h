@@ -99,7 +99,7 @@ struct wf_worker {
 
     WF_CACHE_ALIGNED struct wf_counters counters;         /* [W] writes, anyone reads */
     WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */
-    WF_ATOMIC(bool) is_overloaded;                        /* [A] [W] writes: others may steal */
+    WF_ATOMIC(uint32_t) overload;                         /* [A] [W] writes: others may steal */
     WF_ATOMIC(struct wf_waiter *) inbox;                  /* [A] interrupts to run here (wait.h) */
     struct wf_deque fresh;                                /* fibers just created */
     struct wf_ready ready;   /* fibers that were woken or have yielded */

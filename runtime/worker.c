@@ -14,7 +14,8 @@
  *   5. One worker is enough for as long as it is enough: a wake costs more than ten thousand
  *      instructions, and fibers that moved take their I/O along.  So a worker counts as overloaded
  *      only when it has not slept for a while; then it wakes a helper if it has a backlog, and
- *      only from overloaded workers do others steal.
+ *      only from overloaded workers do others steal: fresh fibers soon, ready ones, whose I/O would
+ *      move along, when it has lasted.
  */
 #include "runtime/worker.h"
 
@@ -30,6 +31,8 @@ enum {
     STEAL_BATCH = 128,
     TURNS_PER_LOOK = 8,   /* guessed */
     SPAWNS_PER_LOOK = 64, /* guessed: a clock reading in 64 spawns is lost in their cost */
+    OVERLOAD_FRESH = 5,   /* windows without sleep before others take fresh fibers */
+    OVERLOAD_READY = 50,  /* and ready ones, whose I/O would move along */
     WATCH_PAUSES = 64,    /* guessed: about the time that a worker takes to come to its next slot */
 };
 
@@ -154,23 +157,32 @@ static uint64_t backlog(struct wf_worker *worker)
     return wf_ready_size(&worker->ready) + (uint64_t)wf_deque_size(&worker->fresh);
 }
 
+static uint32_t overload_of(struct wf_worker *worker)
+{
+    /* relaxed: a hint. */
+    return atomic_load_explicit(&worker->overload, memory_order_relaxed);
+}
+
 /* Rule 5.  The kernel knows best whether this thread has slept: it counts the times. */
 static void consider_helper(struct wf_worker *self)
 {
     int64_t window = (int64_t)self->runtime->config.wake_backlog_us * WEFT_MICROSECOND;
     uint64_t sleeps;
-    bool is_overloaded;
+    uint32_t overload, windows;
 
     if (self->now - self->busy_since < window)
         return;
     sleeps = wf_os_thread_sleeps();
-    is_overloaded = sleeps == self->sleeps;
+    windows = (uint32_t)((self->now - self->busy_since) / window);
+    overload = sleeps == self->sleeps ? overload_of(self) + windows : 0;
     self->sleeps = sleeps;
     self->busy_since = self->now;
     /* relaxed: a hint to thieves. */
-    atomic_store_explicit(&self->is_overloaded, is_overloaded, memory_order_relaxed);
-    if (is_overloaded && backlog(self) >= 2 && wf_park_wants_helper(&self->runtime->park))
-        notify_one(self, self->index);
+    atomic_store_explicit(&self->overload, overload, memory_order_relaxed);
+    if ((overload >= OVERLOAD_FRESH && wf_deque_size(&self->fresh) >= 2) ||
+        (overload >= OVERLOAD_READY && backlog(self) >= 2))
+        if (wf_park_wants_helper(&self->runtime->park))
+            notify_one(self, self->index);
 }
 
 void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
@@ -330,7 +342,7 @@ static struct weft_fiber *steal_from(struct wf_worker *self, struct wf_worker *v
     struct weft_fiber *fiber;
     uint64_t count = 0;
 
-    if (wf_ready_size(&victim->ready) > 0)
+    if (overload_of(victim) >= OVERLOAD_READY && wf_ready_size(&victim->ready) > 0)
         count = wf_ready_take_half(&victim->ready, items, STEAL_BATCH);
     if (count > 0) {
         for (uint64_t i = 1; i < count; i++)
@@ -391,8 +403,7 @@ static struct weft_fiber *steal_pass(struct wf_worker *self,
             struct wf_worker *victim = self->runtime->workers[index];
             struct weft_fiber *fiber;
 
-            /* relaxed: a hint. */
-            if (!atomic_load_explicit(&victim->is_overloaded, memory_order_relaxed))
+            if (overload_of(victim) < OVERLOAD_FRESH)
                 continue;
             fiber = from(self, victim);
             if (fiber != NULL)

@@ -26,9 +26,10 @@ struct weft_config {
     uint32_t pin;            /* WEFT_PIN: 1 pins each worker to a CPU (default), 2 pins none */
     uint32_t ring_entries;   /* WEFT_RING_ENTRIES: submission slots per worker, 8-32768, a power
                                 of two; default 1024 */
-    uint32_t wake_backlog_us; /* WEFT_WAKE_BACKLOG_US: how long a worker must have been busy
-                                 without a pause, in microseconds, before a backlog wakes another
-                                 worker to share it, 1-1000000; default 2000 */
+    uint32_t wake_backlog_us; /* WEFT_WAKE_BACKLOG_US: the window, in microseconds, over which
+                                 it is seen whether a worker sleeps; after 5 without a pause others
+                                 share its fresh fibers, after 50 its ready ones, 1-1000000;
+                                 default 2000 */
     uint32_t guard;           /* WEFT_GUARD: 1 best available (default), 2 mprotect, 3 canary */
     uint32_t chaos;           /* WEFT_CHAOS: 1 resumes every fiber on another worker than the one
                                  it left, where there is one: finds thread-local addresses kept

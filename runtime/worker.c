@@ -264,7 +264,6 @@ static void commit(struct wf_worker *self)
     struct weft_fiber *fiber = self->left;
 
     look_for_overload(self);
-
     switch (self->request) {
     case WF_REQUEST_YIELD:
         /* relaxed: the queue publishes it. */
@@ -416,21 +415,18 @@ static struct weft_fiber *steal_pass(struct wf_worker *self,
 
 static void end_search(struct wf_worker *self)
 {
-    if (self->is_searching) {
-        self->is_searching = false;
+    if (self->is_searching)
         wf_park_end_search(&self->runtime->park);
-    }
+    self->is_searching = false;
 }
 
 static struct weft_fiber *steal(struct wf_worker *self)
 {
     struct weft_fiber *fiber;
 
-    if (!self->is_searching) {
-        if (!wf_park_begin_search(&self->runtime->park))
-            return NULL;
-        self->is_searching = true;
-    }
+    if (!self->is_searching && !wf_park_begin_search(&self->runtime->park))
+        return NULL;
+    self->is_searching = true;
     fiber = steal_pass(self, steal_from);
     if (fiber == NULL)
         fiber = steal_pass(self, steal_next_of);

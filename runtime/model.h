@@ -155,6 +155,12 @@ static inline bool wf_runtime_is_ending(struct wf_runtime *runtime)
     return atomic_load_explicit(&runtime->phase, memory_order_seq_cst) >= WF_PHASE_ENDING;
 }
 
+static inline bool wf_runtime_is_done(struct wf_runtime *runtime)
+{
+    /* RT.1 seq_cst: after the caller's announcement of its sleep, if it has made one. */
+    return atomic_load_explicit(&runtime->phase, memory_order_seq_cst) == WF_PHASE_DONE;
+}
+
 /* The fiber may be gone: its flag is all that is looked at. */
 static inline bool wf_fiber_is_cancelled(struct wf_runtime *runtime, struct weft_fiber *fiber)
 {

@@ -200,13 +200,19 @@ void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
         inject(self, &fiber->node, &fiber->node, 1);
 }
 
-/* Expires timers, submits, reaps.  Costs a clock reading and, with I/O under way, a system call. */
-static void poll_without_waiting(struct wf_worker *self)
+/* Carries out the interrupts that others have posted, and those of timers.  Reads the clock. */
+static void serve_interrupts(struct wf_worker *self)
 {
     wf_wait_drain_inbox(self);
     self->now = wf_os_now();
     if (wf_wheel_is_armed(&self->wheel))
         wf_wait_expire(self);
+}
+
+/* Expires timers, submits, reaps.  Costs a clock reading and, with I/O under way, a system call. */
+static void poll_without_waiting(struct wf_worker *self)
+{
+    serve_interrupts(self);
     if (wf_poller_has_work(self->poller))
         wf_poller_poll(self->poller, self, 0);
     consider_helper(self);
@@ -440,12 +446,6 @@ static bool has_mail(struct wf_worker *self)
     return atomic_load_explicit(&self->inbox, memory_order_seq_cst) != NULL;
 }
 
-static bool is_done(struct wf_worker *self)
-{
-    /* RT.1 seq_cst: after our announcement. */
-    return atomic_load_explicit(&self->runtime->phase, memory_order_seq_cst) == WF_PHASE_DONE;
-}
-
 /* Sleeps until there may be work.  Returns a fiber if the last look found one. */
 static struct weft_fiber *sleep_for_work(struct wf_worker *self)
 {
@@ -454,7 +454,7 @@ static struct weft_fiber *sleep_for_work(struct wf_worker *self)
 
     wf_park_announce(park, &self->parker);
     fiber = take_injected(self);
-    if (fiber == NULL && !has_mail(self) && !is_done(self)) {
+    if (fiber == NULL && !has_mail(self) && !wf_runtime_is_done(self->runtime)) {
         wf_count(&self->counters.parks, 1);
         wf_poller_poll(self->poller, self, wf_wheel_next(&self->wheel));
     }
@@ -474,10 +474,7 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
     /* A notified worker goes round once more with its right to search, unless it has work. */
     if (fiber != NULL || backlog(self) > 0)
         end_search(self);
-    wf_wait_drain_inbox(self);
-    self->now = wf_os_now();
-    if (wf_wheel_is_armed(&self->wheel))
-        wf_wait_expire(self);
+    serve_interrupts(self);
     consider_helper(self);
     return fiber;
 }
@@ -486,7 +483,7 @@ void wf_worker_loop(struct wf_worker *self)
 {
     self->now = wf_os_now();
     self->busy_since = self->now;
-    while (!is_done(self)) {
+    while (!wf_runtime_is_done(self->runtime)) {
         struct weft_fiber *fiber = find_next(self);
 
         if (fiber == NULL && self->tick >= self->fair_tick)

@@ -29,6 +29,9 @@ void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber);
 void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber);
 void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber);
 
+/* Empties the next slot; NULL if it was empty.  Caller: anyone. */
+struct weft_fiber *wf_worker_take_next(struct wf_worker *worker);
+
 /* Ends the sleep of `worker`, if it sleeps.  Caller: anyone, after publishing what it shall see. */
 bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker);
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How load moves between workers: when to wake a helper, and what to take from whom.
+ *
+ * One worker is enough for as long as it is enough: a wake costs more than ten thousand
+ * instructions, and fibers that moved take their I/O along.  So a worker counts as overloaded only
+ * when it has not slept for a while; then it wakes a helper if it has a backlog, and only from
+ * overloaded workers do others steal: fresh fibers soon, ready ones, whose I/O would move along,
+ * when it has lasted.  (docs/adr/0008)
+ */
+#ifndef WF_RUNTIME_BALANCE_H
+#define WF_RUNTIME_BALANCE_H
+
+#include <stdint.h>
+
+struct weft_fiber;
+struct wf_worker;
+
+/* Fibers in the worker's queues.  A hint for anyone but the worker. */
+uint64_t wf_balance_backlog(struct wf_worker *worker);
+
+/* Decides anew whether the worker is overloaded, and wakes a helper if it is.  Costs a system call
+ * once in a while.  Caller: the worker, which has just read the clock. */
+void wf_balance_consider(struct wf_worker *self);
+
+/* The same if a helper could be had at all; reads the clock itself. */
+void wf_balance_look(struct wf_worker *self);
+
+/* Wakes the nearest sleeper other than worker number `except`. */
+void wf_balance_wake(struct wf_worker *self, uint32_t except);
+
+/* Takes fibers from others: returns one, and leaves the rest in the worker's own queue.  NULL: none
+ * may be taken, or enough workers search already. */
+struct weft_fiber *wf_balance_steal(struct wf_worker *self);
+
+/* Ends the worker's right to search, if it has it. */
+void wf_balance_end_search(struct wf_worker *self);
+
+#endif

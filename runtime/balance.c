@@ -14,7 +14,7 @@ enum {
 
 void wf_balance_wake(struct wf_worker *self, uint32_t except)
 {
-    struct wf_runtime *runtime = self->runtime;
+    struct weft_runtime *runtime = self->runtime;
 
     for (uint32_t i = 0; i + 1 < runtime->worker_count; i++)
         if (self->victims[i] != except &&

@@ -24,7 +24,7 @@ static uint64_t take_id(struct wf_worker *self)
 }
 
 /* Counts a fiber against max_fibers, which is rarely set: a shared counter costs every spawn. */
-static bool reserve_live(struct wf_runtime *runtime)
+static bool reserve_live(struct weft_runtime *runtime)
 {
     if (WF_LIKELY(runtime->config.max_fibers == UINT32_MAX))
         return true;
@@ -37,7 +37,7 @@ static bool reserve_live(struct wf_runtime *runtime)
     return false;
 }
 
-static void release_live(struct wf_runtime *runtime)
+static void release_live(struct weft_runtime *runtime)
 {
     if (WF_UNLIKELY(runtime->config.max_fibers != UINT32_MAX)) {
         /* relaxed: as above. */
@@ -71,7 +71,7 @@ static void fiber_main(void *arg)
 static struct weft_fiber *create(struct wf_worker *self, unsigned size_class, const char *name,
                                  int (*fn)(void *), void *arg)
 {
-    struct wf_runtime *runtime = self->runtime;
+    struct weft_runtime *runtime = self->runtime;
     struct wf_stack *stack = wf_stack_alloc(&runtime->depot, &self->stacks, size_class);
     struct weft_fiber *fiber = (struct weft_fiber *)(void *)stack;
     char *bottom;
@@ -108,7 +108,7 @@ static void destroy(struct wf_worker *self, struct weft_fiber *fiber)
 
 int wf_fiber_spawn_main(struct wf_worker *self)
 {
-    struct wf_runtime *runtime = self->runtime;
+    struct weft_runtime *runtime = self->runtime;
     struct weft_fiber *fiber = create(self, runtime->stack_class, "main", runtime->main_fn,
                                       runtime->main_arg);
 
@@ -123,7 +123,7 @@ int wf_fiber_spawn_main(struct wf_worker *self)
 }
 
 /* Returns the size class that `attr` asks for, WF_STACK_CLASSES if it is out of range. */
-static unsigned class_of(const struct wf_runtime *runtime, const struct weft_fiber_attr *attr)
+static unsigned class_of(const struct weft_runtime *runtime, const struct weft_fiber_attr *attr)
 {
     if (attr == NULL || attr->stack_size_kib == 0)
         return runtime->stack_class;
@@ -176,7 +176,7 @@ static void cancel_visited(struct wf_stack *stack, void *arg)
 
 /* True once every fiber has ended.  Only while the runtime is ending, when none can be added but
  * by one that is alive. */
-static bool all_finished(struct wf_runtime *runtime)
+static bool all_finished(struct weft_runtime *runtime)
 {
     uint64_t finished = 0, spawned = 0;
 
@@ -193,7 +193,7 @@ static bool all_finished(struct wf_runtime *runtime)
 /* The first fiber has ended: cancel all others. */
 static void begin_end(struct wf_worker *self, int result)
 {
-    struct wf_runtime *runtime = self->runtime;
+    struct weft_runtime *runtime = self->runtime;
 
     runtime->main_result = result;
     /* RT.1 seq_cst: a fiber that parks from now on sees it, or is found waiting below. */
@@ -203,7 +203,7 @@ static void begin_end(struct wf_worker *self, int result)
 
 static void end_if_finished(struct wf_worker *self)
 {
-    struct wf_runtime *runtime = self->runtime;
+    struct weft_runtime *runtime = self->runtime;
 
     if (all_finished(runtime)) {
         /* RT.1 seq_cst: before the look for sleepers. */
@@ -214,7 +214,7 @@ static void end_if_finished(struct wf_worker *self)
 
 void wf_fiber_finish(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    struct wf_runtime *runtime = self->runtime;
+    struct weft_runtime *runtime = self->runtime;
     /* Once the joiner knows, the record is no longer ours. */
     bool is_main = fiber->is_main;
     int result = fiber->result;

@@ -27,7 +27,7 @@
 #include <weft/fiber.h>
 #include <weft/runtime.h>
 
-struct wf_runtime;
+struct weft_runtime;
 struct wf_topology;
 
 /* Values of wf_fiber.joiner that are no waiter.  NULL: nobody waits yet. */
@@ -79,7 +79,7 @@ struct wf_worker {
     struct weft_fiber *left;      /* [W] the fiber that was switched out; NULL: it was the loop */
     enum wf_request request;      /* [W] what that fiber asked for */
     uint32_t index;               /* [I] */
-    struct wf_runtime *runtime;   /* [I] */
+    struct weft_runtime *runtime; /* [I] */
     struct wf_poller *poller;     /* [I] */
     uint64_t tick;                /* [W] turns looked for */
     uint64_t fair_tick;           /* [W] when the loop has to look beyond the worker's queues */
@@ -123,7 +123,7 @@ enum wf_phase {
  *   RT.2   started seq_cst         started seq_cst         a worker's set-up
  *   RT.3   left acq_rel            left acquire            nobody notifies a worker any more
  */
-struct wf_runtime {
+struct weft_runtime {
     struct weft_config config;    /* [I] */
     struct wf_topology *topology; /* [I] */
     uint32_t worker_count;        /* [I] */
@@ -149,20 +149,20 @@ static inline struct weft_fiber *wf_fiber_of_waiter(struct wf_waiter *waiter)
     return WF_CONTAINER_OF(waiter, struct weft_fiber, waiter);
 }
 
-static inline bool wf_runtime_is_ending(struct wf_runtime *runtime)
+static inline bool wf_runtime_is_ending(struct weft_runtime *runtime)
 {
     /* RT.1 seq_cst: after the caller's own state change, if it has made one. */
     return atomic_load_explicit(&runtime->phase, memory_order_seq_cst) >= WF_PHASE_ENDING;
 }
 
-static inline bool wf_runtime_is_done(struct wf_runtime *runtime)
+static inline bool wf_runtime_is_done(struct weft_runtime *runtime)
 {
     /* RT.1 seq_cst: after the caller's announcement of its sleep, if it has made one. */
     return atomic_load_explicit(&runtime->phase, memory_order_seq_cst) == WF_PHASE_DONE;
 }
 
 /* The fiber may be gone: its flag is all that is looked at. */
-static inline bool wf_fiber_is_cancelled(struct wf_runtime *runtime, struct weft_fiber *fiber)
+static inline bool wf_fiber_is_cancelled(struct weft_runtime *runtime, struct weft_fiber *fiber)
 {
     /* WT.3 seq_cst: after the caller's own state change, if it has made one. */
     return atomic_load_explicit(&fiber->cancelled, memory_order_seq_cst) != 0 ||

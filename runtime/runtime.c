@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Setting a runtime up, running it, taking it down. */
+/* What a runtime consists of, and its counters. */
 #include "runtime/runtime.h"
 
-#include "arch/tls.h"
 #include "arch/topology.h"
 #include "runtime/alloc.h"
-#include "runtime/config.h"
-#include "runtime/fiber.h"
 #include "runtime/model.h"
-#include "runtime/poller.h"
-#include "runtime/worker.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 /* The counters of the run that ended last in this process. */
 static struct {
@@ -37,7 +31,7 @@ uint32_t wf_runtime_count_workers(const struct weft_config *config,
 /* Lists the other workers, nearest first. */
 static int rank_victims(struct wf_worker *worker)
 {
-    struct wf_runtime *runtime = worker->runtime;
+    struct weft_runtime *runtime = worker->runtime;
     uint32_t filled = 0;
 
     worker->victims = wf_alloc(runtime->worker_count * sizeof *worker->victims);
@@ -60,7 +54,7 @@ static void destroy_worker(struct wf_worker *worker)
     wf_free(worker);
 }
 
-static struct wf_worker *create_worker(struct wf_runtime *runtime, uint32_t index)
+static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t index)
 {
     struct wf_worker *worker = wf_alloc(sizeof *worker);
 
@@ -76,124 +70,7 @@ static struct wf_worker *create_worker(struct wf_runtime *runtime, uint32_t inde
     return worker;
 }
 
-static void report_started(struct wf_runtime *runtime, int error)
-{
-    if (error != 0) {
-        /* relaxed: RT.2 publishes it. */
-        if (atomic_fetch_add_explicit(&runtime->failed, 1, memory_order_relaxed) == 0)
-            runtime->start_error = error;
-    }
-    /* RT.2 seq_cst: our set-up, for the starter. */
-    atomic_fetch_add_explicit(&runtime->started, 1, memory_order_seq_cst);
-    wf_os_futex_wake(&runtime->started, 1);
-}
-
-/* Returns false if the start failed somewhere. */
-static bool wait_for_start(struct wf_runtime *runtime)
-{
-    uint32_t phase;
-
-    /* RT.1 seq_cst: what the starter set up. */
-    while ((phase = atomic_load_explicit(&runtime->phase, memory_order_seq_cst)) ==
-           WF_PHASE_STARTING)
-        wf_os_futex_wait(&runtime->phase, WF_PHASE_STARTING, INT64_MAX);
-    /* A short run can be over before this worker looks. */
-    return phase != WF_PHASE_FAILED;
-}
-
-/* A worker still in its loop may be about to interrupt our poller. */
-static void wait_for_others(struct wf_runtime *runtime)
-{
-    /* RT.3 acq_rel: we notify nobody any more. */
-    uint32_t left = atomic_fetch_add_explicit(&runtime->left, 1, memory_order_acq_rel) + 1;
-
-    if (left == runtime->worker_count)
-        wf_os_futex_wake(&runtime->left, INT32_MAX);
-    while (left < runtime->worker_count) {
-        wf_os_futex_wait(&runtime->left, left, INT64_MAX);
-        /* RT.3 acquire: the others notify nobody any more. */
-        left = atomic_load_explicit(&runtime->left, memory_order_acquire);
-    }
-}
-
-static void worker_main(void *arg)
-{
-    struct wf_worker *self = arg;
-    struct wf_runtime *runtime = self->runtime;
-    int error = 0;
-
-    wf_tls_set(self);
-    wf_os_block_sigpipe();
-    wf_san_thread(&self->san);
-    if (runtime->config.pin == 1)
-        error = wf_topology_pin(runtime->topology, self->index);
-    if (error == 0)
-        error = wf_poller_create(&self->poller, runtime->config.ring_entries, &self->counters);
-    wf_wheel_init(&self->wheel, wf_os_now());
-    if (error == 0 && self->index == 0)
-        error = wf_fiber_spawn_main(self);
-    report_started(runtime, error);
-    if (wait_for_start(runtime)) {
-        wf_worker_loop(self);
-        wait_for_others(runtime);
-    }
-    if (self->poller != NULL)
-        wf_poller_destroy(self->poller);
-    wf_tls_set(NULL);
-}
-
-static void set_phase(struct wf_runtime *runtime, enum wf_phase phase)
-{
-    /* RT.1 seq_cst: what we set up. */
-    atomic_store_explicit(&runtime->phase, phase, memory_order_seq_cst);
-    wf_os_futex_wake(&runtime->phase, INT32_MAX);
-}
-
-static void wait_until_started(struct wf_runtime *runtime, uint32_t count)
-{
-    uint32_t started;
-
-    /* RT.2 seq_cst: the workers' set-up. */
-    while ((started = atomic_load_explicit(&runtime->started, memory_order_seq_cst)) < count)
-        wf_os_futex_wait(&runtime->started, started, INT64_MAX);
-}
-
-/* Starts the threads and waits for their end.  0 or the -errno of the start. */
-static int run_workers(struct wf_runtime *runtime)
-{
-    uint32_t running = 0;
-    int error = 0;
-
-    while (running < runtime->worker_count && error == 0) {
-        struct wf_worker *worker = runtime->workers[running];
-        char name[16];
-
-        snprintf(name, sizeof name, "weft-%u", running);
-        error = wf_os_thread_start(&worker->thread, name, worker_main, worker);
-        if (error == 0)
-            running++;
-        else
-            wf_complain("cannot start worker thread %u of %u: error %d", running + 1,
-                        runtime->worker_count, -error);
-        /* The first one alone: what fails for every worker is then said once. */
-        if (running == 1)
-            wait_until_started(runtime, 1);
-        /* relaxed: RT.2 published it. */
-        if (atomic_load_explicit(&runtime->failed, memory_order_relaxed) != 0)
-            break;
-    }
-    wait_until_started(runtime, running);
-    wf_topology_release(runtime->topology);
-    /* relaxed: RT.2 published it. */
-    if (error == 0 && atomic_load_explicit(&runtime->failed, memory_order_relaxed) != 0)
-        error = runtime->start_error;
-    set_phase(runtime, error == 0 ? WF_PHASE_RUNNING : WF_PHASE_FAILED);
-    for (uint32_t i = 0; i < running; i++)
-        wf_os_thread_join(&runtime->workers[i]->thread);
-    return error;
-}
-
-static void collect(struct wf_runtime *runtime, struct weft_stats *stats)
+static void collect(struct weft_runtime *runtime, struct weft_stats *stats)
 {
     struct wf_stack_depot *depot = &runtime->depot;
 
@@ -217,7 +94,7 @@ static void free_unjoined(struct wf_stack *stack, void *arg)
         wf_count(&worker->counters.fibers_freed, 1);
 }
 
-static void keep_last_run(struct wf_runtime *runtime)
+void wf_runtime_keep_stats(struct weft_runtime *runtime)
 {
     struct weft_stats stats;
 
@@ -230,7 +107,7 @@ static void keep_last_run(struct wf_runtime *runtime)
     wf_lock_release(&last_run.lock);
 }
 
-static int create_workers(struct wf_runtime *runtime)
+static int create_workers(struct weft_runtime *runtime)
 {
     runtime->workers = wf_alloc(runtime->worker_count * sizeof(struct wf_worker *));
     if (runtime->workers == NULL)
@@ -243,7 +120,7 @@ static int create_workers(struct wf_runtime *runtime)
     return 0;
 }
 
-static void destroy_runtime(struct wf_runtime *runtime)
+void wf_runtime_destroy(struct weft_runtime *runtime)
 {
     for (uint32_t i = 0; runtime->workers != NULL && i < runtime->worker_count; i++)
         if (runtime->workers[i] != NULL)
@@ -255,10 +132,9 @@ static void destroy_runtime(struct wf_runtime *runtime)
     wf_free(runtime);
 }
 
-/* `config` is resolved. */
-static int create_runtime(const struct weft_config *config, struct wf_runtime **result)
+int wf_runtime_create(const struct weft_config *config, struct weft_runtime **result)
 {
-    struct wf_runtime *runtime = wf_alloc(sizeof *runtime);
+    struct weft_runtime *runtime = wf_alloc(sizeof *runtime);
     int error;
 
     if (runtime == NULL)
@@ -275,35 +151,11 @@ static int create_runtime(const struct weft_config *config, struct wf_runtime **
         error = create_workers(runtime);
     }
     if (error != 0) {
-        destroy_runtime(runtime);
+        wf_runtime_destroy(runtime);
         return error;
     }
     *result = runtime;
     return 0;
-}
-
-int weft_run(const struct weft_config *config, int (*fn)(void *), void *arg)
-{
-    struct weft_config resolved;
-    struct wf_runtime *runtime = NULL;
-    int result;
-
-    if (wf_self() != NULL)
-        return -EDEADLK;
-    result = wf_config_resolve(config, &resolved, NULL);
-    if (result == 0)
-        result = create_runtime(&resolved, &runtime);
-    if (result != 0)
-        return result;
-    runtime->main_fn = fn;
-    runtime->main_arg = arg;
-    result = run_workers(runtime);
-    if (result == 0) {
-        result = runtime->main_result;
-        keep_last_run(runtime);
-    }
-    destroy_runtime(runtime);
-    return result;
 }
 
 int weft_stats_read(struct weft_stats *stats)

@@ -1,16 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* What starting a runtime and describing one have in common. */
+/* A runtime as a whole: how it is made, described, and taken down. */
 #ifndef WF_RUNTIME_RUNTIME_H
 #define WF_RUNTIME_RUNTIME_H
 
 #include <stdint.h>
 
 struct weft_config;
+struct weft_runtime;
 struct wf_topology;
 
 /* The number of workers: what is asked for, else the CPU quota rounded up or the allowed CPUs,
  * whichever is less. */
 uint32_t wf_runtime_count_workers(const struct weft_config *config,
                                   const struct wf_topology *topology, uint64_t quota);
+
+/* Makes a runtime that has no threads yet.  `config` is resolved.  0 or -errno. */
+int wf_runtime_create(const struct weft_config *config, struct weft_runtime **result);
+
+/* Keeps the counters for weft_stats_read().  Caller: the last user, after every worker has ended.
+ */
+void wf_runtime_keep_stats(struct weft_runtime *runtime);
+
+/* Caller: the last user. */
+void wf_runtime_destroy(struct weft_runtime *runtime);
 
 #endif

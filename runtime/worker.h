@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct weft_fiber;
-struct wf_runtime;
+struct weft_runtime;
 struct wf_worker;
 
 /* Runs fibers until the runtime is done.  Caller: the worker's thread. */

@@ -28,7 +28,7 @@
 enum { WOKEN = 7, THREADS = 3 };
 
 struct wait_state {
-    wf_runtime runtime;
+    weft_runtime runtime;
     wf_worker workers[THREADS];
     weft_fiber fiber;
     rl::atomic<wf_waiter *> place;

@@ -10,12 +10,13 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source=$root/benchmarks/peers
 out=$root/build/peers/bin
 work=$root/build/peers
+harness=("$work"/{bench,bench_main,probe}.o)
 optimise=(-O3 -DNDEBUG -I "$root/benchmarks")
 
 build_harness()
 {
     local file
-    for file in bench bench_main; do
+    for file in bench bench_main probe; do
         cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" -c "$root/benchmarks/harness/$file.c" \
             -o "$work/$file.o"
     done
@@ -26,7 +27,7 @@ build_boost_fiber()
     command -v c++ >/dev/null || skip "no C++ compiler"
     [ -e /usr/include/boost/fiber/all.hpp ] || skip "libboost-fiber-dev is not installed"
     build_harness
-    c++ -std=c++17 "${optimise[@]}" "$source/boost_fiber/main.cpp" "$work"/bench{,_main}.o \
+    c++ -std=c++17 "${optimise[@]}" "$source/boost_fiber/main.cpp" "${harness[@]}" \
         -lboost_fiber -lboost_context -pthread -o "$out/boost-fiber.new"
 }
 
@@ -34,7 +35,7 @@ build_pthread()
 {
     build_harness
     cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source/pthread/main.c" \
-        "$work"/bench{,_main}.o -pthread -o "$out/pthread.new"
+        "${harness[@]}" -pthread -o "$out/pthread.new"
 }
 
 build_go()

@@ -21,6 +21,15 @@ enum bench_metric {
     BENCH_NS_PER_OP,       /* the batch is calibrated; a sample is its time over its operations */
     BENCH_SECONDS,         /* the batch is 1; a sample is the time of the whole */
     BENCH_BYTES_PER_FIBER, /* one sample per process, given by bench_value() */
+    BENCH_REPORT,          /* one run per process, which gives each metric by bench_report() */
+};
+
+enum { BENCH_REPORTS_MAX = 8 };
+
+struct bench_report {
+    const char *metric;
+    int is_higher_better;
+    double value;
 };
 
 struct bench;
@@ -39,12 +48,15 @@ struct bench_case {
 
 struct bench {
     uint64_t batch; /* how many operations a sample consists of */
+    int is_quick;   /* a shorter window will do */
     const struct bench_case *spec;
 
     /* The harness's own. */
     uint64_t started_ns;
     uint64_t elapsed_ns;
     double value;
+    unsigned report_count;
+    struct bench_report reports[BENCH_REPORTS_MAX];
     char failure[160];
 };
 
@@ -54,8 +66,17 @@ void bench_stop(struct bench *b);
 /* The sample of a benchmark whose metric is not time. */
 void bench_value(struct bench *b, double value);
 
+/* One of the results of a BENCH_REPORT benchmark; `metric` is not copied. */
+void bench_report(struct bench *b, const char *metric, int is_higher_better, double value);
+
 /* The sample is worth nothing, and why.  The first reason given is the one reported. */
 __attribute__((format(printf, 2, 3))) void bench_fail(struct bench *b, const char *format, ...);
+
+void bench_sort(double *values, size_t count);
+
+/* Sorts `values` and returns the smallest that at least `share` (0-1) of them do not exceed; 0 of
+ * none. */
+double bench_percentile(double *values, size_t count, double share);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t bench_now_ns(void);

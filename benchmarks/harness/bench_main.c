@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The command line of a benchmark program, and what it prints. */
 #include "harness/bench_internal.h"
+#include "harness/probe.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -13,6 +14,8 @@ enum { GLOBS_MAX = 64, SAMPLES_DEFAULT = 5, SAMPLES_QUICK = 2 };
 
 struct options {
     bool is_list;
+    bool is_describe;
+    bool is_probe;
     bool is_quick;
     unsigned samples;
     const char *json_path;
@@ -25,11 +28,14 @@ static void print_usage(FILE *out, const char *program)
     fprintf(out,
             "usage: %s [--list] [--only GLOB]... [--quick] [--samples N] [--json FILE]\n"
             "  --list       print the names of the benchmarks and end\n"
+            "  --describe   print their names, workers and metrics and end\n"
+            "  --probe      print the probe's ratio for the CPUs allowed and end\n"
             "  --only GLOB  run those whose name matches; may be given several times\n"
             "  --quick      shorter samples, fewer of them\n"
             "  --samples N  samples per benchmark, 1-%d (memory benchmarks always take one)\n"
             "  --json FILE  also write the results as a JSON array\n"
-            "Each result is one JSON object per line on standard output.\n",
+            "Each result is one JSON object per line on standard output.\n"
+            "BENCH_PROBE_BEST in the environment is the probe's best ratio known so far.\n",
             program, BENCH_SAMPLES_MAX);
 }
 
@@ -40,9 +46,21 @@ static bool parse_samples(const char *text, unsigned *samples)
 
     errno = 0;
     value = strtoul(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || value < 1 || value > BENCH_SAMPLES_MAX)
+    if (errno != 0 || end == text || *end != '\0' || value < 1 || value > BENCH_SAMPLES_MAX) {
+        fprintf(stderr, "--samples wants 1-%d, not '%s'\n", BENCH_SAMPLES_MAX, text);
         return false;
+    }
     *samples = (unsigned)value;
+    return true;
+}
+
+static bool add_glob(struct options *options, const char *glob)
+{
+    if (options->glob_count == GLOBS_MAX) {
+        fprintf(stderr, "at most %d --only\n", GLOBS_MAX);
+        return false;
+    }
+    options->globs[options->glob_count++] = glob;
     return true;
 }
 
@@ -51,6 +69,8 @@ static int parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {
         {"list", no_argument, NULL, 'l'},
+        {"describe", no_argument, NULL, 'd'},
+        {"probe", no_argument, NULL, 'p'},
         {"only", required_argument, NULL, 'o'},
         {"quick", no_argument, NULL, 'q'},
         {"samples", required_argument, NULL, 's'},
@@ -65,6 +85,13 @@ static int parse_options(int argc, char **argv, struct options *options)
         case 'l':
             options->is_list = true;
             break;
+        case 'd':
+            options->is_list = true;
+            options->is_describe = true;
+            break;
+        case 'p':
+            options->is_probe = true;
+            break;
         case 'q':
             options->is_quick = true;
             break;
@@ -72,18 +99,12 @@ static int parse_options(int argc, char **argv, struct options *options)
             options->json_path = optarg;
             break;
         case 'o':
-            if (options->glob_count == GLOBS_MAX) {
-                fprintf(stderr, "%s: at most %d --only\n", argv[0], GLOBS_MAX);
+            if (!add_glob(options, optarg))
                 return 2;
-            }
-            options->globs[options->glob_count++] = optarg;
             break;
         case 's':
-            if (!parse_samples(optarg, &options->samples)) {
-                fprintf(stderr, "%s: --samples wants 1-%d, not '%s'\n", argv[0], BENCH_SAMPLES_MAX,
-                        optarg);
+            if (!parse_samples(optarg, &options->samples))
                 return 2;
-            }
             break;
         case 'h':
             print_usage(stdout, argv[0]);
@@ -109,14 +130,6 @@ static bool is_wanted(const struct options *options, const char *name)
     return options->glob_count == 0;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static const char *metric_name(enum bench_metric metric)
 {
     switch (metric) {
@@ -125,37 +138,91 @@ static const char *metric_name(enum bench_metric metric)
     case BENCH_SECONDS:
         return "s";
     case BENCH_BYTES_PER_FIBER:
+        return "bytes_per_fiber";
+    case BENCH_REPORT:
         break;
     }
-    return "bytes_per_fiber";
+    return "report";
 }
 
-/* One result without its closing brace, so that a line can carry the samples as well.  Every
- * metric of this harness is a cost. */
-static void print_result(FILE *out, const struct measurement *m, const char *impl)
+/* One result without its closing brace, so that a line can carry the samples as well. */
+static void print_row(FILE *out, const struct measurement *m, const char *impl,
+                      const struct bench_report *row, const double *samples, unsigned n)
 {
     const struct bench_case *spec = m->bench.spec;
-    double sorted[BENCH_SAMPLES_MAX];
-    unsigned n = m->taken;
+    double kept[BENCH_SAMPLES_MAX];
+    unsigned kept_count = 0;
 
-    memcpy(sorted, m->samples, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, compare_doubles);
+    for (unsigned i = 0; i < n && m->is_probed; i++) {
+        if (!bench_is_disturbed(m->probes[i], m->probe_best))
+            kept[kept_count++] = samples[i];
+    }
+    unsigned disturbed = m->is_probed ? n - kept_count : 0;
+    bool is_enough = m->is_probed && kept_count >= m->wanted;
+    if (!is_enough) {
+        memcpy(kept, samples, n * sizeof *kept);
+        kept_count = n;
+    }
+    bench_sort(kept, kept_count);
     fprintf(out,
             "{\"bench\":\"%s\",\"metric\":\"%s\",\"impl\":\"%s\",\"workers\":%u,"
-            "\"better\":\"lower\",\"median\":%.9g,\"min\":%.9g,\"max\":%.9g,\"n\":%u",
-            spec->name, metric_name(spec->metric), impl, spec->workers,
-            (sorted[(n - 1) / 2] + sorted[n / 2]) / 2, sorted[0], sorted[n - 1], n);
+            "\"better\":\"%s\",\"median\":%.9g,\"min\":%.9g,\"max\":%.9g,\"n\":%u",
+            spec->name, row->metric, impl, spec->workers,
+            row->is_higher_better ? "higher" : "lower",
+            (kept[(kept_count - 1) / 2] + kept[kept_count / 2]) / 2, kept[0], kept[kept_count - 1],
+            kept_count);
+    if (disturbed > 0 && !is_enough)
+        fprintf(out, ",\"disturbed\":%.3f", (double)disturbed / n);
 }
 
-/* The driver merges samples of several processes, so a line carries them all. */
-static void print_line(const struct measurement *m, const char *impl)
+static void print_array(const char *name, const double *values, unsigned n)
 {
-    print_result(stdout, m, impl);
-    printf(",\"samples\":[");
-    for (unsigned i = 0; i < m->taken; i++)
-        printf("%s%.9g", i ? "," : "", m->samples[i]);
-    printf("]}\n");
+    printf(",\"%s\":[", name);
+    for (unsigned i = 0; i < n; i++)
+        printf("%s%.9g", i ? "," : "", values[i]);
+    putchar(']');
+}
+
+/* The driver merges samples of several processes and knows better which were disturbed, so a line
+ * carries them all, with their probes. */
+static void print_line(const struct measurement *m, const char *impl,
+                       const struct bench_report *row, const double *samples, unsigned n)
+{
+    print_row(stdout, m, impl, row, samples, n);
+    print_array("samples", samples, n);
+    if (m->is_probed)
+        print_array("probes", m->probes, n);
+    puts("}");
     fflush(stdout);
+}
+
+static void print_results(const struct measurement *m, const char *impl, FILE *json, bool is_first)
+{
+    /* Every metric of this harness itself is a cost. */
+    struct bench_report whole = {metric_name(m->bench.spec->metric), 0, 0};
+    bool is_report = m->bench.spec->metric == BENCH_REPORT;
+    unsigned rows = is_report ? m->bench.report_count : 1;
+
+    for (unsigned i = 0; i < rows; i++) {
+        const struct bench_report *row = is_report ? &m->bench.reports[i] : &whole;
+        const double *samples = is_report ? &row->value : m->samples;
+        unsigned n = is_report ? 1 : m->taken;
+
+        print_line(m, impl, row, samples, n);
+        if (json) {
+            fputs(is_first && i == 0 ? "\n" : ",\n", json);
+            print_row(json, m, impl, row, samples, n);
+            fputc('}', json);
+        }
+    }
+}
+
+/* The best ratio that the driver has seen; 0 if none. */
+static double known_probe_best(void)
+{
+    const char *text = getenv("BENCH_PROBE_BEST");
+
+    return text ? strtod(text, NULL) : 0;
 }
 
 /* Returns false if the benchmark failed; then nothing is printed but the reason. */
@@ -170,20 +237,16 @@ static bool run_case(const struct bench_case *spec, const struct options *option
         return false;
     }
     m->bench.spec = spec;
-    m->is_quick = options->is_quick;
+    m->bench.is_quick = options->is_quick;
+    m->probe_best = known_probe_best();
     m->wanted = options->samples;
     bench_measure(m);
 
     is_ok = m->bench.failure[0] == '\0';
     if (is_ok) {
-        print_line(m, impl);
+        print_results(m, impl, json, is_first);
     } else {
         fprintf(stderr, "%s (%s): FAILED: %s\n", spec->name, impl, m->bench.failure);
-    }
-    if (is_ok && json) {
-        fputs(is_first ? "\n" : ",\n", json);
-        print_result(json, m, impl);
-        fputc('}', json);
     }
     free(m);
     return is_ok;
@@ -199,7 +262,9 @@ static int run_cases(const struct options *options, const char *impl,
         if (!is_wanted(options, cases[i].name))
             continue;
         matched++;
-        if (options->is_list)
+        if (options->is_describe)
+            printf("%s %u %s\n", cases[i].name, cases[i].workers, metric_name(cases[i].metric));
+        else if (options->is_list)
             puts(cases[i].name);
         else
             succeeded += run_case(&cases[i], options, impl, json, succeeded == 0);
@@ -220,6 +285,10 @@ int bench_main(int argc, char **argv, const char *impl, const struct bench_case 
 
     if (status >= 0)
         return status;
+    if (options.is_probe) {
+        printf("%.4f\n", bench_probe());
+        return 0;
+    }
     if (options.samples == 0)
         options.samples = options.is_quick ? SAMPLES_QUICK : SAMPLES_DEFAULT;
     if (options.json_path) {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import chart
 import machine
+import probing
 import results
 import servers
 
@@ -22,11 +23,32 @@ PROGRAM_SECONDS_MAX = 300
 class Plan:
     rounds: int
     samples: int  # of each implementation in each round
+    report_rounds: int  # of benchmarks that run for seconds
+    tries: int  # of a program that was disturbed and cannot see that itself
+    wait_s: float  # for a quiet moment before each call of a program
     is_quick: bool
 
+    @property
+    def enough(self):
+        """Undisturbed samples that make a median."""
+        return (self.rounds * self.samples + 1) // 2
 
-FULL = Plan(rounds=5, samples=3, is_quick=False)
-QUICK = Plan(rounds=2, samples=2, is_quick=True)
+
+FULL = Plan(rounds=5, samples=3, report_rounds=3, tries=3, wait_s=2.0, is_quick=False)
+QUICK = Plan(rounds=2, samples=2, report_rounds=1, tries=2, wait_s=0.5, is_quick=True)
+
+
+@dataclass(frozen=True)
+class Bench:
+    name: str
+    workers: int
+    metric: str
+
+    @property
+    def is_timed(self):
+        """Its samples are short and compute, so it matters which CPUs they get and how fast those
+        are.  Reports come from windows of seconds, memory does not depend on time."""
+        return self.metric in ("ns_per_op", "s")
 
 
 class UsageError(Exception):
@@ -39,19 +61,20 @@ class Program:
     def __init__(self, impl, path):
         self.impl = impl
         self.path = path
-        self.benches = self._list()
+        self.names = self.ask("--list").split()
 
-    def _list(self):
-        done = subprocess.run([self.path, "--list"], capture_output=True, text=True, check=True)
-        return done.stdout.split()
+    def ask(self, option):
+        done = subprocess.run([self.path, option], capture_output=True, text=True, check=True)
+        return done.stdout
 
-    def run(self, bench, plan):
+    def run(self, bench, plan, best):
         """(rows with samples, error text) of one process; one of the two is empty."""
-        command = [self.path, "--only", bench, "--samples", str(plan.samples)]
+        command = [self.path, "--only", bench.name, "--samples", str(plan.samples)]
         if plan.is_quick:
             command.append("--quick")
         process = servers.start_process(command, stdin=subprocess.DEVNULL, text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        env={**os.environ, "BENCH_PROBE_BEST": str(best)})
         try:
             output, complaints = process.communicate(timeout=PROGRAM_SECONDS_MAX)
         except subprocess.TimeoutExpired:
@@ -80,35 +103,72 @@ def find_programs(weft_program, peer_folder, peers):
     return programs, skipped
 
 
-def choose(programs, globs):
-    """The benchmarks of weft whose names match, in weft's order."""
-    names = programs[0].benches
+def describe(program):
+    """The benchmarks of weft's program."""
+    fields = [line.split() for line in program.ask("--describe").splitlines()]
+    return [Bench(name, int(workers), metric) for name, workers, metric in fields]
+
+
+def choose(benches, globs):
+    """Those whose names match, in weft's order."""
     if not globs:
-        return names
+        return benches
     for glob in globs:
-        if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+        if not any(fnmatch.fnmatchcase(bench.name, glob) for bench in benches):
             raise UsageError(f"--only '{glob}' matches no benchmark; --list shows their names")
-    return [name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
+    return [bench for bench in benches
+            if any(fnmatch.fnmatchcase(bench.name, glob) for glob in globs)]
 
 
-def run_all(programs, benches, plan, show):
-    """(merged rows, failures).  Each round goes through all implementations in turn, so that a slow
-    minute of the machine hits each of them; each call is a process of its own, so that no
-    benchmark finds the memory that another one left."""
+def run_all(programs, benches, plan, probe, show):
+    """(merged rows, failures).  Each round goes through all benchmarks, and through all
+    implementations of each in turn: a slow minute of the machine hits one round of many
+    benchmarks instead of all rounds of one, and all implementations alike.  Each call is a process
+    of its own, so that no benchmark finds the memory that another one left."""
     raw = {}
     failures = []
-    for number, bench in enumerate(benches, 1):
-        able = [program for program in programs if bench in program.benches]
-        for round_number in range(1, plan.rounds + 1):
-            for program in able:
-                show(f"[{number}/{len(benches)}] {bench}: round {round_number} of {plan.rounds}, "
-                     f"{program.impl}")
-                rows, error = program.run(bench, plan)
+    for round_number in range(1, plan.rounds + 1):
+        for number, bench in enumerate(benches, 1):
+            if not bench.is_timed and round_number > plan.report_rounds:
+                continue
+            able = [program for program in programs if bench.name in program.names]
+            # Each implementation comes first in some round.
+            turn = round_number % len(able)
+            for program in able[turn:] + able[:turn]:
+                show(f"round {round_number} of {plan.rounds} [{number}/{len(benches)}] "
+                     f"{bench.name}: {program.impl}")
+                rows, error = run_undisturbed(program, bench, plan, probe)
                 raw.setdefault((bench, program.impl), []).extend(rows)
                 if error:
-                    failures.append(f"{program.impl}: {bench}: {error}")
+                    failures.append(f"{program.impl}: {bench.name}: {error}")
     show("")
-    return results.merge(row for rows in raw.values() for row in rows), failures
+    order = [raw[bench, program.impl] for bench in benches for program in programs
+             if (bench, program.impl) in raw]
+    return results.merge((row for rows in order for row in rows), plan.enough), failures
+
+
+def run_undisturbed(program, bench, plan, probe):
+    """All rows of one turn of one program, which starts in a quiet moment if one comes in time."""
+    if not bench.is_timed:
+        return program.run(bench, plan, probe.best)
+    found = []
+    with machine.restricted_to(machine.choose_cpus(bench.workers)):
+        for _ in range(plan.tries):
+            before = probe.wait_for_quiet(plan.wait_s)
+            rows, error = program.run(bench, plan, probe.best)
+            if error:
+                return found, error
+            if all("probes" in row for row in rows):
+                probe.learn(value for row in rows for value in row["probes"])
+                return rows, ""
+            # A program with a harness of its own: what holds before and after holds for all of it.
+            worst = max(before, probe.measure())
+            for row in rows:
+                row["probes"] = [worst] * len(row["samples"])
+            found += rows
+            if not results.is_disturbed(worst, probe.best):
+                break
+    return found, ""
 
 
 def parse_peers(text):
@@ -175,17 +235,21 @@ def main(arguments):
         signal.signal(signal_number, interrupt)
     programs, skipped = find_programs(options.weft_program, options.peer_folder,
                                       () if options.list else peers)
-    benches = choose(programs, options.only)
+    benches = choose(describe(programs[0]), options.only)
     if options.list:
-        print("\n".join(benches))
+        print("\n".join(bench.name for bench in benches))
         return 0
 
     facts = machine.describe()
     for peer in skipped:
         print(f"skipped: {peer} (not built on this machine)")
-    rows, failures = run_all(programs, benches, QUICK if options.quick else FULL, show_progress)
+    plan = QUICK if options.quick else FULL
+    probe = probing.Probe(lambda: float(programs[0].ask("--probe")))
+    rows, failures = run_all(programs, benches, plan, probe, show_progress)
+    facts.append(("probe", f"best ratio {probe.best:.3f}, {probe.waited_s:.0f} s spent waiting for "
+                           "busy neighbours"))
     table = results.bench_table(rows)
-    print(f"\n{table}\n")
+    print(f"\n{table}\n\nprobe: {facts[-1][1]}")
     for failure in failures:
         print(f"FAILED: {failure}")
     write_outputs(options, rows, table, facts)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a reader must know about the machine to judge a number."""
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -27,6 +28,39 @@ def _revision():
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return done.stdout.strip()
+
+
+def _siblings(cpu):
+    """The CPUs of the core that `cpu` belongs to, as text; itself where nobody knows."""
+    path = f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return str(cpu)
+
+
+def choose_cpus(count, allowed=None, siblings=_siblings):
+    """So many of the allowed CPUs, on as many cores as possible, the last ones first: the first
+    CPU takes most interrupts."""
+    allowed = sorted(os.sched_getaffinity(0) if allowed is None else allowed, reverse=True)
+    firsts, others, cores = [], [], set()
+    for cpu in allowed:
+        core = siblings(cpu)
+        (others if core in cores else firsts).append(cpu)
+        cores.add(core)
+    return set((firsts + others)[:count])
+
+
+@contextlib.contextmanager
+def restricted_to(cpus):
+    """Processes started inside run on these CPUs only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def facts():

@@ -6,6 +6,9 @@ import statistics
 
 FIELDS = ("bench", "metric", "impl", "workers", "better", "median", "min", "max", "n")
 
+# benchmarks/harness/probe.c draws the same line.
+DISTURBED_FACTOR = 1.08
+
 
 class BadResult(Exception):
     """A line that is not a result; the message says why."""
@@ -27,7 +30,16 @@ def parse_line(line):
     samples = row["samples"]
     if not samples or not all(is_number(sample) for sample in samples):
         raise BadResult(f"no usable samples in {line.strip()!r}")
+    probes = row.get("probes", [])
+    if probes and (len(probes) != len(samples) or not all(is_number(probe) for probe in probes)):
+        raise BadResult(f"the probes do not fit the samples in {line.strip()!r}")
     return row
+
+
+def is_disturbed(probe, best):
+    """Whether a neighbour slowed the CPU down while a sample was taken.  A probe is the worse of
+    the ratios before and after it; `best` is the best ratio known of this machine."""
+    return bool(probe and best) and probe > best * DISTURBED_FACTOR
 
 
 def is_number(value):
@@ -51,16 +63,30 @@ def make_row(bench, metric, impl, workers, better, samples):
     }
 
 
-def merge(rows):
+def merge(rows, enough=1):
     """One row for each (bench, metric, impl, workers), over the samples of all rounds.
 
-    The order is that of first appearance.
+    Only undisturbed samples count where there are `enough` of them; else all count, and the
+    field `disturbed` tells which part of them was disturbed.  The order is that of first
+    appearance.
     """
-    samples = {}
+    rows = list(rows)
+    best = min((probe for row in rows for probe in row.get("probes", []) if probe), default=0)
+    groups = {}
     for row in rows:
         key = tuple(row[field] for field in FIELDS[:5])
-        samples.setdefault(key, []).extend(row["samples"])
-    return [make_row(*key, values) for key, values in samples.items()]
+        probes = row.get("probes") or [0] * len(row["samples"])
+        groups.setdefault(key, []).extend(zip(row["samples"], probes))
+    return [merge_samples(key, pairs, best, enough) for key, pairs in groups.items()]
+
+
+def merge_samples(key, pairs, best, enough):
+    kept = [sample for sample, probe in pairs if not is_disturbed(probe, best)]
+    if len(kept) >= min(enough, len(pairs)):
+        return make_row(*key, kept)
+    row = make_row(*key, [sample for sample, _ in pairs])
+    row["disturbed"] = round(1 - len(kept) / len(pairs), 3)
+    return row
 
 
 def find(rows, bench, metric, impl):
@@ -88,7 +114,8 @@ def write_json(rows, path):
     """An array with one row a line: easy to read, and easy to compare by line."""
     with open(path, "w", encoding="utf-8") as out:
         out.write("[\n")
-        lines = [json.dumps({field: row[field] for field in FIELDS}) for row in rows]
+        lines = [json.dumps({field: row[field] for field in FIELDS + ("disturbed",)
+                             if field in row}) for row in rows]
         out.write(",\n".join(lines))
         out.write("\n]\n")
 
@@ -139,6 +166,8 @@ def bench_table(rows):
         against = ""
         if row["impl"] != "weft" and value is not None:
             against = f"{format_ratio(value)} {verdict(value, row['better'])}"
+        if "disturbed" in row:
+            against = f"{row['disturbed']:.0%} disturbed  {against}".rstrip()
         name = row["bench"] if row["bench"] != previous else ""
         previous = row["bench"]
         lines.append([

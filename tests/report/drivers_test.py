@@ -15,19 +15,29 @@ sys.path.insert(0, REPORT)
 import bench  # noqa: E402
 import chart  # noqa: E402
 import load  # noqa: E402
+import machine  # noqa: E402
+import probing  # noqa: E402
 import results  # noqa: E402
 import run_http  # noqa: E402
 
 # A benchmark program: notes each call in a file, then does as its name says.
 PROGRAM = """#!{python}
-import sys
+import os, sys
 impl = {impl!r}
 if "--list" in sys.argv:
-    print("a/one\\na/two\\nb/three" if impl == "weft" else "a/one")
+    print("a/one\\na/two\\nb/three\\nc/report" if impl == "weft" else "a/one\\nc/report")
+    sys.exit()
+if "--describe" in sys.argv:
+    print("a/one 1 s\\na/two 1 s\\nb/three 2 s\\nc/report 2 report")
+    sys.exit()
+if "--probe" in sys.argv:
+    print({probe!r})
     sys.exit()
 name = sys.argv[sys.argv.index("--only") + 1]
 with open({log!r}, "a") as log:
     log.write(f"{{impl}} {{name}}\\n")
+with open({log!r} + ".cpus", "a") as log:
+    log.write(f"{{impl}} {{name}} {{len(os.sched_getaffinity(0))}}\\n")
 if impl == "go":
     sys.exit("out of luck")
 print('{{"bench":"%s","metric":"s","impl":"%s","workers":1,"better":"lower","median":2,"min":1,'
@@ -44,7 +54,8 @@ class BenchDriver(unittest.TestCase):
         for impl in ("weft", "tokio", "go"):
             path = os.path.join(self.folder, impl)
             with open(path, "w", encoding="utf-8") as file:
-                file.write(PROGRAM.format(python=sys.executable, impl=impl, log=self.log))
+                file.write(PROGRAM.format(python=sys.executable, impl=impl, log=self.log,
+                                          probe="1.0"))
             os.chmod(path, 0o755)
 
     def drive(self, *arguments):
@@ -55,17 +66,33 @@ class BenchDriver(unittest.TestCase):
 
     def test_list_prints_names_only(self):
         done = self.drive("--list")
-        self.assertEqual((done.returncode, done.stdout), (0, "a/one\na/two\nb/three\n"))
+        self.assertEqual((done.returncode, done.stdout), (0, "a/one\na/two\nb/three\nc/report\n"))
 
     def test_list_obeys_the_globs(self):
         self.assertEqual(self.drive("--list", "--only", "a/*").stdout, "a/one\na/two\n")
 
-    def test_implementations_take_turns_within_each_round(self):
+    def calls(self):
+        with open(self.log, encoding="utf-8") as log:
+            return log.read().splitlines()
+
+    def test_rounds_go_through_all_benchmarks_and_each_implementation_is_first_in_turn(self):
         done = self.drive("--quick", "--only", "a/*", "--peers", "tokio")
         self.assertEqual(done.returncode, 0, done.stderr)
-        with open(self.log, encoding="utf-8") as log:
-            calls = log.read().splitlines()
-        self.assertEqual(calls, ["weft a/one", "tokio a/one"] * 2 + ["weft a/two"] * 2)
+        self.assertEqual(self.calls(), ["tokio a/one", "weft a/one", "weft a/two",
+                                        "weft a/one", "tokio a/one", "weft a/two"])
+
+    def test_benchmarks_of_long_windows_run_in_fewer_rounds(self):
+        self.drive("--quick", "--only", "c/*", "--only", "a/two", "--peers", "none")
+        self.assertEqual(self.calls(), ["weft a/two", "weft c/report", "weft a/two"])
+
+    def test_timed_benchmarks_get_as_many_cpus_as_they_have_workers(self):
+        self.drive("--quick", "--peers", "tokio")
+        allowed = len(os.sched_getaffinity(0))
+        with open(self.log + ".cpus", encoding="utf-8") as log:
+            seen = set(log.read().splitlines())
+        self.assertEqual(seen, {"weft a/one 1", "tokio a/one 1", "weft a/two 1",
+                                f"weft b/three {min(2, allowed)}", f"weft c/report {allowed}",
+                                f"tokio c/report {allowed}"})
 
     def test_the_json_has_all_samples_of_all_rounds(self):
         path = os.path.join(self.folder, "out.json")
@@ -176,6 +203,77 @@ class HttpDriver(unittest.TestCase):
                      "--check-options", *arguments], capture_output=True, text=True, check=False)
                 self.assertEqual(done.returncode, 2)
                 self.assertIn("error:", done.stderr)
+
+
+class FakeProgram:
+    """Prints rows of one sample; the ratios of the probe come from a script."""
+
+    def __init__(self, has_probes):
+        self.impl = "fake"
+        self.names = ["a"]
+        self.has_probes = has_probes
+        self.runs = 0
+
+    def run(self, bench_case, plan, best):
+        self.runs += 1
+        row = {"bench": "a", "metric": "s", "impl": "fake", "workers": 1, "better": "lower",
+               "samples": [self.runs]}
+        if self.has_probes:
+            row["probes"] = [9.0]
+        return [row], ""
+
+
+class Disturbance(unittest.TestCase):
+    CASE = bench.Bench("a", 1, "s")
+
+    @staticmethod
+    def probe(ratios):
+        """One that reads the ratios in turn and takes a second for each pause."""
+        found = iter(ratios)
+        seconds = [0.0]
+
+        def sleep(_):
+            seconds[0] += 1
+        made = probing.Probe(lambda: next(found), sleep, lambda: seconds[0])
+        made.best = 1.0
+        return made
+
+    def test_a_program_without_a_probe_is_repeated_while_it_is_disturbed(self):
+        program = FakeProgram(has_probes=False)
+        rows, _ = bench.run_undisturbed(program, self.CASE, bench.FULL,
+                                        self.probe([1.0, 1.5, 1.0, 1.01]))
+        self.assertEqual([(row["samples"], row["probes"]) for row in rows],
+                         [([1], [1.5]), ([2], [1.01])])
+
+    def test_it_is_not_repeated_for_ever(self):
+        program = FakeProgram(has_probes=False)
+        rows, _ = bench.run_undisturbed(program, self.CASE, bench.FULL, self.probe([1.5] * 100))
+        self.assertEqual((program.runs, len(rows)), (bench.FULL.tries, bench.FULL.tries))
+
+    def test_one_that_probes_by_itself_keeps_its_ratios(self):
+        program = FakeProgram(has_probes=True)
+        rows, _ = bench.run_undisturbed(program, self.CASE, bench.FULL, self.probe([1.0]))
+        self.assertEqual((program.runs, rows[0]["probes"]), (1, [9.0]))
+
+    def test_the_wait_ends_when_it_is_quiet_or_long_enough(self):
+        probe = self.probe([1.5, 1.5, 1.02, 1.5, 1.5, 1.5, 1.5, 1.6])
+        self.assertEqual(probe.wait_for_quiet(10), 1.02)
+        self.assertEqual(probe.waited_s, 2)
+        self.assertEqual(probe.wait_for_quiet(3.5), 1.6)
+
+    def test_the_first_wait_looks_for_the_best_ratio(self):
+        probe = self.probe([1.5, 1.004] + [1.5] * 8 + [1.006])
+        probe.best = 0.0
+        self.assertEqual(probe.wait_for_quiet(10), 1.006)
+        self.assertEqual(probe.best, 1.004)
+
+    def test_cpus_are_of_different_cores_while_there_are_some(self):
+        def siblings(cpu):
+            return str(cpu // 2)
+        self.assertEqual(machine.choose_cpus(1, range(4), siblings), {3})
+        self.assertEqual(machine.choose_cpus(2, range(4), siblings), {3, 1})
+        self.assertEqual(machine.choose_cpus(3, range(4), siblings), {3, 1, 2})
+        self.assertEqual(machine.choose_cpus(9, range(4), siblings), {0, 1, 2, 3})
 
 
 class Charts(unittest.TestCase):

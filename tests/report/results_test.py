@@ -33,6 +33,8 @@ class ParseLine(unittest.TestCase):
             "no usable samples": json.dumps({**good, "samples": []}),
             "usable": json.dumps({**good, "samples": [1, "2"]}),
             "samples in": json.dumps({**good, "samples": [True]}),
+            "probes do not fit": json.dumps({**good, "probes": [1, 1]}),
+            "do not fit": json.dumps({**good, "probes": [1, None, 1]}),
             "no usable": LINE.replace("[3,1,2]", "[NaN]"),
         }
         for reason, line in bad.items():
@@ -58,6 +60,41 @@ class Merge(unittest.TestCase):
     def test_a_row_without_samples_is_a_bug(self):
         with self.assertRaises(ValueError):
             row("weft", [])
+
+
+class Disturbed(unittest.TestCase):
+    """Samples of rounds with the ratios of their probes."""
+
+    @staticmethod
+    def merge(pairs, enough, impl="weft"):
+        line = {**json.loads(LINE), "impl": impl, "samples": [sample for sample, _ in pairs],
+                "probes": [probe for _, probe in pairs]}
+        return results.merge([line], enough)[0]
+
+    def test_disturbed_samples_do_not_count_while_there_are_enough_others(self):
+        row = self.merge([(10, 1.0), (20, 1.5), (12, 1.02)], 2)
+        self.assertEqual((row["median"], row["max"], row["n"]), (11, 12, 2))
+        self.assertNotIn("disturbed", row)
+
+    def test_else_all_count_and_the_row_says_so(self):
+        row = self.merge([(10, 1.0), (20, 1.5), (30, 1.5)], 2)
+        self.assertEqual((row["median"], row["n"], row["disturbed"]), (20, 3, 0.667))
+
+    def test_the_best_ratio_is_that_of_all_rows(self):
+        lines = [{**json.loads(LINE), "impl": impl, "probes": [probe] * 3}
+                 for impl, probe in (("weft", 1.5), ("go", 1.0))]
+        weft, go = results.merge(lines, 3)
+        self.assertEqual(weft["disturbed"], 1)
+        self.assertNotIn("disturbed", go)
+
+    def test_the_file_and_the_table_tell(self):
+        row = self.merge([(10, 1.0), (20, 1.5), (30, 1.5)], 2)
+        self.assertIn("67% disturbed", results.bench_table([row]))
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.json")
+            results.write_json([row], path)
+            with open(path, encoding="utf-8") as file:
+                self.assertEqual(json.load(file)[0]["disturbed"], 0.667)
 
 
 class Ratio(unittest.TestCase):

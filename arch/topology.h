@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Which CPUs this process may use, how far they are from each other, and pinning to them. */
+/*
+ * Which CPUs this process may use, in which order workers take them, how far they are from each
+ * other, and pinning to them.
+ *
+ * Worker i has place i.  Places are allowed CPUs in hwloc's logical order, in which neighbours
+ * share caches, but every core is taken once before any is taken twice: two workers on the hardware
+ * threads of one core halve each other while another core idles.  Places beyond the last CPU start
+ * again at the first.
+ */
 #ifndef WF_ARCH_TOPOLOGY_H
 #define WF_ARCH_TOPOLOGY_H
 
@@ -9,14 +17,33 @@ struct wf_topology;
 
 /* Nearest first; what two CPUs share decides in which order workers steal from each other. */
 enum wf_distance {
-    WF_DISTANCE_CACHE,   /* share a cache (L3 or closer) */
+    WF_DISTANCE_CORE,    /* hardware threads of one core, or one CPU */
+    WF_DISTANCE_L2,      /* share an L2 cache */
+    WF_DISTANCE_CACHE,   /* share the largest cache, usually L3 */
     WF_DISTANCE_NODE,    /* share a NUMA node */
+    WF_DISTANCE_PACKAGE, /* share a package of several NUMA nodes */
     WF_DISTANCE_MACHINE, /* share nothing closer than the machine */
+    WF_DISTANCES,
+};
+
+/* Where a worker is, in numbers to print. */
+struct wf_place {
+    unsigned cpu;     /* the operating system's number */
+    unsigned core;    /* hwloc's logical numbers */
+    unsigned cache;   /* of the largest cache */
+    unsigned package; /* 0 where none is known */
+    unsigned node;    /* the operating system's number of its first NUMA node */
+    unsigned group;   /* CPUs that share NUMA node and, where cores share one, largest cache */
 };
 
 /* Reads the topology as hwloc sees it (HWLOC_SYNTHETIC and HWLOC_XMLFILE are honoured).  0 or
  * -errno. */
 int wf_topology_create(struct wf_topology **topology);
+
+/* A machine that hwloc makes up, see "Synthetic topologies" in its manual, of which the CPUs in
+ * `allowed` ("0-3,8"; NULL: all) may be used.  Nothing can be pinned to it.  0 or -errno. */
+int wf_topology_create_synthetic(struct wf_topology **topology, const char *description,
+                                 const char *allowed);
 void wf_topology_destroy(struct wf_topology *topology);
 
 /* Gives back what only pinning needs: hwloc's own structures and its plugins, which are several
@@ -25,13 +52,19 @@ void wf_topology_release(struct wf_topology *topology);
 
 /* The CPUs in the affinity mask, at least 1. */
 unsigned wf_topology_cpu_count(const struct wf_topology *topology);
-/* The operating system's number of the `index`-th of them. */
-unsigned wf_topology_cpu_number(const struct wf_topology *topology, unsigned index);
 unsigned wf_topology_node_count(const struct wf_topology *topology);
+
+struct wf_place wf_topology_place(const struct wf_topology *topology, unsigned index);
 
 enum wf_distance wf_topology_distance(const struct wf_topology *topology, unsigned a, unsigned b);
 
-/* Pins the calling thread to the `index`-th allowed CPU.  0 or -errno. */
+/* The groups that hold allowed CPUs, at least 1. */
+unsigned wf_topology_group_count(const struct wf_topology *topology);
+
+/* A row of group_count entries for each group: all groups, nearest first, itself at the front. */
+const uint32_t *wf_topology_group_order(const struct wf_topology *topology);
+
+/* Pins the calling thread to the CPU of place `index`.  0 or -errno. */
 int wf_topology_pin(const struct wf_topology *topology, unsigned index);
 
 #endif

@@ -121,8 +121,8 @@ static struct weft_fiber *steal_pass(struct wf_worker *self,
 {
     uint32_t first = 0;
 
-    for (unsigned distance = 0; distance < 3; distance++) {
-        uint32_t count = self->near_count[distance] - first;
+    for (unsigned distance = 0; distance < WF_DISTANCES; distance++) {
+        uint32_t count = self->near[distance] - first;
         uint32_t start = count > 1 ? next_random(self) % count : 0;
 
         for (uint32_t i = 0; i < count; i++) {
@@ -136,7 +136,7 @@ static struct weft_fiber *steal_pass(struct wf_worker *self,
             if (fiber != NULL)
                 return fiber;
         }
-        first = self->near_count[distance];
+        first = self->near[distance];
     }
     return NULL;
 }

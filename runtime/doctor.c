@@ -10,20 +10,100 @@
 
 #include <weft/runtime.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #define ROW "%-18s "
 
+/* Ascending numbers as taskset(1) writes them: "0-3,8,16-30:2"; cut where the space ends. */
+struct list {
+    char text[48];
+    size_t length;
+    unsigned first, last; /* of the stretch not yet written */
+    unsigned step;        /* 0: it has one number */
+    bool is_started;
+};
+
+static void append(struct list *list, const char *format, unsigned number)
+{
+    size_t room = sizeof list->text - list->length;
+    int length = snprintf(list->text + list->length, room, format, number);
+
+    if (length > 0 && (size_t)length < room)
+        list->length += (size_t)length;
+    else
+        memcpy(list->text + sizeof list->text - 4, "...", 4);
+}
+
+static void end_stretch(struct list *list)
+{
+    bool is_pair = list->step > 1 && list->last == list->first + list->step;
+
+    append(list, list->length > 0 ? ",%u" : "%u", list->first);
+    if (list->step > 0)
+        append(list, is_pair ? ",%u" : "-%u", list->last);
+    if (list->step > 1 && !is_pair)
+        append(list, ":%u", list->step);
+}
+
+static void list_number(struct list *list, unsigned number)
+{
+    if (list->is_started && list->step == 0) {
+        list->step = number - list->last;
+    } else if (!list->is_started || number != list->last + list->step) {
+        if (list->is_started)
+            end_stretch(list);
+        list->first = number;
+        list->step = 0;
+    }
+    list->is_started = true;
+    list->last = number;
+}
+
 static void print_cpus(FILE *out, const struct wf_topology *topology)
 {
-    unsigned count = wf_topology_cpu_count(topology);
+    unsigned count = wf_topology_cpu_count(topology), nodes = wf_topology_node_count(topology);
 
-    fprintf(out, ROW "%u allowed:", "CPUs", count);
-    for (unsigned i = 0; i < count && i < 32; i++)
-        fprintf(out, " %u", wf_topology_cpu_number(topology, i));
-    fprintf(out, "%s, %u NUMA node%s\n", count > 32 ? " ..." : "", wf_topology_node_count(topology),
-            wf_topology_node_count(topology) == 1 ? "" : "s");
+    fprintf(out, ROW "%u allowed, %u NUMA node%s\n", "CPUs", count, nodes, nodes == 1 ? "" : "s");
+}
+
+/* The workers from `first` on that are neighbours.  Returns the first of the next line. */
+static unsigned print_neighbours(FILE *out, const struct wf_topology *topology, unsigned first,
+                                 unsigned end)
+{
+    struct wf_place start = wf_topology_place(topology, first), place = start;
+    struct list cpus = {.step = 0}, cores = cpus, caches = cpus, workers = cpus;
+    unsigned index = first;
+
+    do {
+        list_number(&workers, index);
+        list_number(&cpus, place.cpu);
+        list_number(&cores, place.core);
+        list_number(&caches, place.cache);
+        start = place;
+        if (++index == end)
+            break;
+        place = wf_topology_place(topology, index);
+    } while (place.group == start.group && place.core > start.core && place.cpu > start.cpu);
+    end_stretch(&workers);
+    end_stretch(&cpus);
+    end_stretch(&cores);
+    end_stretch(&caches);
+    fprintf(out, ROW "worker %s on CPU %s: core %s, cache %s, node %u, package %u\n", "",
+            workers.text, cpus.text, cores.text, caches.text, start.node, start.package);
+    return index;
+}
+
+static void print_placement(FILE *out, const struct wf_topology *topology, uint32_t count)
+{
+    unsigned cpus = wf_topology_cpu_count(topology);
+    unsigned end = count < cpus ? count : cpus;
+
+    for (unsigned index = 0; index < end;)
+        index = print_neighbours(out, topology, index, end);
+    if (count > cpus)
+        fprintf(out, ROW "worker %u and up share these CPUs in turn\n", "", cpus);
 }
 
 static void print_workers(FILE *out, const struct weft_config *config,
@@ -31,6 +111,7 @@ static void print_workers(FILE *out, const struct weft_config *config,
 {
     uint64_t quota = wf_os_cpu_quota("");
     uint32_t count = wf_runtime_count_workers(config, topology, quota);
+    bool is_pinned = wf_runtime_pins(config, topology, count);
     const char *why = "one for each allowed CPU";
 
     if (quota != 0)
@@ -43,7 +124,11 @@ static void print_workers(FILE *out, const struct weft_config *config,
     else if (count < wf_topology_cpu_count(topology))
         why = "the cgroup quota, rounded up";
     fprintf(out, ROW "%u, %s, %s\n", "workers", count, why,
-            config->pin == 1 ? "each pinned to a CPU" : "not pinned");
+            is_pinned ? "each pinned to a CPU" : "not pinned");
+    if (quota != 0 && (quota + 999) / 1000 < count)
+        fprintf(out, ROW "more than the quota: the kernel will stop them all now and then\n", "");
+    if (is_pinned)
+        print_placement(out, topology, count);
 }
 
 static const char *guard_name(const struct weft_config *config)

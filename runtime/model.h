@@ -14,6 +14,7 @@
 #include "arch/context.h"
 #include "arch/os.h"
 #include "arch/sanitizer.h"
+#include "arch/topology.h"
 #include "runtime/check.h"
 #include "runtime/deque.h"
 #include "runtime/inject.h"
@@ -28,7 +29,6 @@
 #include <weft/runtime.h>
 
 struct weft_runtime;
-struct wf_topology;
 
 /* Values of wf_fiber.joiner that are no waiter.  NULL: nobody waits yet. */
 #define WF_JOINER_DONE ((struct wf_waiter *)1)     /* the fiber has ended, its result stands */
@@ -92,7 +92,7 @@ struct wf_worker {
     uint64_t pushes;              /* [W] fresh fibers */
     uint64_t next_id, last_id;    /* [W] block of fiber numbers */
     uint32_t *victims;            /* [I] the other workers' indices, nearest first */
-    uint32_t near_count[3];       /* [I] how many victims are at most that far (wf_distance) */
+    uint32_t near[WF_DISTANCES];  /* [I] how many victims are at most that far (wf_distance) */
     struct wf_stack_cache stacks; /* [W] */
     struct wf_wheel wheel;        /* see timer.h */
     struct wf_os_thread thread;   /* [I] */
@@ -128,6 +128,7 @@ struct weft_runtime {
     struct wf_topology *topology; /* [I] */
     uint32_t worker_count;        /* [I] */
     bool is_chaotic;              /* [I] */
+    bool is_pinned;               /* [I] each worker has a CPU of its own */
     uint32_t stack_class;         /* [I] default */
     struct wf_worker **workers;   /* [I] */
     int (*main_fn)(void *);       /* [I] */
@@ -137,6 +138,7 @@ struct weft_runtime {
     WF_ATOMIC(uint32_t) phase;    /* [A] enum wf_phase */
     WF_ATOMIC(uint32_t) started;  /* [A] workers that are set up, or failed to be */
     WF_ATOMIC(uint32_t) failed;   /* [A] of those, how many failed */
+    WF_ATOMIC(uint32_t) loose;    /* [A] workers that could not be pinned */
     WF_ATOMIC(uint32_t) left;     /* [A] workers that have left their loops */
     WF_ATOMIC(uint64_t) live;     /* [A] live fibers; kept only where max_fibers is set */
     struct wf_stack_depot depot;  /* see stack.h */

@@ -2,7 +2,6 @@
 /* What a runtime consists of, and its counters. */
 #include "runtime/runtime.h"
 
-#include "arch/topology.h"
 #include "runtime/alloc.h"
 #include "runtime/model.h"
 
@@ -28,6 +27,14 @@ uint32_t wf_runtime_count_workers(const struct weft_config *config,
     return count < 1024 ? (uint32_t)count : 1024;
 }
 
+bool wf_runtime_pins(const struct weft_config *config, const struct wf_topology *topology,
+                     uint32_t worker_count)
+{
+    if (config->pin != 0)
+        return config->pin == 1;
+    return config->workers != 0 || worker_count >= wf_topology_cpu_count(topology);
+}
+
 /* Lists the other workers, nearest first. */
 static int rank_victims(struct wf_worker *worker)
 {
@@ -37,12 +44,12 @@ static int rank_victims(struct wf_worker *worker)
     worker->victims = wf_alloc(runtime->worker_count * sizeof *worker->victims);
     if (worker->victims == NULL)
         return -ENOMEM;
-    for (unsigned distance = 0; distance < 3; distance++) {
+    for (unsigned distance = 0; distance < WF_DISTANCES; distance++) {
         for (uint32_t i = 0; i < runtime->worker_count; i++)
             if (i != worker->index &&
                 wf_topology_distance(runtime->topology, worker->index, i) == distance)
                 worker->victims[filled++] = i;
-        worker->near_count[distance] = filled;
+        worker->near[distance] = filled;
     }
     return 0;
 }
@@ -146,6 +153,7 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
         runtime->worker_count = wf_runtime_count_workers(config, runtime->topology,
                                                          wf_os_cpu_quota(""));
         runtime->park.worker_count = runtime->worker_count;
+        runtime->is_pinned = wf_runtime_pins(config, runtime->topology, runtime->worker_count);
         runtime->is_chaotic = config->chaos == 1;
         runtime->stack_class = wf_stack_class((size_t)config->stack_size_kib * 1024);
         error = create_workers(runtime);

@@ -3,6 +3,7 @@
 #ifndef WF_RUNTIME_RUNTIME_H
 #define WF_RUNTIME_RUNTIME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct weft_config;
@@ -13,6 +14,11 @@ struct wf_topology;
  * whichever is less. */
 uint32_t wf_runtime_count_workers(const struct weft_config *config,
                                   const struct wf_topology *topology, uint64_t quota);
+
+/* Whether each worker is pinned to a CPU: as configured; else unless a quota limits their number.
+ * Every process under a quota would take the first CPUs, and leave the others idle. */
+bool wf_runtime_pins(const struct weft_config *config, const struct wf_topology *topology,
+                     uint32_t worker_count);
 
 /* Makes a runtime that has no threads yet.  `config` is resolved.  0 or -errno. */
 int wf_runtime_create(const struct weft_config *config, struct weft_runtime **result);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The start of a runtime and its end: its threads, in the order in which they come and go. */
 #include "arch/tls.h"
-#include "arch/topology.h"
 #include "runtime/config.h"
 #include "runtime/fiber.h"
 #include "runtime/model.h"
@@ -52,19 +51,32 @@ static void wait_for_others(struct weft_runtime *runtime)
     }
 }
 
+/* A sandbox can forbid it, and the CPU can have been taken away since the topology was read.  The
+ * worker then runs where the kernel puts it, as all do when the allowed CPUs change later. */
+static void pin(struct wf_worker *self)
+{
+    struct weft_runtime *runtime = self->runtime;
+    int error = wf_topology_pin(runtime->topology, self->index);
+
+    /* relaxed: only the first one says it. */
+    if (error != 0 && atomic_fetch_add_explicit(&runtime->loose, 1, memory_order_relaxed) == 0)
+        wf_complain("cannot pin worker %u to CPU %u (error %d): it runs unpinned; WEFT_PIN=2 pins "
+                    "none",
+                    self->index, wf_topology_place(runtime->topology, self->index).cpu, -error);
+}
+
 static void worker_main(void *arg)
 {
     struct wf_worker *self = arg;
     struct weft_runtime *runtime = self->runtime;
-    int error = 0;
+    int error;
 
     wf_tls_set(self);
     wf_os_block_sigpipe();
     wf_san_thread(&self->san);
-    if (runtime->config.pin == 1)
-        error = wf_topology_pin(runtime->topology, self->index);
-    if (error == 0)
-        error = wf_poller_create(&self->poller, runtime->config.ring_entries, &self->counters);
+    if (runtime->is_pinned)
+        pin(self);
+    error = wf_poller_create(&self->poller, runtime->config.ring_entries, &self->counters);
     wf_wheel_init(&self->wheel, wf_os_now());
     if (error == 0 && self->index == 0)
         error = wf_fiber_spawn_main(self);

@@ -50,6 +50,23 @@ static const struct bench_case cases[] = {
     {"memory/parked/n=100000", BENCH_BYTES_PER_FIBER, 1, 1, 100000, bench_memory_parked,
      run_in_weft},
     {"timer/sleep_storm/n=10000", BENCH_SECONDS, 1, 1, 10000, bench_timer_sleep_storm, run_in_weft},
+    {"hog/echo/hogs=0", BENCH_REPORT, 2, 1, BENCH_HOGS(BENCH_HOG_COMPUTE, 0), bench_hog_echo,
+     run_in_weft},
+    {"hog/echo/hogs=1", BENCH_REPORT, 2, 1, BENCH_HOGS(BENCH_HOG_COMPUTE, 1), bench_hog_echo,
+     run_in_weft},
+    {"hog/echo/hogs=2", BENCH_REPORT, 2, 1, BENCH_HOGS(BENCH_HOG_COMPUTE, 2), bench_hog_echo,
+     run_in_weft},
+    {"hog/echo/kind=usleep/hogs=1", BENCH_REPORT, 2, 1, BENCH_HOGS(BENCH_HOG_USLEEP, 1),
+     bench_hog_echo, run_in_weft},
+    {"hog/echo/kind=usleep/hogs=2", BENCH_REPORT, 2, 1, BENCH_HOGS(BENCH_HOG_USLEEP, 2),
+     bench_hog_echo, run_in_weft},
+    {"hog/echo/kind=read/hogs=1", BENCH_REPORT, 2, 1, BENCH_HOGS(BENCH_HOG_READ, 1), bench_hog_echo,
+     run_in_weft},
+    {"hog/echo/kind=read/hogs=2", BENCH_REPORT, 2, 1, BENCH_HOGS(BENCH_HOG_READ, 2), bench_hog_echo,
+     run_in_weft},
+    {"balance/echo", BENCH_REPORT, 2, 1, 0, bench_balance_echo, run_in_weft},
+    {"balance/echo/rate=6400", BENCH_REPORT, 2, 1, 6400, bench_balance_echo_light, run_in_weft},
+    {"idle/parked=10000", BENCH_REPORT, 2, 1, 10000, bench_idle_parked, run_in_weft},
 };
 
 int main(int argc, char **argv)

@@ -18,4 +18,16 @@ void bench_memory_parked(struct bench *b);
 /* timer_bench.c; the parameter is the number of fibers */
 void bench_timer_sleep_storm(struct bench *b);
 
+/* hog_bench.c; the parameter is BENCH_HOGS(kind, number of hogs) */
+enum { BENCH_HOG_COMPUTE, BENCH_HOG_USLEEP, BENCH_HOG_READ };
+#define BENCH_HOGS(kind, count) ((uint64_t)(kind) << 8 | (count))
+void bench_hog_echo(struct bench *b);
+
+/* balance_bench.c; the parameter is the number of messages per second */
+void bench_balance_echo(struct bench *b);
+void bench_balance_echo_light(struct bench *b);
+
+/* idle_bench.c; the parameter is the number of fibers */
+void bench_idle_parked(struct bench *b);
+
 #endif

@@ -22,6 +22,14 @@ build_harness()
     done
 }
 
+# The echo benchmarks of every peer look for it beside their own program.
+build_load()
+{
+    build_harness
+    cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$root/benchmarks/load/echo_load.c" \
+        "${harness[@]}" -pthread -o "$out/bench-echo-load"
+}
+
 build_boost_fiber()
 {
     command -v c++ >/dev/null || skip "no C++ compiler"
@@ -41,12 +49,14 @@ build_pthread()
 build_go()
 {
     command -v go >/dev/null || skip "go is not installed"
+    build_load
     (cd "$source/go" && go build -buildvcs=false -o "$out/go.new" .)
 }
 
 build_tokio()
 {
     command -v cargo >/dev/null || skip "cargo is not installed (rustup.rs installs it)"
+    build_load
     cargo build --quiet --release --locked --manifest-path "$source/tokio/Cargo.toml" \
         --target-dir "$work/tokio-target"
     cp "$work/tokio-target/release/weft-bench-tokio" "$out/tokio.new"

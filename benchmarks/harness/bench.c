@@ -3,6 +3,7 @@
 #include "harness/bench_internal.h"
 #include "harness/probe.h"
 
+#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,49 @@ uint64_t bench_resident_bytes(void)
     }
     fclose(status);
     return total_kib * 1024;
+}
+
+uint64_t bench_cpu_ns(void)
+{
+    struct timespec used;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+static uint64_t read_switches(const char *thread)
+{
+    static const char key[] = "voluntary_ctxt_switches:";
+    char path[300], line[256];
+    uint64_t switches = 0;
+    FILE *status;
+
+    snprintf(path, sizeof path, "/proc/self/task/%s/status", thread);
+    status = fopen(path, "re");
+    if (!status)
+        return 0;
+    while (fgets(line, sizeof line, status)) {
+        if (strncmp(line, key, sizeof key - 1) == 0)
+            switches = strtoull(line + sizeof key - 1, NULL, 10);
+    }
+    fclose(status);
+    return switches;
+}
+
+uint64_t bench_voluntary_switches(void)
+{
+    DIR *threads = opendir("/proc/self/task");
+    uint64_t sum = 0;
+    struct dirent *entry;
+
+    if (!threads)
+        return 0;
+    while ((entry = readdir(threads))) {
+        if (entry->d_name[0] != '.')
+            sum += read_switches(entry->d_name);
+    }
+    closedir(threads);
+    return sum;
 }
 
 static void run_once(struct measurement *m)

@@ -85,6 +85,12 @@ uint64_t bench_now_ns(void);
  * 0 when they cannot be read. */
 uint64_t bench_resident_bytes(void);
 
+/* User and system time of all threads of this process, ended ones included. */
+uint64_t bench_cpu_ns(void);
+
+/* How often its living threads went to sleep in the kernel; 0 when that cannot be read. */
+uint64_t bench_voluntary_switches(void);
+
 /* The command line shared by all C and C++ benchmark programs; returns the exit status. */
 int bench_main(int argc, char **argv, const char *impl, const struct bench_case *cases,
                size_t case_count);

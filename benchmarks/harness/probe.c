@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 enum { PAIRS = 16, ADDS = 4000, LINKS = 2000 };
 
@@ -91,26 +92,16 @@ static double probe_cpu(size_t cpu)
     return ratio;
 }
 
-/* The CPUs of the process, not of the calling thread, which may be a pinned worker: those that
- * the first call found, on the main thread and before any runtime. */
-static const cpu_set_t *process_cpus(void)
-{
-    static cpu_set_t cpus;
-    static bool is_known;
-
-    if (!is_known && sched_getaffinity(0, sizeof cpus, &cpus) != 0)
-        CPU_ZERO(&cpus);
-    is_known = true;
-    return &cpus;
-}
-
 double bench_probe(void)
 {
-    const cpu_set_t *cpus = process_cpus();
     double worst = 0;
+    cpu_set_t cpus;
 
+    /* Those of the main thread: the calling one may be a pinned worker. */
+    if (sched_getaffinity(getpid(), sizeof cpus, &cpus) != 0)
+        return 0;
     for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (CPU_ISSET(cpu, cpus)) {
+        if (CPU_ISSET(cpu, &cpus)) {
             double ratio = probe_cpu(cpu);
 
             worst = ratio > worst ? ratio : worst;

@@ -30,6 +30,7 @@ const (
 	nsPerOp       metric = "ns_per_op"
 	seconds       metric = "s"
 	bytesPerFiber metric = "bytes_per_fiber"
+	reports       metric = "report" // one run gives several metrics by their names
 )
 
 // A benchmark does batch operations and returns the time they took; a memory benchmark returns
@@ -37,7 +38,17 @@ const (
 type sample struct {
 	elapsed time.Duration
 	value   float64
+	reports []report
 }
+
+type report struct {
+	metric metric
+	higher bool // is better
+	value  float64
+}
+
+// Set by --quick: a shorter window will do.
+var isQuick bool
 
 type benchmark struct {
 	name    string
@@ -87,21 +98,31 @@ func (b *benchmark) calibrate(wanted time.Duration) (int, error) {
 	}
 }
 
-func (b *benchmark) measure(samples int, quick bool) (*result, error) {
+func (b *benchmark) measure(samples int) ([]result, error) {
 	runtime.GOMAXPROCS(b.workers)
 	batch := 1
-	if b.metric == nsPerOp {
+	switch b.metric {
+	case nsPerOp:
 		wanted := sampleMin
-		if quick {
+		if isQuick {
 			wanted = sampleMinQuick
 		}
 		var err error
 		if batch, err = b.calibrate(wanted); err != nil {
 			return nil, err
 		}
-	}
-	if b.metric == bytesPerFiber {
+	case bytesPerFiber:
 		samples = 1
+	case reports:
+		s, err := b.run(batch)
+		if err != nil {
+			return nil, err
+		}
+		var rows []result
+		for _, r := range s.reports {
+			rows = append(rows, b.result(r.metric, r.higher, []float64{r.value}))
+		}
+		return rows, nil
 	}
 	values := make([]float64, 0, samples)
 	for len(values) < samples {
@@ -111,14 +132,22 @@ func (b *benchmark) measure(samples int, quick bool) (*result, error) {
 		}
 		values = append(values, b.convert(s, batch))
 	}
+	return []result{b.result(b.metric, false, values)}, nil
+}
+
+func (b *benchmark) result(name metric, higher bool, values []float64) result {
 	sorted := append([]float64(nil), values...)
 	sort.Float64s(sorted)
 	n := len(sorted)
-	return &result{
-		Bench: b.name, Metric: b.metric, Impl: "go", Workers: b.workers, Better: "lower",
+	better := "lower"
+	if higher {
+		better = "higher"
+	}
+	return result{
+		Bench: b.name, Metric: name, Impl: "go", Workers: b.workers, Better: better,
 		Median: (sorted[(n-1)/2] + sorted[n/2]) / 2, Min: sorted[0], Max: sorted[n-1], N: n,
 		Samples: values,
-	}, nil
+	}
 }
 
 // Bytes resident, page tables included, as harness/bench.c reads them.
@@ -164,7 +193,7 @@ func (g globs) match(name string) bool {
 func main() {
 	var only globs
 	list := flag.Bool("list", false, "print the names of the benchmarks and end")
-	quick := flag.Bool("quick", false, "shorter samples")
+	flag.BoolVar(&isQuick, "quick", false, "shorter samples")
 	samples := flag.Int("samples", 5, "samples per benchmark")
 	flag.Var(&only, "only", "run those whose name matches; may be given several times")
 	flag.Parse()
@@ -184,18 +213,20 @@ func main() {
 			fmt.Println(b.name)
 			continue
 		}
-		r, err := b.measure(*samples, *quick)
+		rows, err := b.measure(*samples)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "%s (go): FAILED: %v\n", b.name, err)
 			status = 1
 			continue
 		}
-		line, err := json.Marshal(r)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+		for _, row := range rows {
+			line, err := json.Marshal(row)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			fmt.Println(string(line))
 		}
-		fmt.Println(string(line))
 	}
 	if matched == 0 {
 		fmt.Fprintln(os.Stderr, "no benchmark matches")

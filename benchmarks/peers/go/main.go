@@ -22,6 +22,15 @@ var benchmarks = []benchmark{
 	{"memory/parked/n=10000", bytesPerFiber, 1, 1, memoryParked(10000)},
 	{"memory/parked/n=100000", bytesPerFiber, 1, 1, memoryParked(100000)},
 	{"timer/sleep_storm/n=10000", seconds, 1, 1, sleepStorm(10000)},
+	{"hog/echo/hogs=0", reports, 2, 1, hogEcho(compute, 0)},
+	{"hog/echo/hogs=1", reports, 2, 1, hogEcho(compute, 1)},
+	{"hog/echo/hogs=2", reports, 2, 1, hogEcho(compute, 2)},
+	{"hog/echo/kind=usleep/hogs=1", reports, 2, 1, hogEcho(usleep, 1)},
+	{"hog/echo/kind=usleep/hogs=2", reports, 2, 1, hogEcho(usleep, 2)},
+	{"hog/echo/kind=read/hogs=1", reports, 2, 1, hogEcho(read, 1)},
+	{"hog/echo/kind=read/hogs=2", reports, 2, 1, hogEcho(read, 2)},
+	{"balance/echo", reports, 2, 1, balanceEcho},
+	{"idle/parked=10000", reports, 2, 1, idleParked(10000)},
 }
 
 func switchYield(batch int) (sample, error) {

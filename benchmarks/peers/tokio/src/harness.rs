@@ -12,12 +12,26 @@ pub enum Metric {
     NsPerOp,
     Seconds,
     BytesPerFiber,
+    /// One run gives several metrics by their names.
+    Report,
+}
+
+pub struct Report {
+    pub metric: &'static str,
+    pub is_higher_better: bool,
+    pub value: f64,
 }
 
 /// What one run of a benchmark measured.
 pub enum Sample {
     Elapsed(Duration),
     Value(f64),
+    Reports(Vec<Report>),
+}
+
+/// Whether a shorter window will do.
+pub fn is_quick() -> bool {
+    std::env::args().any(|arg| arg == "--quick")
 }
 
 pub struct Benchmark {
@@ -33,9 +47,9 @@ pub struct Benchmark {
 /// one.
 fn build_runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
     if workers == 1 {
-        return tokio::runtime::Builder::new_current_thread().enable_time().build();
+        return tokio::runtime::Builder::new_current_thread().enable_all().build();
     }
-    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_time().build()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
 }
 
 impl Benchmark {
@@ -46,6 +60,7 @@ impl Benchmark {
             }
             (Sample::Elapsed(time), _) => time.as_secs_f64(),
             (Sample::Value(value), _) => value,
+            (Sample::Reports(_), _) => f64::NAN,
         }
     }
 
@@ -68,30 +83,42 @@ impl Benchmark {
         let wanted = if quick { SAMPLE_MIN_QUICK } else { SAMPLE_MIN };
         let batch =
             if self.metric == Metric::NsPerOp { self.calibrate(&runtime, wanted)? } else { 1 };
+        if self.metric == Metric::Report {
+            let Sample::Reports(reports) = (self.run)(&runtime, batch)? else {
+                return Err("no reports".into());
+            };
+            let lines: Vec<String> = reports
+                .iter()
+                .map(|r| self.to_json(r.metric, r.is_higher_better, &[r.value]))
+                .collect();
+            return Ok(lines.join("\n"));
+        }
         let count = if self.metric == Metric::BytesPerFiber { 1 } else { samples };
         let mut values = Vec::with_capacity(count);
         for _ in 0..count {
             values.push(self.convert((self.run)(&runtime, batch)?, batch));
         }
-        Ok(self.to_json(&values))
-    }
-
-    fn to_json(&self, values: &[f64]) -> String {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let n = sorted.len();
         let metric = match self.metric {
             Metric::NsPerOp => "ns_per_op",
             Metric::Seconds => "s",
             Metric::BytesPerFiber => "bytes_per_fiber",
+            Metric::Report => "report",
         };
+        Ok(self.to_json(metric, false, &values))
+    }
+
+    fn to_json(&self, metric: &str, is_higher_better: bool, values: &[f64]) -> String {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len();
         let samples: Vec<String> = values.iter().map(f64::to_string).collect();
         format!(
             "{{\"bench\":\"{}\",\"metric\":\"{}\",\"impl\":\"tokio\",\"workers\":{},\
-             \"better\":\"lower\",\"median\":{},\"min\":{},\"max\":{},\"n\":{},\"samples\":[{}]}}",
+             \"better\":\"{}\",\"median\":{},\"min\":{},\"max\":{},\"n\":{},\"samples\":[{}]}}",
             self.name,
             metric,
             self.workers,
+            if is_higher_better { "higher" } else { "lower" },
             (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0,
             sorted[0],
             sorted[n - 1],

@@ -2,8 +2,10 @@
 //! tokio tasks beside weft.  Questions and methods are those of weft's benchmarks of the same
 //! names; the comments say what differs.  A task is a state machine without a stack of its own.
 
+mod echo;
 mod harness;
 
+use echo::{balance_echo, hog_echo, idle_parked, Hog};
 use harness::{resident_bytes, Benchmark, Metric, Sample};
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +23,15 @@ const BENCHMARKS: &[Benchmark] = &[
     bench("memory/parked/n=10000", Metric::BytesPerFiber, 1, 1, |r, _| memory_parked(r, 10_000)),
     bench("memory/parked/n=100000", Metric::BytesPerFiber, 1, 1, |r, _| memory_parked(r, 100_000)),
     bench("timer/sleep_storm/n=10000", Metric::Seconds, 1, 1, |r, _| sleep_storm(r, 10_000)),
+    bench("hog/echo/hogs=0", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Compute, 0)),
+    bench("hog/echo/hogs=1", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Compute, 1)),
+    bench("hog/echo/hogs=2", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Compute, 2)),
+    bench("hog/echo/kind=usleep/hogs=1", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Usleep, 1)),
+    bench("hog/echo/kind=usleep/hogs=2", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Usleep, 2)),
+    bench("hog/echo/kind=read/hogs=1", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Read, 1)),
+    bench("hog/echo/kind=read/hogs=2", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Read, 2)),
+    bench("balance/echo", Metric::Report, 2, 1, |r, _| balance_echo(r)),
+    bench("idle/parked=10000", Metric::Report, 2, 1, |r, _| idle_parked(r, 10_000)),
 ];
 
 const fn bench(

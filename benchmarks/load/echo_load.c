@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The load generator of the echo benchmarks, the same for weft and its peers: a process of its own,
+ * so that what a server does to its own threads cannot disturb the measuring.
+ *
+ * usage: bench-echo-load PORT CONNECTIONS RATE WINDOW_MS
+ *
+ * Each connection sends 64 bytes RATE times a second, evenly spread, and waits for the echo before
+ * it sends again; RATE 0 sends as soon as the echo is there.  A latency counts from the time that
+ * the message was due, not from when it went out: a server that stalls gets no credit for the
+ * messages that it held up.  What is unanswered at the end counts with the time that it has waited.
+ *
+ * Prints "requests R p50_us A p99_us B p999_us C max_us D" over the window, which begins when each
+ * connection has had an echo and WARM_UP_MS more have passed.  Exits with 1 on a wrong echo or a
+ * broken connection.
+ */
+#include "harness/bench.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    CONNECTIONS_MAX = 1024,
+    MESSAGE_BYTES = 64,
+    LATENCIES_MAX = 4 * 1000 * 1000,
+    WARM_UP_MS = 300,
+    CONNECT_MS = 20000,
+};
+
+struct connection {
+    uint64_t due_ns; /* when the message in flight, or else the next one, is or was due */
+    uint64_t number; /* of the message in flight; its bytes prove the echo */
+    size_t received; /* bytes of its echo so far */
+    bool is_waiting; /* for the echo */
+    unsigned char echo[MESSAGE_BYTES];
+};
+
+struct load {
+    unsigned count;     /* of connections */
+    uint64_t period_ns; /* 0: as fast as the echoes come */
+    struct connection connections[CONNECTIONS_MAX];
+    struct pollfd fds[CONNECTIONS_MAX];
+    bool is_measuring;
+    uint64_t echoes;
+    size_t latency_count;
+    double *latencies_us;
+};
+
+static _Noreturn void die(const char *what)
+{
+    fprintf(stderr, "bench-echo-load: %s%s%s\n", what, errno ? ": " : "",
+            errno ? strerror(errno) : "");
+    exit(1);
+}
+
+static int connect_to(uint16_t port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int one = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        die("connect");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+}
+
+static void fill_message(unsigned char *message, unsigned index, uint64_t number)
+{
+    memset(message, (int)(index & 0xff), MESSAGE_BYTES);
+    memcpy(message, &number, sizeof number);
+}
+
+static void send_message(struct load *load, unsigned index)
+{
+    struct connection *connection = &load->connections[index];
+    unsigned char message[MESSAGE_BYTES];
+
+    fill_message(message, index, ++connection->number);
+    /* One small message at a time always fits into the socket's buffer. */
+    if (send(load->fds[index].fd, message, sizeof message, MSG_NOSIGNAL) != MESSAGE_BYTES)
+        die("send");
+    connection->is_waiting = true;
+    connection->received = 0;
+}
+
+static void record(struct load *load, uint64_t latency_ns)
+{
+    if (load->is_measuring && load->latency_count < LATENCIES_MAX)
+        load->latencies_us[load->latency_count++] = (double)latency_ns / 1e3;
+}
+
+/* Takes what has come; returns true if the echo is complete. */
+static bool receive_echo(struct load *load, unsigned index)
+{
+    struct connection *connection = &load->connections[index];
+    unsigned char expected[MESSAGE_BYTES];
+    ssize_t n = recv(load->fds[index].fd, connection->echo + connection->received,
+                     MESSAGE_BYTES - connection->received, 0);
+
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    if (n <= 0)
+        die(n == 0 ? "the server closed a connection" : "recv");
+    connection->received += (size_t)n;
+    if (connection->received < MESSAGE_BYTES)
+        return false;
+    fill_message(expected, index, connection->number);
+    errno = 0;
+    if (memcmp(expected, connection->echo, MESSAGE_BYTES) != 0)
+        die("a wrong echo");
+    connection->is_waiting = false;
+    return true;
+}
+
+static void finish_echo(struct load *load, unsigned index, uint64_t now_ns)
+{
+    struct connection *connection = &load->connections[index];
+
+    load->echoes++;
+    record(load, now_ns - connection->due_ns);
+    /* The schedule goes on as if nothing had been late. */
+    connection->due_ns = load->period_ns ? connection->due_ns + load->period_ns : now_ns;
+}
+
+/* Sends what is due, takes what comes, until `end_ns` or until so many echoes have come. */
+static void run(struct load *load, uint64_t end_ns, uint64_t echoes_max)
+{
+    uint64_t now_ns = bench_now_ns();
+
+    while (now_ns < end_ns && load->echoes < echoes_max) {
+        uint64_t next_ns = end_ns;
+
+        for (unsigned i = 0; i < load->count; i++) {
+            struct connection *connection = &load->connections[i];
+
+            if (!connection->is_waiting && connection->due_ns <= now_ns)
+                send_message(load, i);
+            if (!connection->is_waiting && connection->due_ns < next_ns)
+                next_ns = connection->due_ns;
+        }
+        now_ns = bench_now_ns();
+        uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+        struct timespec timeout = {(time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u)};
+
+        if (ppoll(load->fds, load->count, &timeout, NULL) < 0 && errno != EINTR)
+            die("ppoll");
+        now_ns = bench_now_ns();
+        for (unsigned i = 0; i < load->count; i++) {
+            if (load->fds[i].revents != 0 && receive_echo(load, i))
+                finish_echo(load, i, now_ns);
+        }
+    }
+}
+
+/* What is unanswered has waited for at least so long. */
+static void record_unanswered(struct load *load)
+{
+    uint64_t now_ns = bench_now_ns();
+
+    for (unsigned i = 0; i < load->count; i++) {
+        if (load->connections[i].is_waiting && now_ns > load->connections[i].due_ns)
+            record(load, now_ns - load->connections[i].due_ns);
+    }
+}
+
+/* An instrument must not itself wait for a CPU.  It may go first only when its own work is
+ * bounded; where priorities are not permitted, its wait is part of every figure. */
+static void raise_priority(void)
+{
+    struct sched_param first = {.sched_priority = 1};
+
+    if (sched_setscheduler(0, SCHED_FIFO, &first) != 0)
+        (void)setpriority(PRIO_PROCESS, 0, -20);
+}
+
+/* Whoever started us may have been a pinned worker; the CPUs of its process are those of its main
+ * thread. */
+static void leave_pinned_cpu(void)
+{
+    cpu_set_t cpus;
+
+    if (sched_getaffinity(getppid(), sizeof cpus, &cpus) == 0)
+        (void)sched_setaffinity(0, sizeof cpus, &cpus);
+}
+
+static void start(struct load *load, uint16_t port, uint64_t period_ns)
+{
+    uint64_t now_ns = bench_now_ns();
+
+    /* One message each. */
+    load->period_ns = 10 * CONNECT_MS * UINT64_C(1000000);
+    for (unsigned i = 0; i < load->count; i++) {
+        load->fds[i] = (struct pollfd){connect_to(port), POLLIN, 0};
+        load->connections[i].due_ns = now_ns;
+    }
+    run(load, now_ns + CONNECT_MS * UINT64_C(1000000), load->count);
+    errno = 0;
+    if (load->echoes < load->count)
+        die("no echo on some connections");
+    load->period_ns = period_ns;
+    now_ns = bench_now_ns();
+    for (unsigned i = 0; i < load->count; i++)
+        load->connections[i].due_ns = now_ns + period_ns * i / load->count;
+}
+
+static uint64_t parse(const char *text, uint64_t max)
+{
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
+
+    if (end == text || *end != '\0' || value > max) {
+        fprintf(stderr, "bench-echo-load: not a number up to %llu: %s\n", (unsigned long long)max,
+                text);
+        exit(2);
+    }
+    return value;
+}
+
+int main(int argc, char **argv)
+{
+    static struct load load;
+
+    if (argc != 5) {
+        fputs("usage: bench-echo-load PORT CONNECTIONS RATE WINDOW_MS\n", stderr);
+        return 2;
+    }
+    uint64_t port = parse(argv[1], 65535);
+    uint64_t rate = parse(argv[3], 100000);
+    uint64_t window_ns = parse(argv[4], 600000) * 1000000;
+
+    load.count = (unsigned)parse(argv[2], CONNECTIONS_MAX);
+    load.latencies_us = malloc(LATENCIES_MAX * sizeof *load.latencies_us);
+    if (!load.latencies_us)
+        die("no memory");
+    leave_pinned_cpu();
+    if (rate != 0)
+        raise_priority();
+    start(&load, (uint16_t)port, rate ? 1000000000u / rate : 0);
+    run(&load, bench_now_ns() + WARM_UP_MS * UINT64_C(1000000), UINT64_MAX);
+    load.is_measuring = true;
+    load.echoes = 0;
+    run(&load, bench_now_ns() + window_ns, UINT64_MAX);
+    record_unanswered(&load);
+
+    double *all = load.latencies_us;
+    size_t n = load.latency_count;
+    printf("requests %llu p50_us %.1f p99_us %.1f p999_us %.1f max_us %.1f\n",
+           (unsigned long long)load.echoes, bench_percentile(all, n, 0.5),
+           bench_percentile(all, n, 0.99), bench_percentile(all, n, 0.999),
+           bench_percentile(all, n, 1));
+    return 0;
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT
+//! An echo server under the load generator of weft's benchmarks (benchmarks/load/echo_load.c), and
+//! an idle runtime.
+
+use crate::harness::{is_quick, Report, Sample};
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+const HOG_CONNECTIONS: usize = 64;
+const HOG_RATE: u32 = 50;
+const HOG_BURST: Duration = Duration::from_millis(500);
+const HOG_SETTLE: Duration = Duration::from_millis(100);
+
+fn compute(steps: u64) -> u64 {
+    let mut x = steps;
+    for _ in 0..steps {
+        x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+    }
+    black_box(x)
+}
+
+async fn serve(mut connection: TcpStream, work: u64) {
+    let mut message = [0; 256];
+    while let Ok(n) = connection.read(&mut message).await {
+        if n == 0 {
+            break;
+        }
+        compute(work);
+        if connection.write_all(&message[..n]).await.is_err() {
+            break;
+        }
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    /// All connections have been accepted.
+    is_serving: Arc<AtomicBool>,
+    acceptor: JoinHandle<std::io::Result<()>>,
+}
+
+async fn start_server(connections: usize, work: u64) -> std::io::Result<Server> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let is_serving = Arc::new(AtomicBool::new(false));
+    let accepted_all = is_serving.clone();
+    let acceptor = tokio::spawn(async move {
+        let mut tasks = Vec::new();
+        for _ in 0..connections {
+            let (connection, _) = listener.accept().await?;
+            connection.set_nodelay(true)?;
+            tasks.push(tokio::spawn(serve(connection, work)));
+        }
+        accepted_all.store(true, Relaxed);
+        for task in tasks {
+            let _ = task.await;
+        }
+        Ok(())
+    });
+    Ok(Server { address, is_serving, acceptor })
+}
+
+struct Figures {
+    requests: f64,
+    latencies: Vec<Report>,
+}
+
+/// Waits for the load generator, which lies beside this program, on the calling thread.
+fn load(address: SocketAddr, connections: usize, rate: u32, window: Duration)
+    -> Result<Figures, String> {
+    let program = std::env::current_exe()
+        .map_err(|error| error.to_string())?
+        .with_file_name("bench-echo-load");
+    let numbers = [address.port() as u64, connections as u64, rate as u64, window.as_millis() as u64];
+    let done = std::process::Command::new(program)
+        .args(numbers.map(|number| number.to_string()))
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&done.stdout);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let figure = |name: &str| -> Result<f64, String> {
+        let at = words.iter().position(|word| *word == name);
+        at.and_then(|at| words.get(at + 1)?.parse().ok())
+            .ok_or(format!("the load generator printed {text:?}"))
+    };
+    let mut latencies = Vec::new();
+    for metric in ["p50_us", "p99_us", "p999_us", "max_us"] {
+        latencies.push(lower(metric, figure(metric)?));
+    }
+    Ok(Figures { requests: figure("requests")?, latencies })
+}
+
+fn lower(metric: &'static str, value: f64) -> Report {
+    Report { metric, is_higher_better: false, value }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Hog {
+    Compute,
+    Usleep,
+    Read,
+}
+
+/// One burst, which tokio's rules forbid outside spawn_blocking(): that is the question.
+fn burst(kind: Hog, mut pipe: &UnixStream) -> bool {
+    match kind {
+        Hog::Compute => {
+            let end = Instant::now() + HOG_BURST;
+            while Instant::now() < end {
+                compute(10_000);
+            }
+            true
+        }
+        Hog::Usleep => {
+            std::thread::sleep(HOG_BURST);
+            true
+        }
+        Hog::Read => pipe.read_exact(&mut [0]).is_ok(),
+    }
+}
+
+/// Lets each read wait as long as the other kinds of burst last.
+fn feed(mut pipe: UnixStream, over: Arc<AtomicBool>) {
+    loop {
+        std::thread::sleep(HOG_BURST);
+        let is_last = over.load(Relaxed);
+        if pipe.write_all(&[0]).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+async fn be_a_hog(
+    kind: Hog,
+    pipe: UnixStream,
+    is_serving: Arc<AtomicBool>,
+    over: Arc<AtomicBool>,
+) -> u64 {
+    let mut bursts = 0;
+    while !over.load(Relaxed) && !is_serving.load(Relaxed) {
+        tokio::time::sleep(HOG_SETTLE).await;
+    }
+    while !over.load(Relaxed) {
+        if !burst(kind, &pipe) {
+            return 0;
+        }
+        bursts += 1;
+        tokio::task::yield_now().await;
+    }
+    bursts
+}
+
+/// Microseconds that each millisecond's tick was late.
+async fn tick(over: Arc<AtomicBool>) -> Vec<f64> {
+    let mut late = Vec::new();
+    let mut due = tokio::time::Instant::now();
+    while !over.load(Relaxed) {
+        due += Duration::from_millis(1);
+        tokio::time::sleep_until(due).await;
+        late.push(due.elapsed().as_secs_f64() * 1e6);
+    }
+    late.sort_by(f64::total_cmp);
+    late
+}
+
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    sorted[((sorted.len() as f64 * share) as usize).min(sorted.len() - 1)]
+}
+
+pub fn hog_echo(runtime: &Runtime, kind: Hog, count: usize) -> Result<Sample, String> {
+    let window = Duration::from_millis(if is_quick() { 1200 } else { 3000 });
+    let over = Arc::new(AtomicBool::new(false));
+    let describe = |error: std::io::Error| error.to_string();
+    let server = runtime.block_on(start_server(HOG_CONNECTIONS, 0)).map_err(describe)?;
+    let mut hogs = Vec::new();
+    let mut feeders = Vec::new();
+    for _ in 0..count {
+        let (ours, theirs) = UnixStream::pair().map_err(describe)?;
+        if kind == Hog::Read {
+            let over = over.clone();
+            feeders.push(std::thread::spawn(move || feed(theirs, over)));
+        }
+        hogs.push(runtime.spawn(be_a_hog(kind, ours, server.is_serving.clone(), over.clone())));
+    }
+    let ticker = runtime.spawn(tick(over.clone()));
+    let figures = load(server.address, HOG_CONNECTIONS, HOG_RATE, window);
+    over.store(true, Relaxed);
+    let late = runtime.block_on(ticker).map_err(|error| error.to_string())?;
+    for hog in hogs {
+        let bursts = runtime.block_on(hog).map_err(|error| error.to_string())?;
+        if bursts == 0 {
+            return Err("some hog never ran".into());
+        }
+    }
+    for feeder in feeders {
+        let _ = feeder.join();
+    }
+    let mut reports = figures?.latencies;
+    runtime.block_on(server.acceptor).map_err(|error| error.to_string())?.map_err(describe)?;
+    if late.len() < 100 {
+        return Err(format!("the timer fired {} times", late.len()));
+    }
+    reports.push(lower("timer_p99_us", percentile(&late, 0.99)));
+    reports.push(lower("timer_p999_us", percentile(&late, 0.999)));
+    reports.push(lower("timer_max_us", percentile(&late, 1.0)));
+    Ok(Sample::Reports(reports))
+}
+
+/// Throughput only, as for Go.
+pub fn balance_echo(runtime: &Runtime) -> Result<Sample, String> {
+    const CONNECTIONS: usize = 32;
+    let window = Duration::from_millis(2200);
+    let server = runtime
+        .block_on(start_server(CONNECTIONS, 16_000))
+        .map_err(|error| error.to_string())?;
+    let figures = load(server.address, CONNECTIONS, 0, window)?;
+    let value = figures.requests / window.as_secs_f64();
+    Ok(Sample::Reports(vec![Report { metric: "requests_per_s", is_higher_better: true, value }]))
+}
+
+pub fn idle_parked(runtime: &Runtime, count: u64) -> Result<Sample, String> {
+    static ASLEEP: AtomicU64 = AtomicU64::new(0);
+    let window = Duration::from_secs(if is_quick() { 2 } else { 10 });
+    let measure = async move {
+        for _ in 0..count {
+            tokio::spawn(async {
+                ASLEEP.fetch_add(1, Relaxed);
+                tokio::time::sleep(Duration::from_secs(3600)).await;
+                ASLEEP.fetch_sub(1, Relaxed);
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = (cpu_us(), voluntary_switches());
+        tokio::time::sleep(window).await;
+        (cpu_us() - before.0, voluntary_switches() - before.1)
+    };
+    let (cpu, switches) = runtime
+        .block_on(async { tokio::spawn(measure).await })
+        .map_err(|error| error.to_string())?;
+    if ASLEEP.load(Relaxed) != count {
+        return Err("some tasks were not asleep".into());
+    }
+    Ok(Sample::Reports(vec![
+        lower("cpu_us_per_s", cpu / window.as_secs_f64()),
+        lower("switches_per_s", switches / window.as_secs_f64()),
+    ]))
+}
+
+fn threads() -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+/// Nanoseconds on the CPU are the first number of each thread's schedstat.
+fn cpu_us() -> f64 {
+    let of_thread = |path: std::path::PathBuf| -> Option<f64> {
+        let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    threads().into_iter().filter_map(of_thread).sum::<f64>() / 1e3
+}
+
+fn voluntary_switches() -> f64 {
+    let of_thread = |path: std::path::PathBuf| -> Option<f64> {
+        let text = std::fs::read_to_string(path.join("status")).ok()?;
+        let line = text.lines().find(|line| line.starts_with("voluntary_ctxt_switches:"))?;
+        line.split_whitespace().nth(1)?.parse::<f64>().ok()
+    };
+    threads().into_iter().filter_map(of_thread).sum()
+}

@@ -70,6 +70,9 @@ static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t in
     worker->runtime = runtime;
     worker->index = index;
     worker->random = index + 1; /* anything but 0 */
+    /* Without a place of its own it is as near to one group as to another. */
+    if (runtime->is_pinned)
+        worker->stacks.group = wf_topology_place(runtime->topology, index).group;
     if (!wf_deque_init(&worker->fresh) || rank_victims(worker) != 0) {
         destroy_worker(worker);
         return NULL;
@@ -147,8 +150,11 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
     if (runtime == NULL)
         return -ENOMEM;
     runtime->config = *config;
-    wf_stack_depot_init(&runtime->depot, sizeof(struct weft_fiber), (enum wf_guard)config->guard);
     error = wf_topology_create(&runtime->topology);
+    if (error == 0)
+        error = wf_stack_depot_init(
+            &runtime->depot, sizeof(struct weft_fiber), (enum wf_guard)config->guard,
+            wf_topology_group_count(runtime->topology), wf_topology_group_order(runtime->topology));
     if (error == 0) {
         runtime->worker_count = wf_runtime_count_workers(config, runtime->topology,
                                                          wf_os_cpu_quota(""));

@@ -51,13 +51,20 @@ enum wf_guard wf_stack_guard_probe(void)
     return guard;
 }
 
-void wf_stack_depot_init(struct wf_stack_depot *depot, size_t record_size, enum wf_guard guard)
+int wf_stack_depot_init(struct wf_stack_depot *depot, size_t record_size, enum wf_guard guard,
+                        uint32_t group_count, const uint32_t *group_order)
 {
+    depot->groups = wf_alloc(group_count * sizeof *depot->groups);
+    if (depot->groups == NULL)
+        return -ENOMEM;
+    depot->group_count = group_count;
+    depot->group_order = group_order;
     depot->record_size = (record_size + COLOUR_BYTES - 1) / COLOUR_BYTES * COLOUR_BYTES;
     depot->page_size = wf_os_page_size();
     depot->guard = guard == WF_GUARD_AUTO ? wf_stack_guard_probe() : guard;
     /* A guarded stack takes two mappings; half of the limit is left to the program. */
     depot->mapping_quota = wf_os_max_map_count() / 4;
+    return 0;
 }
 
 /* A stack and its guard. */
@@ -66,17 +73,25 @@ static size_t stride_of(const struct wf_stack_depot *depot, unsigned size_class)
     return wf_stack_class_size(size_class) + depot->page_size;
 }
 
+static void unmap_slabs(struct wf_stack_depot *depot, struct wf_slab *slab)
+{
+    while (slab != NULL) {
+        struct wf_slab *next = slab->next;
+
+        wf_os_unmap(slab->base, slab->count * stride_of(depot, slab->size_class));
+        wf_free(slab);
+        slab = next;
+    }
+}
+
 void wf_stack_depot_destroy(struct wf_stack_depot *depot)
 {
-    for (unsigned size_class = 0; size_class < WF_STACK_CLASSES; size_class++) {
-        while (depot->slabs[size_class] != NULL) {
-            struct wf_slab *slab = depot->slabs[size_class];
-
-            depot->slabs[size_class] = slab->next;
-            wf_os_unmap(slab->base, slab->count * stride_of(depot, size_class));
-            wf_free(slab);
-        }
-    }
+    for (uint32_t group = 0; group < depot->group_count; group++)
+        for (unsigned size_class = 0; size_class < WF_STACK_CLASSES; size_class++)
+            unmap_slabs(depot, depot->groups[group].slabs[size_class]);
+    wf_free(depot->groups);
+    depot->groups = NULL;
+    depot->group_count = 0;
 }
 
 static struct wf_stack *record_at(const struct wf_stack_depot *depot, const struct wf_slab *slab,
@@ -88,7 +103,7 @@ static struct wf_stack *record_at(const struct wf_stack_depot *depot, const stru
     return (struct wf_stack *)(void *)(top - colour - depot->record_size);
 }
 
-static struct wf_slab *add_slab(struct wf_stack_depot *depot, unsigned size_class)
+static struct wf_slab *map_slab(const struct wf_stack_depot *depot, unsigned size_class)
 {
     size_t size = stride_of(depot, size_class);
     struct wf_slab *slab = wf_alloc(sizeof *slab);
@@ -104,9 +119,6 @@ static struct wf_slab *add_slab(struct wf_stack_depot *depot, unsigned size_clas
         wf_free(slab);
         return NULL;
     }
-    slab->next = depot->slabs[size_class];
-    depot->slabs[size_class] = slab;
-    depot->mapped_bytes += slab->count * size;
     return slab;
 }
 
@@ -135,50 +147,118 @@ static enum wf_guard install_guard(struct wf_stack_depot *depot, char *base)
     return WF_GUARD_CANARY;
 }
 
-/* Caller holds the lock. */
-static struct wf_stack *carve(struct wf_stack_depot *depot, unsigned size_class)
+/* The slab of the group with room for one more stack; NULL when there is no memory.  Caller holds
+ * the group's lock. */
+static struct wf_slab *find_room(struct wf_stack_depot *depot, struct wf_stack_group *group,
+                                 unsigned size_class)
 {
-    struct wf_slab *slab = depot->slabs[size_class];
+    struct wf_slab *slab = group->slabs[size_class];
+
+    if (slab != NULL && slab->carved < slab->count)
+        return slab;
+    slab = map_slab(depot, size_class);
+    if (slab == NULL)
+        return NULL;
+    slab->next = group->slabs[size_class];
+    group->slabs[size_class] = slab;
+    depot->mapped_bytes += slab->count * stride_of(depot, size_class);
+    return slab;
+}
+
+/* Caller holds both locks. */
+static struct wf_stack *carve(struct wf_stack_depot *depot, uint32_t group, unsigned size_class)
+{
+    struct wf_slab *slab = find_room(depot, &depot->groups[group], size_class);
     struct wf_stack *stack;
     char *base;
 
-    if (slab == NULL || slab->carved == slab->count) {
-        slab = add_slab(depot, size_class);
-        if (slab == NULL)
-            return NULL;
-    }
+    if (slab == NULL)
+        return NULL;
     base = slab->base + slab->carved * stride_of(depot, size_class);
     stack = record_at(depot, slab, slab->carved);
     stack->base = base;
-    stack->size_class = size_class;
-    stack->guard = install_guard(depot, base);
+    stack->size_class = (uint16_t)size_class;
+    stack->guard = (uint16_t)install_guard(depot, base);
+    stack->group = group;
     slab->carved++;
     depot->carved++;
     wf_san_stack_mapped(base, stride_of(depot, size_class));
     return stack;
 }
 
-static void refill(struct wf_stack_depot *depot, struct wf_stack_cache *cache, unsigned size_class)
+static void push(struct wf_stack **list, struct wf_stack *stack)
 {
-    unsigned wanted = CACHE_BATCH;
+    stack->next = *list;
+    *list = stack;
+}
 
+static struct wf_stack *pop(struct wf_stack **list)
+{
+    struct wf_stack *stack = *list;
+
+    *list = stack->next;
+    return stack;
+}
+
+static uint32_t count_free(struct wf_stack_group *group, unsigned size_class)
+{
+    /* relaxed: a hint; under the lock it is exact. */
+    return atomic_load_explicit(&group->count[size_class], memory_order_relaxed);
+}
+
+/* Caller holds the group's lock. */
+static void set_free(struct wf_stack_group *group, unsigned size_class, uint32_t count)
+{
+    /* relaxed: a hint to those who do not hold the lock. */
+    atomic_store_explicit(&group->count[size_class], count, memory_order_relaxed);
+}
+
+/* Moves free stacks of the group to the cache. */
+static void take_free(struct wf_stack_group *group, struct wf_stack_cache *cache,
+                      unsigned size_class)
+{
+    uint32_t count, taken;
+
+    /* A stack that comes back meanwhile is missed: one more is carved then. */
+    if (count_free(group, size_class) == 0)
+        return;
+    wf_lock_acquire(&group->lock);
+    count = count_free(group, size_class);
+    taken = count < CACHE_BATCH ? count : CACHE_BATCH;
+    for (uint32_t i = 0; i < taken; i++)
+        push(&cache->free[size_class], pop(&group->free[size_class]));
+    set_free(group, size_class, count - taken);
+    cache->count[size_class] += taken;
+    wf_lock_release(&group->lock);
+}
+
+static void carve_batch(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
+                        unsigned size_class)
+{
+    struct wf_stack_group *group = &depot->groups[cache->group];
+
+    wf_lock_acquire(&group->lock);
     wf_lock_acquire(&depot->lock);
-    if (depot->free[size_class] == NULL)
-        wanted = CARVE_BATCH;
-    while (wanted-- > 0) {
-        struct wf_stack *stack = depot->free[size_class];
+    for (unsigned i = 0; i < CARVE_BATCH; i++) {
+        struct wf_stack *stack = carve(depot, cache->group, size_class);
 
-        if (stack != NULL)
-            depot->free[size_class] = stack->next;
-        else if (cache->count[size_class] < CARVE_BATCH)
-            stack = carve(depot, size_class);
         if (stack == NULL)
             break;
-        stack->next = cache->free[size_class];
-        cache->free[size_class] = stack;
+        push(&cache->free[size_class], stack);
         cache->count[size_class]++;
     }
     wf_lock_release(&depot->lock);
+    wf_lock_release(&group->lock);
+}
+
+static void refill(struct wf_stack_depot *depot, struct wf_stack_cache *cache, unsigned size_class)
+{
+    const uint32_t *order = depot->group_order + (size_t)cache->group * depot->group_count;
+
+    for (uint32_t i = 0; i < depot->group_count && cache->free[size_class] == NULL; i++)
+        take_free(&depot->groups[order[i]], cache, size_class);
+    if (cache->free[size_class] == NULL)
+        carve_batch(depot, cache, size_class);
 }
 
 struct wf_stack *wf_stack_alloc(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
@@ -197,18 +277,26 @@ struct wf_stack *wf_stack_alloc(struct wf_stack_depot *depot, struct wf_stack_ca
     return stack;
 }
 
+/* Each goes home to its own group. */
 static void spill(struct wf_stack_depot *depot, struct wf_stack_cache *cache, unsigned size_class)
 {
-    wf_lock_acquire(&depot->lock);
-    for (unsigned i = 0; i < CACHE_BATCH; i++) {
-        struct wf_stack *stack = cache->free[size_class];
+    struct wf_stack_group *held = NULL;
 
-        cache->free[size_class] = stack->next;
-        stack->next = depot->free[size_class];
-        depot->free[size_class] = stack;
+    for (unsigned i = 0; i < CACHE_BATCH; i++) {
+        struct wf_stack *stack = pop(&cache->free[size_class]);
+        struct wf_stack_group *home = &depot->groups[stack->group];
+
+        if (held != home) {
+            if (held != NULL)
+                wf_lock_release(&held->lock);
+            wf_lock_acquire(&home->lock);
+            held = home;
+        }
+        push(&home->free[size_class], stack);
+        set_free(home, size_class, count_free(home, size_class) + 1);
     }
+    wf_lock_release(&held->lock);
     cache->count[size_class] -= CACHE_BATCH;
-    wf_lock_release(&depot->lock);
 }
 
 void wf_stack_free(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
@@ -216,8 +304,7 @@ void wf_stack_free(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
 {
     unsigned size_class = stack->size_class;
 
-    stack->next = cache->free[size_class];
-    cache->free[size_class] = stack;
+    push(&cache->free[size_class], stack);
     if (WF_UNLIKELY(++cache->count[size_class] > CACHE_MAX))
         spill(depot, cache, size_class);
 }
@@ -231,10 +318,15 @@ bool wf_stack_is_intact(const struct wf_stack_depot *depot, const struct wf_stac
 void wf_stack_visit(struct wf_stack_depot *depot, void (*visit)(struct wf_stack *, void *),
                     void *arg)
 {
-    wf_lock_acquire(&depot->lock);
-    for (unsigned size_class = 0; size_class < WF_STACK_CLASSES; size_class++)
-        for (const struct wf_slab *slab = depot->slabs[size_class]; slab != NULL; slab = slab->next)
-            for (unsigned i = 0; i < slab->carved; i++)
-                visit(record_at(depot, slab, i), arg);
-    wf_lock_release(&depot->lock);
+    for (uint32_t i = 0; i < depot->group_count; i++) {
+        struct wf_stack_group *group = &depot->groups[i];
+
+        wf_lock_acquire(&group->lock);
+        for (unsigned size_class = 0; size_class < WF_STACK_CLASSES; size_class++)
+            for (const struct wf_slab *slab = group->slabs[size_class]; slab != NULL;
+                 slab = slab->next)
+                for (unsigned j = 0; j < slab->carved; j++)
+                    visit(record_at(depot, slab, j), arg);
+        wf_lock_release(&group->lock);
+    }
 }

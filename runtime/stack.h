@@ -8,12 +8,17 @@
  * fibers do not all fall into the same cache sets.
  *
  * Stacks given back go to the worker's own cache, last in first out, without a system call; what
- * exceeds the cache goes to the depot that all workers share.  Slabs stay mapped until the depot
- * is destroyed, so the memory of a record stays a record: late readers may look at its state.
+ * exceeds the cache goes to the depot that all workers share.  There the workers of each group have
+ * slabs and free stacks of their own: a stack lies in the memory of whoever touches it first, so it
+ * goes back to the group that carved it, and workers take from their own group first, then from the
+ * others, nearest first, before anything new is carved.  Slabs stay mapped until the depot is
+ * destroyed, so the memory of a record stays a record: late readers may look at its state.
  */
 #ifndef WF_RUNTIME_STACK_H
 #define WF_RUNTIME_STACK_H
 
+#include "arch/atomic.h"
+#include "arch/compiler.h"
 #include "runtime/lock.h"
 
 #include <stdbool.h>
@@ -36,19 +41,29 @@ enum wf_guard {
 struct wf_stack {
     struct wf_stack *next; /* whoever holds the stack: in a cache or in the depot */
     char *base;            /* immutable: the lowest address, guard included */
-    uint32_t size_class;   /* immutable */
-    uint32_t guard;        /* immutable: enum wf_guard */
+    uint16_t size_class;   /* immutable */
+    uint16_t guard;        /* immutable: enum wf_guard */
+    uint32_t group;        /* immutable: that carved it */
 };
 
 struct wf_slab;
 
-struct wf_stack_depot {
-    size_t record_size; /* immutable: a multiple of 64 */
-    size_t page_size;   /* immutable */
-
-    struct wf_lock lock;                     /* guards all that follows */
+/* What the workers of a group have in common. */
+struct wf_stack_group {
+    WF_CACHE_ALIGNED struct wf_lock lock;    /* guards all that follows */
     struct wf_slab *slabs[WF_STACK_CLASSES]; /* only the first of a list has room */
     struct wf_stack *free[WF_STACK_CLASSES];
+    WF_ATOMIC(uint32_t) count[WF_STACK_CLASSES]; /* of free; anyone may read it as a hint */
+};
+
+struct wf_stack_depot {
+    size_t record_size;            /* immutable: a multiple of 64 */
+    size_t page_size;              /* immutable */
+    uint32_t group_count;          /* immutable */
+    const uint32_t *group_order;   /* immutable: a row for each group, nearest first */
+    struct wf_stack_group *groups; /* immutable */
+
+    struct wf_lock lock;         /* guards all that follows; taken under a group's lock */
     enum wf_guard guard;         /* the form for the next stack */
     unsigned long mapping_quota; /* stacks that may still be guarded by a mapping */
     uint64_t carved;
@@ -60,6 +75,7 @@ struct wf_stack_depot {
 struct wf_stack_cache {
     struct wf_stack *free[WF_STACK_CLASSES];
     uint32_t count[WF_STACK_CLASSES];
+    uint32_t group; /* immutable: of its worker */
 };
 
 /* The size class that holds `size` bytes; WF_STACK_CLASSES when none does. */
@@ -71,10 +87,13 @@ static inline size_t wf_stack_class_size(unsigned size_class)
     return (size_t)WF_STACK_SIZE_MIN << size_class;
 }
 
-/* The struct is zeroed by the caller. */
-void wf_stack_depot_init(struct wf_stack_depot *depot, size_t record_size, enum wf_guard guard);
+/* `group_order` has a row of `group_count` entries for each group: all groups, nearest first,
+ * itself at the front; it stays the caller's.  The struct is zeroed by the caller.  0 or -ENOMEM.
+ */
+int wf_stack_depot_init(struct wf_stack_depot *depot, size_t record_size, enum wf_guard guard,
+                        uint32_t group_count, const uint32_t *group_order);
 
-/* Unmaps every slab.  Caller: the last user. */
+/* Unmaps every slab.  Caller: the last user; a depot of zeros is destroyed already. */
 void wf_stack_depot_destroy(struct wf_stack_depot *depot);
 
 /* The form of guard that this kernel supports best. */

@@ -16,12 +16,14 @@
 
 enum { TIMEOUT_S = 120, RECORD = 200, GUARD_HIT = 42 };
 
+static const uint32_t one_group = 0;
+
 static struct wf_stack_depot make_depot(enum wf_guard guard)
 {
     struct wf_stack_depot depot;
 
     memset(&depot, 0, sizeof depot);
-    wf_stack_depot_init(&depot, RECORD, guard);
+    cr_assert_eq(wf_stack_depot_init(&depot, RECORD, guard, 1, &one_group), 0);
     return depot;
 }
 
@@ -59,7 +61,7 @@ static void expect_usable(const struct wf_stack_depot *depot, struct wf_stack *s
 Test(stack, stacks_of_each_class_are_usable_and_apart, .timeout = TIMEOUT_S)
 {
     struct wf_stack_depot depot = make_depot(WF_GUARD_AUTO);
-    struct wf_stack_cache cache = {{0}, {0}};
+    struct wf_stack_cache cache = {.group = 0};
 
     for (unsigned c = 0; c < WF_STACK_CLASSES; c++) {
         struct wf_stack *first = wf_stack_alloc(&depot, &cache, c);
@@ -92,7 +94,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 CHILD(touch_guard)
 {
     struct wf_stack_depot depot = make_depot((enum wf_guard)parameter);
-    struct wf_stack_cache cache = {{0}, {0}};
+    struct wf_stack_cache cache = {.group = 0};
     struct wf_stack *stack = wf_stack_alloc(&depot, &cache, 0);
     struct sigaction action = {.sa_flags = SA_SIGINFO};
 
@@ -134,7 +136,7 @@ Test(stack, guard_mappings_fault, .timeout = TIMEOUT_S)
 Test(stack, an_overwritten_canary_is_noticed, .timeout = TIMEOUT_S)
 {
     struct wf_stack_depot depot = make_depot(WF_GUARD_CANARY);
-    struct wf_stack_cache cache = {{0}, {0}};
+    struct wf_stack_cache cache = {.group = 0};
     struct wf_stack *stack = wf_stack_alloc(&depot, &cache, 1);
 
     cr_assert_not_null(stack);
@@ -151,7 +153,7 @@ Test(stack, an_overwritten_canary_is_noticed, .timeout = TIMEOUT_S)
 Test(stack, mappings_fall_back_to_canaries_at_the_quota, .timeout = TIMEOUT_S)
 {
     struct wf_stack_depot depot = make_depot(WF_GUARD_MAPPING);
-    struct wf_stack_cache cache = {{0}, {0}};
+    struct wf_stack_cache cache = {.group = 0};
     unsigned mapped = 0, canaries = 0;
 
     cr_expect_gt(depot.mapping_quota, 0);
@@ -174,7 +176,7 @@ Test(stack, mappings_fall_back_to_canaries_at_the_quota, .timeout = TIMEOUT_S)
 Test(stack, reuse_is_last_in_first_out, .timeout = TIMEOUT_S)
 {
     struct wf_stack_depot depot = make_depot(WF_GUARD_AUTO);
-    struct wf_stack_cache cache = {{0}, {0}};
+    struct wf_stack_cache cache = {.group = 0};
     struct wf_stack *stacks[10];
 
     for (unsigned i = 0; i < 10; i++)
@@ -191,7 +193,7 @@ Test(stack, reuse_is_last_in_first_out, .timeout = TIMEOUT_S)
 Test(stack, surplus_of_one_cache_feeds_another, .timeout = TIMEOUT_S)
 {
     struct wf_stack_depot depot = make_depot(WF_GUARD_AUTO);
-    struct wf_stack_cache producer = {{0}, {0}}, consumer = {{0}, {0}};
+    struct wf_stack_cache producer = {.group = 0}, consumer = {.group = 0};
     uint64_t carved = 0;
 
     for (unsigned round = 0; round < 50; round++) {
@@ -217,7 +219,7 @@ Test(stack, surplus_of_one_cache_feeds_another, .timeout = TIMEOUT_S)
 Test(stack, colours_of_neighbours_differ, .timeout = TIMEOUT_S)
 {
     struct wf_stack_depot depot = make_depot(WF_GUARD_AUTO);
-    struct wf_stack_cache cache = {{0}, {0}};
+    struct wf_stack_cache cache = {.group = 0};
     uintptr_t offsets[16];
 
     for (unsigned i = 0; i < 16; i++) {
@@ -242,7 +244,7 @@ static void count_visit(struct wf_stack *stack, void *arg)
 Test(stack, visit_reaches_every_stack_that_was_handed_out, .timeout = TIMEOUT_S)
 {
     struct wf_stack_depot depot = make_depot(WF_GUARD_AUTO);
-    struct wf_stack_cache cache = {{0}, {0}};
+    struct wf_stack_cache cache = {.group = 0};
     unsigned visited = 0;
 
     wf_stack_visit(&depot, count_visit, &visited);
@@ -258,7 +260,7 @@ Test(stack, visit_reaches_every_stack_that_was_handed_out, .timeout = TIMEOUT_S)
 CHILD(exhaust_address_space)
 {
     struct wf_stack_depot depot = make_depot(WF_GUARD_CANARY);
-    struct wf_stack_cache cache = {{0}, {0}};
+    struct wf_stack_cache cache = {.group = 0};
     struct rlimit limit = {.rlim_cur = 256 << 20, .rlim_max = 256 << 20};
     unsigned count = 0;
     struct wf_stack *last = NULL;

@@ -7,13 +7,13 @@
 
 struct wf_poller;
 
-/* Gives the operation to the backend, which wakes op->waiter when it is complete, with op->result
- * set.  Never fails: what cannot be queued now is queued after a submission.  Caller: a fiber on
- * the poller's worker. */
-void wf_backend_start(struct wf_poller *poller, struct wf_op *op);
+/* Gives the operation to the backend of `self`, which wakes op->waiter when it is complete, with
+ * op->result set.  Never fails: what cannot be queued now is queued after a submission.  Caller: a
+ * fiber on `self`. */
+void wf_backend_start(struct wf_worker *self, struct wf_op *op);
 
-/* Asks the kernel to end the operation early; it completes as ever.  Caller: the poller's
- * worker. */
-void wf_backend_cancel(struct wf_poller *poller, const struct wf_op *op);
+/* Prepares a request to the kernel to end the operation early; it completes as ever.  Caller: any
+ * worker, which sees to it that the poller submits (wf_poller_submit()). */
+void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, const struct wf_op *op);
 
 #endif

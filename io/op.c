@@ -6,15 +6,14 @@
 #include <errno.h>
 #include <weft/io.h>
 
-/* Runs on the worker whose backend has the operation.  Never takes the waiter out: the wake
- * belongs to the completion, which is sure to come. */
+/* Never takes the waiter out: the wake belongs to the completion, which is sure to come. */
 static bool interrupt_op(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
     struct wf_op *op = waiter->place;
 
     if (op->reason == 0)
         op->reason = reason;
-    wf_backend_cancel(wf_worker_poller(self), op);
+    wf_backend_cancel(wf_worker_poller(waiter->home), self, op);
     return false;
 }
 
@@ -23,8 +22,7 @@ static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *in
 {
     op->reason = 0;
     op->waiter = wf_wait_begin(self, interrupt, op);
-    op->waiter->interrupts_at_home = true;
-    wf_backend_start(wf_worker_poller(self), op);
+    wf_backend_start(self, op);
     self = wf_wait_end(self, deadline);
     /* A wait in the kernel that a cancel interrupts can also end with EINTR. */
     if (op->reason != 0 && (op->result == -ECANCELED || op->result == -EINTR))

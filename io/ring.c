@@ -3,8 +3,18 @@
  * The io_uring backend: one ring per worker; implements runtime/poller.h and io/backend.h.
  *
  * Fibers only prepare submissions.  The worker gives them to the kernel in batches, together with
- * its wait when it has nothing to run: one system call for a whole batch.  DEFER_TASKRUN keeps the
- * kernel from interrupting the worker; completions come in only when the worker enters the ring.
+ * its wait when it has nothing to run: one system call for a whole batch.  COOP_TASKRUN keeps the
+ * kernel from interrupting the worker for a completion: it comes in when the worker next enters the
+ * kernel, if only for a timer tick.
+ *
+ * Any worker may submit to a ring and reap from it, so that nothing waits behind a worker that
+ * computes (docs/adr/0007).  Two rules make that safe:
+ *
+ *   1. Both queues are touched under the poller's lock, which is never held across a system call:
+ *      prepare and publish under it, enter without it, reap under it.  The kernel has its own lock:
+ *      of two threads that enter, one finds less to submit than it meant to, and so does not wait.
+ *   2. While the owner waits, or is on its way into the wait, it alone reaps.  Another thread could
+ *      take the completion that is to end the wait before the wait has begun.
  *
  * user_data is the address of the operation, with a generation in the upper 16 bits that no other
  * operation of the ring had lately: a late cancel finds nothing instead of its successor.  (User
@@ -13,6 +23,7 @@
 #include "io/backend.h"
 #include "runtime/alloc.h"
 #include "runtime/check.h"
+#include "runtime/lock.h"
 #include "runtime/poller.h"
 #include "runtime/stats.h"
 
@@ -20,6 +31,7 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,16 +40,20 @@ enum {
     TAG_EVENT = 1, /* of the read that wf_poller_interrupt() completes */
     ADDRESS_BITS = 48,
     CQ_PER_SQ = 4, /* operations outlive the batch that submitted them */
+    REAP_BATCH = 64,
 };
 
 struct wf_poller {
+    struct wf_lock lock; /* of all that follows, system calls on the ring excepted */
     struct io_uring ring;
-    struct wf_counters *counters;
-    uint64_t generation;   /* of the next operation */
-    uint64_t in_flight;    /* operations that the kernel has, or will have at the next submission */
-    int event;             /* eventfd that ends a wait */
-    uint64_t event_buffer; /* the kernel writes it */
-    bool event_is_armed;
+    struct wf_counters *counters; /* those of the ring: whoever has the lock writes them */
+    uint64_t generation;          /* of the next operation */
+    uint64_t in_flight;           /* operations prepared and not yet reaped */
+    int event;                    /* eventfd that ends a wait */
+    int registered;               /* the ring's number among the owner's registered rings, or -1 */
+    uint64_t event_buffer;        /* the kernel writes it */
+    bool event_is_armed;          /* false: an interrupt has come; the owner does not wait */
+    bool owner_waits;             /* rule 2 */
 };
 
 /* Best first.  What a kernel does not know it refuses with EINVAL. */
@@ -45,9 +61,6 @@ static const struct {
     unsigned flags;
     const char *name;
 } setups[] = {
-    {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-         IORING_SETUP_SUBMIT_ALL,
-     "SINGLE_ISSUER DEFER_TASKRUN TASKRUN_FLAG SUBMIT_ALL"}, /* Linux 6.1 */
     {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
      "COOP_TASKRUN TASKRUN_FLAG SUBMIT_ALL"}, /* Linux 5.19 */
     {0, "plain"},
@@ -108,7 +121,7 @@ static void explain(int error, char *text, size_t size)
     else if (error == -ENOSYS)
         snprintf(text, size,
                  "io_uring is not there: the kernel is older than 5.11 or built without it, or a "
-                 "sandbox hides it; run Linux 6.1 or later, or allow io_uring_setup, "
+                 "sandbox hides it; run Linux 5.19 or later, or allow io_uring_setup, "
                  "io_uring_enter and io_uring_register in the sandbox's seccomp profile");
     else if (error == -ENOMEM)
         snprintf(text, size,
@@ -118,6 +131,16 @@ static void explain(int error, char *text, size_t size)
         snprintf(text, size, "io_uring_setup: %s", strerror(-error));
 }
 
+/* Entry i of the submission queue is slot i, for good.  liburing would see to that in the calls
+ * that publish and enter in one, which rule 1 forbids. */
+static void set_up_indices(struct io_uring_sq *sq)
+{
+    for (unsigned i = 0; i < sq->ring_entries; i++)
+        sq->array[i] = i;
+}
+
+/* Caller: the owner, with the lock.  Were it another thread's read, that thread would have to enter
+ * the kernel before this one wakes. */
 static void arm_event(struct wf_poller *poller)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&poller->ring);
@@ -156,8 +179,11 @@ int wf_poller_create(struct wf_poller **result, uint32_t entries, struct wf_coun
         wf_free(poller);
         return error;
     }
-    /* Spares a look-up in each enter; without it (Linux before 5.18) all works as well. */
-    (void)io_uring_register_ring_fd(&poller->ring);
+    set_up_indices(&poller->ring.sq);
+    /* Spares the owner a look-up in each enter; without it (Linux before 5.18) all works as well.
+     */
+    poller->registered = io_uring_register_ring_fd(&poller->ring) == 1 ? poller->ring.enter_ring_fd
+                                                                       : -1;
     arm_event(poller);
     *result = poller;
     return 0;
@@ -191,96 +217,158 @@ void wf_poller_interrupt(struct wf_poller *poller)
     wf_os_event_signal(poller->event);
 }
 
-static void complete(struct wf_poller *poller, struct wf_worker *self,
-                     const struct io_uring_cqe *cqe)
+/* Publishes what is prepared.  Returns how many entries the kernel has not taken yet.  Caller has
+ * the lock. */
+static unsigned publish(struct wf_poller *poller)
 {
-    struct wf_op *op = (void *)(uintptr_t)(cqe->user_data & ((UINT64_C(1) << ADDRESS_BITS) - 1));
+    struct io_uring_sq *sq = &poller->ring.sq;
 
-    if (cqe->user_data == TAG_NONE)
-        return;
-    if (cqe->user_data == TAG_EVENT) {
-        poller->event_is_armed = false;
-        return;
+    if (sq->sqe_head != sq->sqe_tail) {
+        sq->sqe_head = sq->sqe_tail;
+        io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
     }
-    WF_ASSERT(op->tag == cqe->user_data);
-    poller->in_flight--;
-    wf_count(&poller->counters->ops_completed, 1);
-    op->result = cqe->res;
-    wf_wake_later(self, op->waiter, 0);
+    return io_uring_sq_ready(&poller->ring);
 }
 
-static void reap(struct wf_poller *poller, struct wf_worker *self)
+/* Submits up to `count` published entries and lets the kernel bring in completions.  Returns how
+ * many it took, or -errno; EINTR, ETIME: the wait ended; EBUSY, EAGAIN: the kernel wants
+ * completions reaped, or memory, before it takes more.  Caller does not have the lock. */
+static int enter(struct wf_poller *poller, struct wf_worker *self, unsigned count,
+                 const struct __kernel_timespec *timeout, bool waits)
 {
-    struct io_uring_cqe *cqe;
-    unsigned head, count = 0;
+    struct io_uring_getevents_arg arg = {.sigmask_sz = _NSIG / 8,
+                                         .ts = (uint64_t)(uintptr_t)timeout};
+    unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+    int fd = poller->ring.ring_fd, result;
 
-    io_uring_for_each_cqe(&poller->ring, head, cqe)
-    {
-        complete(poller, self, cqe);
-        count++;
+    if (poller->registered >= 0 && wf_worker_poller(self) == poller) {
+        flags |= IORING_ENTER_REGISTERED_RING;
+        fd = poller->registered;
     }
-    io_uring_cq_advance(&poller->ring, count);
-    if (io_uring_cq_has_overflow(&poller->ring))
-        wf_count(&poller->counters->cq_overflows, 1); /* the next enter brings them in */
-    if (!poller->event_is_armed)
-        arm_event(poller);
-}
-
-/* EINTR, ETIME: the wait ended.  EBUSY, EAGAIN: the kernel wants completions reaped, or memory,
- * before it takes more; what is prepared stays prepared. */
-static void check_enter(int result)
-{
+    result = io_uring_enter2((unsigned)fd, count, waits ? 1 : 0, flags, (sigset_t *)&arg,
+                             sizeof arg);
     if (result < 0 && result != -EINTR && result != -ETIME && result != -EBUSY && result != -EAGAIN)
         wf_panic("io_uring_enter: %s", strerror(-result));
+    return result;
 }
 
-static void enter_and_wait(struct wf_poller *poller, int64_t deadline)
+static int enter_until(struct wf_poller *poller, struct wf_worker *self, unsigned count,
+                       int64_t deadline)
 {
     int64_t left = deadline - wf_os_now();
     struct __kernel_timespec ts = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
+
+    return enter(poller, self, count, deadline == INT64_MAX ? NULL : &ts, left > 0);
+}
+
+/* Takes completions out of the ring.  Returns the operations among them.  Caller has the lock. */
+static unsigned take_completed(struct wf_poller *poller, struct wf_op *ops[REAP_BATCH])
+{
     struct io_uring_cqe *cqe;
+    unsigned head, seen = 0, count = 0;
 
-    if (left <= 0) {
-        check_enter(io_uring_submit_and_get_events(&poller->ring));
-        return;
+    io_uring_for_each_cqe(&poller->ring, head, cqe)
+    {
+        if (count == REAP_BATCH)
+            break;
+        seen++;
+        if (cqe->user_data == TAG_EVENT)
+            poller->event_is_armed = false;
+        if (cqe->user_data == TAG_EVENT || cqe->user_data == TAG_NONE)
+            continue;
+        ops[count] = (void *)(uintptr_t)(cqe->user_data & ((UINT64_C(1) << ADDRESS_BITS) - 1));
+        WF_ASSERT(ops[count]->tag == cqe->user_data);
+        ops[count++]->result = cqe->res;
     }
-    check_enter(io_uring_submit_and_wait_timeout(&poller->ring, &cqe, 1,
-                                                 deadline == INT64_MAX ? NULL : &ts, NULL));
+    io_uring_cq_advance(&poller->ring, seen);
+    poller->in_flight -= count;
+    wf_count(&poller->counters->ops_completed, count);
+    return count;
 }
 
-void wf_poller_poll(struct wf_poller *poller, struct wf_worker *self, int64_t deadline)
+/* Wakes whom completions are for; the lock is free meanwhile.  Returns how many.  Caller has the
+ * lock. */
+static unsigned reap(struct wf_poller *poller, struct wf_worker *self)
 {
-    wf_count(&poller->counters->polls, 1);
-    if (deadline == 0 || !poller->event_is_armed)
-        check_enter(io_uring_submit_and_get_events(&poller->ring));
-    else
-        enter_and_wait(poller, deadline);
-    reap(poller, self);
+    struct wf_op *ops[REAP_BATCH];
+    unsigned count, total = 0;
+
+    if (poller->owner_waits)
+        return 0;
+    do {
+        count = take_completed(poller, ops);
+        wf_lock_release(&poller->lock);
+        for (unsigned i = 0; i < count; i++)
+            wf_wake_later(self, ops[i]->waiter, 0);
+        wf_lock_acquire(&poller->lock);
+        total += count;
+    } while (count == REAP_BATCH && !poller->owner_waits);
+    return total;
 }
 
-bool wf_poller_has_work(const struct wf_poller *poller)
+/* True if the kernel has something that only comes in when the ring is entered. */
+static bool kernel_has_more(struct wf_poller *poller)
 {
-    const struct io_uring *ring = &poller->ring;
+    unsigned flags = IO_URING_READ_ONCE(*poller->ring.sq.kflags);
 
-    return io_uring_sq_ready(ring) > 0 || io_uring_cq_ready(ring) > 0 ||
-           (IO_URING_READ_ONCE(*ring->sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) !=
-               0;
+    if ((flags & IORING_SQ_CQ_OVERFLOW) != 0)
+        wf_count(&poller->counters->cq_overflows, 1);
+    return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
-/* A submission slot; submits when all are taken. */
-static struct io_uring_sqe *take_slot(struct wf_poller *poller)
+unsigned wf_poller_poll(struct wf_poller *poller, struct wf_worker *self, int64_t deadline)
 {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&poller->ring);
+    bool is_owner = wf_worker_poller(self) == poller;
+    unsigned count, woken;
 
-    while (sqe == NULL) {
-        int submitted = io_uring_submit(&poller->ring);
+    wf_lock_acquire(&poller->lock);
+    if (deadline != 0 && poller->event_is_armed && io_uring_cq_ready(&poller->ring) == 0)
+        poller->owner_waits = true;
+    count = publish(poller);
+    if (count > 0 || (is_owner && poller->owner_waits) || kernel_has_more(poller)) {
+        wf_count(&poller->counters->polls, 1);
+        wf_lock_release(&poller->lock);
+        (void)enter_until(poller, self, count, deadline);
+        wf_lock_acquire(&poller->lock);
+    }
+    if (is_owner)
+        poller->owner_waits = false;
+    woken = reap(poller, self);
+    if (is_owner && !poller->event_is_armed)
+        arm_event(poller);
+    wf_lock_release(&poller->lock);
+    return woken;
+}
+
+void wf_poller_submit(struct wf_poller *poller, struct wf_worker *self)
+{
+    unsigned count;
+
+    wf_lock_acquire(&poller->lock);
+    count = publish(poller);
+    if (count > 0)
+        wf_count(&poller->counters->polls, 1);
+    wf_lock_release(&poller->lock);
+    if (count > 0)
+        (void)enter(poller, self, count, NULL, false);
+}
+/* A submission slot; submits when all are taken.  Caller has the lock, which may be free for a
+ * while before this returns. */
+static struct io_uring_sqe *take_slot(struct wf_poller *poller, struct wf_worker *self)
+{
+    struct io_uring_sqe *sqe;
+
+    while ((sqe = io_uring_get_sqe(&poller->ring)) == NULL) {
+        unsigned count = publish(poller);
+        int submitted;
 
         wf_count(&poller->counters->polls, 1);
-        check_enter(submitted);
+        wf_lock_release(&poller->lock);
+        submitted = enter(poller, self, count, NULL, false);
+        wf_lock_acquire(&poller->lock);
         /* A kernel that takes nothing wants completions out of the way, or memory for a moment. */
         if (submitted <= 0)
-            reap(poller, wf_self());
-        sqe = io_uring_get_sqe(&poller->ring);
+            (void)reap(poller, self);
     }
     return sqe;
 }
@@ -323,23 +411,30 @@ static void prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
     }
 }
 
-void wf_backend_start(struct wf_poller *poller, struct wf_op *op)
+void wf_backend_start(struct wf_worker *self, struct wf_op *op)
 {
-    struct io_uring_sqe *sqe = take_slot(poller);
+    struct wf_poller *poller = wf_worker_poller(self);
+    struct io_uring_sqe *sqe;
 
     WF_CHECK((uint64_t)(uintptr_t)op >> ADDRESS_BITS == 0);
+    wf_lock_acquire(&poller->lock);
+    sqe = take_slot(poller, self);
     op->tag = (uint64_t)(uintptr_t)op | poller->generation++ << ADDRESS_BITS;
     prepare(sqe, op);
     io_uring_sqe_set_data64(sqe, op->tag);
     poller->in_flight++;
     wf_count(&poller->counters->ops_submitted, 1);
+    wf_lock_release(&poller->lock);
 }
 
-void wf_backend_cancel(struct wf_poller *poller, const struct wf_op *op)
+void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, const struct wf_op *op)
 {
-    struct io_uring_sqe *sqe = take_slot(poller);
+    struct io_uring_sqe *sqe;
 
+    wf_lock_acquire(&poller->lock);
+    sqe = take_slot(poller, self);
     io_uring_prep_cancel64(sqe, op->tag, 0);
     io_uring_sqe_set_data64(sqe, TAG_NONE);
     wf_count(&poller->counters->ops_cancelled, 1);
+    wf_lock_release(&poller->lock);
 }

@@ -80,7 +80,7 @@ struct wf_worker {
     enum wf_request request;      /* [W] what that fiber asked for */
     uint32_t index;               /* [I] */
     struct weft_runtime *runtime; /* [I] */
-    struct wf_poller *poller;     /* [I] */
+    struct wf_poller *poller;     /* [I] see poller.h */
     uint64_t tick;                /* [W] turns looked for */
     uint64_t fair_tick;           /* [W] when the loop has to look beyond the worker's queues */
     uint32_t next_runs;           /* [W] turns in a row that came from the next slot */
@@ -100,7 +100,6 @@ struct wf_worker {
     WF_CACHE_ALIGNED struct wf_counters counters;         /* [W] writes, anyone reads */
     WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */
     WF_ATOMIC(uint32_t) overload;                         /* [A] [W] writes: others may steal */
-    WF_ATOMIC(struct wf_waiter *) inbox;                  /* [A] interrupts to run here (wait.h) */
     struct wf_deque fresh;                                /* fibers just created */
     struct wf_ready ready;   /* fibers that were woken or have yielded */
     struct wf_parker parker; /* see park.h */
@@ -121,7 +120,8 @@ enum wf_phase {
  *   RT.1   phase seq_cst           phase seq_cst           with WT.3: no fiber parks unseen by
  *                                                          the end; workers see what was set up
  *   RT.2   started seq_cst         started seq_cst         a worker's set-up
- *   RT.3   left acq_rel            left acquire            nobody notifies a worker any more
+ *   RT.3   left acq_rel            left acquire            nobody notifies or serves a
+ *                                                          worker any more
  */
 struct weft_runtime {
     struct weft_config config;    /* [I] */

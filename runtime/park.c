@@ -7,7 +7,7 @@ void wf_park_announce(struct wf_park *park, struct wf_parker *parker)
 {
     /* PK.1 seq_cst: before the caller's last look at the injector. */
     atomic_fetch_add_explicit(&park->sleeping, 1, memory_order_seq_cst);
-    /* PK.2 seq_cst: before the caller's last look at its inbox. */
+    /* PK.2 seq_cst: before the caller's last look whether the runtime is done. */
     atomic_store_explicit(&parker->state, WF_PARKER_SLEEPING, memory_order_seq_cst);
 }
 

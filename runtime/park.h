@@ -14,7 +14,8 @@
  *   Edge   From                         To                         Promises
  *   PK.1   announce: sleeping seq_cst   all_asleep: seq_cst        with IJ.1: a push and a sleep
  *                                                                  do not both go unseen
- *   PK.2   announce: state seq_cst      notify: state seq_cst      the same for one worker's inbox
+ *   PK.2   announce: state seq_cst      notify: state seq_cst      with RT.1: the end of the run
+ *                                                                  and a sleep do not
  *   PK.3   notify: state seq_cst        retract: state seq_cst     what the notifier published
  */
 #ifndef WF_RUNTIME_PARK_H

@@ -3,7 +3,10 @@
  * What the scheduler asks of an I/O backend.  io/ implements it; the linker binds it, so a test
  * can link a backend of its own.
  *
- * A poller belongs to one worker: it is created, polled and destroyed on that worker's thread.
+ * A poller belongs to one worker, its owner, which creates it, waits in it and destroys it.  Any
+ * worker may poll and submit in its place, at any time while both are in their loops.  An operation
+ * counts with the kernel as that thread's which submitted it: it is cancelled when that thread
+ * ends, so no worker may end while others go on.
  */
 #ifndef WF_RUNTIME_POLLER_H
 #define WF_RUNTIME_POLLER_H
@@ -24,12 +27,17 @@ void wf_poller_destroy(struct wf_poller *poller);
 
 /*
  * Gives what is prepared to the kernel, waits until `deadline` (0: not at all) for a completion or
- * a wf_poller_interrupt(), and wakes the fibers whose operations completed.
+ * a wf_poller_interrupt(), and wakes the fibers whose operations completed, into the queues of
+ * `self`.  Returns how many those are.  Makes no system call where there is no cause.
+ *
+ * Caller: `self`, a worker; if it is not the owner, with deadline 0.  While the owner waits, others
+ * submit only: the owner wakes for every completion.
  */
-void wf_poller_poll(struct wf_poller *poller, struct wf_worker *self, int64_t deadline);
+unsigned wf_poller_poll(struct wf_poller *poller, struct wf_worker *self, int64_t deadline);
 
-/* True if wf_poller_poll() without waiting could do anything. */
-bool wf_poller_has_work(const struct wf_poller *poller);
+/* Gives what is prepared to the kernel.  Caller: `self`, any worker: whoever has prepared something
+ * in a poller that is not its own, since the owner may sleep. */
+void wf_poller_submit(struct wf_poller *poller, struct wf_worker *self);
 
 /* Ends a wait under way, or the next one, at once.  Caller: any thread. */
 void wf_poller_interrupt(struct wf_poller *poller);

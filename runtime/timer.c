@@ -120,7 +120,8 @@ static void enter_slot(struct wf_wheel *wheel, unsigned level, unsigned slot)
 }
 
 /* Moves the due timers that can be claimed to the end of a list; returns its new end. */
-static struct wf_timer **drain_due(struct wf_wheel *wheel, struct wf_timer **tail,
+static struct wf_timer **drain_due(struct wf_wheel *wheel, uint64_t now_tick,
+                                   struct wf_timer **tail,
                                    enum wf_timer_claim (*claim)(struct wf_timer *))
 {
     while (wheel->due != NULL) {
@@ -129,7 +130,8 @@ static struct wf_timer **drain_due(struct wf_wheel *wheel, struct wf_timer **tai
 
         unlink_timer(wheel, timer);
         if (outcome == WF_TIMER_LATER) {
-            timer->tick = wheel->elapsed + 1;
+            /* Not a tick that this call still comes to. */
+            timer->tick = (now_tick > wheel->elapsed ? now_tick : wheel->elapsed) + 1;
             place(wheel, timer);
             continue;
         }
@@ -152,11 +154,11 @@ struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
     uint64_t tick;
 
     wf_lock_acquire(&wheel->lock);
-    tail = drain_due(wheel, tail, claim);
+    tail = drain_due(wheel, now_tick, tail, claim);
     while (find_next_slot(wheel, &tick, &level, &slot) && tick <= now_tick) {
         wheel->elapsed = tick;
         enter_slot(wheel, level, slot);
-        tail = drain_due(wheel, tail, claim);
+        tail = drain_due(wheel, now_tick, tail, claim);
     }
     if (now_tick > wheel->elapsed)
         wheel->elapsed = now_tick;

@@ -7,8 +7,8 @@
  * highest digit (base 64) in which its tick differs from the wheel's, so a slot is cascaded when
  * the wheel enters it, and timers that are cancelled first, as most are, never move.
  *
- * A wheel has a lock, since a fiber that was woken on another worker cancels its timer from there.
- * Its worker alone expires it.
+ * A wheel has a lock, since a fiber that was woken on another worker cancels its timer from there,
+ * and since any worker may expire it, so that no timer waits behind a worker that computes.
  */
 #ifndef WF_RUNTIME_TIMER_H
 #define WF_RUNTIME_TIMER_H
@@ -60,14 +60,15 @@ void wf_timer_cancel(struct wf_timer *timer);
 enum wf_timer_claim {
     WF_TIMER_CLAIMED, /* it is returned */
     WF_TIMER_VOID,    /* nobody waits for it any more */
-    WF_TIMER_LATER,   /* this cannot be told now: it expires again at the next tick */
+    WF_TIMER_LATER,   /* this cannot be told now: it expires again at the tick after `now` */
 };
 
 /*
  * Disarms all timers due at `now` and returns, in the order of their ticks and linked by `next`,
- * those that claim(timer) claims; it is called under the wheel's lock.
+ * those that claim(timer) claims; it is called under the wheel's lock.  A `now` that is behind
+ * another caller's is harmless.
  *
- * Caller: the worker whose wheel it is.
+ * Caller: any worker.
  */
 struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
                                  enum wf_timer_claim (*claim)(struct wf_timer *));
@@ -76,10 +77,11 @@ struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
  * be early, when a slot has to be cascaded.  Caller: the worker whose wheel it is. */
 int64_t wf_wheel_next(struct wf_wheel *wheel);
 
-/* False only if no timer is armed.  Caller: the worker whose wheel it is. */
+/* False only if no timer is armed.  Caller: the worker whose wheel it is; to any other it is a
+ * hint. */
 static inline bool wf_wheel_is_armed(struct wf_wheel *wheel)
 {
-    /* relaxed: timers are armed by the caller itself; a cancel seen late costs a look. */
+    /* relaxed: the wheel's worker arms its timers itself; a cancel seen late costs a look. */
     return atomic_load_explicit(&wheel->count, memory_order_relaxed) != 0;
 }
 

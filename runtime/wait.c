@@ -4,6 +4,7 @@
 
 #include "arch/tls.h"
 #include "runtime/model.h"
+#include "runtime/poller.h"
 #include "runtime/wait_internal.h"
 #include "runtime/worker.h"
 
@@ -31,7 +32,6 @@ struct wf_waiter *wf_wait_begin(struct wf_worker *self, wf_interrupt_fn *interru
     waiter->interrupt = interrupt;
     waiter->place = place;
     waiter->home = self;
-    waiter->interrupts_at_home = false;
     return waiter;
 }
 
@@ -107,7 +107,8 @@ static uint32_t pin(struct wf_waiter *waiter)
     return state;
 }
 
-static void unpin(struct wf_worker *self, struct wf_waiter *waiter)
+/* Returns true if the fiber is ready now. */
+static bool unpin(struct wf_worker *self, struct wf_waiter *waiter)
 {
     uint32_t expected = WF_WAIT_BUSY;
 
@@ -115,45 +116,24 @@ static void unpin(struct wf_worker *self, struct wf_waiter *waiter)
      * WT.1 acquire on failure: the wake that came meanwhile. */
     if (atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_WAITING,
                                                 memory_order_seq_cst, memory_order_acquire))
-        return;
+        return false;
     WF_ASSERT(expected == WF_WAIT_BUSY_NOTIFIED);
     /* relaxed: the queue publishes it. */
     atomic_store_explicit(&waiter->state, WF_WAIT_READY, memory_order_relaxed);
     wf_worker_push_ready(self, wf_fiber_of_waiter(waiter));
+    return true;
 }
 
-/* Hands a pinned waiter to its home worker, which alone can interrupt it. */
-static void post_home(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+/* Caller has pinned the waiter.  Returns true if the fiber is ready now. */
+static bool interrupt(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
-    struct wf_worker *home = waiter->home;
-    /* relaxed: the compare-and-swap below decides. */
-    struct wf_waiter *first = atomic_load_explicit(&home->inbox, memory_order_relaxed);
-
-    waiter->posted_reason = reason;
-    do {
-        waiter->posted_next = first;
-        /* WT.5 seq_cst: the waiter's fields, and before the look whether home sleeps (PK.2);
-         * relaxed on failure: tried again. */
-    } while (!atomic_compare_exchange_weak_explicit(&home->inbox, &first, waiter,
-                                                    memory_order_seq_cst, memory_order_relaxed));
-    wf_worker_notify(self, home);
-}
-
-/* Caller has pinned the waiter. */
-static void interrupt(struct wf_worker *self, struct wf_waiter *waiter, int reason)
-{
-    if (waiter->interrupts_at_home && waiter->home != self) {
-        post_home(self, waiter, reason);
-        return;
-    }
-    if (waiter->interrupt == NULL || !waiter->interrupt(self, waiter, reason)) {
-        unpin(self, waiter);
-        return;
-    }
+    if (waiter->interrupt == NULL || !waiter->interrupt(self, waiter, reason))
+        return unpin(self, waiter);
     waiter->result = reason;
     /* relaxed: taken out of its place, it has no other waker; the queue publishes it. */
     atomic_store_explicit(&waiter->state, WF_WAIT_READY, memory_order_relaxed);
     wf_worker_push_ready(self, wf_fiber_of_waiter(waiter));
+    return true;
 }
 
 void wf_wait_cancel(struct wf_worker *self, struct wf_waiter *waiter)
@@ -164,12 +144,17 @@ void wf_wait_cancel(struct wf_worker *self, struct wf_waiter *waiter)
      * or another interrupter has pinned it and will see its flag. */
     while (pin(waiter) == WF_WAIT_WAITING) {
         if (wf_fiber_is_cancelled(self->runtime, fiber)) {
-            interrupt(self, waiter, -ECANCELED);
+            struct wf_worker *home = waiter->home;
+
+            (void)interrupt(self, waiter, -ECANCELED);
+            /* Our own ring is submitted with our next poll. */
+            if (home != self)
+                wf_poller_submit(home->poller, self);
             return;
         }
         /* Another fiber, which has taken the place of the one we meant.  Whoever cancelled it while
          * we had it pinned has left it to us: look again. */
-        unpin(self, waiter);
+        (void)unpin(self, waiter);
         if (!wf_fiber_is_cancelled(self->runtime, fiber))
             return;
     }
@@ -180,39 +165,25 @@ static enum wf_timer_claim claim_timer(struct wf_timer *timer)
     switch (pin(WF_CONTAINER_OF(timer, struct wf_waiter, timer))) {
     case WF_WAIT_WAITING:
         return WF_TIMER_CLAIMED;
-    case WF_WAIT_BUSY: /* perhaps only until a late cancel sees that it means another fiber */
+    case WF_WAIT_BUSY:    /* perhaps only until a late cancel sees that it means another fiber */
+    case WF_WAIT_RUNNING: /* it has not left yet, or it is about to cancel the timer */
         return WF_TIMER_LATER;
     default:
         return WF_TIMER_VOID;
     }
 }
 
-void wf_wait_expire(struct wf_worker *self)
+bool wf_wait_expire(struct wf_worker *self, struct wf_worker *worker)
 {
-    struct wf_timer *timer = wf_wheel_expire(&self->wheel, self->now, claim_timer);
+    struct wf_timer *timer = wf_wheel_expire(&worker->wheel, self->now, claim_timer);
+    bool made_ready = false;
 
     while (timer != NULL) {
         struct wf_waiter *waiter = WF_CONTAINER_OF(timer, struct wf_waiter, timer);
 
         timer = timer->next;
         wf_count(&self->counters.timers_fired, 1);
-        interrupt(self, waiter, -ETIMEDOUT);
+        made_ready |= interrupt(self, waiter, -ETIMEDOUT);
     }
-}
-
-void wf_wait_drain_inbox(struct wf_worker *self)
-{
-    struct wf_waiter *waiter;
-
-    /* relaxed: a post that is missed here notifies us, or is seen after our announcement. */
-    if (WF_LIKELY(atomic_load_explicit(&self->inbox, memory_order_relaxed) == NULL))
-        return;
-    /* WT.5 acquire: the posted waiters' fields. */
-    waiter = atomic_exchange_explicit(&self->inbox, NULL, memory_order_acquire);
-    while (waiter != NULL) {
-        struct wf_waiter *following = waiter->posted_next;
-
-        interrupt(self, waiter, waiter->posted_reason);
-        waiter = following;
-    }
+    return made_ready;
 }

@@ -33,7 +33,6 @@
  *   WT.3   cancel: flag seq_cst          park: flag seq_cst            a cancel and a park do not
  *                                                                      both go unseen
  *   WT.4   interrupt: state release      wake: state acquire           the interrupter has done
- *   WT.5   post: inbox release           drain: inbox acquire          the posted waiter's fields
  */
 #ifndef WF_RUNTIME_WAIT_H
 #define WF_RUNTIME_WAIT_H
@@ -65,15 +64,12 @@ enum wf_wait_state {
 typedef bool wf_interrupt_fn(struct wf_worker *self, struct wf_waiter *waiter, int reason);
 
 struct wf_waiter {
-    WF_ATOMIC(uint32_t) state;     /* enum wf_wait_state */
-    int32_t result;                /* whoever wakes writes, then the fiber reads */
-    wf_interrupt_fn *interrupt;    /* the fiber, before it waits; NULL: cannot be interrupted */
-    void *place;                   /* the fiber, before it waits */
-    struct wf_worker *home;        /* the fiber, before it waits: the worker it waits on */
-    bool interrupts_at_home;       /* the fiber, before it waits: `interrupt` runs on `home` only */
-    int32_t posted_reason;         /* whoever made it BUSY: for `home` */
-    struct wf_waiter *posted_next; /* whoever made it BUSY, then `home` */
-    struct wf_timer timer;         /* the fiber arms and cancels; its wheel's worker expires */
+    WF_ATOMIC(uint32_t) state;  /* enum wf_wait_state */
+    int32_t result;             /* whoever wakes writes, then the fiber reads */
+    wf_interrupt_fn *interrupt; /* the fiber, before it waits; NULL: cannot be interrupted */
+    void *place;                /* the fiber, before it waits */
+    struct wf_worker *home;     /* the fiber, before it waits: the worker it waits on */
+    struct wf_timer timer;      /* the fiber arms and cancels; any worker expires */
 };
 
 /* The worker that runs the caller; NULL on a plain thread.  Stale after any suspension. */

@@ -13,11 +13,10 @@ void wf_wait_park(struct wf_worker *self, struct weft_fiber *fiber);
 /* Interrupts a wait, if the fiber is in one and is cancelled.  Caller: a worker. */
 void wf_wait_cancel(struct wf_worker *self, struct wf_waiter *waiter);
 
-/* Interrupts the waits whose deadlines have passed. */
-void wf_wait_expire(struct wf_worker *self);
-
-/* Runs the interrupts that other workers have posted to this one. */
-void wf_wait_drain_inbox(struct wf_worker *self);
+/* Interrupts the waits in the wheel of `worker` whose deadlines have passed by self->now.  Returns
+ * true if a fiber became ready.  Caller: `self`, any worker; it polls the ring of `worker` next,
+ * where cancels may have been prepared. */
+bool wf_wait_expire(struct wf_worker *self, struct wf_worker *worker);
 
 /* wf_wait_end(), without a call of its own: see wf_worker_leave(). */
 WF_MUST_USE static inline struct wf_worker *wf_wait_end_inline(struct wf_worker *self,
@@ -32,8 +31,8 @@ WF_MUST_USE static inline struct wf_worker *wf_wait_end_inline(struct wf_worker 
     self->request = WF_REQUEST_WAIT;
     wf_worker_leave(self);
     self = wf_worker_land(fiber);
-    /* Also after the timer has fired: until we have held the wheel's lock, its worker may still
-     * be about to pin us, and would hit our next wait. */
+    /* Also after the timer has fired: until we have held the wheel's lock, a worker may still be
+     * about to pin us, and would hit our next wait. */
     if (deadline != WEFT_FOREVER)
         wf_timer_cancel(&fiber->waiter.timer);
     return self;

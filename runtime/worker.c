@@ -149,22 +149,17 @@ void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
         inject(self, &fiber->node, &fiber->node, 1);
 }
 
-/* Carries out the interrupts that others have posted, and those of timers.  Reads the clock. */
-static void serve_interrupts(struct wf_worker *self)
+bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker)
 {
-    wf_wait_drain_inbox(self);
-    self->now = wf_os_now();
-    if (wf_wheel_is_armed(&self->wheel))
-        wf_wait_expire(self);
-}
+    bool made_ready = false;
 
-/* Expires timers, submits, reaps.  Costs a clock reading and, with I/O under way, a system call. */
-static void poll_without_waiting(struct wf_worker *self)
-{
-    serve_interrupts(self);
-    if (wf_poller_has_work(self->poller))
-        wf_poller_poll(self->poller, self, 0);
-    wf_balance_consider(self);
+    self->now = wf_os_now();
+    if (wf_wheel_is_armed(&worker->wheel))
+        made_ready = wf_wait_expire(self, worker);
+    /* After the timers, which may have prepared cancels. */
+    if (wf_poller_poll(worker->poller, self, 0) > 0)
+        made_ready = true;
+    return made_ready;
 }
 
 /* The next fiber of this worker's own queues; NULL when there is none, or when the loop has to look
@@ -196,7 +191,8 @@ static struct weft_fiber *find_oldest(struct wf_worker *self)
     struct weft_fiber *fiber;
 
     self->fair_tick = self->tick + FAIR_INTERVAL;
-    poll_without_waiting(self);
+    (void)wf_worker_serve(self, self);
+    wf_balance_consider(self);
     fiber = take_injected(self);
     return fiber != NULL ? fiber : wf_deque_steal(&self->fresh);
 }
@@ -282,12 +278,6 @@ static void run(struct wf_worker *self, struct weft_fiber *fiber)
     commit(self);
 }
 
-static bool has_mail(struct wf_worker *self)
-{
-    /* PK.2 seq_cst: after our announcement. */
-    return atomic_load_explicit(&self->inbox, memory_order_seq_cst) != NULL;
-}
-
 /* Sleeps until there may be work.  Returns a fiber if the last look found one. */
 static struct weft_fiber *sleep_for_work(struct wf_worker *self)
 {
@@ -296,9 +286,9 @@ static struct weft_fiber *sleep_for_work(struct wf_worker *self)
 
     wf_park_announce(park, &self->parker);
     fiber = take_injected(self);
-    if (fiber == NULL && !has_mail(self) && !wf_runtime_is_done(self->runtime)) {
+    if (fiber == NULL && !wf_runtime_is_done(self->runtime)) {
         wf_count(&self->counters.parks, 1);
-        wf_poller_poll(self->poller, self, wf_wheel_next(&self->wheel));
+        (void)wf_poller_poll(self->poller, self, wf_wheel_next(&self->wheel));
     }
     self->is_searching = wf_park_retract(park, &self->parker);
     return fiber;
@@ -316,7 +306,9 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
     /* A notified worker goes round once more with its right to search, unless it has work. */
     if (fiber != NULL || wf_balance_backlog(self) > 0)
         wf_balance_end_search(self);
-    serve_interrupts(self);
+    self->now = wf_os_now();
+    if (wf_wheel_is_armed(&self->wheel))
+        (void)wf_wait_expire(self, self);
     wf_balance_consider(self);
     return fiber;
 }

@@ -32,6 +32,18 @@ void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber);
 /* Empties the next slot; NULL if it was empty.  Caller: anyone. */
 struct weft_fiber *wf_worker_take_next(struct wf_worker *worker);
 
+/*
+ * Does for `worker` what it would do itself at its next scheduling point: expires its timers, gives
+ * its prepared operations to the kernel, and wakes the fibers whose operations completed.  They
+ * land in the queues of `self`.  Returns true if a fiber became ready.
+ *
+ * The kernel brings in what completes for a worker that computes at that worker's next timer tick
+ * (docs/adr/0007): until then there is nothing to be had.
+ *
+ * Caller: `self`, for itself or for any other worker, whatever that one does at the moment.
+ */
+bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker);
+
 /* Ends the sleep of `worker`, if it sleeps.  Caller: anyone, after publishing what it shall see. */
 bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker);
 

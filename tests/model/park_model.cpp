@@ -5,7 +5,8 @@
 //
 // The two files are compiled as they are.  The steps of a worker are those of sleep_for_work() and
 // find_elsewhere() in runtime/worker.c without stealing, timers and I/O; those of a producer are
-// inject() there, post_home() in runtime/wait.c and wf_worker_notify().
+// inject() and wf_worker_notify() there; the end of the work is that of a run, end_if_finished() in
+// runtime/fiber.c.
 #include "runtime/inject.c"
 #include "runtime/park.c"
 
@@ -70,7 +71,6 @@ struct park_suite : rl::test_suite<Derived, threads> {
     wf_parker parkers[WORKERS];
     wf_inject inject;
     poller pollers[WORKERS];
-    rl::atomic<work *> inboxes[WORKERS];
     rl::atomic<int> left; // work not yet done; the workers leave at zero
     work works[NODES];
 
@@ -86,7 +86,6 @@ struct park_suite : rl::test_suite<Derived, threads> {
         atomic_store_explicit(&left, work_count, memory_order_relaxed);
         for (int i = 0; i < WORKERS; i++) {
             atomic_store_explicit(&parkers[i].state, WF_PARKER_AWAKE, memory_order_relaxed);
-            atomic_store_explicit(&inboxes[i], nullptr, memory_order_relaxed);
             pollers[i].reset();
         }
     }
@@ -109,14 +108,6 @@ struct park_suite : rl::test_suite<Derived, threads> {
                 continue;
     }
 
-    // post_home()
-    void post(int worker, int number)
-    {
-        works[number].payload($) = number;
-        atomic_store_explicit(&inboxes[worker], &works[number], memory_order_seq_cst);
-        notify(worker);
-    }
-
     // Carries out the work; whoever does the last wakes the others, as the end of a run does.
     void finish(work *done, int self)
     {
@@ -133,18 +124,6 @@ struct park_suite : rl::test_suite<Derived, threads> {
         return reinterpret_cast<work *>(wf_inject_pop(&inject, nullptr, nullptr));
     }
 
-    work *take_mail(int self)
-    {
-        if (atomic_load_explicit(&inboxes[self], memory_order_relaxed) == nullptr)
-            return nullptr;
-        return atomic_exchange_explicit(&inboxes[self], nullptr, memory_order_acquire);
-    }
-
-    bool has_mail(int self)
-    {
-        return atomic_load_explicit(&inboxes[self], memory_order_seq_cst) != nullptr;
-    }
-
     bool is_done()
     {
         return atomic_load_explicit(&left, memory_order_seq_cst) == 0;
@@ -155,7 +134,7 @@ struct park_suite : rl::test_suite<Derived, threads> {
     {
         wf_park_announce(&park, &parkers[self]);
         *found = take_injected();
-        if (*found == nullptr && !has_mail(self) && !is_done())
+        if (*found == nullptr && !is_done())
             pollers[self].wait();
         return wf_park_retract(&park, &parkers[self]);
     }
@@ -167,9 +146,6 @@ struct park_suite : rl::test_suite<Derived, threads> {
 
             if (found == nullptr && sleep(self, &found))
                 wf_park_end_search(&park);
-            if (found != nullptr)
-                finish(found, self);
-            found = take_mail(self);
             if (found != nullptr)
                 finish(found, self);
         }
@@ -221,26 +197,6 @@ struct park_two : park_suite<park_two, 3> {
     }
 };
 
-// Mail to a worker, from two sides, while others push: its sleep must end for its mail alone.
-struct park_mail : park_suite<park_mail, 4> {
-    void before()
-    {
-        set_up(2, 3);
-    }
-
-    void thread(unsigned index)
-    {
-        if (index < 2) {
-            work_until_done(static_cast<int>(index));
-        } else if (index == 2) {
-            post(0, 0);
-            produce(2);
-        } else {
-            post(1, 1);
-        }
-    }
-};
-
 // PK.3: a worker that was notified sees what the notifier wrote, without another look at a word.
 struct park_publish : park_suite<park_publish, 3> {
     rl::var<int> published;
@@ -280,7 +236,6 @@ int main()
     bool good = model_run<park_one>("one");
 
     good = good && model_run<park_two>("two");
-    good = good && model_run<park_mail>("mail");
     good = good && model_run<park_publish>("publish");
     return good ? 0 : 1;
 }

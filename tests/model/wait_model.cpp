@@ -37,7 +37,7 @@ struct wait_state {
     rl::mutex mutex;
     rl::condition_variable changed;
     rl::var<int> queued;
-    rl::var<int> mail;
+    rl::var<int> submitted; // by the canceller, to the ring of the fiber's home
 };
 
 static wait_state *state;
@@ -80,15 +80,19 @@ void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
     wf_worker_push_ready(self, fiber);
 }
 
-bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker)
+static void submit()
 {
-    (void)self;
-    RL_ASSERT(worker == &state->workers[0]);
     state->mutex.lock($);
-    state->mail($) = 1;
+    state->submitted($) = 1;
     state->changed.notify_all($);
     state->mutex.unlock($);
-    return true;
+}
+
+void wf_poller_submit(struct wf_poller *poller, struct wf_worker *self)
+{
+    (void)poller;
+    RL_ASSERT(self != &state->workers[0]);
+    submit();
 }
 
 // The model switches by itself.
@@ -109,7 +113,7 @@ static bool take_out(struct wf_worker *self, struct wf_waiter *waiter, int reaso
 {
     wf_waiter *expected = waiter;
 
-    RL_ASSERT(!waiter->interrupts_at_home || waiter->home == self);
+    (void)self;
     RL_ASSERT(reason == -ECANCELED || reason == -ETIMEDOUT);
     return atomic_compare_exchange_strong_explicit(&state->place, &expected, nullptr,
                                                    memory_order_acq_rel, memory_order_relaxed);
@@ -132,7 +136,6 @@ template <typename Derived> struct wait_suite : rl::test_suite<Derived, THREADS>
             worker.runtime = &state->runtime;
             worker.current = &state->fiber;
             worker.now = 0;
-            atomic_store_explicit(&worker.inbox, nullptr, memory_order_relaxed);
             atomic_store_explicit(&worker.counters.timers_fired, 0, memory_order_relaxed);
             atomic_store_explicit(&worker.wheel.lock.word, WF_LOCK_FREE, memory_order_relaxed);
             atomic_store_explicit(&worker.wheel.count, 0, memory_order_relaxed);
@@ -148,15 +151,14 @@ template <typename Derived> struct wait_suite : rl::test_suite<Derived, THREADS>
         state->registers($) = 0;
         state->message($) = 0;
         state->queued($) = 0;
-        state->mail($) = 0;
+        state->submitted($) = 0;
     }
 
     // The fiber waits on this worker, which switches away from it and commits the wait.
-    void wait_on(wf_worker *self, wf_interrupt_fn *interrupts, bool at_home, int64_t deadline)
+    void wait_on(wf_worker *self, wf_interrupt_fn *interrupts, int64_t deadline)
     {
         wf_waiter *waiter = wf_wait_begin(self, interrupts, &state->place);
 
-        waiter->interrupts_at_home = at_home;
         atomic_store_explicit(&state->place, waiter, memory_order_release);
         if (deadline != INT64_MAX)
             wf_timer_arm(&self->wheel, &waiter->timer, deadline);
@@ -164,22 +166,14 @@ template <typename Derived> struct wait_suite : rl::test_suite<Derived, THREADS>
         wf_wait_park(self, &state->fiber);
     }
 
-    // Until the fiber is queued; a worker that waits for it sees to its mail.
-    void await_queued(wf_worker *self)
+    // Until the fiber is queued.
+    void await_queued()
     {
-        for (;;) {
-            state->mutex.lock($);
-            while (state->queued($) == 0 && (self == nullptr || state->mail($) == 0))
-                state->changed.wait(state->mutex, $);
-            if (state->queued($) == 1) {
-                state->queued($) = 0;
-                state->mutex.unlock($);
-                return;
-            }
-            state->mail($) = 0;
-            state->mutex.unlock($);
-            wf_wait_drain_inbox(self);
-        }
+        state->mutex.lock($);
+        while (state->queued($) == 0)
+            state->changed.wait(state->mutex, $);
+        state->queued($) = 0;
+        state->mutex.unlock($);
     }
 
     // The fiber runs again: begin_turn(), and what the fiber looks at.
@@ -217,13 +211,13 @@ template <typename Derived> struct wait_suite : rl::test_suite<Derived, THREADS>
         wf_wait_cancel(self, &state->fiber.waiter);
     }
 
-    void wait_until_cancelled(bool at_home)
+    void wait_until_cancelled()
     {
         int result = 0;
 
         for (int i = 0; i < 4 && result != -ECANCELED; i++) {
-            wait_on(&state->workers[0], take_out, at_home, INT64_MAX);
-            await_queued(&state->workers[0]);
+            wait_on(&state->workers[0], take_out, INT64_MAX);
+            await_queued();
             result = resume();
             RL_ASSERT(result == WOKEN || result == -ECANCELED);
         }
@@ -236,7 +230,7 @@ struct wait_cancel : wait_suite<wait_cancel> {
     void thread(unsigned index)
     {
         if (index == 0)
-            wait_until_cancelled(false);
+            wait_until_cancelled();
         else if (index == 1)
             wake(&state->workers[1], 3);
         else
@@ -244,44 +238,69 @@ struct wait_cancel : wait_suite<wait_cancel> {
     }
 };
 
-// The same where only the home worker may interrupt: the canceller posts the pinned waiter.
-struct wait_home : wait_suite<wait_home> {
+// A wait that only its wake ends, like that for an operation.  A cancel asks for it in the ring of
+// the fiber's home; asked for from elsewhere, it comes to pass only once that ring is submitted.
+struct wait_asked : wait_suite<wait_asked> {
+    static bool ask(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+    {
+        RL_ASSERT(waiter->home == &state->workers[0]);
+        RL_ASSERT(reason == -ECANCELED);
+        if (self == waiter->home)
+            submit(); // with its next poll
+        return false;
+    }
+
     void thread(unsigned index)
     {
-        if (index == 0)
-            wait_until_cancelled(true);
-        else if (index == 1)
-            wake(&state->workers[1], 3);
-        else
+        if (index == 0) {
+            wait_on(&state->workers[0], ask, INT64_MAX);
+            await_queued();
+            RL_ASSERT(resume() == WOKEN);
+        } else if (index == 1) {
+            state->mutex.lock($);
+            while (state->submitted($) == 0)
+                state->changed.wait(state->mutex, $);
+            state->mutex.unlock($);
+            wake(&state->workers[1], 1);
+        } else {
             cancel(&state->workers[2]);
+        }
     }
 };
 
 // A wait with a deadline on worker 0; the fiber goes on, on worker 1, to a wait without one, while
-// worker 0 still expires its timers: they must not hit that second wait.
+// worker 0 and another one still expire the timers of worker 0: they must not hit that second wait.
 struct wait_timer : wait_suite<wait_timer> {
+    void expire(wf_worker *self, int64_t now)
+    {
+        self->now = now << WF_WHEEL_TICK_SHIFT;
+        wf_wait_expire(self, &state->workers[0]);
+    }
+
     void thread(unsigned index)
     {
         wf_worker *self = &state->workers[index];
 
         if (index == 0) {
-            wait_on(self, take_out, false, 1);
-            self->now = INT64_C(1) << 20;
-            for (int i = 0; i < 2; i++)
-                wf_wait_expire(self);
+            wait_on(self, take_out, 1);
+            expire(self, 20);
+            expire(self, 21);
         } else if (index == 1) {
             int result;
 
-            await_queued(nullptr);
+            await_queued();
             result = resume();
             RL_ASSERT(result == WOKEN || result == -ETIMEDOUT);
             wf_timer_cancel(&state->fiber.waiter.timer);
-            wait_on(self, take_out_on_cancel, false, INT64_MAX);
+            wait_on(self, take_out_on_cancel, INT64_MAX);
             cancel(self);
-            await_queued(nullptr);
+            await_queued();
             RL_ASSERT(resume() != -ETIMEDOUT);
         } else {
-            wake(self, 2);
+            wake(self, 1);
+            expire(self, 10);
+            wake(self, 1);
+            expire(self, 11);
         }
     }
 };
@@ -292,7 +311,7 @@ struct wait_stale : wait_suite<wait_stale> {
     void thread(unsigned index)
     {
         if (index == 0)
-            wait_until_cancelled(false);
+            wait_until_cancelled();
         else if (index == 1)
             wf_wait_cancel(&state->workers[1], &state->fiber.waiter);
         else
@@ -304,7 +323,7 @@ int main()
 {
     bool good = model_run<wait_cancel>("cancel");
 
-    good = good && model_run<wait_home>("home");
+    good = good && model_run<wait_asked>("asked");
     good = good && model_run<wait_timer>("timer");
     good = good && model_run<wait_stale>("stale");
     return good ? 0 : 1;

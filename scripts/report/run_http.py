@@ -15,7 +15,10 @@ import machine
 import results
 import servers
 
-ROUNDS = 2
+# Many short windows rather than a few long ones: neighbours disturb for seconds at a time, and the
+# median leaves out what hit a minority.
+ROUNDS = 4
+SECONDS = 1
 FIBER = "weft"
 MODES = (FIBER, "thread-per-connection", "thread-per-request")
 REFERENCES = ("nginx", "epoll-floor")
@@ -62,19 +65,25 @@ def make_server(name, programs):
     return servers.Server(name, [programs["weft-http"], f"--mode={mode}", "--port", "0"])
 
 
+def schedule():
+    """(round, case, server) for every window.  Each round goes through all cases and all servers,
+    so that a slow phase of the machine hits one window of many servers, not all windows of one;
+    and another server comes first in each round."""
+    for round_number in range(1, ROUNDS + 1):
+        for case in CASES:
+            names = implementations(case)
+            turn = (round_number - 1) % len(names)
+            for name in names[turn:] + names[:turn]:
+                yield round_number, case, name
+
+
 def measure_all(programs, seconds, show):
-    """All windows, {(bench, impl): [Window, ...]}.  Rounds go through all servers in turn, so that
-    a slow minute of the machine hits each of them."""
-    windows = {}
-    total = ROUNDS * sum(len(implementations(case)) for case in CASES)
-    done = 0
-    for case in CASES:
-        for round_number in range(1, ROUNDS + 1):
-            for name in implementations(case):
-                done += 1
-                show(f"[{done}/{total}] {case.title}: {name}, round {round_number} of {ROUNDS}")
-                window = measure_one(case, name, programs, seconds)
-                windows.setdefault((case.bench, name), []).append(window)
+    """All windows, {(bench, impl): [Window, ...]}, in the order of the tables."""
+    windows = {(case.bench, name): [] for case in CASES for name in implementations(case)}
+    plan = list(schedule())
+    for done, (round_number, case, name) in enumerate(plan, 1):
+        show(f"[{done}/{len(plan)}] round {round_number} of {ROUNDS}, {case.title}: {name}")
+        windows[case.bench, name].append(measure_one(case, name, programs, seconds))
     show("")
     return windows
 
@@ -179,9 +188,9 @@ def positive(text):
 def parse_options(arguments):
     parser = argparse.ArgumentParser(prog="scripts/run.sh", description=__doc__,
                                      allow_abbrev=False)
-    parser.add_argument("--seconds", type=positive, default=2, metavar="N",
-                        help="length of each measured window (default 2, the whole run then "
-                             "takes under two minutes)")
+    parser.add_argument("--seconds", type=positive, default=SECONDS, metavar="N",
+                        help=f"length of each of the {ROUNDS} measured windows (default "
+                             f"{SECONDS}, the whole run then takes under two minutes)")
     parser.add_argument("--json", metavar="FILE",
                         help="where the results go, with a chart beside them "
                              "(default build/run.json)")

@@ -20,18 +20,20 @@ import probing  # noqa: E402
 import results  # noqa: E402
 import run_http  # noqa: E402
 
+# The probe is asked often, and starting Python takes long.
+SHELL = """#!/bin/sh
+[ "$1" = --probe ] && echo 1.0 && exit
+exec {python} {path}.py "$@"
+"""
+
 # A benchmark program: notes each call in a file, then does as its name says.
-PROGRAM = """#!{python}
-import os, sys
+PROGRAM = """import os, sys
 impl = {impl!r}
 if "--list" in sys.argv:
     print("a/one\\na/two\\nb/three\\nc/report" if impl == "weft" else "a/one\\nc/report")
     sys.exit()
 if "--describe" in sys.argv:
     print("a/one 1 s\\na/two 1 s\\nb/three 2 s\\nc/report 2 report")
-    sys.exit()
-if "--probe" in sys.argv:
-    print({probe!r})
     sys.exit()
 name = sys.argv[sys.argv.index("--only") + 1]
 with open({log!r}, "a") as log:
@@ -54,8 +56,9 @@ class BenchDriver(unittest.TestCase):
         for impl in ("weft", "tokio", "go"):
             path = os.path.join(self.folder, impl)
             with open(path, "w", encoding="utf-8") as file:
-                file.write(PROGRAM.format(python=sys.executable, impl=impl, log=self.log,
-                                          probe="1.0"))
+                file.write(SHELL.format(python=sys.executable, path=path))
+            with open(path + ".py", "w", encoding="utf-8") as file:
+                file.write(PROGRAM.format(impl=impl, log=self.log))
             os.chmod(path, 0o755)
 
     def drive(self, *arguments):
@@ -156,6 +159,18 @@ class HttpDriver(unittest.TestCase):
         self.assertEqual([case.bench for case in run_http.CASES],
                          ["http/plaintext/connections=64", "http/plaintext/connections=512",
                           "http/delay=10/connections=2000", "http/churn/connections=64"])
+
+    def test_rounds_go_through_everything_and_the_first_server_changes(self):
+        plan = list(run_http.schedule())
+        for number in range(1, run_http.ROUNDS + 1):
+            windows = [(case, name) for number_, case, name in plan if number_ == number]
+            everything = [(case, name) for case in run_http.CASES
+                          for name in run_http.implementations(case)]
+            self.assertCountEqual(windows, everything)
+        self.assertEqual([number for number, _, _ in plan], sorted(number for number, _, _ in plan))
+        firsts = [next(name for number_, case, name in plan
+                       if (number_, case) == (number, run_http.CASES[0])) for number in (1, 2, 3)]
+        self.assertEqual(firsts, list(run_http.MODES))
 
     def test_rows_hold_the_median_of_the_rounds(self):
         rows = run_http.make_rows(windows_of(1))

@@ -33,6 +33,14 @@ static uint32_t overload_of(struct wf_worker *worker)
     return atomic_load_explicit(&worker->overload, memory_order_relaxed);
 }
 
+/* A worker that is stuck in one fiber does nothing for the others. */
+static uint32_t plight_of(struct wf_worker *worker)
+{
+    /* relaxed: a hint. */
+    return atomic_load_explicit(&worker->stuck, memory_order_relaxed) != 0 ? UINT32_MAX
+                                                                           : overload_of(worker);
+}
+
 /* The kernel knows best whether this thread has slept: it counts the times. */
 void wf_balance_consider(struct wf_worker *self)
 {
@@ -69,7 +77,7 @@ static struct weft_fiber *steal_from(struct wf_worker *self, struct wf_worker *v
     struct weft_fiber *fiber;
     uint64_t count = 0;
 
-    if (overload_of(victim) >= OVERLOAD_READY && wf_ready_size(&victim->ready) > 0)
+    if (plight_of(victim) >= OVERLOAD_READY && wf_ready_size(&victim->ready) > 0)
         count = wf_ready_take_half(&victim->ready, items, STEAL_BATCH);
     if (count > 0) {
         for (uint64_t i = 1; i < count; i++)
@@ -130,7 +138,7 @@ static struct weft_fiber *steal_pass(struct wf_worker *self,
             struct wf_worker *victim = self->runtime->workers[index];
             struct weft_fiber *fiber;
 
-            if (overload_of(victim) < OVERLOAD_FRESH)
+            if (plight_of(victim) < OVERLOAD_FRESH)
                 continue;
             fiber = from(self, victim);
             if (fiber != NULL)

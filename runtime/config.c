@@ -24,6 +24,11 @@ const struct wf_config_option wf_config_options[] = {
            "window of the look whether a worker is overloaded"),
     OPTION(guard, 1, 1, 3, "", "1: best stack guard, 2: mprotect, 3: canary"),
     OPTION(chaos, 2, 1, 2, "", "1: every resume on another worker, 2: off"),
+    OPTION(monitor, 1, 1, 3, "", "1: relieve stuck workers, 2: without spare workers, 3: off"),
+    OPTION(stall_us, 4000, 100, 1000000, "us", "time in one fiber after which a worker is stuck"),
+    OPTION(stall_report_ms, 1000, 1, UINT32_MAX, "ms",
+           "time in one fiber after which it is reported; 4294967295: never"),
+    OPTION(spare_workers, 4, 1, 64, "threads", "workers beyond the usual ones while all are stuck"),
 };
 
 const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];

@@ -14,6 +14,13 @@ enum wf_config_origin {
     WF_ORIGIN_ENVIRONMENT,
 };
 
+/* Values of weft_config.monitor. */
+enum {
+    WF_MONITOR_ON = 1,
+    WF_MONITOR_WITHOUT_SPARES = 2,
+    WF_MONITOR_OFF = 3,
+};
+
 struct wf_config_option {
     const char *name;  /* of the field; the variable is WEFT_ and the name in capitals */
     size_t offset;     /* of the uint32_t in struct weft_config */

@@ -173,7 +173,7 @@ static void print_options(FILE *out, const struct weft_config *config,
 
 int weft_doctor(const struct weft_config *config, FILE *out)
 {
-    enum wf_config_origin origins[16];
+    enum wf_config_origin origins[32];
     struct weft_config resolved;
     struct wf_topology *topology;
     char backend[256];

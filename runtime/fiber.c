@@ -340,6 +340,19 @@ int weft_yield(void)
     return wf_self_is_cancelled(self) ? -ECANCELED : 0;
 }
 
+bool weft_yield_if_due(void)
+{
+    struct wf_worker *self = wf_self();
+
+    /* relaxed: a hint. */
+    if (self == NULL || WF_LIKELY(atomic_load_explicit(&self->stuck, memory_order_relaxed) == 0))
+        return false;
+    /* relaxed: a hint; the monitor sets it anew if need be. */
+    atomic_store_explicit(&self->stuck, 0, memory_order_relaxed);
+    (void)weft_yield();
+    return true;
+}
+
 /* The timer has been taken out of the wheel, or will find the fiber awake: the wake is ours. */
 static bool interrupt_sleep(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {

@@ -18,6 +18,7 @@
 #include "runtime/check.h"
 #include "runtime/deque.h"
 #include "runtime/inject.h"
+#include "runtime/monitor.h"
 #include "runtime/park.h"
 #include "runtime/ready.h"
 #include "runtime/stack.h"
@@ -96,10 +97,12 @@ struct wf_worker {
     struct wf_stack_cache stacks; /* [W] */
     struct wf_wheel wheel;        /* see timer.h */
     struct wf_os_thread thread;   /* [I] */
+    struct wf_watch watch;        /* the monitor's (monitor.h) */
 
     WF_CACHE_ALIGNED struct wf_counters counters;         /* [W] writes, anyone reads */
     WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */
     WF_ATOMIC(uint32_t) overload;                         /* [A] [W] writes: others may steal */
+    WF_ATOMIC(uint32_t) stuck;                            /* [A] the monitor's verdict */
     struct wf_deque fresh;                                /* fibers just created */
     struct wf_ready ready;   /* fibers that were woken or have yielded */
     struct wf_parker parker; /* see park.h */
@@ -144,6 +147,7 @@ struct weft_runtime {
     struct wf_stack_depot depot;  /* see stack.h */
     struct wf_inject inject;      /* see inject.h */
     struct wf_park park;          /* see park.h */
+    struct wf_monitor monitor;    /* see monitor.h */
 };
 
 static inline struct weft_fiber *wf_fiber_of_waiter(struct wf_waiter *waiter)

@@ -87,6 +87,7 @@ static void collect(struct weft_runtime *runtime, struct weft_stats *stats)
     *stats = (struct weft_stats){.workers = runtime->worker_count};
     for (uint32_t i = 0; i < runtime->worker_count; i++)
         wf_stats_collect(&runtime->workers[i]->counters, stats);
+    wf_stats_collect(&runtime->monitor.counters, stats);
     wf_lock_acquire(&depot->lock);
     stats->stacks_mapped = depot->carved;
     stats->stacks_unguarded = depot->unguarded;

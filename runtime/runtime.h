@@ -23,6 +23,10 @@ bool wf_runtime_pins(const struct weft_config *config, const struct wf_topology 
 /* Makes a runtime that has no threads yet.  `config` is resolved.  0 or -errno. */
 int wf_runtime_create(const struct weft_config *config, struct weft_runtime **result);
 
+/* Notes that the caller, a worker or the monitor, no longer touches any worker.  Returns how many
+ * have said so. */
+uint32_t wf_runtime_leave(struct weft_runtime *runtime);
+
 /* Keeps the counters for weft_stats_read().  Caller: the last user, after every worker has ended.
  */
 void wf_runtime_keep_stats(struct weft_runtime *runtime);

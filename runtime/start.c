@@ -36,15 +36,27 @@ static bool wait_for_start(struct weft_runtime *runtime)
     return phase != WF_PHASE_FAILED;
 }
 
-/* A worker still in its loop may be about to interrupt our poller. */
-static void wait_for_others(struct weft_runtime *runtime)
+static uint32_t count_leavers(const struct weft_runtime *runtime)
+{
+    return runtime->worker_count + (runtime->monitor.is_started ? 1 : 0);
+}
+
+uint32_t wf_runtime_leave(struct weft_runtime *runtime)
 {
     /* RT.3 acq_rel: we notify nobody any more. */
     uint32_t left = atomic_fetch_add_explicit(&runtime->left, 1, memory_order_acq_rel) + 1;
 
-    if (left == runtime->worker_count)
+    if (left == count_leavers(runtime))
         wf_os_futex_wake(&runtime->left, INT32_MAX);
-    while (left < runtime->worker_count) {
+    return left;
+}
+
+/* Whoever has not left may be about to interrupt our poller. */
+static void wait_for_others(struct weft_runtime *runtime)
+{
+    uint32_t left = wf_runtime_leave(runtime);
+
+    while (left < count_leavers(runtime)) {
         wf_os_futex_wait(&runtime->left, left, INT64_MAX);
         /* RT.3 acquire: the others notify nobody any more. */
         left = atomic_load_explicit(&runtime->left, memory_order_acquire);
@@ -135,9 +147,12 @@ static int run_workers(struct weft_runtime *runtime)
     /* relaxed: RT.2 published it. */
     if (error == 0 && atomic_load_explicit(&runtime->failed, memory_order_relaxed) != 0)
         error = runtime->start_error;
+    if (error == 0)
+        error = wf_monitor_start(runtime);
     set_phase(runtime, error == 0 ? WF_PHASE_RUNNING : WF_PHASE_FAILED);
     for (uint32_t i = 0; i < running; i++)
         wf_os_thread_join(&runtime->workers[i]->thread);
+    wf_monitor_join(runtime);
     return error;
 }
 

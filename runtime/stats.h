@@ -30,7 +30,10 @@
     X(timers_armed)    \
     X(timers_fired)    \
     X(ready_spills)    \
-    X(cq_overflows)
+    X(cq_overflows)    \
+    X(stalls)          \
+    X(rescues)         \
+    X(spare_calls)
 
 struct wf_counters {
 #define WF_DECLARE_COUNTER(name) WF_ATOMIC(uint64_t) name; /* its worker writes, anyone reads */

@@ -43,6 +43,7 @@ void wf_worker_notify_all(struct wf_worker *self)
 {
     for (uint32_t i = 0; i < self->runtime->worker_count; i++)
         wf_worker_notify(self, self->runtime->workers[i]);
+    wf_monitor_wake(&self->runtime->monitor);
 }
 
 static void inject(struct wf_worker *self, struct wf_node *first, struct wf_node *last,
@@ -72,7 +73,10 @@ static bool may_run_here(const struct wf_node *node, const void *arg)
 
 static struct weft_fiber *take_injected(struct wf_worker *self)
 {
-    bool is_picky = self->runtime->is_chaotic && self->runtime->worker_count > 1;
+    /* While a worker is stuck, the one that may not run the fiber can be the only one that could.
+     */
+    bool is_picky = self->runtime->is_chaotic && self->runtime->worker_count > 1 &&
+                    !wf_monitor_sees_stuck(&self->runtime->monitor);
     struct wf_node *node = wf_inject_pop(&self->runtime->inject, is_picky ? may_run_here : NULL,
                                          self);
 
@@ -291,6 +295,7 @@ static struct weft_fiber *sleep_for_work(struct wf_worker *self)
         (void)wf_poller_poll(self->poller, self, wf_wheel_next(&self->wheel));
     }
     self->is_searching = wf_park_retract(park, &self->parker);
+    wf_monitor_rouse(&self->runtime->monitor);
     return fiber;
 }
 

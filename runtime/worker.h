@@ -47,7 +47,7 @@ bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker);
 /* Ends the sleep of `worker`, if it sleeps.  Caller: anyone, after publishing what it shall see. */
 bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker);
 
-/* Notifies every worker.  Caller: a worker. */
+/* Notifies every worker, and the monitor.  Caller: a worker. */
 void wf_worker_notify_all(struct wf_worker *self);
 
 #endif

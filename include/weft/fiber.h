@@ -124,6 +124,18 @@ WEFT_API bool weft_is_cancelled(void);
 WEFT_API int weft_yield(void);
 
 /*
+ * Yield if the caller has held its worker for longer than `stall_us` (weft/runtime.h): for loops
+ * that compute.  The monitor decides that and marks the worker; this call only looks at the mark.
+ * It costs a call, the look-up of the calling thread's worker and one load, a nanosecond or two.
+ * Without a monitor it never yields.
+ *
+ * Returns   true if it has yielded.  A fiber that was cancelled yields as well.
+ * Context   any; from a plain thread: false.
+ * Switches  if it yields.  The caller may resume on another worker.
+ */
+WEFT_API bool weft_yield_if_due(void);
+
+/*
  * Suspend the caller until `deadline`.  Timers tick every 65.536 µs: it wakes at the first tick
  * at or after the deadline, never before.
  *

@@ -35,15 +35,25 @@ struct weft_config {
     uint32_t chaos;           /* WEFT_CHAOS: 1 resumes every fiber on another worker than the one
                                  it left, where there is one: finds thread-local addresses kept
                                  across a suspension point; slow; default off (2) */
-    uint64_t reserved[8];     /* zero */
+    uint32_t monitor;         /* WEFT_MONITOR: 1 watches for workers that stay in one fiber and
+                                 relieves them (default), 2 does so without spare workers, 3 off */
+    uint32_t stall_us;        /* WEFT_STALL_US: for how long, in microseconds, a worker may stay in
+                                 one fiber before others take over what waits behind it,
+                                 100-1000000; default 4000 */
+    uint32_t stall_report_ms; /* WEFT_STALL_REPORT_MS: after how long, in milliseconds, such a
+                                 fiber is reported on standard error; UINT32_MAX never;
+                                 default 1000 */
+    uint32_t spare_workers;   /* WEFT_SPARE_WORKERS: worker threads that may be started while all
+                                 others are stuck, 1-64; default 4 */
+    uint64_t reserved[6];     /* zero */
 };
 
-#define WEFT_CONFIG_INIT           \
-    {                              \
-        0, 0, 0, 0, 0, 0, 0, 0,    \
-        {                          \
-            0, 0, 0, 0, 0, 0, 0, 0 \
-        }                          \
+#define WEFT_CONFIG_INIT                    \
+    {                                       \
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+        {                                   \
+            0, 0, 0, 0, 0, 0                \
+        }                                   \
     }
 
 /*
@@ -68,8 +78,8 @@ WEFT_API WEFT_MUST_USE int weft_run(const struct weft_config *config, int (*fn)(
  * during the reading.  After a run has ended they are exact.
  */
 struct weft_stats {
-    uint32_t workers; /* gauge: worker threads */
-    uint32_t reserved_gauge;
+    uint32_t workers;         /* gauge: worker threads */
+    uint32_t spares;          /* gauge: spare workers, at work or in reserve */
     uint64_t fibers_spawned;  /* created, the first fiber included */
     uint64_t fibers_started;  /* entered their function */
     uint64_t fibers_finished; /* returned from it */
@@ -89,7 +99,11 @@ struct weft_stats {
     uint64_t slab_bytes;       /* address space mapped for stacks */
     uint64_t ready_spills;     /* batches moved from a full ready queue to the shared one */
     uint64_t cq_overflows; /* completions that the kernel had to keep because the ring was full */
-    uint64_t reserved[11];
+    uint64_t stalls;       /* times that a worker was found stuck in one fiber */
+    uint64_t rescues;      /* times that fibers became ready because another worker looked after
+                              the timers and the I/O of a stuck one */
+    uint64_t spare_calls;  /* times that a spare worker was called to work */
+    uint64_t reserved[8];
 };
 
 /*

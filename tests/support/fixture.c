@@ -99,6 +99,10 @@ static void remove_overrides(const struct weft_config *config)
         {config->wake_backlog_us, "WEFT_WAKE_BACKLOG_US"},
         {config->guard, "WEFT_GUARD"},
         {config->chaos, "WEFT_CHAOS"},
+        {config->monitor, "WEFT_MONITOR"},
+        {config->stall_us, "WEFT_STALL_US"},
+        {config->stall_report_ms, "WEFT_STALL_REPORT_MS"},
+        {config->spare_workers, "WEFT_SPARE_WORKERS"},
     };
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/monitor.h"
+
+#include "runtime/balance.h"
+#include "runtime/check.h"
+#include "runtime/config.h"
+#include "runtime/model.h"
+#include "runtime/poller.h"
+#include "runtime/runtime.h"
+#include "runtime/worker.h"
+
+#include <weft/base.h>
+
+enum {
+    LOOKS_PER_STALL = 2, /* a burst is seen after 1 to 1.5 times stall_us */
+    QUIET_MS = 1000,     /* guessed: a server with a request now and then is not idle yet */
+};
+
+void wf_monitor_wake(struct wf_monitor *monitor)
+{
+    if (wf_watcher_end_sleep(&monitor->watcher))
+        wf_os_futex_wake(&monitor->watcher.state, 1);
+}
+
+static bool is_awake(struct wf_worker *worker)
+{
+    /* relaxed: a hint; if it is wrong now it is right at the next look. */
+    return atomic_load_explicit(&worker->parker.state, memory_order_relaxed) == WF_PARKER_AWAKE;
+}
+
+static void mark(struct weft_runtime *runtime, struct wf_worker *worker, bool is_stuck)
+{
+    if (is_stuck && !worker->watch.is_stuck)
+        wf_count(&runtime->monitor.counters.stalls, 1);
+    worker->watch.is_stuck = is_stuck;
+    /* relaxed: a hint to thieves, and to the fiber that it should yield. */
+    atomic_store_explicit(&worker->stuck, is_stuck, memory_order_relaxed);
+}
+
+/* Decides whether the worker is stuck.  One that the system keeps from running looks the same, and
+ * is helped in the same way. */
+static void look_at(struct weft_runtime *runtime, struct wf_worker *worker, int64_t now)
+{
+    struct wf_watch *watch = &worker->watch;
+    uint64_t turns = wf_counter_read(&worker->counters.turns);
+
+    if (is_awake(worker))
+        runtime->monitor.quiet_since = now;
+    if (is_awake(worker) && turns == watch->turns) {
+        if (!watch->is_stuck && now - watch->since >= runtime->monitor.stall_ns)
+            mark(runtime, worker, true);
+        return;
+    }
+    if (turns != watch->turns)
+        runtime->monitor.quiet_since = now;
+    watch->turns = turns;
+    watch->since = now;
+    watch->is_reported = false;
+    if (watch->is_stuck)
+        mark(runtime, worker, false);
+}
+
+/* True if something waits behind the stuck worker that a helper could do. */
+static bool has_waiting(struct wf_worker *worker, int64_t now)
+{
+    /* relaxed: a hint. */
+    return atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL ||
+           wf_balance_backlog(worker) > 0 || wf_wheel_next(&worker->wheel) <= now;
+}
+
+static bool is_help_wanted(struct weft_runtime *runtime, int64_t now)
+{
+    if (wf_inject_size(&runtime->inject) > 0)
+        return true;
+    for (uint32_t i = 0; i < runtime->worker_count; i++)
+        if (runtime->workers[i]->watch.is_stuck && has_waiting(runtime->workers[i], now))
+            return true;
+    return false;
+}
+
+/* Something waits behind a stuck worker: wakes one that sleeps.  Those that are awake look there by
+ * themselves when their turns are over. */
+static void call_helper(struct weft_runtime *runtime)
+{
+    for (uint32_t i = 0; i < runtime->worker_count; i++) {
+        struct wf_worker *worker = runtime->workers[i];
+
+        if (wf_park_notify(&runtime->park, &worker->parker)) {
+            wf_count(&runtime->monitor.counters.wakes_sent, 1);
+            wf_poller_interrupt(worker->poller);
+            return;
+        }
+    }
+}
+
+static void look(struct weft_runtime *runtime, int64_t now)
+{
+    uint32_t stuck = 0;
+
+    for (uint32_t i = 0; i < runtime->worker_count; i++) {
+        look_at(runtime, runtime->workers[i], now);
+        stuck += runtime->workers[i]->watch.is_stuck;
+    }
+    /* relaxed: a hint. */
+    atomic_store_explicit(&runtime->monitor.stuck_count, stuck, memory_order_relaxed);
+    if (stuck > 0 && is_help_wanted(runtime, now))
+        call_helper(runtime);
+}
+
+static bool all_asleep(struct weft_runtime *runtime)
+{
+    for (uint32_t i = 0; i < runtime->worker_count; i++)
+        if (!wf_watcher_sees_asleep(&runtime->workers[i]->parker))
+            return false;
+    return true;
+}
+
+/* Sleeps until a worker wakes; not at all if one is awake. */
+static void doze(struct weft_runtime *runtime)
+{
+    struct wf_watcher *watcher = &runtime->monitor.watcher;
+
+    wf_watcher_doze(watcher);
+    while (wf_watcher_is_dozing(watcher) && all_asleep(runtime))
+        wf_os_futex_wait(&watcher->state, WF_WATCHER_DOZING, INT64_MAX);
+    (void)wf_watcher_end_sleep(watcher);
+}
+
+static void nap(struct weft_runtime *runtime, int64_t deadline)
+{
+    struct wf_watcher *watcher = &runtime->monitor.watcher;
+
+    /* relaxed: whoever misses it only lets us sleep until the next tick. */
+    atomic_store_explicit(&watcher->state, WF_WATCHER_NAPPING, memory_order_relaxed);
+    if (!wf_runtime_is_done(runtime))
+        wf_os_futex_wait(&watcher->state, WF_WATCHER_NAPPING, deadline);
+    (void)wf_watcher_end_sleep(watcher);
+}
+
+/* What was seen before a long sleep says nothing about the present. */
+static void forget(struct weft_runtime *runtime, int64_t now)
+{
+    runtime->monitor.quiet_since = now;
+    for (uint32_t i = 0; i < runtime->worker_count; i++)
+        runtime->workers[i]->watch.since = now;
+}
+
+static void monitor_main(void *arg)
+{
+    struct weft_runtime *runtime = arg;
+    struct wf_monitor *monitor = &runtime->monitor;
+    int64_t now = wf_os_now();
+
+    forget(runtime, now);
+    while (!wf_runtime_is_done(runtime)) {
+        nap(runtime, now + monitor->stall_ns / LOOKS_PER_STALL);
+        now = wf_os_now();
+        look(runtime, now);
+        if (now - monitor->quiet_since >= QUIET_MS * WEFT_MILLISECOND) {
+            doze(runtime);
+            now = wf_os_now();
+            forget(runtime, now);
+        }
+    }
+    wf_runtime_leave(runtime);
+}
+
+int wf_monitor_start(struct weft_runtime *runtime)
+{
+    struct wf_monitor *monitor = &runtime->monitor;
+    int error;
+
+    if (runtime->config.monitor == WF_MONITOR_OFF)
+        return 0;
+    monitor->stall_ns = (int64_t)runtime->config.stall_us * WEFT_MICROSECOND;
+    error = wf_os_thread_start(&monitor->thread, "weft-monitor", monitor_main, runtime);
+    if (error != 0)
+        wf_complain("cannot start the monitor's thread: error %d", -error);
+    monitor->is_started = error == 0;
+    return error;
+}
+
+void wf_monitor_join(struct weft_runtime *runtime)
+{
+    if (runtime->monitor.is_started)
+        wf_os_thread_join(&runtime->monitor.thread);
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* No fiber waits behind another that computes or blocks; an idle runtime does nothing. */
+#define _GNU_SOURCE 1
+
+#include "../support/fixture.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Computes until somebody sets the flag: for ever, if that somebody waits behind it. */
+static int compute_until_flag(void *arg)
+{
+    _Atomic(int) *flag = arg;
+
+    while (atomic_load(flag) == 0)
+        ;
+    return 0;
+}
+
+static int set_flag(void *arg)
+{
+    atomic_store((_Atomic(int) *)arg, 1);
+    return 0;
+}
+
+static int compute_before_a_spawned_fiber(void *arg)
+{
+    _Atomic(int) flag = 0;
+    weft_fiber *other = must_spawn(set_flag, &flag);
+
+    (void)arg;
+    (void)compute_until_flag(&flag);
+    CHECK_EQ(must_join(other), 0);
+    return 0;
+}
+
+/* A fiber that was just created waits behind its creator's computation.  Only a helper can run it,
+ * and the creator ends only when it has run. */
+Test(monitor, spawned_fibers_do_not_wait_behind_their_spawner, .timeout = TEST_TIMEOUT_S)
+{
+    for (unsigned workers = 2; workers <= 4; workers *= 2) {
+        cr_expect_eq(run_workers(workers, compute_before_a_spawned_fiber, NULL), 0);
+        cr_expect_gt(run_stats().stalls, 0);
+    }
+}
+
+struct chain {
+    _Atomic(int) flag;
+    weft_fiber *first;
+};
+
+static int yield_a_while(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 1000; i++)
+        (void)weft_yield();
+    return 0;
+}
+
+static int join_then_set_flag(void *arg)
+{
+    struct chain *chain = arg;
+
+    CHECK_EQ(must_join(chain->first), 0);
+    return set_flag(&chain->flag);
+}
+
+static int compute_before_ready_fibers(void *arg)
+{
+    struct chain chain = {0};
+    weft_fiber *second;
+
+    (void)arg;
+    chain.first = must_spawn(yield_a_while, NULL);
+    second = must_spawn(join_then_set_flag, &chain);
+    (void)weft_yield(); /* both are past their first turn now, or on another worker */
+    (void)compute_until_flag(&chain.flag);
+    CHECK_EQ(must_join(second), 0);
+    return 0;
+}
+
+/* The same for fibers in the ready queue and in the next slot, which others take later than fresh
+ * ones where nobody is stuck. */
+Test(monitor, ready_fibers_do_not_wait_behind_a_computation, .timeout = TEST_TIMEOUT_S)
+{
+    for (unsigned workers = 2; workers <= 4; workers *= 2)
+        for (int round = 0; round < 10; round++)
+            cr_expect_eq(run_workers(workers, compute_before_ready_fibers, NULL), 0);
+}
+
+static int compute_politely(void *arg)
+{
+    _Atomic(int) flag = 0;
+    weft_fiber *other = must_spawn(set_flag, &flag);
+    unsigned yields = 0;
+
+    (void)arg;
+    while (atomic_load(&flag) == 0)
+        yields += weft_yield_if_due();
+    CHECK(yields >= 1);
+    CHECK_EQ(must_join(other), 0);
+    return 0;
+}
+
+/* One worker: the other fiber runs only if the loop yields, and it yields only when it is asked. */
+Test(monitor, yield_if_due_yields_after_a_while, .timeout = TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = 1, .monitor = 2};
+
+    cr_expect_eq(run_config(&config, compute_politely, NULL), 0);
+    cr_expect_gt(run_stats().stalls, 0);
+}
+
+static int never_due(void *arg)
+{
+    weft_time end = weft_after(50 * WEFT_MILLISECOND);
+
+    (void)arg;
+    while (weft_now() < end)
+        CHECK(!weft_yield_if_due());
+    return 0;
+}
+
+/* Without a monitor nobody asks, and from a plain thread there is nothing to yield. */
+Test(monitor, yield_if_due_needs_a_monitor, .timeout = TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = 1, .monitor = 3};
+
+    cr_expect_eq(run_config(&config, never_due, NULL), 0);
+    cr_expect_eq(run_stats().stalls, 0);
+    cr_expect_not(weft_yield_if_due());
+}
+
+/* How often the threads of the runtime have been switched to. */
+static unsigned long switches(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    unsigned long sum = 0;
+    struct dirent *entry;
+
+    CHECK(tasks != NULL);
+    while ((entry = readdir(tasks)) != NULL) {
+        char path[300], line[128];
+        bool is_ours = false;
+        FILE *status;
+
+        (void)snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
+        status = fopen(path, "re");
+        while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+            const char *colon = strchr(line, ':');
+
+            is_ours |= strncmp(line, "Name:\tweft-", 11) == 0;
+            if (is_ours && strstr(line, "ctxt_switches") != NULL && colon != NULL)
+                sum += strtoul(colon + 1, NULL, 10);
+        }
+        if (status != NULL)
+            (void)fclose(status);
+    }
+    (void)closedir(tasks);
+    return sum;
+}
+
+/* Waits for two seconds in which no thread of the runtime runs.  A thread that sleeps makes no
+ * system call without being switched to. */
+static void *await_silence(void *arg)
+{
+    int end = *(int *)arg;
+    unsigned long before, after = 0;
+
+    do {
+        before = after;
+        (void)sleep(2);
+        after = switches();
+    } while (after != before || after == 0);
+    CHECK_EQ(write(end, "", 1), 1);
+    return NULL;
+}
+
+static int read_pipe(void *arg)
+{
+    char byte;
+
+    return (int)weft_read(*(int *)arg, &byte, 1, WEFT_FOREVER);
+}
+
+static int sleep_for_ever(void *arg)
+{
+    (void)arg;
+    return weft_sleep_until(WEFT_FOREVER);
+}
+
+static int park_many(void *arg)
+{
+    int count = TEST_FIBERS_ALIVE_MAX / 2;
+
+    for (int i = 0; i < count; i++)
+        CHECK_EQ(weft_spawn(NULL, sleep_for_ever, NULL), 0);
+    return read_pipe(arg);
+}
+
+/* Thousands of parked fibers cost nothing: after a while not one thread of the runtime runs, the
+ * monitor least of all. */
+WORKER_TEST(monitor, idle_runtime_makes_no_system_call, TEST_TIMEOUT_S)
+{
+    int pipe_fds[2];
+    pthread_t watcher;
+    struct resources before = resources_now();
+
+    cr_assert_eq(pipe(pipe_fds), 0);
+    cr_assert_eq(pthread_create(&watcher, NULL, await_silence, &pipe_fds[1]), 0);
+    cr_expect_eq(weft_run(&(struct weft_config){.workers = *workers}, park_many, &pipe_fds[0]), 1);
+    cr_assert_eq(pthread_join(watcher, NULL), 0);
+    (void)close(pipe_fds[0]);
+    (void)close(pipe_fds[1]);
+    assert_resources_return_to(before);
+}
+
+static int wake_after_silence(void *arg)
+{
+    CHECK_EQ(read_pipe(arg), 1);
+    return compute_before_a_spawned_fiber(NULL);
+}
+
+/* A monitor that slept through the silence and did not wake with the worker would let the last
+ * fiber compute for ever. */
+Test(monitor, wakes_with_the_workers, .timeout = TEST_TIMEOUT_S)
+{
+    int pipe_fds[2];
+    pthread_t watcher;
+
+    cr_assert_eq(pipe(pipe_fds), 0);
+    cr_assert_eq(pthread_create(&watcher, NULL, await_silence, &pipe_fds[1]), 0);
+    cr_expect_eq(weft_run(&(struct weft_config){.workers = 2}, wake_after_silence, &pipe_fds[0]),
+                 0);
+    cr_assert_eq(pthread_join(watcher, NULL), 0);
+    (void)close(pipe_fds[0]);
+    (void)close(pipe_fds[1]);
+}

@@ -16,7 +16,10 @@ void wf_balance_wake(struct wf_worker *self, uint32_t except)
 {
     struct weft_runtime *runtime = self->runtime;
 
-    for (uint32_t i = 0; i + 1 < runtime->worker_count; i++)
+    /* Spares come last among the victims, and nobody but the monitor wakes them. */
+    uint32_t count = runtime->worker_count - (self->index < runtime->worker_count ? 1 : 0);
+
+    for (uint32_t i = 0; i < count; i++)
         if (self->victims[i] != except &&
             wf_worker_notify(self, runtime->workers[self->victims[i]]))
             return;
@@ -127,6 +130,7 @@ static struct weft_fiber *steal_pass(struct wf_worker *self,
                                      struct weft_fiber *(*from)(struct wf_worker *,
                                                                 struct wf_worker *))
 {
+    uint32_t crew = wf_runtime_crew(self->runtime);
     uint32_t first = 0;
 
     for (unsigned distance = 0; distance < WF_DISTANCES; distance++) {
@@ -135,10 +139,10 @@ static struct weft_fiber *steal_pass(struct wf_worker *self,
 
         for (uint32_t i = 0; i < count; i++) {
             uint32_t index = self->victims[first + (start + i) % count];
-            struct wf_worker *victim = self->runtime->workers[index];
+            struct wf_worker *victim = index < crew ? self->runtime->workers[index] : NULL;
             struct weft_fiber *fiber;
 
-            if (plight_of(victim) < OVERLOAD_FRESH)
+            if (victim == NULL || plight_of(victim) < OVERLOAD_FRESH)
                 continue;
             fiber = from(self, victim);
             if (fiber != NULL)
@@ -152,7 +156,7 @@ static struct weft_fiber *steal_pass(struct wf_worker *self,
 void wf_balance_end_search(struct wf_worker *self)
 {
     if (self->is_searching)
-        wf_park_end_search(&self->runtime->park);
+        wf_park_end_search(self->park);
     self->is_searching = false;
 }
 
@@ -160,7 +164,7 @@ struct weft_fiber *wf_balance_steal(struct wf_worker *self)
 {
     struct weft_fiber *fiber;
 
-    if (!self->is_searching && !wf_park_begin_search(&self->runtime->park))
+    if (!self->is_searching && !wf_park_begin_search(self->park))
         return NULL;
     self->is_searching = true;
     fiber = steal_pass(self, steal_from);

@@ -179,13 +179,17 @@ static void cancel_visited(struct wf_stack *stack, void *arg)
 static bool all_finished(struct weft_runtime *runtime)
 {
     uint64_t finished = 0, spawned = 0;
+    uint32_t crew;
 
     /* RT.1 seq_cst: a read-modify-write, so that of two workers that have each counted a last
      * fiber, the second sees both counted. */
     (void)atomic_fetch_or_explicit(&runtime->phase, 0, memory_order_seq_cst);
-    for (uint32_t i = 0; i < runtime->worker_count; i++)
+    crew = wf_runtime_crew(runtime);
+    for (uint32_t i = 0; i < crew; i++)
         finished += wf_counter_read(&runtime->workers[i]->counters.fibers_finished);
-    for (uint32_t i = 0; i < runtime->worker_count; i++)
+    /* Anew: a spare that has joined meanwhile may have spawned what others have finished. */
+    crew = wf_runtime_crew(runtime);
+    for (uint32_t i = 0; i < crew; i++)
         spawned += wf_counter_read(&runtime->workers[i]->counters.fibers_spawned);
     return finished == spawned;
 }

@@ -21,6 +21,7 @@
 #include "runtime/monitor.h"
 #include "runtime/park.h"
 #include "runtime/ready.h"
+#include "runtime/spare.h"
 #include "runtime/stack.h"
 #include "runtime/stats.h"
 #include "runtime/timer.h"
@@ -81,6 +82,7 @@ struct wf_worker {
     enum wf_request request;      /* [W] what that fiber asked for */
     uint32_t index;               /* [I] */
     struct weft_runtime *runtime; /* [I] */
+    struct wf_park *park;         /* [I] the runtime's, or that of the spares */
     struct wf_poller *poller;     /* [I] see poller.h */
     uint64_t tick;                /* [W] turns looked for */
     uint64_t fair_tick;           /* [W] when the loop has to look beyond the worker's queues */
@@ -103,6 +105,7 @@ struct wf_worker {
     WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */
     WF_ATOMIC(uint32_t) overload;                         /* [A] [W] writes: others may steal */
     WF_ATOMIC(uint32_t) stuck;                            /* [A] the monitor's verdict */
+    WF_ATOMIC(uint32_t) duty;                             /* [A] enum wf_duty (spare.h) */
     struct wf_deque fresh;                                /* fibers just created */
     struct wf_ready ready;   /* fibers that were woken or have yielded */
     struct wf_parker parker; /* see park.h */
@@ -129,15 +132,17 @@ enum wf_phase {
 struct weft_runtime {
     struct weft_config config;    /* [I] */
     struct wf_topology *topology; /* [I] */
-    uint32_t worker_count;        /* [I] */
+    uint32_t worker_count;        /* [I] without spares */
+    uint32_t crew_max;            /* [I] with all the spares that there may be */
     bool is_chaotic;              /* [I] */
     bool is_pinned;               /* [I] each worker has a CPU of its own */
     uint32_t stack_class;         /* [I] default */
-    struct wf_worker **workers;   /* [I] */
+    struct wf_worker **workers;   /* those below `crew` [I]; the others the monitor's */
     int (*main_fn)(void *);       /* [I] */
     void *main_arg;               /* [I] */
     int main_result;              /* the first fiber's worker, then the starter */
     int start_error;              /* worker that failed, under RT.2 */
+    WF_ATOMIC(uint32_t) crew;     /* [A] workers, spares included; it only grows */
     WF_ATOMIC(uint32_t) phase;    /* [A] enum wf_phase */
     WF_ATOMIC(uint32_t) started;  /* [A] workers that are set up, or failed to be */
     WF_ATOMIC(uint32_t) failed;   /* [A] of those, how many failed */
@@ -147,12 +152,20 @@ struct weft_runtime {
     struct wf_stack_depot depot;  /* see stack.h */
     struct wf_inject inject;      /* see inject.h */
     struct wf_park park;          /* see park.h */
+    struct wf_park spare_park;    /* the same for spares, which no push needs to wake */
     struct wf_monitor monitor;    /* see monitor.h */
 };
 
 static inline struct weft_fiber *wf_fiber_of_waiter(struct wf_waiter *waiter)
 {
     return WF_CONTAINER_OF(waiter, struct weft_fiber, waiter);
+}
+
+/* How many workers there are, spares included: whoever walks `workers` asks this. */
+static inline uint32_t wf_runtime_crew(struct weft_runtime *runtime)
+{
+    /* SP.1 seq_cst: the workers' fields, and after the caller's change of the phase. */
+    return atomic_load_explicit(&runtime->crew, memory_order_seq_cst);
 }
 
 static inline bool wf_runtime_is_ending(struct weft_runtime *runtime)

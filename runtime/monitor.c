@@ -7,12 +7,14 @@
 #include "runtime/model.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
+#include "runtime/spare.h"
 #include "runtime/worker.h"
 
 #include <weft/base.h>
 
 enum {
     LOOKS_PER_STALL = 2, /* a burst is seen after 1 to 1.5 times stall_us */
+    DISMISS_MS = 100,    /* guessed */
     QUIET_MS = 1000,     /* guessed: a server with a request now and then is not idle yet */
 };
 
@@ -68,48 +70,89 @@ static bool has_waiting(struct wf_worker *worker, int64_t now)
            wf_balance_backlog(worker) > 0 || wf_wheel_next(&worker->wheel) <= now;
 }
 
-static bool is_help_wanted(struct weft_runtime *runtime, int64_t now)
+static bool is_help_wanted(struct weft_runtime *runtime, uint32_t crew, int64_t now)
 {
     if (wf_inject_size(&runtime->inject) > 0)
         return true;
-    for (uint32_t i = 0; i < runtime->worker_count; i++)
+    for (uint32_t i = 0; i < crew; i++)
         if (runtime->workers[i]->watch.is_stuck && has_waiting(runtime->workers[i], now))
             return true;
     return false;
 }
 
-/* Something waits behind a stuck worker: wakes one that sleeps.  Those that are awake look there by
- * themselves when their turns are over. */
-static void call_helper(struct weft_runtime *runtime)
+bool wf_monitor_notify(struct weft_runtime *runtime, struct wf_worker *worker)
 {
-    for (uint32_t i = 0; i < runtime->worker_count; i++) {
+    if (!wf_park_notify(worker->park, &worker->parker))
+        return false;
+    wf_count(&runtime->monitor.counters.wakes_sent, 1);
+    wf_poller_interrupt(worker->poller);
+    return true;
+}
+
+static bool is_on_duty(struct wf_worker *worker)
+{
+    /* relaxed: only the monitor writes it. */
+    return atomic_load_explicit(&worker->duty, memory_order_relaxed) == WF_DUTY_WORK;
+}
+
+/* Something waits behind a stuck worker: wakes one that sleeps, or calls a spare when all are
+ * stuck. Those that are awake look there by themselves when their turns are over. */
+static void call_helper(struct weft_runtime *runtime, uint32_t crew)
+{
+    /* In chaos mode the worker that is free can be the one that may not run the fiber. */
+    bool is_chaotic = runtime->is_chaotic;
+    bool all_stuck = true;
+
+    for (uint32_t i = 0; i < crew; i++) {
         struct wf_worker *worker = runtime->workers[i];
 
-        if (wf_park_notify(&runtime->park, &worker->parker)) {
-            wf_count(&runtime->monitor.counters.wakes_sent, 1);
-            wf_poller_interrupt(worker->poller);
+        if (!is_on_duty(worker))
+            continue;
+        if (wf_monitor_notify(runtime, worker) && !is_chaotic)
             return;
-        }
+        all_stuck &= worker->watch.is_stuck;
     }
+    if (all_stuck || is_chaotic)
+        wf_spare_call(runtime);
+}
+
+/* Spares leave when the others have kept going for a while: calling them again has its price. */
+static void review_spares(struct weft_runtime *runtime, int64_t now)
+{
+    struct wf_monitor *monitor = &runtime->monitor;
+    uint32_t stuck = 0;
+
+    for (uint32_t i = 0; i < runtime->worker_count; i++)
+        stuck += runtime->workers[i]->watch.is_stuck;
+    if (stuck == runtime->worker_count)
+        monitor->freed_since = 0;
+    else if (monitor->freed_since == 0)
+        monitor->freed_since = now;
+    else if (now - monitor->freed_since >= DISMISS_MS * WEFT_MILLISECOND)
+        wf_spare_dismiss(runtime);
 }
 
 static void look(struct weft_runtime *runtime, int64_t now)
 {
+    uint32_t crew = wf_runtime_crew(runtime);
     uint32_t stuck = 0;
 
-    for (uint32_t i = 0; i < runtime->worker_count; i++) {
+    for (uint32_t i = 0; i < crew; i++) {
         look_at(runtime, runtime->workers[i], now);
         stuck += runtime->workers[i]->watch.is_stuck;
     }
     /* relaxed: a hint. */
     atomic_store_explicit(&runtime->monitor.stuck_count, stuck, memory_order_relaxed);
-    if (stuck > 0 && is_help_wanted(runtime, now))
-        call_helper(runtime);
+    if (stuck > 0 && is_help_wanted(runtime, crew, now))
+        call_helper(runtime, crew);
+    review_spares(runtime, now);
 }
 
 static bool all_asleep(struct weft_runtime *runtime)
 {
-    for (uint32_t i = 0; i < runtime->worker_count; i++)
+    uint32_t crew = wf_runtime_crew(runtime);
+
+    for (uint32_t i = 0; i < crew; i++)
         if (!wf_watcher_sees_asleep(&runtime->workers[i]->parker))
             return false;
     return true;
@@ -140,8 +183,10 @@ static void nap(struct weft_runtime *runtime, int64_t deadline)
 /* What was seen before a long sleep says nothing about the present. */
 static void forget(struct weft_runtime *runtime, int64_t now)
 {
+    uint32_t crew = wf_runtime_crew(runtime);
+
     runtime->monitor.quiet_since = now;
-    for (uint32_t i = 0; i < runtime->worker_count; i++)
+    for (uint32_t i = 0; i < crew; i++)
         runtime->workers[i]->watch.since = now;
 }
 

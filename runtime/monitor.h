@@ -39,7 +39,8 @@ struct wf_monitor {
     bool is_started;
     int64_t stall_ns;
     int64_t quiet_since; /* no worker has been awake since then */
-    int64_t freed_since; /* some worker has not been stuck since then; 0: all are */
+    int64_t freed_since; /* not all workers have been stuck since then; 0: they are */
+    bool cannot_start;   /* spares: the system refused one */
     struct wf_watcher watcher;
     WF_CACHE_ALIGNED WF_ATOMIC(uint32_t) stuck_count; /* stuck workers, a hint for the others */
     struct wf_counters counters;
@@ -51,6 +52,10 @@ int wf_monitor_start(struct weft_runtime *runtime);
 
 /* Waits for the thread's end.  Caller: the starter; the runtime is done. */
 void wf_monitor_join(struct weft_runtime *runtime);
+
+/* Ends the sleep of a worker, if it sleeps.  Caller: the monitor, after publishing what the worker
+ * shall see. */
+bool wf_monitor_notify(struct weft_runtime *runtime, struct wf_worker *worker);
 
 /* Ends the monitor's sleep.  Caller: anyone but the monitor. */
 WF_COLD void wf_monitor_wake(struct wf_monitor *monitor);

@@ -3,6 +3,7 @@
 #include "runtime/runtime.h"
 
 #include "runtime/alloc.h"
+#include "runtime/config.h"
 #include "runtime/model.h"
 
 #include <errno.h>
@@ -35,22 +36,35 @@ bool wf_runtime_pins(const struct weft_config *config, const struct wf_topology 
     return config->workers != 0 || worker_count >= wf_topology_cpu_count(topology);
 }
 
-/* Lists the other workers, nearest first. */
+/* Spares are pinned to no CPU: to them everything is far. */
+static unsigned distance_to(const struct wf_worker *worker, uint32_t index)
+{
+    const struct weft_runtime *runtime = worker->runtime;
+
+    return worker->index < runtime->worker_count
+               ? wf_topology_distance(runtime->topology, worker->index, index)
+               : WF_DISTANCES - 1;
+}
+
+/* Lists the other workers, nearest first, and spares last. */
 static int rank_victims(struct wf_worker *worker)
 {
     struct weft_runtime *runtime = worker->runtime;
     uint32_t filled = 0;
 
-    worker->victims = wf_alloc(runtime->worker_count * sizeof *worker->victims);
+    worker->victims = wf_alloc(runtime->crew_max * sizeof *worker->victims);
     if (worker->victims == NULL)
         return -ENOMEM;
     for (unsigned distance = 0; distance < WF_DISTANCES; distance++) {
         for (uint32_t i = 0; i < runtime->worker_count; i++)
-            if (i != worker->index &&
-                wf_topology_distance(runtime->topology, worker->index, i) == distance)
+            if (i != worker->index && distance_to(worker, i) == distance)
                 worker->victims[filled++] = i;
         worker->near[distance] = filled;
     }
+    for (uint32_t i = runtime->worker_count; i < runtime->crew_max; i++)
+        if (i != worker->index)
+            worker->victims[filled++] = i;
+    worker->near[WF_DISTANCES - 1] = filled;
     return 0;
 }
 
@@ -69,9 +83,10 @@ static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t in
         return NULL;
     worker->runtime = runtime;
     worker->index = index;
+    worker->park = index < runtime->worker_count ? &runtime->park : &runtime->spare_park;
     worker->random = index + 1; /* anything but 0 */
     /* Without a place of its own it is as near to one group as to another. */
-    if (runtime->is_pinned)
+    if (runtime->is_pinned && index < runtime->worker_count)
         worker->stacks.group = wf_topology_place(runtime->topology, index).group;
     if (!wf_deque_init(&worker->fresh) || rank_victims(worker) != 0) {
         destroy_worker(worker);
@@ -80,12 +95,26 @@ static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t in
     return worker;
 }
 
+struct wf_worker *wf_runtime_add_worker(struct weft_runtime *runtime, uint32_t index)
+{
+    runtime->workers[index] = create_worker(runtime, index);
+    return runtime->workers[index];
+}
+
+void wf_runtime_remove_worker(struct weft_runtime *runtime, uint32_t index)
+{
+    destroy_worker(runtime->workers[index]);
+    runtime->workers[index] = NULL;
+}
+
 static void collect(struct weft_runtime *runtime, struct weft_stats *stats)
 {
     struct wf_stack_depot *depot = &runtime->depot;
+    uint32_t crew = wf_runtime_crew(runtime);
 
-    *stats = (struct weft_stats){.workers = runtime->worker_count};
-    for (uint32_t i = 0; i < runtime->worker_count; i++)
+    *stats = (struct weft_stats){.workers = runtime->worker_count,
+                                 .spares = crew - runtime->worker_count};
+    for (uint32_t i = 0; i < crew; i++)
         wf_stats_collect(&runtime->workers[i]->counters, stats);
     wf_stats_collect(&runtime->monitor.counters, stats);
     wf_lock_acquire(&depot->lock);
@@ -120,20 +149,20 @@ void wf_runtime_keep_stats(struct weft_runtime *runtime)
 
 static int create_workers(struct weft_runtime *runtime)
 {
-    runtime->workers = wf_alloc(runtime->worker_count * sizeof(struct wf_worker *));
+    runtime->workers = wf_alloc(runtime->crew_max * sizeof(struct wf_worker *));
     if (runtime->workers == NULL)
         return -ENOMEM;
-    for (uint32_t i = 0; i < runtime->worker_count; i++) {
-        runtime->workers[i] = create_worker(runtime, i);
-        if (runtime->workers[i] == NULL)
+    for (uint32_t i = 0; i < runtime->worker_count; i++)
+        if (wf_runtime_add_worker(runtime, i) == NULL)
             return -ENOMEM;
-    }
+    /* SP.1 seq_cst: no other thread exists yet. */
+    atomic_store_explicit(&runtime->crew, runtime->worker_count, memory_order_seq_cst);
     return 0;
 }
 
 void wf_runtime_destroy(struct weft_runtime *runtime)
 {
-    for (uint32_t i = 0; runtime->workers != NULL && i < runtime->worker_count; i++)
+    for (uint32_t i = 0; runtime->workers != NULL && i < runtime->crew_max; i++)
         if (runtime->workers[i] != NULL)
             destroy_worker(runtime->workers[i]);
     wf_free(runtime->workers);
@@ -159,8 +188,11 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
     if (error == 0) {
         runtime->worker_count = wf_runtime_count_workers(config, runtime->topology,
                                                          wf_os_cpu_quota(""));
+        runtime->crew_max = runtime->worker_count +
+                            (config->monitor == WF_MONITOR_ON ? config->spare_workers : 0);
         runtime->park.worker_count = runtime->worker_count;
         runtime->is_pinned = wf_runtime_pins(config, runtime->topology, runtime->worker_count);
+        runtime->spare_park.worker_count = config->spare_workers;
         runtime->is_chaotic = config->chaos == 1;
         runtime->stack_class = wf_stack_class((size_t)config->stack_size_kib * 1024);
         error = create_workers(runtime);
@@ -197,7 +229,7 @@ int weft_stats_read_worker(unsigned index, struct weft_stats *stats)
 
     if (self == NULL)
         return -EPERM;
-    if (index >= self->runtime->worker_count)
+    if (index >= wf_runtime_crew(self->runtime))
         return -ERANGE;
     *stats = (struct weft_stats){.workers = 1};
     wf_stats_collect(&self->runtime->workers[index]->counters, stats);
@@ -209,6 +241,13 @@ unsigned weft_worker_count(void)
     struct wf_worker *self = wf_self();
 
     return self != NULL ? self->runtime->worker_count : 0;
+}
+
+unsigned weft_worker_limit(void)
+{
+    struct wf_worker *self = wf_self();
+
+    return self != NULL ? self->runtime->crew_max : 0;
 }
 
 int weft_worker_index(void)

@@ -8,6 +8,7 @@
 
 struct weft_config;
 struct weft_runtime;
+struct wf_worker;
 struct wf_topology;
 
 /* The number of workers: what is asked for, else the CPU quota rounded up or the allowed CPUs,
@@ -22,6 +23,20 @@ bool wf_runtime_pins(const struct weft_config *config, const struct wf_topology 
 
 /* Makes a runtime that has no threads yet.  `config` is resolved.  0 or -errno. */
 int wf_runtime_create(const struct weft_config *config, struct weft_runtime **result);
+
+/* Makes worker number `index`, without its thread; NULL when there is no memory.  Caller: the
+ * starter, or the monitor for a spare. */
+struct wf_worker *wf_runtime_add_worker(struct weft_runtime *runtime, uint32_t index);
+void wf_runtime_remove_worker(struct weft_runtime *runtime, uint32_t index);
+
+/* What a worker's thread does before its loop and after it.  The first returns 0 or -errno; the
+ * second waits, if the loop `ran`, until all others have left theirs. */
+int wf_runtime_enter(struct wf_worker *self);
+void wf_runtime_exit(struct wf_worker *self, bool ran);
+
+/* Tells how a worker's set-up went, and waits until `count` workers have told. */
+void wf_runtime_report_started(struct weft_runtime *runtime, int error);
+void wf_runtime_wait_until_started(struct weft_runtime *runtime, uint32_t count);
 
 /* Notes that the caller, a worker or the monitor, no longer touches any worker.  Returns how many
  * have said so. */

@@ -6,12 +6,13 @@
 #include "runtime/model.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
+#include "runtime/spare.h"
 #include "runtime/worker.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-static void report_started(struct weft_runtime *runtime, int error)
+void wf_runtime_report_started(struct weft_runtime *runtime, int error)
 {
     if (error != 0) {
         /* relaxed: RT.2 publishes it. */
@@ -36,9 +37,11 @@ static bool wait_for_start(struct weft_runtime *runtime)
     return phase != WF_PHASE_FAILED;
 }
 
-static uint32_t count_leavers(const struct weft_runtime *runtime)
+/* A spare may join until the monitor leaves: whoever has not seen it join has not seen the monitor
+ * leave either, and finds the count of leavers below this one. */
+static uint32_t count_leavers(struct weft_runtime *runtime)
 {
-    return runtime->worker_count + (runtime->monitor.is_started ? 1 : 0);
+    return wf_runtime_crew(runtime) + (runtime->monitor.is_started ? 1 : 0);
 }
 
 uint32_t wf_runtime_leave(struct weft_runtime *runtime)
@@ -77,29 +80,42 @@ static void pin(struct wf_worker *self)
                     self->index, wf_topology_place(runtime->topology, self->index).cpu, -error);
 }
 
-static void worker_main(void *arg)
+int wf_runtime_enter(struct wf_worker *self)
 {
-    struct wf_worker *self = arg;
     struct weft_runtime *runtime = self->runtime;
-    int error;
 
     wf_tls_set(self);
     wf_os_block_sigpipe();
     wf_san_thread(&self->san);
-    if (runtime->is_pinned)
-        pin(self);
-    error = wf_poller_create(&self->poller, runtime->config.ring_entries, &self->counters);
     wf_wheel_init(&self->wheel, wf_os_now());
-    if (error == 0 && self->index == 0)
-        error = wf_fiber_spawn_main(self);
-    report_started(runtime, error);
-    if (wait_for_start(runtime)) {
-        wf_worker_loop(self);
-        wait_for_others(runtime);
-    }
+    if (runtime->is_pinned && self->index < runtime->worker_count)
+        pin(self);
+    return wf_poller_create(&self->poller, runtime->config.ring_entries, &self->counters);
+}
+
+void wf_runtime_exit(struct wf_worker *self, bool ran)
+{
+    if (ran)
+        wait_for_others(self->runtime);
     if (self->poller != NULL)
         wf_poller_destroy(self->poller);
     wf_tls_set(NULL);
+}
+
+static void worker_main(void *arg)
+{
+    struct wf_worker *self = arg;
+    struct weft_runtime *runtime = self->runtime;
+    int error = wf_runtime_enter(self);
+    bool runs;
+
+    if (error == 0 && self->index == 0)
+        error = wf_fiber_spawn_main(self);
+    wf_runtime_report_started(runtime, error);
+    runs = wait_for_start(runtime);
+    if (runs)
+        wf_worker_loop(self);
+    wf_runtime_exit(self, runs);
 }
 
 static void set_phase(struct weft_runtime *runtime, enum wf_phase phase)
@@ -109,7 +125,7 @@ static void set_phase(struct weft_runtime *runtime, enum wf_phase phase)
     wf_os_futex_wake(&runtime->phase, INT32_MAX);
 }
 
-static void wait_until_started(struct weft_runtime *runtime, uint32_t count)
+void wf_runtime_wait_until_started(struct weft_runtime *runtime, uint32_t count)
 {
     uint32_t started;
 
@@ -137,12 +153,12 @@ static int run_workers(struct weft_runtime *runtime)
                         runtime->worker_count, -error);
         /* The first one alone: what fails for every worker is then said once. */
         if (running == 1)
-            wait_until_started(runtime, 1);
+            wf_runtime_wait_until_started(runtime, 1);
         /* relaxed: RT.2 published it. */
         if (atomic_load_explicit(&runtime->failed, memory_order_relaxed) != 0)
             break;
     }
-    wait_until_started(runtime, running);
+    wf_runtime_wait_until_started(runtime, running);
     wf_topology_release(runtime->topology);
     /* relaxed: RT.2 published it. */
     if (error == 0 && atomic_load_explicit(&runtime->failed, memory_order_relaxed) != 0)
@@ -153,6 +169,7 @@ static int run_workers(struct weft_runtime *runtime)
     for (uint32_t i = 0; i < running; i++)
         wf_os_thread_join(&runtime->workers[i]->thread);
     wf_monitor_join(runtime);
+    wf_spare_join(runtime);
     return error;
 }
 

@@ -32,7 +32,7 @@ enum {
 
 bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker)
 {
-    if (!wf_park_notify(&worker->runtime->park, &worker->parker))
+    if (!wf_park_notify(worker->park, &worker->parker))
         return false;
     wf_count(&self->counters.wakes_sent, 1);
     wf_poller_interrupt(worker->poller);
@@ -41,13 +41,15 @@ bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker)
 
 void wf_worker_notify_all(struct wf_worker *self)
 {
-    for (uint32_t i = 0; i < self->runtime->worker_count; i++)
+    uint32_t crew = wf_runtime_crew(self->runtime);
+
+    for (uint32_t i = 0; i < crew; i++)
         wf_worker_notify(self, self->runtime->workers[i]);
     wf_monitor_wake(&self->runtime->monitor);
 }
 
-static void inject(struct wf_worker *self, struct wf_node *first, struct wf_node *last,
-                   uint64_t count)
+void wf_worker_inject(struct wf_worker *self, struct wf_node *first, struct wf_node *last,
+                      uint64_t count)
 {
     wf_inject_push(&self->runtime->inject, first, last, count);
     if (wf_park_all_asleep(&self->runtime->park))
@@ -73,10 +75,7 @@ static bool may_run_here(const struct wf_node *node, const void *arg)
 
 static struct weft_fiber *take_injected(struct wf_worker *self)
 {
-    /* While a worker is stuck, the one that may not run the fiber can be the only one that could.
-     */
-    bool is_picky = self->runtime->is_chaotic && self->runtime->worker_count > 1 &&
-                    !wf_monitor_sees_stuck(&self->runtime->monitor);
+    bool is_picky = self->runtime->is_chaotic && self->runtime->worker_count > 1;
     struct wf_node *node = wf_inject_pop(&self->runtime->inject, is_picky ? may_run_here : NULL,
                                          self);
 
@@ -94,8 +93,8 @@ static void spill_ready(struct wf_worker *self)
     for (uint64_t i = 0; i + 1 < count; i++)
         ((struct weft_fiber *)items[i])->node.next = &((struct weft_fiber *)items[i + 1])->node;
     wf_count(&self->counters.ready_spills, 1);
-    inject(self, &((struct weft_fiber *)items[0])->node,
-           &((struct weft_fiber *)items[count - 1])->node, count);
+    wf_worker_inject(self, &((struct weft_fiber *)items[0])->node,
+                     &((struct weft_fiber *)items[count - 1])->node, count);
 }
 
 void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber)
@@ -150,7 +149,7 @@ void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
         wf_balance_consider(self);
     }
     if (WF_UNLIKELY(!wf_deque_push(&self->fresh, fiber)))
-        inject(self, &fiber->node, &fiber->node, 1);
+        wf_worker_inject(self, &fiber->node, &fiber->node, 1);
 }
 
 bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker)
@@ -285,7 +284,7 @@ static void run(struct wf_worker *self, struct weft_fiber *fiber)
 /* Sleeps until there may be work.  Returns a fiber if the last look found one. */
 static struct weft_fiber *sleep_for_work(struct wf_worker *self)
 {
-    struct wf_park *park = &self->runtime->park;
+    struct wf_park *park = self->park;
     struct weft_fiber *fiber;
 
     wf_park_announce(park, &self->parker);
@@ -318,19 +317,23 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
     return fiber;
 }
 
+void wf_worker_pass(struct wf_worker *self)
+{
+    struct weft_fiber *fiber = find_next(self);
+
+    if (fiber == NULL && self->tick >= self->fair_tick)
+        fiber = find_oldest(self);
+    else if (fiber == NULL)
+        fiber = find_elsewhere(self);
+    if (fiber != NULL)
+        run(self, fiber);
+}
+
 void wf_worker_loop(struct wf_worker *self)
 {
     self->now = wf_os_now();
     self->busy_since = self->now;
-    while (!wf_runtime_is_done(self->runtime)) {
-        struct weft_fiber *fiber = find_next(self);
-
-        if (fiber == NULL && self->tick >= self->fair_tick)
-            fiber = find_oldest(self);
-        else if (fiber == NULL)
-            fiber = find_elsewhere(self);
-        if (fiber != NULL)
-            run(self, fiber);
-    }
+    while (!wf_runtime_is_done(self->runtime))
+        wf_worker_pass(self);
     wf_balance_end_search(self);
 }

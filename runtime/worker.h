@@ -9,11 +9,16 @@
 #include <stdint.h>
 
 struct weft_fiber;
+struct wf_node;
 struct weft_runtime;
 struct wf_worker;
 
 /* Runs fibers until the runtime is done.  Caller: the worker's thread. */
 void wf_worker_loop(struct wf_worker *self);
+
+/* One pass of that loop: runs fibers, looks further, or sleeps.  Caller: a worker on its own stack.
+ */
+void wf_worker_pass(struct wf_worker *self);
 
 /* Leaves the running fiber; self->request is carried out after the switch.  Returns when the fiber
  * runs again, perhaps on another worker: the caller must call wf_worker_land() at once. */
@@ -28,6 +33,10 @@ WF_MUST_USE struct wf_worker *wf_worker_land(struct weft_fiber *fiber);
 void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber);
 void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber);
 void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber);
+
+/* Queues `count` READY fibers, linked from `first` to `last`, for whichever worker comes first. */
+void wf_worker_inject(struct wf_worker *self, struct wf_node *first, struct wf_node *last,
+                      uint64_t count);
 
 /* Empties the next slot; NULL if it was empty.  Caller: anyone. */
 struct weft_fiber *wf_worker_take_next(struct wf_worker *worker);

@@ -118,7 +118,7 @@ struct weft_stats {
 WEFT_API int weft_stats_read(struct weft_stats *stats);
 
 /*
- * The same for one worker, `index` counting from 0.
+ * The same for one worker, `index` counting from 0, spare workers last (`spares` of the sum).
  *
  * Returns   0, or a negative errno.
  * Context   fiber.
@@ -137,7 +137,19 @@ WEFT_API int weft_stats_read_worker(unsigned index, struct weft_stats *stats);
 WEFT_API unsigned weft_worker_count(void);
 
 /*
+ * The number that no weft_worker_index() of the caller's runtime reaches: what an array with one
+ * entry per worker has to hold.
+ *
+ * Returns   weft_worker_count() and the spare workers that may be called; 0 from a plain thread.
+ * Context   any.
+ * Switches  never.
+ */
+WEFT_API unsigned weft_worker_limit(void);
+
+/*
  * The worker that runs the caller, counting from 0.  Stale as soon as the caller suspends.
+ * Spare workers, which run fibers while all others are stuck, come after the others: from
+ * weft_worker_count() to weft_worker_limit() - 1.
  *
  * Returns   the index, or -1 from a plain thread.
  * Context   any.

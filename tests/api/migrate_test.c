@@ -151,7 +151,7 @@ static int run_mixture(void *arg)
 WORKER_TEST(migrate, memory_and_errors_survive_migrations, TEST_TIMEOUT_S)
 {
     struct shared shared = {.seed = random_seed("migrate")};
-    struct weft_config config = {.workers = *workers, .chaos = 1};
+    struct weft_config config = {.workers = *workers, .chaos = 1, .monitor = 2};
 
     make_pipe(shared.bad_fd_kind);
     cr_expect_eq(run_config(&config, run_mixture, &shared), 0);
@@ -187,7 +187,7 @@ static int migrate_every_time(void *arg)
 /* Chaos is only worth something if it is certain: every resume, not most. */
 WORKER_TEST(migrate, chaos_resumes_elsewhere_every_time, TEST_TIMEOUT_S)
 {
-    struct weft_config config = {.workers = *workers, .chaos = 1};
+    struct weft_config config = {.workers = *workers, .chaos = 1, .monitor = 2};
 
     cr_expect_eq(run_config(&config, migrate_every_time, workers), 0);
 }

@@ -286,5 +286,6 @@ Test(runtime, few_long_computations_are_shared, .timeout = TEST_TIMEOUT_S)
 
     for (int i = 0; i < 20 && (seen & (seen - 1)) == 0; i++)
         cr_assert_eq(run_workers(2, compute_few, &seen), 0);
-    cr_expect_eq(seen, 3, "only worker %d ever ran one", seen - 1);
+    /* Two workers at least: a spare one may have helped. */
+    cr_expect_neq(seen & (seen - 1), 0, "one worker alone ran all, those seen are 0x%x", seen);
 }

@@ -340,6 +340,17 @@ unsigned wf_poller_poll(struct wf_poller *poller, struct wf_worker *self, int64_
     return woken;
 }
 
+bool wf_poller_needs_service(struct wf_poller *poller)
+{
+    bool needs;
+
+    wf_lock_acquire(&poller->lock);
+    needs = io_uring_sq_ready(&poller->ring) > 0 || io_uring_cq_ready(&poller->ring) > 0 ||
+            io_uring_cq_has_overflow(&poller->ring);
+    wf_lock_release(&poller->lock);
+    return needs;
+}
+
 void wf_poller_submit(struct wf_poller *poller, struct wf_worker *self)
 {
     unsigned count;

@@ -36,12 +36,16 @@ static uint32_t overload_of(struct wf_worker *worker)
     return atomic_load_explicit(&worker->overload, memory_order_relaxed);
 }
 
+static bool is_stuck(struct wf_worker *worker)
+{
+    /* relaxed: a hint. */
+    return atomic_load_explicit(&worker->stuck, memory_order_relaxed) != 0;
+}
+
 /* A worker that is stuck in one fiber does nothing for the others. */
 static uint32_t plight_of(struct wf_worker *worker)
 {
-    /* relaxed: a hint. */
-    return atomic_load_explicit(&worker->stuck, memory_order_relaxed) != 0 ? UINT32_MAX
-                                                                           : overload_of(worker);
+    return is_stuck(worker) ? UINT32_MAX : overload_of(worker);
 }
 
 /* The kernel knows best whether this thread has slept: it counts the times. */
@@ -113,6 +117,23 @@ static struct weft_fiber *steal_next_of(struct wf_worker *self, struct wf_worker
     if (fiber != NULL)
         wf_count(&self->counters.steals, 1);
     return fiber;
+}
+
+bool wf_balance_rescue(struct wf_worker *self)
+{
+    uint32_t crew, rescued = 0;
+
+    if (!wf_monitor_sees_stuck(&self->runtime->monitor))
+        return false;
+    crew = wf_runtime_crew(self->runtime);
+    for (uint32_t i = 0; i < crew; i++) {
+        struct wf_worker *worker = self->runtime->workers[i];
+
+        if (worker != self && is_stuck(worker))
+            rescued += wf_worker_serve(self, worker);
+    }
+    wf_count(&self->counters.rescues, rescued);
+    return rescued > 0;
 }
 
 static uint32_t next_random(struct wf_worker *self)

@@ -11,6 +11,7 @@
 #ifndef WF_RUNTIME_BALANCE_H
 #define WF_RUNTIME_BALANCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct weft_fiber;
@@ -32,6 +33,10 @@ void wf_balance_wake(struct wf_worker *self, uint32_t except);
 /* Takes fibers from others: returns one, and leaves the rest in the worker's own queue.  NULL: none
  * may be taken, or enough workers search already. */
 struct weft_fiber *wf_balance_steal(struct wf_worker *self);
+
+/* Looks after the timers and the I/O of workers that are stuck.  Returns true if fibers became
+ * ready by that, in the queues of `self`. */
+bool wf_balance_rescue(struct wf_worker *self);
 
 /* Ends the worker's right to search, if it has it. */
 void wf_balance_end_search(struct wf_worker *self);

@@ -67,7 +67,8 @@ static bool has_waiting(struct wf_worker *worker, int64_t now)
 {
     /* relaxed: a hint. */
     return atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL ||
-           wf_balance_backlog(worker) > 0 || wf_wheel_next(&worker->wheel) <= now;
+           wf_balance_backlog(worker) > 0 || wf_wheel_next(&worker->wheel) <= now ||
+           wf_poller_needs_service(worker->poller);
 }
 
 static bool is_help_wanted(struct weft_runtime *runtime, uint32_t crew, int64_t now)

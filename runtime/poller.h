@@ -39,6 +39,10 @@ unsigned wf_poller_poll(struct wf_poller *poller, struct wf_worker *self, int64_
  * in a poller that is not its own, since the owner may sleep. */
 void wf_poller_submit(struct wf_poller *poller, struct wf_worker *self);
 
+/* True if a worker that is not the owner would find something to do there.  Caller: any thread,
+ * while the owner does not wait. */
+bool wf_poller_needs_service(struct wf_poller *poller);
+
 /* Ends a wait under way, or the next one, at once.  Caller: any thread. */
 void wf_poller_interrupt(struct wf_poller *poller);
 

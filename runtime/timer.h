@@ -74,7 +74,8 @@ struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
                                  enum wf_timer_claim (*claim)(struct wf_timer *));
 
 /* When wf_wheel_expire() is due next, in nanoseconds; INT64_MAX while no timer is armed.  It may
- * be early, when a slot has to be cascaded.  Caller: the worker whose wheel it is. */
+ * be early, when a slot has to be cascaded.  Caller: the worker whose wheel it is; to any other
+ * it is a hint. */
 int64_t wf_wheel_next(struct wf_wheel *wheel);
 
 /* False only if no timer is armed.  Caller: the worker whose wheel it is; to any other it is a

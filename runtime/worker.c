@@ -195,6 +195,7 @@ static struct weft_fiber *find_oldest(struct wf_worker *self)
 
     self->fair_tick = self->tick + FAIR_INTERVAL;
     (void)wf_worker_serve(self, self);
+    (void)wf_balance_rescue(self);
     wf_balance_consider(self);
     fiber = take_injected(self);
     return fiber != NULL ? fiber : wf_deque_steal(&self->fresh);
@@ -305,7 +306,7 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
 
     if (fiber == NULL)
         fiber = wf_balance_steal(self);
-    if (fiber == NULL)
+    if (fiber == NULL && !wf_balance_rescue(self))
         fiber = sleep_for_work(self);
     /* A notified worker goes round once more with its right to search, unless it has work. */
     if (fiber != NULL || wf_balance_backlog(self) > 0)

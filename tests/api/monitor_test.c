@@ -5,6 +5,7 @@
 #include "../support/fixture.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -399,4 +400,80 @@ Test(monitor, spares_have_numbers_below_the_limit, .timeout = TEST_TIMEOUT_S)
     cr_expect_eq(run_config(&config, run_hogs, &hogs), 0);
     cr_expect_eq(run_stats().spares, 1);
     cr_expect_eq(weft_worker_limit(), 0);
+}
+
+struct rescue {
+    _Atomic(int) flag;
+    int pipe_fds[2];
+};
+
+/* Does one of each kind of wait before it lets the hogs go. */
+static int wait_in_every_way(void *arg)
+{
+    struct rescue *rescue = arg;
+    weft_fiber *writer;
+    char byte;
+
+    CHECK_EQ(weft_sleep(5 * WEFT_MILLISECOND), 0);
+    writer = must_spawn(write_byte, rescue->pipe_fds);
+    CHECK_EQ(weft_read(rescue->pipe_fds[0], &byte, 1, WEFT_FOREVER), 1);
+    CHECK_EQ(must_join(writer), 0);
+    CHECK_EQ(weft_read(rescue->pipe_fds[0], &byte, 1, weft_after(5 * WEFT_MILLISECOND)),
+             -ETIMEDOUT);
+    return set_flag(&rescue->flag);
+}
+
+static int compute_until_rescue(void *arg)
+{
+    return compute_until_flag(&((struct rescue *)arg)->flag);
+}
+
+/* Blocks its thread again and again. */
+static int doze_until_rescue(void *arg)
+{
+    while (atomic_load(&((struct rescue *)arg)->flag) == 0)
+        (void)usleep(20000);
+    return 0;
+}
+
+static int run_hogs_after_waiters(void *arg)
+{
+    struct hogs hogs = *(struct hogs *)arg;
+    weft_fiber *waiter = must_spawn(hogs.helper, hogs.helper_arg);
+
+    hogs.helper = return_zero;
+    /* The waiter is in its first wait, on this worker's timers, when the hogs begin. */
+    CHECK_EQ(weft_yield(), 0);
+    CHECK_EQ(weft_yield(), 0);
+    CHECK_EQ(run_hogs(&hogs), 0);
+    CHECK_EQ(must_join(waiter), 0);
+    return 0;
+}
+
+static void expect_rescue(unsigned workers, unsigned count, int (*hog)(void *))
+{
+    struct rescue rescue = {0};
+    struct hogs hogs = {count, hog, &rescue, wait_in_every_way, &rescue, 0};
+    struct weft_config config = {.workers = workers, .spare_workers = 4};
+
+    cr_assert_eq(pipe(rescue.pipe_fds), 0);
+    cr_expect_eq(run_config(&config, run_hogs_after_waiters, &hogs), 0);
+    (void)close(rescue.pipe_fds[0]);
+    (void)close(rescue.pipe_fds[1]);
+}
+
+/* Timers and completions of a worker that computes reach their fibers: one hog, as many as workers,
+ * and two more. */
+WORKER_TEST(monitor, waits_end_while_workers_compute, TEST_TIMEOUT_S)
+{
+    expect_rescue(*workers, 1, compute_until_rescue);
+    expect_rescue(*workers, *workers, compute_until_rescue);
+    expect_rescue(*workers, *workers + 2, compute_until_rescue);
+}
+
+/* The same while they block in the kernel. */
+WORKER_TEST(monitor, waits_end_while_workers_block, TEST_TIMEOUT_S)
+{
+    expect_rescue(*workers, 1, doze_until_rescue);
+    expect_rescue(*workers, *workers, doze_until_rescue);
 }

@@ -320,19 +320,24 @@ unsigned wf_poller_poll(struct wf_poller *poller, struct wf_worker *self, int64_
 {
     bool is_owner = wf_worker_poller(self) == poller;
     unsigned count, woken;
+    bool waits;
 
     wf_lock_acquire(&poller->lock);
-    if (deadline != 0 && poller->event_is_armed && io_uring_cq_ready(&poller->ring) == 0)
-        poller->owner_waits = true;
+    waits = deadline != 0 && poller->event_is_armed && io_uring_cq_ready(&poller->ring) == 0;
     count = publish(poller);
-    if (count > 0 || (is_owner && poller->owner_waits) || kernel_has_more(poller)) {
+    if (waits || count > 0 || kernel_has_more(poller)) {
         wf_count(&poller->counters->polls, 1);
+        if (waits)
+            poller->owner_waits = true;
         wf_lock_release(&poller->lock);
-        (void)enter_until(poller, self, count, deadline);
+        if (waits)
+            (void)enter_until(poller, self, count, deadline);
+        else
+            (void)enter(poller, self, count, NULL, false);
         wf_lock_acquire(&poller->lock);
+        if (waits)
+            poller->owner_waits = false;
     }
-    if (is_owner)
-        poller->owner_waits = false;
     woken = reap(poller, self);
     if (is_owner && !poller->event_is_armed)
         arm_event(poller);

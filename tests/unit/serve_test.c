@@ -3,10 +3,12 @@
 #define _GNU_SOURCE 1
 
 #include "fixture.h"
+#include "io/backend.h"
 #include "net.h"
 #include "random.h"
 #include "runtime/balance.h"
 #include "runtime/model.h"
+#include "runtime/poller.h"
 #include "runtime/worker.h"
 
 #include <errno.h>
@@ -20,6 +22,7 @@ enum {
     CANDIDATES = 8, /* fibers that look for a worker each */
     OPERATIONS = 200,
     PAIRS = 16,
+    INTERRUPTS = 30,
     STEPS = TEST_IS_SANITIZED ? 300 : 2000,
     MAY_BE_EARLY = 1, /* from `waits`: the call may have ended before the worker computed */
 };
@@ -33,6 +36,7 @@ struct pair {
     int count;
     int (*waits)(struct pair *pair, int number);
     void (*acts)(struct pair *pair);
+    void (*owns)(struct pair *pair); /* if set: the first worker does that, the second `acts` */
     int fds[OPERATIONS][2];
     weft_fiber *fibers[OPERATIONS];
     struct sockaddr_in address;
@@ -40,6 +44,7 @@ struct pair {
     _Atomic(struct wf_worker *) server;
     _Atomic(int) next_number, begun, gone_on;
     _Atomic(bool) computes;
+    _Atomic(int) turn;
 };
 
 static int wait_once(void *arg)
@@ -101,12 +106,12 @@ static int take_role(void *arg)
             atomic_compare_exchange_strong(&pair->server, &server, self)) {
             while (atomic_load(&pair->served) == NULL)
                 continue;
-            serve(pair);
+            (pair->owns != NULL ? pair->acts : serve)(pair);
             return 0;
         }
         if (server != NULL && server != self &&
             atomic_compare_exchange_strong(&pair->served, &none, self)) {
-            compute(pair);
+            (pair->owns != NULL ? pair->owns : compute)(pair);
             return 0;
         }
         CHECK_EQ(weft_yield(), 0);
@@ -132,7 +137,8 @@ static void run_pair(struct pair *pair)
     struct weft_config config = {.workers = 2, .wake_backlog_us = 20};
 
     cr_assert_eq(run_config(&config, run_roles, pair), 0);
-    cr_expect_eq(atomic_load(&pair->gone_on), pair->count);
+    if (pair->owns == NULL)
+        cr_expect_eq(atomic_load(&pair->gone_on), pair->count);
 }
 
 static void make_pipes(struct pair *pair)
@@ -317,6 +323,59 @@ Test(serve, accepts_polls_connects_and_closes_go_on_elsewhere, .timeout = TEST_T
             close(pair.fds[i][1]);
     }
     close(listener);
+}
+
+enum { OWNER, SERVER };
+
+static void wait_after_interrupts(struct pair *pair)
+{
+    for (int i = 0; i < INTERRUPTS; i++) {
+        struct wf_worker *self = wf_self();
+        char byte;
+        struct wf_op op = {
+            .code = WF_OP_READ, .fd = pair->fds[0][0], .buffer = &byte, .length = 1, .offset = -1};
+
+        atomic_store(&pair->turn, SERVER);
+        while (atomic_load(&pair->turn) == SERVER)
+            continue;
+        op.waiter = wf_wait_begin(self, NULL, &op);
+        wf_backend_start(self, &op);
+        (void)wf_poller_poll(self->poller, self, INT64_MAX);
+        CHECK_EQ(write(pair->fds[0][1], "x", 1), 1);
+        self = wf_wait_end(self, WEFT_FOREVER);
+        CHECK(self == atomic_load(&pair->served));
+        CHECK_EQ(op.result, 1);
+    }
+}
+
+/* For longer than a timer tick, at which the owner enters the kernel. */
+static void interrupt_and_reap(struct pair *pair)
+{
+    struct wf_poller *poller = atomic_load(&pair->served)->poller;
+
+    for (int i = 0; i < INTERRUPTS; i++) {
+        weft_time end;
+
+        while (atomic_load(&pair->turn) == OWNER)
+            continue;
+        wf_poller_interrupt(poller);
+        end = weft_after(10 * WEFT_MILLISECOND);
+        while (weft_now() < end)
+            (void)wf_poller_poll(poller, wf_self(), 0);
+        atomic_store(&pair->turn, OWNER);
+    }
+}
+
+/* An interrupt ends the next wait also when another worker has reaped it, and also when there is
+ * something to submit first.  Else a wake is lost, and with it perhaps the last one. */
+Test(serve, an_interrupt_reaped_elsewhere_still_ends_the_wait, .timeout = TEST_TIMEOUT_S)
+{
+    static struct pair pair = {
+        .count = 1, .owns = wait_after_interrupts, .acts = interrupt_and_reap};
+
+    make_pipes(&pair);
+    run_pair(&pair);
+    close_pipes(&pair);
 }
 
 /* Races: fibers do I/O, time out and are cancelled, while every worker serves every other. */

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <new>
 #include <vector>
@@ -90,6 +91,48 @@ void spawn_join_empty(bench *b)
         bench_fail(b, "some fibers did not run");
 }
 
+constexpr uint64_t skynet_leaves = 1000000;
+constexpr std::size_t skynet_children = 10;
+
+/* launch::dispatch runs a child at once.  With launch::post the tree would unfold level by level: a
+ * million fibers at the same time, more than the kernel has mappings for their stacks.  Even so
+ * some 67,000 are alive at the peak, for the parents wait in one first-in-first-out queue.
+ *
+ * On two workers there is no such benchmark: the pool of stacks is not made for several threads,
+ * and malloc(), which the other allocators use, maps each stack by itself. */
+void skynet_node(fibers::pooled_fixedsize_stack &stacks, uint64_t first, uint64_t size,
+                 uint64_t &sum)
+{
+    sum = first;
+    if (size == 1)
+        return;
+    size /= skynet_children;
+    std::array<fibers::fiber, skynet_children> children;
+    std::array<uint64_t, skynet_children> sums;
+    for (std::size_t i = 0; i < skynet_children; i++)
+        children[i] = fibers::fiber(fibers::launch::dispatch, std::allocator_arg, stacks,
+                                    skynet_node, std::ref(stacks), first + i * size, size,
+                                    std::ref(sums[i]));
+    sum = 0;
+    for (std::size_t i = 0; i < skynet_children; i++) {
+        children[i].join();
+        sum += sums[i];
+    }
+}
+
+void spawn_skynet(bench *b)
+{
+    static fibers::pooled_fixedsize_stack stacks;
+    uint64_t sum = 0;
+
+    bench_start(b);
+    skynet_node(stacks, 0, skynet_leaves, sum);
+    bench_stop(b);
+
+    if (sum != skynet_leaves * (skynet_leaves - 1) / 2)
+        bench_fail(b, "the sum is wrong: %llu", static_cast<unsigned long long>(sum));
+}
+
 /* Stacks of Boost's default size, each mapped by itself and without a guard.  What Boost offers
  * would do worse: its guarded stacks need two mappings each and the kernel allows 65,530, and the
  * allocators on top of malloc() write to the far end of each stack, a second page. */
@@ -154,11 +197,12 @@ void memory_parked(bench *b)
         bench_fail(b, "some fibers did not wake");
 }
 
-const std::array<bench_case, 6> cases{{
+const std::array<bench_case, 7> cases{{
     {"switch/raw", BENCH_NS_PER_OP, 1, 2, 0, switch_raw<false>, nullptr},
     {"switch/raw/inexact=1", BENCH_NS_PER_OP, 1, 2, 0, switch_raw<true>, nullptr},
     {"switch/yield", BENCH_NS_PER_OP, 1, 2, 0, switch_yield, nullptr},
     {"spawn/join_empty/workers=1", BENCH_NS_PER_OP, 1, 1, 0, spawn_join_empty, nullptr},
+    {"spawn/skynet/workers=1", BENCH_SECONDS, 1, 1, 0, spawn_skynet, nullptr},
     {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, memory_parked, nullptr},
     {"memory/parked/n=100000", BENCH_BYTES_PER_FIBER, 1, 1, 100000, memory_parked, nullptr},
 }};

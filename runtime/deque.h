@@ -22,6 +22,8 @@
  *   DQ.3   steal/pop: top seq_cst       pop: top seq_cst           the same, other way round
  *   DQ.4   grow: buffer release         steal: buffer acquire      the copied slots are visible
  *   DQ.5   steal: top compare-and-swap  push: top acquire          slot reads precede slot reuse
+ *
+ * The ready queue (ready.h) is one of these, with ways of its own to take from the top.
  */
 #ifndef WF_RUNTIME_DEQUE_H
 #define WF_RUNTIME_DEQUE_H
@@ -33,14 +35,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#ifndef WF_DEQUE_CAPACITY
-#define WF_DEQUE_CAPACITY 256 /* slots at the start, a power of two */
-#endif
-
 struct wf_deque_buffer {
     int64_t capacity;                /* immutable */
     struct wf_deque_buffer *retired; /* owner: the buffer that this one replaced */
-    WF_ATOMIC(void *) * slots;       /* [capacity], behind this struct */
+    /* [capacity] slots follow */
 };
 
 struct wf_deque {
@@ -50,6 +48,12 @@ struct wf_deque {
     WF_ATOMIC(struct wf_deque_buffer *) buffer; /* owner writes */
 };
 
+/* Computed, not kept: one load less on the way of every fiber. */
+static inline WF_ATOMIC(void *) * wf_deque_slot(struct wf_deque_buffer *buffer, int64_t index)
+{
+    return (WF_ATOMIC(void *) *)(void *)(buffer + 1) + (index & (buffer->capacity - 1));
+}
+
 static inline struct wf_deque_buffer *wf_deque_buffer_create(int64_t capacity)
 {
     size_t size = sizeof(struct wf_deque_buffer) + (size_t)capacity * sizeof(WF_ATOMIC(void *));
@@ -58,16 +62,16 @@ static inline struct wf_deque_buffer *wf_deque_buffer_create(int64_t capacity)
     if (buffer == NULL)
         return NULL;
     buffer->capacity = capacity;
-    buffer->slots = (WF_ATOMIC(void *) *)(void *)(buffer + 1);
     for (int64_t i = 0; i < capacity; i++)
-        atomic_init(&buffer->slots[i], NULL);
+        atomic_init(wf_deque_slot(buffer, i), NULL);
     return buffer;
 }
 
-/* Returns false when there is no memory.  The struct is zeroed by the caller. */
-static inline bool wf_deque_init(struct wf_deque *deque)
+/* `capacity` slots at the start, a power of two.  Returns false when there is no memory.  The
+ * struct is zeroed by the caller. */
+static inline bool wf_deque_init(struct wf_deque *deque, int64_t capacity)
 {
-    struct wf_deque_buffer *buffer = wf_deque_buffer_create(WF_DEQUE_CAPACITY);
+    struct wf_deque_buffer *buffer = wf_deque_buffer_create(capacity);
 
     /* relaxed: no other thread knows the deque yet. */
     atomic_store_explicit(&deque->buffer, buffer, memory_order_relaxed);
@@ -109,11 +113,9 @@ wf_deque_grow(struct wf_deque *deque, struct wf_deque_buffer *old, int64_t top, 
         return NULL;
     for (int64_t i = top; i < bottom; i++) {
         /* relaxed: the owner wrote it, or DQ.4 publishes it. */
-        void *item = atomic_load_explicit(&old->slots[i & (old->capacity - 1)],
-                                          memory_order_relaxed);
+        void *item = atomic_load_explicit(wf_deque_slot(old, i), memory_order_relaxed);
         /* relaxed: DQ.4 publishes it. */
-        atomic_store_explicit(&buffer->slots[i & (buffer->capacity - 1)], item,
-                              memory_order_relaxed);
+        atomic_store_explicit(wf_deque_slot(buffer, i), item, memory_order_relaxed);
     }
     buffer->retired = old;
     /* DQ.4 release: a thief that sees the new buffer sees the copied slots. */
@@ -137,8 +139,7 @@ static inline bool wf_deque_push(struct wf_deque *deque, void *item)
             return false;
     }
     /* relaxed: DQ.1 publishes it. */
-    atomic_store_explicit(&buffer->slots[bottom & (buffer->capacity - 1)], item,
-                          memory_order_relaxed);
+    atomic_store_explicit(wf_deque_slot(buffer, bottom), item, memory_order_relaxed);
     /* DQ.1 release: a thief that sees the new bottom sees the item. */
     atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_release);
     return true;
@@ -168,8 +169,7 @@ static inline void *wf_deque_pop(struct wf_deque *deque)
     /* relaxed: only the owner writes it. */
     buffer = atomic_load_explicit(&deque->buffer, memory_order_relaxed);
     /* relaxed: the owner wrote it. */
-    item = atomic_load_explicit(&buffer->slots[bottom & (buffer->capacity - 1)],
-                                memory_order_relaxed);
+    item = atomic_load_explicit(wf_deque_slot(buffer, bottom), memory_order_relaxed);
     if (top == bottom)
         return wf_deque_claim(deque, top) ? item : NULL;
 
@@ -201,7 +201,7 @@ static inline void *wf_deque_steal(struct wf_deque *deque)
     /* DQ.4 acquire: the slots that were copied into it are visible. */
     buffer = atomic_load_explicit(&deque->buffer, memory_order_acquire);
     /* relaxed: DQ.1 made it visible; if it is being reused, the claim fails. */
-    item = atomic_load_explicit(&buffer->slots[top & (buffer->capacity - 1)], memory_order_relaxed);
+    item = atomic_load_explicit(wf_deque_slot(buffer, top), memory_order_relaxed);
     return wf_deque_claim(deque, top) ? item : NULL;
 }
 

@@ -43,3 +43,26 @@ struct wf_node *wf_inject_pop(struct wf_inject *inject,
     wf_lock_release(&inject->lock);
     return node;
 }
+
+struct wf_node *wf_inject_take(struct wf_inject *inject, uint64_t limit)
+{
+    struct wf_node *first, *last;
+    uint64_t count = 1;
+
+    if (limit == 0 || wf_inject_size(inject) == 0)
+        return NULL;
+    wf_lock_acquire(&inject->lock);
+    first = last = inject->head;
+    if (first != NULL) {
+        while (count < limit && last->next != NULL) {
+            last = last->next;
+            count++;
+        }
+        inject->head = last->next;
+        last->next = NULL;
+        /* relaxed: as in wf_inject_pop(). */
+        atomic_fetch_sub_explicit(&inject->count, count, memory_order_relaxed);
+    }
+    wf_lock_release(&inject->lock);
+    return first;
+}

@@ -37,6 +37,10 @@ struct wf_node *wf_inject_pop(struct wf_inject *inject,
                               bool (*accept)(const struct wf_node *, const void *),
                               const void *arg);
 
+/* Takes the oldest nodes, `limit` at most, linked in their order; NULL when there is none.
+ * Caller: anyone. */
+struct wf_node *wf_inject_take(struct wf_inject *inject, uint64_t limit);
+
 /* Nodes in the queue.  Caller: anyone; ordered after the caller's earlier seq_cst operations. */
 static inline uint64_t wf_inject_size(struct wf_inject *inject)
 {

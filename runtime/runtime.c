@@ -8,6 +8,8 @@
 
 #include <errno.h>
 
+enum { QUEUE_CAPACITY = 256 }; /* of a worker's queues at the start: they grow */
+
 /* The counters of the run that ended last in this process. */
 static struct {
     struct wf_lock lock;
@@ -71,6 +73,7 @@ static int rank_victims(struct wf_worker *worker)
 static void destroy_worker(struct wf_worker *worker)
 {
     wf_deque_destroy(&worker->fresh);
+    wf_ready_destroy(&worker->ready);
     wf_free(worker->victims);
     wf_free(worker);
 }
@@ -88,7 +91,8 @@ static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t in
     /* Without a place of its own it is as near to one group as to another. */
     if (runtime->is_pinned && index < runtime->worker_count)
         worker->stacks.group = wf_topology_place(runtime->topology, index).group;
-    if (!wf_deque_init(&worker->fresh) || rank_victims(worker) != 0) {
+    if (!wf_deque_init(&worker->fresh, QUEUE_CAPACITY) ||
+        !wf_ready_init(&worker->ready, QUEUE_CAPACITY) || rank_victims(worker) != 0) {
         destroy_worker(worker);
         return NULL;
     }

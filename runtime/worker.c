@@ -6,8 +6,9 @@
  *   1. Fresh fibers run youngest first, so that recursive spawning stays deep and narrow; woken and
  *      yielded fibers run in their order.  The two take turns.
  *   2. A fiber that the running one just woke is next, but at most three times in a row.
- *   3. Every FAIR_INTERVAL turns come the oldest fresh fiber, the injector, the timers and the
- *      ring, whatever else is there.
+ *   3. Every FAIR_INTERVAL turns come the timers and the ring, a share of the injector, which goes
+ *      behind the ready fibers, and the oldest fresh fiber, whatever else is there.
+ *   (Rules 1 to 3 bound how long a fiber can wait for its turn: docs/fairness.md.)
  *   4. What a fiber asks for when it leaves (yield, wait, exit) is carried out by whatever the
  *      worker runs next, the loop or another fiber, as the first thing after the switch: only then
  *      are the fiber's registers saved, and only then may anyone else resume it.
@@ -25,8 +26,8 @@
 enum {
     FAIR_INTERVAL = 61, /* turns; prime, so that it keeps no step with the program (Go's choice) */
     NEXT_RUNS_MAX = 3,  /* Tokio's MAX_LIFO_POLLS_PER_TICK */
-    SPILL_BATCH = 128,
-    TURNS_PER_LOOK = 8,   /* guessed */
+    SHARE_MAX = 128,    /* guessed: so many fibers are moved under the injector's lock */
+    TURNS_PER_LOOK = 8, /* guessed */
     SPAWNS_PER_LOOK = 64, /* guessed: a clock reading in 64 spawns is lost in their cost */
 };
 
@@ -73,28 +74,11 @@ static bool may_run_here(const struct wf_node *node, const void *arg)
     return fiber->last_worker != self->index;
 }
 
-static struct weft_fiber *take_injected(struct wf_worker *self)
+/* There is no memory for a longer queue. */
+static void spill(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    bool is_picky = self->runtime->is_chaotic && self->runtime->worker_count > 1;
-    struct wf_node *node = wf_inject_pop(&self->runtime->inject, is_picky ? may_run_here : NULL,
-                                         self);
-
-    return node != NULL ? WF_CONTAINER_OF(node, struct weft_fiber, node) : NULL;
-}
-
-/* The ready queue is full: its older half moves to the injector. */
-static void spill_ready(struct wf_worker *self)
-{
-    void *items[SPILL_BATCH];
-    uint64_t count = wf_ready_take_half(&self->ready, items, SPILL_BATCH);
-
-    if (count == 0)
-        return; /* thieves have made room */
-    for (uint64_t i = 0; i + 1 < count; i++)
-        ((struct weft_fiber *)items[i])->node.next = &((struct weft_fiber *)items[i + 1])->node;
     wf_count(&self->counters.ready_spills, 1);
-    wf_worker_inject(self, &((struct weft_fiber *)items[0])->node,
-                     &((struct weft_fiber *)items[count - 1])->node, count);
+    wf_worker_inject(self, &fiber->node, &fiber->node, 1);
 }
 
 void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber)
@@ -103,8 +87,37 @@ void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber)
         inject_elsewhere(self, fiber);
         return;
     }
-    while (WF_UNLIKELY(!wf_ready_push(&self->ready, fiber)))
-        spill_ready(self);
+    if (WF_UNLIKELY(!wf_ready_push(&self->ready, fiber)))
+        spill(self, fiber);
+}
+
+/* Moves this worker's share of the injector to the end of its ready queue. */
+static void receive_injected(struct wf_worker *self)
+{
+    struct wf_inject *inject = &self->runtime->inject;
+    uint64_t share = wf_inject_size(inject) / self->runtime->worker_count + 1;
+    struct wf_node *node = wf_inject_take(inject, share < SHARE_MAX ? share : SHARE_MAX);
+
+    while (node != NULL) {
+        struct weft_fiber *fiber = WF_CONTAINER_OF(node, struct weft_fiber, node);
+
+        node = node->next;
+        wf_worker_push_ready(self, fiber);
+    }
+}
+
+/* Caller has nothing in its own queues. */
+static struct weft_fiber *take_injected(struct wf_worker *self)
+{
+    struct wf_node *node;
+
+    if (WF_LIKELY(!self->runtime->is_chaotic)) {
+        receive_injected(self);
+        return wf_ready_pop(&self->ready);
+    }
+    node = wf_inject_pop(&self->runtime->inject,
+                         self->runtime->worker_count > 1 ? may_run_here : NULL, self);
+    return node != NULL ? WF_CONTAINER_OF(node, struct weft_fiber, node) : NULL;
 }
 
 void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
@@ -149,7 +162,7 @@ void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
         wf_balance_consider(self);
     }
     if (WF_UNLIKELY(!wf_deque_push(&self->fresh, fiber)))
-        wf_worker_inject(self, &fiber->node, &fiber->node, 1);
+        spill(self, fiber);
 }
 
 bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker)
@@ -180,7 +193,9 @@ static struct weft_fiber *find_next(struct wf_worker *self)
         wf_worker_push_ready(self, fiber);
     }
     self->next_runs = 0;
-    if (self->tick % 2 == 0) {
+    /* A flag of its own: runs of the next slot in between can keep step with any count of turns. */
+    self->is_fresh_first = !self->is_fresh_first;
+    if (self->is_fresh_first) {
         fiber = wf_deque_pop(&self->fresh);
         return fiber != NULL ? fiber : wf_ready_pop(&self->ready);
     }
@@ -191,14 +206,19 @@ static struct weft_fiber *find_next(struct wf_worker *self)
 /* Rule 3. */
 static struct weft_fiber *find_oldest(struct wf_worker *self)
 {
-    struct weft_fiber *fiber;
-
     self->fair_tick = self->tick + FAIR_INTERVAL;
     (void)wf_worker_serve(self, self);
     (void)wf_balance_rescue(self);
     wf_balance_consider(self);
-    fiber = take_injected(self);
-    return fiber != NULL ? fiber : wf_deque_steal(&self->fresh);
+    if (WF_UNLIKELY(self->runtime->is_chaotic)) {
+        struct weft_fiber *fiber = take_injected(self);
+
+        if (fiber != NULL)
+            return fiber;
+    } else {
+        receive_injected(self);
+    }
+    return wf_deque_steal(&self->fresh);
 }
 
 /* Carries out what the fiber asked for that the worker has just left. */

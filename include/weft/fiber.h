@@ -113,7 +113,8 @@ WEFT_API bool weft_is_cancelled(void);
 
 /*
  * Give way: the caller goes to the end of its worker's ready queue, behind every fiber there that
- * was woken or has yielded before.  Fibers just spawned take turns with those in the queue.
+ * was woken or has yielded before.  Fibers just spawned take turns with those in the queue, so that
+ * it runs again after at most 9 turns for itself and for each fiber ahead (docs/fairness.md).
  *
  * Returns   0, or a negative errno after having yielded all the same.
  * Context   fiber.

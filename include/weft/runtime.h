@@ -97,7 +97,7 @@ struct weft_stats {
     uint64_t stacks_mapped;    /* stacks that have been carved from slabs */
     uint64_t stacks_unguarded; /* of those, how many have a canary instead of a guard page */
     uint64_t slab_bytes;       /* address space mapped for stacks */
-    uint64_t ready_spills;     /* batches moved from a full ready queue to the shared one */
+    uint64_t ready_spills;     /* fibers that a queue had no memory for: the shared one took them */
     uint64_t cq_overflows; /* completions that the kernel had to keep because the ring was full */
     uint64_t stalls;       /* times that a worker was found stuck in one fiber */
     uint64_t rescues;      /* times that fibers became ready because another worker looked after

@@ -22,6 +22,7 @@ LAYERS = [
     ("include/weft/*", ["weft/base.h"]),
     ("arch/atomic.h", ["arch/*", "model_atomic.h"]),  # the model checker's, in tests/model/
     ("arch/*", ["arch/*"]),
+    ("runtime/ready.h", ["runtime/deque.h"]),
     *[(f"runtime/{leaf}.[ch]", ["arch/*", "weft/base.h", *BASICS]) for leaf in LEAVES],
     ("runtime/*", ["arch/*", "runtime/*", *PUBLIC]),
     ("sync/*", [*PUBLIC, "sync/*", "runtime/wait.h", "runtime/list.h", "runtime/check.h"]),

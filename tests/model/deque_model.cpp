@@ -3,8 +3,6 @@
 //
 // The scenarios are longer than they look they need be: with two steals and three pops, mutants
 // survive that three steals and four pops kill within a few hundred executions.
-#define WF_DEQUE_CAPACITY 2
-
 #include "runtime/deque.h"
 
 #include "model.h"
@@ -19,7 +17,7 @@ void wf_free(void *memory)
     model_free(memory);
 }
 
-enum { ITEMS = 8 };
+enum { ITEMS = 8, CAPACITY = 2 };
 
 struct item {
     rl::var<int> payload; // plain memory: a take that does not see the push is a data race
@@ -39,7 +37,7 @@ struct deque_suite : rl::test_suite<Derived, threads> {
         for (item &each : items)
             atomic_store_explicit(&each.taken, 0, memory_order_relaxed);
         pushed = 0;
-        RL_ASSERT(wf_deque_init(&deque));
+        RL_ASSERT(wf_deque_init(&deque, CAPACITY));
     }
 
     void push()

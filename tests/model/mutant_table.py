@@ -9,8 +9,8 @@ def deque(name, before, after):
     return Mutant("deque", "deque/" + name, "runtime/deque.h", before, after)
 
 
-def ready(name, before, after):
-    return Mutant("ready", "ready/" + name, "runtime/ready.h", before, after)
+def ready(name, before, after, path="runtime/ready.h"):
+    return Mutant("ready", "ready/" + name, path, before, after)
 
 
 def park(name, before, after):
@@ -29,21 +29,21 @@ def wait(name, before, after, path="runtime/wait.c"):
     return Mutant("wait", "wait/" + name, path, before, after)
 
 
+DEQUE_H = "runtime/deque.h"
 CLAIM = """\
     return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
                                                    memory_order_relaxed);"""
 STEAL_END = """\
-    item = atomic_load_explicit(&buffer->slots[top & (buffer->capacity - 1)], memory_order_relaxed);
+    item = atomic_load_explicit(wf_deque_slot(buffer, top), memory_order_relaxed);
     return wf_deque_claim(deque, top) ? item : NULL;"""
-TAKE_CLAIM = """    if (!atomic_compare_exchange_strong_explicit(&ready->head, &head, head + count,
+TAKE_CLAIM = """    if (!atomic_compare_exchange_strong_explicit(&queue->top, &head, head + count,
                                                  memory_order_release, memory_order_relaxed))
         return 0;"""
-TAKE_READ = """    for (uint64_t i = 0; i < count; i++) {
-        /* relaxed: RQ.1 made it visible; if it is being reused, the claim fails. */
-        items[i] = atomic_load_explicit(&ready->slots[(head + i) % WF_READY_CAPACITY],
-                                        memory_order_relaxed);
+TAKE_READ = """    for (int64_t i = 0; i < count; i++) {
+        /* relaxed: DQ.1 made it visible; if it is being reused, the claim fails. */
+        items[i] = atomic_load_explicit(wf_deque_slot(buffer, head + i), memory_order_relaxed);
     }
-    /* RQ.2 release: our reads come before the owner's reuse; relaxed on failure: nothing used. */
+    /* DQ.5 release: our reads come before the owner's reuse; relaxed on failure: nothing used. */
 """
 NOTIFY = """\
     if (!atomic_compare_exchange_strong_explicit(&parker->state, &expected, WF_PARKER_NOTIFIED,
@@ -86,9 +86,10 @@ MUTANTS = [
           "atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_release);",
           "atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_relaxed);"),
     deque("push-publishes-before-filling",
-          "    /* relaxed: DQ.1 publishes it. */\n    atomic_store_explicit(&buffer->slots[bottom",
+          "    /* relaxed: DQ.1 publishes it. */\n"
+          "    atomic_store_explicit(wf_deque_slot(buffer, bottom",
           "    atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_release);\n"
-          "    atomic_store_explicit(&buffer->slots[bottom"),
+          "    atomic_store_explicit(wf_deque_slot(buffer, bottom"),
     deque("steal-reads-bottom-relaxed",
           "int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_seq_cst);",
           "int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed);"),
@@ -124,7 +125,7 @@ MUTANTS = [
         "(atomic_store_explicit(&deque->top, top + 1, memory_order_seq_cst), true)")),
     deque("steal-reads-after-its-claim", STEAL_END, """    if (!wf_deque_claim(deque, top))
         return NULL;
-    item = atomic_load_explicit(&buffer->slots[top & (buffer->capacity - 1)], memory_order_relaxed);
+    item = atomic_load_explicit(wf_deque_slot(buffer, top), memory_order_relaxed);
     return item;"""),
     deque("claim-is-relaxed", CLAIM, CLAIM.replace("memory_order_seq_cst", "memory_order_relaxed")),
     # DQ.4: growth.
@@ -134,42 +135,39 @@ MUTANTS = [
     deque("grow-forgets-the-oldest", "for (int64_t i = top; i < bottom; i++)",
           "for (int64_t i = top + 1; i < bottom; i++)"),
     deque("grow-copies-by-the-new-capacity",
-          "atomic_load_explicit(&old->slots[i & (old->capacity - 1)],",
-          "atomic_load_explicit(&old->slots[(i + 1) & (old->capacity - 1)],"),
+          "atomic_load_explicit(wf_deque_slot(old, i),",
+          "atomic_load_explicit(wf_deque_slot(old, i + 1),"),
     deque("grow-frees-the-old-buffer", "    buffer->retired = old;", "    wf_free(old);"),
     deque("push-grows-too-late", "bottom - top >= buffer->capacity",
           "bottom - top > buffer->capacity"),
-    # RQ.1 and RQ.2.
+    # DQ.1, DQ.4 and DQ.5 as the ready queue uses them.
     ready("push-publishes-relaxed",
-          "atomic_store_explicit(&ready->tail, tail + 1, memory_order_release);",
-          "atomic_store_explicit(&ready->tail, tail + 1, memory_order_relaxed);"),
-    ready("push-publishes-before-filling",
-          "    /* relaxed: RQ.1 publishes it. */\n",
-          "    atomic_store_explicit(&ready->tail, tail + 1, memory_order_release);\n"),
-    ready("push-fills-one-too-many",
-          "memory_order_acquire) >= WF_READY_CAPACITY)",
-          "memory_order_acquire) > WF_READY_CAPACITY)"),
+          "atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_release);",
+          "atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_relaxed);", DEQUE_H),
+    ready("push-fills-one-too-many", "bottom - top >= buffer->capacity",
+          "bottom - top > buffer->capacity", DEQUE_H),
+    ready("grow-publishes-relaxed",
+          "atomic_store_explicit(&deque->buffer, buffer, memory_order_release);",
+          "atomic_store_explicit(&deque->buffer, buffer, memory_order_relaxed);", DEQUE_H),
+    ready("grow-frees-the-old-buffer", "    buffer->retired = old;", "    wf_free(old);", DEQUE_H),
     ready("take-reads-tail-relaxed",
-          "uint64_t tail = atomic_load_explicit(&ready->tail, memory_order_acquire);",
-          "uint64_t tail = atomic_load_explicit(&ready->tail, memory_order_relaxed);"),
+          "int64_t tail = atomic_load_explicit(&queue->bottom, memory_order_acquire);",
+          "int64_t tail = atomic_load_explicit(&queue->bottom, memory_order_relaxed);"),
     ready("take-does-not-claim", TAKE_CLAIM,
-          "    atomic_store_explicit(&ready->head, head + count, memory_order_release);"),
-    ready("take-reads-after-its-claim", TAKE_READ + TAKE_CLAIM,
-          TAKE_CLAIM.replace("head, head + count", "head, head + count") + "\n" + TAKE_READ),
-    ready("take-claims-one-too-few", "&ready->head, &head, head + count,",
-          "&ready->head, &head, head + count / 2 + 1 - count % 2,"),
-    ready("take-reads-one-slot-further", "&ready->slots[(head + i) % WF_READY_CAPACITY]",
-          "&ready->slots[(head + i + 1) % WF_READY_CAPACITY]"),
+          "    atomic_store_explicit(&queue->top, head + count, memory_order_release);"),
+    ready("take-reads-after-its-claim", TAKE_READ + TAKE_CLAIM, TAKE_CLAIM + "\n" + TAKE_READ),
+    ready("take-claims-one-too-few", "&queue->top, &head, head + count,",
+          "&queue->top, &head, head + count / 2 + 1 - count % 2,"),
+    ready("take-reads-one-slot-further", "wf_deque_slot(buffer, head + i)",
+          "wf_deque_slot(buffer, head + i + 1)"),
     ready("pop-does-not-claim",
-          "        if (atomic_compare_exchange_weak_explicit(&ready->head, &head, head + 1,\n"
+          "        if (atomic_compare_exchange_weak_explicit(&queue->top, &head, head + 1,\n"
           "                                                  memory_order_relaxed,"
           " memory_order_relaxed))\n            return item;",
-          "        atomic_store_explicit(&ready->head, head + 1, memory_order_relaxed);\n"
+          "        atomic_store_explicit(&queue->top, head + 1, memory_order_relaxed);\n"
           "        return item;"),
-    ready("pop-rereads-nothing", "&ready->slots[head % WF_READY_CAPACITY],\n"
-          "                                          memory_order_relaxed);\n\n",
-          "&ready->slots[(tail - 1) % WF_READY_CAPACITY],\n"
-          "                                          memory_order_relaxed);\n\n"),
+    ready("pop-takes-the-youngest", "wf_deque_slot(buffer, head)",
+          "wf_deque_slot(buffer, tail - 1)"),
     # PK.1, PK.2, PK.3, IJ.1 and the counts.
     park("announces-its-count-relaxed",
          "atomic_fetch_add_explicit(&park->sleeping, 1, memory_order_seq_cst);",

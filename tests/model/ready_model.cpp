@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: MIT
 // runtime/ready.h: every item is taken exactly once, in the order of the pushes as far as one taker
 // sees it, and whoever takes it sees what it points to.
-#define WF_READY_CAPACITY 4
-
 #include "runtime/ready.h"
 
 #include "model.h"
+
+void *wf_alloc(size_t size)
+{
+    return model_alloc(size);
+}
+
+void wf_free(void *memory)
+{
+    model_free(memory);
+}
 
 enum { ITEMS = 9 };
 
@@ -14,7 +22,8 @@ struct item {
     rl::atomic<int> taken;
 };
 
-template <typename Derived, rl::thread_id_t threads>
+// `capacity` at the start: 4 goes round without growing, 2 grows.
+template <typename Derived, rl::thread_id_t threads, int capacity>
 struct ready_suite : rl::test_suite<Derived, threads> {
     wf_ready ready;
     item items[ITEMS];
@@ -22,24 +31,21 @@ struct ready_suite : rl::test_suite<Derived, threads> {
 
     void before()
     {
-        atomic_store_explicit(&ready.head, 0, memory_order_relaxed);
-        atomic_store_explicit(&ready.tail, 0, memory_order_relaxed);
-        for (rl::atomic<void *> &slot : ready.slots)
-            atomic_store_explicit(&slot, nullptr, memory_order_relaxed);
+        atomic_store_explicit(&ready.queue.top, 0, memory_order_relaxed);
+        atomic_store_explicit(&ready.queue.bottom, 0, memory_order_relaxed);
+        RL_ASSERT(wf_ready_init(&ready, capacity));
         for (item &each : items)
             atomic_store_explicit(&each.taken, 0, memory_order_relaxed);
         pushed = 0;
     }
 
-    bool push()
+    void push()
     {
         item *next = &items[pushed];
 
         next->payload($) = 100 + pushed;
-        if (!wf_ready_push(&ready, next))
-            return false;
+        RL_ASSERT(wf_ready_push(&ready, next));
         pushed++;
-        return true;
     }
 
     // Returns the number of the item, or -1.
@@ -64,7 +70,7 @@ struct ready_suite : rl::test_suite<Derived, threads> {
 
     int take_half(int after, uint64_t limit)
     {
-        void *stolen[WF_READY_CAPACITY + 1];
+        void *stolen[ITEMS];
         uint64_t count = wf_ready_take_half(&ready, stolen, limit);
 
         RL_ASSERT(count <= limit);
@@ -84,18 +90,20 @@ struct ready_suite : rl::test_suite<Derived, threads> {
         RL_ASSERT(wf_ready_size(&ready) == 0);
         for (int i = 0; i < pushed; i++)
             RL_ASSERT(atomic_load_explicit(&items[i].taken, memory_order_relaxed) == 1);
+        wf_ready_destroy(&ready);
+        model_heap_reset();
     }
 };
 
 // One thief takes halves while the owner goes round the ring.
-struct ready_round : ready_suite<ready_round, 2> {
+struct ready_round : ready_suite<ready_round, 2, 4> {
     void thread(unsigned index)
     {
         int last = -1;
 
         if (index == 1) {
             for (int i = 0; i < 3; i++)
-                last = take_half(last, WF_READY_CAPACITY);
+                last = take_half(last, ITEMS);
             return;
         }
         for (int i = 0; i < 4; i++)
@@ -112,15 +120,15 @@ struct ready_round : ready_suite<ready_round, 2> {
     }
 };
 
-// Two thieves, one of them greedy, and an owner whose ring is full.
-struct ready_thieves : ready_suite<ready_thieves, 3> {
+// Two thieves, one of them greedy, and an owner whose queue grows under their hands.
+struct ready_thieves : ready_suite<ready_thieves, 3, 2> {
     void thread(unsigned index)
     {
         int last = -1;
 
         if (index > 0) {
-            last = take_half(last, index == 1 ? WF_READY_CAPACITY : 1);
-            take_half(last, WF_READY_CAPACITY);
+            last = take_half(last, index == 1 ? ITEMS : 1);
+            take_half(last, ITEMS);
             return;
         }
         for (int i = 0; i < 6; i++)

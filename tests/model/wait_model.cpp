@@ -6,9 +6,6 @@
 // The two files are compiled as they are.  The worker around them is reduced: a queue is a flag
 // with a place to sleep, a switch is a write to `registers`, and a thread of the model that waits
 // for its fiber to be queued does what the loop of a worker does meanwhile.
-#define WF_DEQUE_CAPACITY 2
-#define WF_READY_CAPACITY 2
-
 #include "arch/tls.h"
 #include "runtime/model.h"
 

@@ -10,49 +10,64 @@
 #include <sched.h>
 #include <stdlib.h>
 
-enum { TIMEOUT_S = 120, STEPS = 200000, THIEVES = 3, ITEMS = 200000 };
+enum { TIMEOUT_S = 120, THIEVES = 3, ITEMS = 200000, CAPACITY = 16, MOST = 300 };
 
-/* Woken fibers run in the order in which they were woken, or the first would starve. */
-Test(ready, is_first_in_first_out_and_refuses_when_full, .timeout = TIMEOUT_S)
+static struct wf_ready *create_ready(void)
 {
     struct wf_ready *ready = calloc(1, sizeof *ready);
 
     cr_assert_not_null(ready);
-    for (unsigned round = 0; round < 3; round++) {
-        for (uintptr_t i = 1; i <= WF_READY_CAPACITY; i++)
+    cr_assert(wf_ready_init(ready, CAPACITY));
+    return ready;
+}
+
+static void destroy_ready(struct wf_ready *ready)
+{
+    wf_ready_destroy(ready);
+    free(ready);
+}
+
+/* Woken fibers run in the order in which they were woken, or the first would starve; also when the
+ * queue grows under them, from the middle of its ring. */
+Test(ready, is_first_in_first_out_while_it_grows, .timeout = TIMEOUT_S)
+{
+    struct wf_ready *ready = create_ready();
+
+    for (uintptr_t filled = CAPACITY / 2; filled <= MOST; filled *= 2) {
+        for (uintptr_t i = 1; i <= filled; i++)
             cr_assert(wf_ready_push(ready, (void *)i));
-        cr_expect_not(wf_ready_push(ready, (void *)1), "a full ring must not overwrite");
-        cr_expect_eq(wf_ready_size(ready), WF_READY_CAPACITY);
-        for (uintptr_t i = 1; i <= WF_READY_CAPACITY; i++)
+        cr_expect_eq(wf_ready_size(ready), filled);
+        for (uintptr_t i = 1; i <= filled; i++)
             cr_assert_eq((uintptr_t)wf_ready_pop(ready), i);
         cr_assert_null(wf_ready_pop(ready));
-        /* The next round starts in the middle of the ring. */
-        cr_assert(wf_ready_push(ready, (void *)7));
-        cr_assert_eq((uintptr_t)wf_ready_pop(ready), 7);
+        /* The next round starts elsewhere in the ring. */
+        for (unsigned i = 0; i < 5; i++) {
+            cr_assert(wf_ready_push(ready, (void *)7));
+            cr_assert_eq((uintptr_t)wf_ready_pop(ready), 7);
+        }
     }
-    free(ready);
+    destroy_ready(ready);
 }
 
 /* A thief takes half, the only item included: half of one rounded down would leave a fiber alone
  * behind a worker that is busy for long. */
 Test(ready, take_half_rounds_up_and_keeps_to_its_limit, .timeout = TIMEOUT_S)
 {
-    void *items[WF_READY_CAPACITY];
+    void *items[MOST];
 
-    for (uint64_t filled = 0; filled <= WF_READY_CAPACITY; filled++) {
-        struct wf_ready *ready = calloc(1, sizeof *ready);
+    for (uint64_t filled = 0; filled <= MOST; filled++) {
+        struct wf_ready *ready = create_ready();
         uint64_t limit = 1 + filled % 100;
         uint64_t half = (filled + 1) / 2;
         uint64_t expected = half < limit ? half : limit;
 
-        cr_assert_not_null(ready);
         for (uintptr_t i = 1; i <= filled; i++)
             cr_assert(wf_ready_push(ready, (void *)i));
         cr_assert_eq(wf_ready_take_half(ready, items, limit), expected, "of %zu", (size_t)filled);
         for (uintptr_t i = 0; i < expected; i++)
             cr_assert_eq((uintptr_t)items[i], i + 1, "the oldest come first");
         cr_assert_eq(wf_ready_size(ready), filled - expected);
-        free(ready);
+        destroy_ready(ready);
     }
 }
 
@@ -74,11 +89,11 @@ static void take(struct contest *contest, void *item)
 static void *run_thief(void *arg)
 {
     struct contest *contest = arg;
-    void *items[WF_READY_CAPACITY];
+    void *items[100];
     uintptr_t newest = 0;
 
     while (atomic_load(&contest->pushed_all) == 0 || wf_ready_size(&contest->ready) > 0) {
-        uint64_t count = wf_ready_take_half(&contest->ready, items, 100);
+        uint64_t count = wf_ready_take_half(&contest->ready, items, sizeof items / sizeof *items);
 
         for (uint64_t i = 0; i < count; i++) {
             CHECK((uintptr_t)items[i] > newest);
@@ -89,8 +104,8 @@ static void *run_thief(void *arg)
     return NULL;
 }
 
-/* Threads at full speed round the ring: every item is taken once, and each taker sees them in
- * order. */
+/* Threads at full speed round a ring that grows: every item is taken once, and each taker sees them
+ * in order. */
 Test(ready, threads_take_every_item_exactly_once_and_in_order, .timeout = TIMEOUT_S)
 {
     struct contest *contest = calloc(1, sizeof *contest);
@@ -99,13 +114,16 @@ Test(ready, threads_take_every_item_exactly_once_and_in_order, .timeout = TIMEOU
     uintptr_t newest = 0;
 
     cr_assert_not_null(contest);
+    cr_assert(wf_ready_init(&contest->ready, CAPACITY));
     for (int i = 0; i < THIEVES; i++)
         cr_assert_eq(pthread_create(&thieves[i], NULL, run_thief, contest), 0);
     for (uintptr_t i = 1; i <= ITEMS; i++) {
         void *item = NULL;
 
         contest->payload[i] = (int)i;
-        while (!wf_ready_push(&contest->ready, (void *)i))
+        CHECK(wf_ready_push(&contest->ready, (void *)i));
+        /* Keeps the queue short for most of the time: slots are used again then, not only grown. */
+        while (wf_ready_size(&contest->ready) > MOST)
             sched_yield();
         if (random_below(&random, 3) == 0)
             item = wf_ready_pop(&contest->ready);
@@ -120,5 +138,6 @@ Test(ready, threads_take_every_item_exactly_once_and_in_order, .timeout = TIMEOU
         cr_assert_eq(pthread_join(thieves[i], NULL), 0);
     for (uintptr_t i = 1; i <= ITEMS; i++)
         CHECK_EQ(atomic_load(&contest->taken[i]), 1);
+    wf_ready_destroy(&contest->ready);
     free(contest);
 }

@@ -57,7 +57,7 @@ MAKE_READY = """        if (atomic_compare_exchange_weak_explicit(&waiter->state
 UNPIN = """\
     if (atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_WAITING,
                                                 memory_order_seq_cst, memory_order_acquire))
-        return;
+        return false;
 """
 PARK = """\
     if (!atomic_compare_exchange_strong_explicit(&fiber->waiter.state, &expected, WF_WAIT_WAITING,
@@ -246,7 +246,7 @@ MUTANTS = [
          "for (int i = 0; i < 1 && pin(waiter) == WF_WAIT_WAITING; i++) {\n"),
     wait("unpins-with-a-blind-store", UNPIN,
          "    (void)expected;\n    atomic_store_explicit(&waiter->state, WF_WAIT_WAITING,"
-         " memory_order_release);\n    return;\n"),
+         " memory_order_release);\n    return false;\n"),
     wait("unpins-over-a-wake-it-does-not-see", UNPIN,
          UNPIN.replace("memory_order_acquire)", "memory_order_relaxed)")),
     wait("keeps-a-refused-fiber-pinned",

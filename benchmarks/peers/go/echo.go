@@ -284,7 +284,7 @@ func idleParked(count int) func(int) (sample, error) {
 		for i := 0; i < count; i++ {
 			go time.Sleep(time.Hour)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(3 * time.Second)
 		switches, cpu := voluntarySwitches(), cpuTime()
 		time.Sleep(window)
 		cpu = cpuTime() - cpu

@@ -6,6 +6,7 @@
  * The hazard is the lost wake: a producer publishes work and sees nobody asleep, while the last
  * worker looks, sees no work, and falls asleep.  Each side therefore writes its own word first and
  * reads the other's second, all with seq_cst, so at least one of them sees the other's write.
+ * (tests/model/park_model.cpp has the orders, tests/spin/park.pml the protocol with more workers.)
  *
  * Two more rules keep the counts true: whoever changes a worker's state from SLEEPING changes the
  * counts that go with it; and a count goes up before the state says so, and down after, so that

@@ -118,6 +118,7 @@ int wf_fiber_spawn_main(struct wf_worker *self)
     /* relaxed: no other thread knows the fiber yet. */
     atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
     fiber->is_main = true;
+    fiber->spawn_site = NULL;
     wf_worker_push_ready(self, fiber);
     return 0;
 }
@@ -132,8 +133,9 @@ static unsigned class_of(const struct weft_runtime *runtime, const struct weft_f
     return wf_stack_class((size_t)attr->stack_size_kib * 1024);
 }
 
-int weft_spawn_with(const struct weft_fiber_attr *attr, weft_fiber **result, int (*fn)(void *),
-                    void *arg)
+/* `site` is where the program calls us. */
+static inline int spawn(const struct weft_fiber_attr *attr, weft_fiber **result, int (*fn)(void *),
+                        void *arg, const void *site)
 {
     struct wf_worker *self = wf_self();
     struct weft_fiber *fiber;
@@ -153,6 +155,7 @@ int weft_spawn_with(const struct weft_fiber_attr *attr, weft_fiber **result, int
         release_live(self->runtime);
         return -ENOMEM;
     }
+    fiber->spawn_site = site;
     if (result != NULL)
         *result = fiber;
     else
@@ -162,9 +165,15 @@ int weft_spawn_with(const struct weft_fiber_attr *attr, weft_fiber **result, int
     return 0;
 }
 
+int weft_spawn_with(const struct weft_fiber_attr *attr, weft_fiber **fiber, int (*fn)(void *),
+                    void *arg)
+{
+    return spawn(attr, fiber, fn, arg, __builtin_return_address(0));
+}
+
 int weft_spawn(weft_fiber **fiber, int (*fn)(void *), void *arg)
 {
-    return weft_spawn_with(NULL, fiber, fn, arg);
+    return spawn(NULL, fiber, fn, arg, __builtin_return_address(0));
 }
 
 static void cancel_visited(struct wf_stack *stack, void *arg)

@@ -56,6 +56,7 @@ struct weft_fiber {
     int (*fn)(void *);                    /* [I] */
     void *arg;                            /* [I] */
     uint64_t id;                          /* [I] */
+    const void *spawn_site;               /* [I] for reports; NULL: the first fiber */
     uint32_t last_worker;                 /* [F] index of the worker that ran it last */
     bool is_main;                         /* [I] the runtime ends with it */
     char name[WEFT_FIBER_NAME_MAX];       /* [F] */
@@ -101,6 +102,8 @@ struct wf_worker {
     struct wf_wheel wheel;        /* see timer.h */
     struct wf_os_thread thread;   /* [I] */
     struct wf_watch watch;        /* the monitor's (monitor.h) */
+    long thread_number;           /* [I] the kernel's */
+    void *probe_stack;            /* [W] see arch/probe.h */
 
     WF_CACHE_ALIGNED struct wf_counters counters;         /* [W] writes, anyone reads */
     WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */

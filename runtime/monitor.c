@@ -147,6 +147,8 @@ static void look(struct weft_runtime *runtime, int64_t now)
     if (stuck > 0 && is_help_wanted(runtime, crew, now))
         call_helper(runtime, crew);
     review_spares(runtime, now);
+    if (stuck > 0 || runtime->monitor.stall.asked != NULL)
+        wf_stall_look(runtime, now);
 }
 
 static bool all_asleep(struct weft_runtime *runtime)
@@ -219,6 +221,7 @@ int wf_monitor_start(struct weft_runtime *runtime)
     if (runtime->config.monitor == WF_MONITOR_OFF)
         return 0;
     monitor->stall_ns = (int64_t)runtime->config.stall_us * WEFT_MICROSECOND;
+    wf_stall_start(runtime);
     error = wf_os_thread_start(&monitor->thread, "weft-monitor", monitor_main, runtime);
     if (error != 0)
         wf_complain("cannot start the monitor's thread: error %d", -error);
@@ -230,4 +233,5 @@ void wf_monitor_join(struct weft_runtime *runtime)
 {
     if (runtime->monitor.is_started)
         wf_os_thread_join(&runtime->monitor.thread);
+    wf_stall_end(runtime);
 }

@@ -16,6 +16,7 @@
 
 #include "arch/atomic.h"
 #include "arch/os.h"
+#include "runtime/stall.h"
 #include "runtime/stats.h"
 #include "runtime/watcher.h"
 
@@ -38,9 +39,10 @@ struct wf_monitor {
     struct wf_os_thread thread;
     bool is_started;
     int64_t stall_ns;
-    int64_t quiet_since; /* no worker has been awake since then */
-    int64_t freed_since; /* not all workers have been stuck since then; 0: they are */
-    bool cannot_start;   /* spares: the system refused one */
+    int64_t quiet_since;   /* no worker has been awake since then */
+    int64_t freed_since;   /* not all workers have been stuck since then; 0: they are */
+    bool cannot_start;     /* spares: the system refused one */
+    struct wf_stall stall; /* see stall.h */
     struct wf_watcher watcher;
     WF_CACHE_ALIGNED WF_ATOMIC(uint32_t) stuck_count; /* stuck workers, a hint for the others */
     struct wf_counters counters;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The start of a runtime and its end: its threads, in the order in which they come and go. */
+#include "arch/probe.h"
 #include "arch/tls.h"
 #include "runtime/config.h"
 #include "runtime/fiber.h"
@@ -87,6 +88,9 @@ int wf_runtime_enter(struct wf_worker *self)
     wf_tls_set(self);
     wf_os_block_sigpipe();
     wf_san_thread(&self->san);
+    self->thread_number = wf_probe_thread_number();
+    if (wf_stall_is_reported(&runtime->config))
+        self->probe_stack = wf_probe_enter();
     wf_wheel_init(&self->wheel, wf_os_now());
     if (runtime->is_pinned && self->index < runtime->worker_count)
         pin(self);
@@ -99,6 +103,7 @@ void wf_runtime_exit(struct wf_worker *self, bool ran)
         wait_for_others(self->runtime);
     if (self->poller != NULL)
         wf_poller_destroy(self->poller);
+    wf_probe_leave(self->probe_stack);
     wf_tls_set(NULL);
 }
 

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* Reports of fibers that hold their workers for too long. */
+#define _GNU_SOURCE 1
+
+#include "../support/child.h"
+#include "../support/fixture.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { HOG_MS = 400 };
+
+static int compute(void *arg)
+{
+    weft_time end = weft_after(HOG_MS * WEFT_MILLISECOND);
+    _Atomic(int) looks = 0; /* under ThreadSanitizer signals arrive at atomic operations */
+
+    (void)arg;
+    while (weft_now() < end)
+        atomic_fetch_add(&looks, 1);
+    return 0;
+}
+
+static int block(void *arg)
+{
+    weft_time end = weft_after(HOG_MS * WEFT_MILLISECOND);
+
+    (void)arg;
+    while (weft_now() < end)
+        (void)usleep(HOG_MS * 1000);
+    return 0;
+}
+
+__attribute__((noinline)) static int spawn_hog(int (*hog)(void *))
+{
+    struct weft_fiber_attr attr = {.name = "the-hog"};
+    weft_fiber *fiber = NULL;
+
+    CHECK_EQ(weft_spawn_with(&attr, &fiber, hog, NULL), 0);
+    return must_join(fiber);
+}
+
+static int run_hogs(void *arg)
+{
+    static int (*const hogs[])(void *) = {compute, block};
+
+    return spawn_hog(hogs[*(unsigned *)arg]);
+}
+
+/* Prints where the spawn must be, for the parent to compare. */
+CHILD(stall_child)
+{
+    struct weft_config config = {.workers = 2};
+
+    (void)fprintf(stderr, "spawner: %p\n", (void *)(uintptr_t)spawn_hog);
+    return weft_run(&config, run_hogs, &parameter);
+}
+
+static unsigned long address_after(const char *text, const char *mark)
+{
+    const char *at = strstr(text, mark);
+
+    return at != NULL ? strtoul(at + strlen(mark), NULL, 16) : 0;
+}
+
+static unsigned count(const char *text, const char *part)
+{
+    unsigned found = 0;
+
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at++)
+        found++;
+    return found;
+}
+
+static void expect_report(unsigned parameter, const char *doing)
+{
+    static const char *const environment[] = {"WEFT_STALL_REPORT_MS=50", NULL};
+    unsigned long spawner, site;
+    struct child_end end;
+
+    run_child("stall_child", parameter, environment, &end);
+    cr_assert_eq(end.exit_status, 0, "%s", end.output);
+    spawner = address_after(end.output, "spawner: ");
+    site = address_after(end.output, "spawned at: ");
+    cr_expect_eq(count(end.output, "in one fiber for"), 1, "%s", end.output);
+    cr_expect_not_null(strstr(end.output, doing), "%s", end.output);
+    cr_expect_not_null(strstr(end.output, "\"the-hog\""), "%s", end.output);
+    cr_expect(site > spawner && site < spawner + 1024, "%s", end.output);
+    cr_expect_not_null(strstr(end.output, "#0 0x"), "%s", end.output);
+}
+
+/* The report names the fiber, where it was spawned, and where it is. */
+Test(stall, reports_a_computation, .timeout = TEST_TIMEOUT_S)
+{
+    expect_report(0, "computing");
+}
+
+Test(stall, reports_a_blocking_call, .timeout = TEST_TIMEOUT_S)
+{
+    expect_report(1, "blocked in a system call");
+}
+
+/* Nobody asked for reports, or for a monitor. */
+Test(stall, says_nothing_when_off, .timeout = TEST_TIMEOUT_S)
+{
+    static const char *const never[] = {"WEFT_STALL_REPORT_MS=4294967295", NULL};
+    static const char *const off[] = {"WEFT_STALL_REPORT_MS=50", "WEFT_MONITOR=3", NULL};
+    static const char *const later[] = {"WEFT_STALL_REPORT_MS=3600000", NULL};
+    const char *const *environments[] = {never, off, later};
+    struct child_end end;
+
+    for (size_t i = 0; i < sizeof environments / sizeof *environments; i++) {
+        run_child("stall_child", 0, environments[i], &end);
+        cr_assert_eq(end.exit_status, 0, "%s", end.output);
+        cr_expect_null(strstr(end.output, "in one fiber for"), "%s", end.output);
+    }
+}
+
+static _Atomic(int) signals;
+
+static void count_signal(int number)
+{
+    (void)number;
+    (void)atomic_fetch_add(&signals, 1);
+}
+
+CHILD(stall_with_a_handler)
+{
+    struct sigaction action = {.sa_handler = count_signal}, now;
+    struct weft_config config = {.workers = 1};
+
+    CHECK_EQ(sigaction(SIGURG, &action, NULL), 0);
+    CHECK_EQ(weft_run(&config, run_hogs, &parameter), 0);
+    CHECK_EQ(sigaction(SIGURG, NULL, &now), 0);
+    CHECK(now.sa_handler == count_signal);
+    CHECK_EQ(atomic_load(&signals), 0);
+    return 0;
+}
+
+/* A program that uses the signal keeps it: the report does without. */
+Test(stall, leaves_the_programs_handler_alone, .timeout = TEST_TIMEOUT_S)
+{
+    static const char *const environment[] = {"WEFT_STALL_REPORT_MS=50", NULL};
+    struct child_end end;
+
+    run_child("stall_with_a_handler", 0, environment, &end);
+    cr_assert_eq(end.exit_status, 0, "%s", end.output);
+    cr_expect_not_null(strstr(end.output, "the program uses SIGURG itself"), "%s", end.output);
+}
+
+CHILD(stall_restores_the_signal)
+{
+    struct weft_config config = {.workers = 2};
+    struct sigaction now;
+
+    CHECK_EQ(weft_run(&config, run_hogs, &parameter), 0);
+    CHECK_EQ(sigaction(SIGURG, NULL, &now), 0);
+    CHECK(now.sa_handler == SIG_DFL);
+    return 0;
+}
+
+/* After the run the signal is as it was. */
+Test(stall, gives_the_signal_back, .timeout = TEST_TIMEOUT_S)
+{
+    static const char *const environment[] = {"WEFT_STALL_REPORT_MS=50", NULL};
+    struct child_end end;
+
+    run_child("stall_restores_the_signal", 0, environment, &end);
+    cr_expect_eq(end.exit_status, 0, "%s", end.output);
+}
+
+static int hog_and_hog_again(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(spawn_hog(compute), 0);
+    return 0;
+}
+
+CHILD(stall_after_stall)
+{
+    struct weft_config config = {.workers = 1, .stall_report_ms = parameter};
+
+    return weft_run(&config, hog_and_hog_again, NULL);
+}
+
+/* Four stalls in less than two seconds are not four reports.  (On a machine so slow that they take
+ * more than four there may be more.) */
+Test(stall, reports_are_a_second_apart, .timeout = TEST_TIMEOUT_S)
+{
+    weft_time before = weft_now();
+    struct child_end end;
+    unsigned reports;
+
+    run_child("stall_after_stall", 50, NULL, &end);
+    cr_assert_eq(end.exit_status, 0, "%s", end.output);
+    reports = count(end.output, "in one fiber for");
+    cr_expect_geq(reports, 1, "%s", end.output);
+    cr_expect_leq(reports, 1 + (unsigned)((weft_now() - before) / WEFT_SECOND), "%s", end.output);
+}

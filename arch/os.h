@@ -46,6 +46,29 @@ int wf_os_thread_start(struct wf_os_thread *thread, const char *name, void (*fn)
                        void *arg);
 void wf_os_thread_join(struct wf_os_thread *thread);
 
+/* The calling thread, for a wf_os_thread_join() by another one. */
+void wf_os_thread_self(struct wf_os_thread *thread);
+
+/* The CPUs that a thread may run on. */
+struct wf_os_affinity {
+    size_t size; /* bytes of `cpus` that are in use; 0: unknown */
+    unsigned long cpus[128];
+};
+
+/* Of the calling thread.  Setting what is unknown changes nothing. */
+void wf_os_affinity_get(struct wf_os_affinity *affinity);
+void wf_os_affinity_set(const struct wf_os_affinity *affinity);
+
+/*
+ * The process as fork() tells them apart: another number in each child.  Costs a load.  The first
+ * wf_os_process_watch() installs the handler that counts; `in_child` is called in each child.
+ */
+uint32_t wf_os_process(void);
+int wf_os_process_watch(void (*in_child)(void));
+
+/* Lets other threads run. */
+void wf_os_yield(void);
+
 /* How often the calling thread has given up its CPU of its own accord. */
 uint64_t wf_os_thread_sleeps(void);
 

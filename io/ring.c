@@ -375,9 +375,18 @@ static struct io_uring_sqe *take_slot(struct wf_poller *poller, struct wf_worker
     struct io_uring_sqe *sqe;
 
     while ((sqe = io_uring_get_sqe(&poller->ring)) == NULL) {
-        unsigned count = publish(poller);
+        unsigned count;
         int submitted;
 
+        /* What a thread submits, the kernel cancels when the thread ends: left to a worker. */
+        if (self == NULL) {
+            wf_lock_release(&poller->lock);
+            wf_poller_interrupt(poller);
+            wf_os_yield();
+            wf_lock_acquire(&poller->lock);
+            continue;
+        }
+        count = publish(poller);
         wf_count(&poller->counters->polls, 1);
         wf_lock_release(&poller->lock);
         submitted = enter(poller, self, count, NULL, false);

@@ -64,7 +64,8 @@ void wf_balance_consider(struct wf_worker *self)
     self->busy_since = self->now;
     /* relaxed: a hint to thieves. */
     atomic_store_explicit(&self->overload, overload, memory_order_relaxed);
-    if ((overload >= OVERLOAD_FRESH && wf_deque_size(&self->fresh) >= 2) ||
+    if ((overload >= OVERLOAD_FRESH &&
+         (wf_deque_size(&self->fresh) >= 2 || wf_inject_size(&self->runtime->inject) >= 2)) ||
         (overload >= OVERLOAD_READY && wf_balance_backlog(self) >= 2))
         if (wf_park_wants_helper(&self->runtime->park))
             wf_balance_wake(self, self->index);
@@ -72,7 +73,9 @@ void wf_balance_consider(struct wf_worker *self)
 
 void wf_balance_look(struct wf_worker *self)
 {
-    if (!wf_park_wants_helper(&self->runtime->park) || wf_balance_backlog(self) < 2)
+    /* What came from outside waits in the injector, and is in no worker's backlog. */
+    if (!wf_park_wants_helper(&self->runtime->park) ||
+        (wf_balance_backlog(self) < 2 && wf_inject_size(&self->runtime->inject) < 2))
         return;
     self->now = wf_os_now();
     wf_balance_consider(self);

@@ -2,6 +2,7 @@
 /* A fiber's life: spawn, entry, end, join, detach, cancel. */
 #include "runtime/fiber.h"
 
+#include "runtime/end.h"
 #include "runtime/model.h"
 #include "runtime/wait_internal.h"
 #include "runtime/worker.h"
@@ -13,18 +14,23 @@
 
 static WF_ATOMIC(uint64_t) next_id_block = 1;
 
+uint64_t wf_fiber_take_ids(uint64_t count)
+{
+    /* relaxed: only the numbers have to differ. */
+    return atomic_fetch_add_explicit(&next_id_block, count, memory_order_relaxed);
+}
+
 static uint64_t take_id(struct wf_worker *self)
 {
     if (WF_UNLIKELY(self->next_id == self->last_id)) {
-        /* relaxed: only the numbers have to differ. */
-        self->next_id = atomic_fetch_add_explicit(&next_id_block, ID_BLOCK, memory_order_relaxed);
+        self->next_id = wf_fiber_take_ids(ID_BLOCK);
         self->last_id = self->next_id + ID_BLOCK;
     }
     return self->next_id++;
 }
 
-/* Counts a fiber against max_fibers, which is rarely set: a shared counter costs every spawn. */
-static bool reserve_live(struct weft_runtime *runtime)
+/* max_fibers is rarely set, and a shared counter costs every spawn. */
+bool wf_fiber_reserve_live(struct weft_runtime *runtime)
 {
     if (WF_LIKELY(runtime->config.max_fibers == UINT32_MAX))
         return true;
@@ -37,7 +43,7 @@ static bool reserve_live(struct weft_runtime *runtime)
     return false;
 }
 
-static void release_live(struct weft_runtime *runtime)
+void wf_fiber_release_live(struct weft_runtime *runtime)
 {
     if (WF_UNLIKELY(runtime->config.max_fibers != UINT32_MAX)) {
         /* relaxed: as above. */
@@ -62,9 +68,35 @@ static void fiber_main(void *arg)
     wf_count(&self->counters.fibers_started, 1);
     fiber->result = fiber->fn(fiber->arg);
     self = wf_self();
+    if (WF_UNLIKELY(self == NULL))
+        wf_panic("fiber %lu \"%s\" returned in the child of a fork(): end the child by _exit(), "
+                 "exit() or exec",
+                 (unsigned long)fiber->id, fiber->name);
     self->request = WF_REQUEST_EXIT;
     wf_worker_leave(self);
     wf_panic("fiber %lu was resumed after its end", (unsigned long)fiber->id);
+}
+
+struct weft_fiber *wf_fiber_init(struct weft_runtime *runtime, struct wf_stack *stack,
+                                 const char *name, int (*fn)(void *), void *arg)
+{
+    struct weft_fiber *fiber = (struct weft_fiber *)(void *)stack;
+    char *bottom = wf_stack_bottom(&runtime->depot, stack);
+
+    fiber->fn = fn;
+    fiber->arg = arg;
+    fiber->is_main = false;
+    fiber->waiter.runtime = runtime;
+    set_name(fiber, name);
+    /* relaxed: the queue publishes it; until it runs, nobody finds it waiting. */
+    atomic_store_explicit(&fiber->waiter.state, WF_WAIT_READY, memory_order_relaxed);
+    /* relaxed: as above. */
+    atomic_store_explicit(&fiber->cancelled, 0, memory_order_relaxed);
+    /* relaxed: as above. */
+    atomic_store_explicit(&fiber->joiner, NULL, memory_order_relaxed);
+    wf_san_fiber(&fiber->san, bottom, (size_t)((char *)fiber - bottom));
+    wf_context_init(&fiber->context, fiber, fiber_main, fiber);
+    return fiber;
 }
 
 /* Makes a fiber that is READY and in no queue; NULL when there is no memory. */
@@ -73,26 +105,13 @@ static struct weft_fiber *create(struct wf_worker *self, unsigned size_class, co
 {
     struct weft_runtime *runtime = self->runtime;
     struct wf_stack *stack = wf_stack_alloc(&runtime->depot, &self->stacks, size_class);
-    struct weft_fiber *fiber = (struct weft_fiber *)(void *)stack;
-    char *bottom;
+    struct weft_fiber *fiber;
 
     if (stack == NULL)
         return NULL;
-    fiber->fn = fn;
-    fiber->arg = arg;
-    fiber->is_main = false;
+    fiber = wf_fiber_init(runtime, stack, name, fn, arg);
     fiber->id = take_id(self);
     fiber->last_worker = self->index;
-    set_name(fiber, name);
-    /* relaxed: the queue publishes it; until it runs, nobody finds it waiting. */
-    atomic_store_explicit(&fiber->waiter.state, WF_WAIT_READY, memory_order_relaxed);
-    /* relaxed: as above. */
-    atomic_store_explicit(&fiber->cancelled, 0, memory_order_relaxed);
-    /* relaxed: as above. */
-    atomic_store_explicit(&fiber->joiner, NULL, memory_order_relaxed);
-    bottom = wf_stack_bottom(&runtime->depot, stack);
-    wf_san_fiber(&fiber->san, bottom, (size_t)((char *)fiber - bottom));
-    wf_context_init(&fiber->context, fiber, fiber_main, fiber);
     wf_count(&self->counters.fibers_spawned, 1);
     return fiber;
 }
@@ -101,7 +120,7 @@ static void destroy(struct wf_worker *self, struct weft_fiber *fiber)
 {
     /* relaxed: catches a later use of the handle, orders nothing. */
     atomic_store_explicit(&fiber->joiner, WF_JOINER_GONE, memory_order_relaxed);
-    release_live(self->runtime);
+    wf_fiber_release_live(self->runtime);
     wf_count(&self->counters.fibers_freed, 1);
     wf_stack_free(&self->runtime->depot, &self->stacks, &fiber->stack);
 }
@@ -114,7 +133,7 @@ int wf_fiber_spawn_main(struct wf_worker *self)
 
     if (fiber == NULL)
         return -ENOMEM;
-    reserve_live(runtime);
+    wf_fiber_reserve_live(runtime);
     /* relaxed: no other thread knows the fiber yet. */
     atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
     fiber->is_main = true;
@@ -123,8 +142,7 @@ int wf_fiber_spawn_main(struct wf_worker *self)
     return 0;
 }
 
-/* Returns the size class that `attr` asks for, WF_STACK_CLASSES if it is out of range. */
-static unsigned class_of(const struct weft_runtime *runtime, const struct weft_fiber_attr *attr)
+unsigned wf_fiber_class(const struct weft_runtime *runtime, const struct weft_fiber_attr *attr)
 {
     if (attr == NULL || attr->stack_size_kib == 0)
         return runtime->stack_class;
@@ -145,14 +163,14 @@ static inline int spawn(const struct weft_fiber_attr *attr, weft_fiber **result,
         return -EPERM;
     if (WF_UNLIKELY(wf_self_is_cancelled(self)))
         return -ECANCELED;
-    size_class = class_of(self->runtime, attr);
+    size_class = wf_fiber_class(self->runtime, attr);
     if (size_class >= WF_STACK_CLASSES)
         return -EINVAL;
-    if (!reserve_live(self->runtime))
+    if (!wf_fiber_reserve_live(self->runtime))
         return -EAGAIN;
     fiber = create(self, size_class, attr != NULL ? attr->name : NULL, fn, arg);
     if (fiber == NULL) {
-        release_live(self->runtime);
+        wf_fiber_release_live(self->runtime);
         return -ENOMEM;
     }
     fiber->spawn_site = site;
@@ -176,55 +194,6 @@ int weft_spawn(weft_fiber **fiber, int (*fn)(void *), void *arg)
     return spawn(NULL, fiber, fn, arg, __builtin_return_address(0));
 }
 
-static void cancel_visited(struct wf_stack *stack, void *arg)
-{
-    struct weft_fiber *fiber = (struct weft_fiber *)(void *)stack;
-
-    wf_wait_cancel(arg, &fiber->waiter);
-}
-
-/* True once every fiber has ended.  Only while the runtime is ending, when none can be added but
- * by one that is alive. */
-static bool all_finished(struct weft_runtime *runtime)
-{
-    uint64_t finished = 0, spawned = 0;
-    uint32_t crew;
-
-    /* RT.1 seq_cst: a read-modify-write, so that of two workers that have each counted a last
-     * fiber, the second sees both counted. */
-    (void)atomic_fetch_or_explicit(&runtime->phase, 0, memory_order_seq_cst);
-    crew = wf_runtime_crew(runtime);
-    for (uint32_t i = 0; i < crew; i++)
-        finished += wf_counter_read(&runtime->workers[i]->counters.fibers_finished);
-    /* Anew: a spare that has joined meanwhile may have spawned what others have finished. */
-    crew = wf_runtime_crew(runtime);
-    for (uint32_t i = 0; i < crew; i++)
-        spawned += wf_counter_read(&runtime->workers[i]->counters.fibers_spawned);
-    return finished == spawned;
-}
-
-/* The first fiber has ended: cancel all others. */
-static void begin_end(struct wf_worker *self, int result)
-{
-    struct weft_runtime *runtime = self->runtime;
-
-    runtime->main_result = result;
-    /* RT.1 seq_cst: a fiber that parks from now on sees it, or is found waiting below. */
-    atomic_store_explicit(&runtime->phase, WF_PHASE_ENDING, memory_order_seq_cst);
-    wf_stack_visit(&runtime->depot, cancel_visited, self);
-}
-
-static void end_if_finished(struct wf_worker *self)
-{
-    struct weft_runtime *runtime = self->runtime;
-
-    if (all_finished(runtime)) {
-        /* RT.1 seq_cst: before the look for sleepers. */
-        atomic_store_explicit(&runtime->phase, WF_PHASE_DONE, memory_order_seq_cst);
-        wf_worker_notify_all(self);
-    }
-}
-
 void wf_fiber_finish(struct wf_worker *self, struct weft_fiber *fiber)
 {
     struct weft_runtime *runtime = self->runtime;
@@ -244,13 +213,15 @@ void wf_fiber_finish(struct wf_worker *self, struct weft_fiber *fiber)
         destroy(self, fiber);
     else if (joiner != NULL)
         wf_wake(self, joiner, 0);
-    if (WF_UNLIKELY(is_main))
-        begin_end(self, result);
-    if (WF_UNLIKELY(wf_runtime_is_ending(runtime)))
-        end_if_finished(self);
+    if (WF_UNLIKELY(is_main)) {
+        runtime->main_result = result;
+        if (wf_end_begin(runtime))
+            wf_end_cancel(self, runtime);
+    }
+    wf_end_check(self, runtime);
 }
 
-static bool interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+bool wf_fiber_interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
     struct weft_fiber *fiber = waiter->place;
     struct wf_waiter *expected = waiter;
@@ -272,7 +243,7 @@ static inline int wait_for_end(struct wf_worker *self, struct weft_fiber *fiber,
         wf_panic("weft_join: a fiber cannot join itself (fiber %lu)", (unsigned long)fiber->id);
     if (wf_self_is_cancelled(self))
         return -ECANCELED;
-    waiter = wf_wait_begin(self, interrupt_join, fiber);
+    waiter = wf_wait_begin(self, wf_fiber_interrupt_join, fiber);
     /* JN.2 acq_rel: our waiter for the end; JN.1 acquire on failure: the result. */
     if (atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, waiter,
                                                 memory_order_acq_rel, memory_order_acquire)) {
@@ -284,13 +255,18 @@ static inline int wait_for_end(struct wf_worker *self, struct weft_fiber *fiber,
     return 0;
 }
 
+int wf_fiber_await_end(struct wf_worker *self, struct weft_fiber *fiber, weft_time deadline)
+{
+    return wait_for_end(self, fiber, deadline);
+}
+
 int weft_join(weft_fiber *fiber, int *result, weft_time deadline)
 {
     struct wf_worker *self = wf_self();
     int error;
 
-    if (self == NULL)
-        return -EPERM;
+    if (WF_UNLIKELY(!wf_worker_is_of(self, fiber->waiter.runtime)))
+        return wf_fiber_join_outside(self, fiber, result, deadline);
     /* JN.1 acquire: the result. */
     if (atomic_load_explicit(&fiber->joiner, memory_order_acquire) != WF_JOINER_DONE) {
         error = wait_for_end(self, fiber, deadline);
@@ -309,8 +285,10 @@ void weft_detach(weft_fiber *fiber)
     struct wf_waiter *expected = NULL;
     struct wf_worker *self = wf_self();
 
-    if (self == NULL)
-        wf_panic("weft_detach: called from a plain thread");
+    if (WF_UNLIKELY(!wf_worker_is_of(self, fiber->waiter.runtime))) {
+        wf_fiber_detach_outside(fiber);
+        return;
+    }
     /* JN.1 acquire: if the fiber has ended, its record is ours to free. */
     if (atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, WF_JOINER_DETACHED,
                                                 memory_order_acquire, memory_order_acquire))
@@ -325,8 +303,10 @@ void weft_cancel(weft_fiber *fiber)
 {
     struct wf_worker *self = wf_self();
 
-    if (self == NULL)
-        wf_panic("weft_cancel: called from a plain thread");
+    if (WF_UNLIKELY(!wf_worker_is_of(self, fiber->waiter.runtime))) {
+        wf_fiber_cancel_outside(fiber);
+        return;
+    }
     /* WT.3 seq_cst: before our look whether it waits. */
     atomic_store_explicit(&fiber->cancelled, 1, memory_order_seq_cst);
     wf_wait_cancel(self, &fiber->waiter);

@@ -30,8 +30,6 @@
 #include <weft/fiber.h>
 #include <weft/runtime.h>
 
-struct weft_runtime;
-
 /* Values of wf_fiber.joiner that are no waiter.  NULL: nobody waits yet. */
 #define WF_JOINER_DONE ((struct wf_waiter *)1)     /* the fiber has ended, its result stands */
 #define WF_JOINER_DETACHED ((struct wf_waiter *)2) /* nobody will come: free it at its end */
@@ -118,7 +116,7 @@ struct wf_worker {
 enum wf_phase {
     WF_PHASE_STARTING,
     WF_PHASE_RUNNING,
-    WF_PHASE_ENDING, /* the first fiber has ended: the others are cancelled */
+    WF_PHASE_ENDING, /* the first fiber has ended, or weft_stop(): all fibers are cancelled */
     WF_PHASE_DONE,   /* none is left: workers leave */
     WF_PHASE_FAILED, /* a worker could not be set up: none enters its loop */
 };
@@ -132,6 +130,8 @@ enum wf_phase {
  *   RT.2   started seq_cst         started seq_cst         a worker's set-up
  *   RT.3   left acq_rel            left acquire            nobody notifies or serves a
  *                                                          worker any more
+ *   RT.4   outside: count seq_cst  end: count seq_cst      with RT.1: a spawn from outside is
+ *                                                          counted, or sees the end
  */
 struct weft_runtime {
     struct weft_config config;    /* [I] */
@@ -153,12 +153,27 @@ struct weft_runtime {
     WF_ATOMIC(uint32_t) loose;    /* [A] workers that could not be pinned */
     WF_ATOMIC(uint32_t) left;     /* [A] workers that have left their loops */
     WF_ATOMIC(uint64_t) live;     /* [A] live fibers; kept only where max_fibers is set */
+    WF_ATOMIC(uint32_t) visitors; /* [A] see outside.h */
+    WF_ATOMIC(uint32_t) awaited;  /* [A] 1 while somebody is in weft_wait() */
+    uint32_t process;             /* [I] the process that started it: see outside.h */
     struct wf_stack_depot depot;  /* see stack.h */
     struct wf_inject inject;      /* see inject.h */
     struct wf_park park;          /* see park.h */
     struct wf_park spare_park;    /* the same for spares, which no push needs to wake */
     struct wf_monitor monitor;    /* see monitor.h */
+
+    /* What threads that are no worker count. */
+    WF_CACHE_ALIGNED struct wf_counters outside; /* [A] */
+    struct wf_lock outside_lock;                 /* guards the next */
+    struct wf_stack_cache outside_stacks;        /* for spawns from outside */
+    WF_ATOMIC(uint64_t) refused; /* [A] of those spawned, how many were not made after all */
 };
+
+/* False for a plain thread, whose `self` is NULL, and for workers of other runtimes. */
+static inline bool wf_worker_is_of(const struct wf_worker *self, const struct weft_runtime *runtime)
+{
+    return self != NULL && self->runtime == runtime;
+}
 
 static inline struct weft_fiber *wf_fiber_of_waiter(struct wf_waiter *waiter)
 {

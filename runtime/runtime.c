@@ -5,6 +5,7 @@
 #include "runtime/alloc.h"
 #include "runtime/config.h"
 #include "runtime/model.h"
+#include "runtime/outside.h"
 
 #include <errno.h>
 
@@ -121,6 +122,8 @@ static void collect(struct weft_runtime *runtime, struct weft_stats *stats)
     for (uint32_t i = 0; i < crew; i++)
         wf_stats_collect(&runtime->workers[i]->counters, stats);
     wf_stats_collect(&runtime->monitor.counters, stats);
+    stats->fibers_spawned -= wf_counter_read(&runtime->refused);
+    wf_stats_collect(&runtime->outside, stats);
     wf_lock_acquire(&depot->lock);
     stats->stacks_mapped = depot->carved;
     stats->stacks_unguarded = depot->unguarded;
@@ -209,6 +212,13 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
     return 0;
 }
 
+void wf_runtime_reset_stats(void)
+{
+    last_run.is_set = false;
+    /* relaxed: there is one thread. */
+    atomic_store_explicit(&last_run.lock.word, WF_LOCK_FREE, memory_order_relaxed);
+}
+
 int weft_stats_read(struct weft_stats *stats)
 {
     struct wf_worker *self = wf_self();
@@ -238,6 +248,23 @@ int weft_stats_read_worker(unsigned index, struct weft_stats *stats)
     *stats = (struct weft_stats){.workers = 1};
     wf_stats_collect(&self->runtime->workers[index]->counters, stats);
     return 0;
+}
+
+int weft_stats_read_on(weft_runtime *runtime, struct weft_stats *stats)
+{
+    if (wf_outside_is_child(runtime))
+        return -ECHILD;
+    wf_outside_enter(runtime);
+    collect(runtime, stats);
+    wf_outside_leave(runtime);
+    return 0;
+}
+
+weft_runtime *weft_runtime_self(void)
+{
+    struct wf_worker *self = wf_self();
+
+    return self != NULL ? self->runtime : NULL;
 }
 
 unsigned weft_worker_count(void)

@@ -46,6 +46,9 @@ uint32_t wf_runtime_leave(struct weft_runtime *runtime);
  */
 void wf_runtime_keep_stats(struct weft_runtime *runtime);
 
+/* Forgets them.  Caller: the child of a fork(). */
+void wf_runtime_reset_stats(void);
+
 /* Caller: the last user. */
 void wf_runtime_destroy(struct weft_runtime *runtime);
 

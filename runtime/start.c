@@ -3,8 +3,10 @@
 #include "arch/probe.h"
 #include "arch/tls.h"
 #include "runtime/config.h"
+#include "runtime/end.h"
 #include "runtime/fiber.h"
 #include "runtime/model.h"
+#include "runtime/outside.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
 #include "runtime/spare.h"
@@ -99,8 +101,10 @@ int wf_runtime_enter(struct wf_worker *self)
 
 void wf_runtime_exit(struct wf_worker *self, bool ran)
 {
-    if (ran)
+    if (ran) {
         wait_for_others(self->runtime);
+        wf_outside_await_leave(self->runtime);
+    }
     if (self->poller != NULL)
         wf_poller_destroy(self->poller);
     wf_probe_leave(self->probe_stack);
@@ -114,7 +118,7 @@ static void worker_main(void *arg)
     int error = wf_runtime_enter(self);
     bool runs;
 
-    if (error == 0 && self->index == 0)
+    if (error == 0 && self->index == 0 && runtime->main_fn != NULL)
         error = wf_fiber_spawn_main(self);
     wf_runtime_report_started(runtime, error);
     runs = wait_for_start(runtime);
@@ -139,30 +143,46 @@ void wf_runtime_wait_until_started(struct weft_runtime *runtime, uint32_t count)
         wf_os_futex_wait(&runtime->started, started, INT64_MAX);
 }
 
-/* Starts the threads and waits for their end.  0 or the -errno of the start. */
-static int run_workers(struct weft_runtime *runtime)
+/* The first fiber of the run, if it has one, is made by worker 0. */
+static int start_threads(struct weft_runtime *runtime, uint32_t *running)
 {
-    uint32_t running = 0;
     int error = 0;
 
-    while (running < runtime->worker_count && error == 0) {
-        struct wf_worker *worker = runtime->workers[running];
+    while (*running < runtime->worker_count && error == 0) {
+        struct wf_worker *worker = runtime->workers[*running];
         char name[16];
 
-        snprintf(name, sizeof name, "weft-%u", running);
+        snprintf(name, sizeof name, "weft-%u", *running);
         error = wf_os_thread_start(&worker->thread, name, worker_main, worker);
         if (error == 0)
-            running++;
+            ++*running;
         else
-            wf_complain("cannot start worker thread %u of %u: error %d", running + 1,
+            wf_complain("cannot start worker thread %u of %u: error %d", *running + 1,
                         runtime->worker_count, -error);
         /* The first one alone: what fails for every worker is then said once. */
-        if (running == 1)
+        if (*running == 1)
             wf_runtime_wait_until_started(runtime, 1);
         /* relaxed: RT.2 published it. */
         if (atomic_load_explicit(&runtime->failed, memory_order_relaxed) != 0)
             break;
     }
+    return error;
+}
+
+static void join_threads(struct weft_runtime *runtime, uint32_t running)
+{
+    for (uint32_t i = 0; i < running; i++)
+        wf_os_thread_join(&runtime->workers[i]->thread);
+    wf_monitor_join(runtime);
+    wf_spare_join(runtime);
+}
+
+/* 0, or the -errno of the start with every thread gone again. */
+static int start_workers(struct weft_runtime *runtime)
+{
+    uint32_t running = 0;
+    int error = start_threads(runtime, &running);
+
     wf_runtime_wait_until_started(runtime, running);
     wf_topology_release(runtime->topology);
     /* relaxed: RT.2 published it. */
@@ -171,33 +191,110 @@ static int run_workers(struct weft_runtime *runtime)
     if (error == 0)
         error = wf_monitor_start(runtime);
     set_phase(runtime, error == 0 ? WF_PHASE_RUNNING : WF_PHASE_FAILED);
-    for (uint32_t i = 0; i < running; i++)
-        wf_os_thread_join(&runtime->workers[i]->thread);
-    wf_monitor_join(runtime);
-    wf_spare_join(runtime);
+    if (error != 0)
+        join_threads(runtime, running);
     return error;
+}
+
+/* In the child of a fork().  If a fiber called it, the child's only thread still believes to be
+ * that worker; and a lock may be held by a thread that the child does not have. */
+static void forget_parent(void)
+{
+    wf_tls_set(NULL);
+    wf_runtime_reset_stats();
+}
+
+int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,
+               weft_runtime **result)
+{
+    struct weft_config resolved;
+    struct weft_runtime *runtime = NULL;
+    int error;
+
+    if (wf_self() != NULL)
+        return -EDEADLK;
+    error = wf_config_resolve(config, &resolved, NULL);
+    if (error == 0)
+        error = wf_os_process_watch(forget_parent);
+    if (error == 0)
+        error = wf_runtime_create(&resolved, &runtime);
+    if (error != 0)
+        return error;
+    runtime->main_fn = fn;
+    runtime->main_arg = arg;
+    runtime->process = wf_os_process();
+    error = start_workers(runtime);
+    if (error == 0)
+        *result = runtime;
+    else
+        wf_runtime_destroy(runtime);
+    return error;
+}
+
+int weft_stop(weft_runtime *runtime)
+{
+    struct wf_worker *self = wf_self();
+    int error = 0;
+
+    if (wf_outside_is_child(runtime))
+        return -ECHILD;
+    /* Also a worker of this runtime visits: its fiber need not be there to the end. */
+    wf_outside_enter(runtime);
+    if (!wf_worker_is_of(self, runtime))
+        error = wf_fiber_stop_outside(runtime);
+    else if (wf_end_begin(runtime))
+        wf_end_cancel(self, runtime);
+    wf_outside_leave(runtime);
+    return error;
+}
+
+/* Returns false if the deadline passes first. */
+static bool await_done(struct weft_runtime *runtime, weft_time deadline)
+{
+    uint32_t phase;
+
+    /* RT.1 seq_cst: what the fibers did. */
+    while ((phase = atomic_load_explicit(&runtime->phase, memory_order_seq_cst)) != WF_PHASE_DONE) {
+        if (deadline != WEFT_FOREVER && wf_os_now() >= deadline)
+            return false;
+        wf_os_futex_wait(&runtime->phase, phase, deadline);
+    }
+    return true;
+}
+
+int weft_wait(weft_runtime *runtime, int *result, weft_time deadline)
+{
+    if (wf_self() != NULL)
+        return -EDEADLK;
+    if (wf_outside_is_child(runtime))
+        return -ECHILD;
+    /* relaxed: finds a mistake, orders nothing. */
+    if (atomic_exchange_explicit(&runtime->awaited, 1, memory_order_relaxed) != 0)
+        wf_panic("weft_wait: somebody else waits for this runtime already");
+    if (!await_done(runtime, deadline)) {
+        /* relaxed: as above. */
+        atomic_store_explicit(&runtime->awaited, 0, memory_order_relaxed);
+        return -ETIMEDOUT;
+    }
+    join_threads(runtime, runtime->worker_count);
+    wf_outside_await_leave(runtime);
+    if (result != NULL)
+        *result = runtime->main_result;
+    wf_runtime_keep_stats(runtime);
+    wf_runtime_destroy(runtime);
+    return 0;
 }
 
 int weft_run(const struct weft_config *config, int (*fn)(void *), void *arg)
 {
-    struct weft_config resolved;
-    struct weft_runtime *runtime = NULL;
-    int result;
+    weft_runtime *runtime;
+    int result = 0;
+    int error;
 
-    if (wf_self() != NULL)
-        return -EDEADLK;
-    result = wf_config_resolve(config, &resolved, NULL);
-    if (result == 0)
-        result = wf_runtime_create(&resolved, &runtime);
-    if (result != 0)
-        return result;
-    runtime->main_fn = fn;
-    runtime->main_arg = arg;
-    result = run_workers(runtime);
-    if (result == 0) {
-        result = runtime->main_result;
-        wf_runtime_keep_stats(runtime);
-    }
-    wf_runtime_destroy(runtime);
-    return result;
+    if (fn == NULL)
+        return -EINVAL; /* nobody could ever stop it */
+    error = weft_start(config, fn, arg, &runtime);
+    if (error == 0)
+        error = weft_wait(runtime, &result, WEFT_FOREVER);
+    return error != 0 ? error : result;
 }

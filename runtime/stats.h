@@ -53,6 +53,13 @@ static inline void wf_count(WF_ATOMIC(uint64_t) * counter, uint64_t amount)
     atomic_store_explicit(counter, value + amount, memory_order_release);
 }
 
+/* Caller: anyone, for a counter that no worker owns. */
+static inline void wf_count_shared(WF_ATOMIC(uint64_t) * counter, uint64_t amount)
+{
+    /* ST.1 and RT.4 seq_cst: before the caller's look whether the runtime is ending. */
+    atomic_fetch_add_explicit(counter, amount, memory_order_seq_cst);
+}
+
 /* Caller: anyone. */
 static inline uint64_t wf_counter_read(WF_ATOMIC(uint64_t) * counter)
 {

@@ -4,6 +4,7 @@
 
 #include "arch/tls.h"
 #include "runtime/model.h"
+#include "runtime/outside.h"
 #include "runtime/poller.h"
 #include "runtime/wait_internal.h"
 #include "runtime/worker.h"
@@ -40,9 +41,7 @@ struct wf_worker *wf_wait_end(struct wf_worker *self, int64_t deadline)
     return wf_wait_end_inline(self, deadline);
 }
 
-/* Moves the state on for a wake.  Returns true if the fiber is the caller's to enqueue; else its
- * worker or its interrupter will do it, and it must not be touched any more. */
-static bool make_ready(struct wf_waiter *waiter, int result)
+bool wf_wait_make_ready(struct wf_waiter *waiter, int result)
 {
     uint32_t state;
 
@@ -65,14 +64,26 @@ static bool make_ready(struct wf_waiter *waiter, int result)
 
 void wf_wake(struct wf_worker *self, struct wf_waiter *waiter, int result)
 {
-    if (make_ready(waiter, result))
+    if (WF_UNLIKELY(!wf_worker_is_of(self, waiter->runtime)))
+        wf_outside_wake(waiter, result);
+    else if (wf_wait_make_ready(waiter, result))
         wf_worker_push_next(self, wf_fiber_of_waiter(waiter));
 }
 
 void wf_wake_later(struct wf_worker *self, struct wf_waiter *waiter, int result)
 {
-    if (make_ready(waiter, result))
+    if (WF_UNLIKELY(!wf_worker_is_of(self, waiter->runtime)))
+        wf_outside_wake(waiter, result);
+    else if (wf_wait_make_ready(waiter, result))
         wf_worker_push_ready(self, wf_fiber_of_waiter(waiter));
+}
+
+static void enqueue(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    if (self != NULL)
+        wf_worker_push_ready(self, fiber);
+    else
+        wf_outside_push(fiber);
 }
 
 void wf_wait_park(struct wf_worker *self, struct weft_fiber *fiber)
@@ -120,7 +131,7 @@ static bool unpin(struct wf_worker *self, struct wf_waiter *waiter)
     WF_ASSERT(expected == WF_WAIT_BUSY_NOTIFIED);
     /* relaxed: the queue publishes it. */
     atomic_store_explicit(&waiter->state, WF_WAIT_READY, memory_order_relaxed);
-    wf_worker_push_ready(self, wf_fiber_of_waiter(waiter));
+    enqueue(self, wf_fiber_of_waiter(waiter));
     return true;
 }
 
@@ -132,7 +143,7 @@ static bool interrupt(struct wf_worker *self, struct wf_waiter *waiter, int reas
     waiter->result = reason;
     /* relaxed: taken out of its place, it has no other waker; the queue publishes it. */
     atomic_store_explicit(&waiter->state, WF_WAIT_READY, memory_order_relaxed);
-    wf_worker_push_ready(self, wf_fiber_of_waiter(waiter));
+    enqueue(self, wf_fiber_of_waiter(waiter));
     return true;
 }
 
@@ -143,19 +154,24 @@ void wf_wait_cancel(struct wf_worker *self, struct wf_waiter *waiter)
     /* A pin that fails: it runs, and looks at its flag before it waits again; or it is being woken;
      * or another interrupter has pinned it and will see its flag. */
     while (pin(waiter) == WF_WAIT_WAITING) {
-        if (wf_fiber_is_cancelled(self->runtime, fiber)) {
-            struct wf_worker *home = waiter->home;
+        struct weft_runtime *runtime = waiter->runtime;
+        struct wf_worker *home = waiter->home;
 
-            (void)interrupt(self, waiter, -ECANCELED);
-            /* Our own ring is submitted with our next poll. */
-            if (home != self)
+        if (wf_fiber_is_cancelled(runtime, fiber)) {
+            bool is_ready = interrupt(self, waiter, -ECANCELED);
+
+            /* Our own ring is submitted with our next poll.  What a plain thread submitted would
+             * be cancelled by the kernel when the thread ends. */
+            if (self == NULL && !is_ready)
+                wf_poller_interrupt(home->poller);
+            else if (self != NULL && home != self)
                 wf_poller_submit(home->poller, self);
             return;
         }
         /* Another fiber, which has taken the place of the one we meant.  Whoever cancelled it while
          * we had it pinned has left it to us: look again. */
         (void)unpin(self, waiter);
-        if (!wf_fiber_is_cancelled(self->runtime, fiber))
+        if (!wf_fiber_is_cancelled(runtime, fiber))
             return;
     }
 }

@@ -23,6 +23,10 @@
  *   BUSY_NOTIFIED  the same, and its wake has come        the interrupter: READY
  *   READY      is in a queue, or between two              the worker that takes it out: RUNNING
  *
+ * A plain thread waits in the same way, by a waiter in its own frame.  It is WAITING from the
+ * start, since it has no registers to save and nobody interrupts it: it looks at its deadline
+ * itself.
+ *
  * A fiber becomes WAITING after the switch away from it, when its registers are saved.  A wake that
  * comes earlier only leaves NOTIFIED behind, so nobody can resume a fiber that still runs.
  *
@@ -44,6 +48,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct weft_runtime;
 struct wf_poller;
 struct wf_waiter;
 struct wf_worker;
@@ -64,12 +69,13 @@ enum wf_wait_state {
 typedef bool wf_interrupt_fn(struct wf_worker *self, struct wf_waiter *waiter, int reason);
 
 struct wf_waiter {
-    WF_ATOMIC(uint32_t) state;  /* enum wf_wait_state */
-    int32_t result;             /* whoever wakes writes, then the fiber reads */
-    wf_interrupt_fn *interrupt; /* the fiber, before it waits; NULL: cannot be interrupted */
-    void *place;                /* the fiber, before it waits */
-    struct wf_worker *home;     /* the fiber, before it waits: the worker it waits on */
-    struct wf_timer timer;      /* the fiber arms and cancels; any worker expires */
+    WF_ATOMIC(uint32_t) state;    /* enum wf_wait_state */
+    int32_t result;               /* whoever wakes writes, then the fiber reads */
+    wf_interrupt_fn *interrupt;   /* the fiber, before it waits; NULL: cannot be interrupted */
+    void *place;                  /* the fiber, before it waits */
+    struct weft_runtime *runtime; /* immutable: the fiber's; NULL: a plain thread waits */
+    struct wf_worker *home;       /* the fiber, before it waits: the worker it waits on */
+    struct wf_timer timer;        /* the fiber arms and cancels; any worker expires */
 };
 
 /* The worker that runs the caller; NULL on a plain thread.  Stale after any suspension. */
@@ -89,7 +95,13 @@ struct wf_waiter *wf_wait_begin(struct wf_worker *self, wf_interrupt_fn *interru
  */
 WF_MUST_USE struct wf_worker *wf_wait_end(struct wf_worker *self, int64_t deadline);
 
-/* Wakes a waiter that the caller has taken out of its place; it runs next.  Caller: a worker. */
+/* The same for a plain thread, with a waiter in the caller's frame.  The second one blocks the
+ * thread and returns the waiter's result. */
+void wf_wait_begin_thread(struct wf_waiter *waiter, wf_interrupt_fn *interrupt, void *place);
+int wf_wait_end_thread(struct wf_waiter *waiter, int64_t deadline);
+
+/* Wakes a waiter that the caller has taken out of its place; it runs next.  Caller: anyone; `self`
+ * is NULL on a plain thread, and may be a worker of another runtime than the waiter's. */
 void wf_wake(struct wf_worker *self, struct wf_waiter *waiter, int result);
 
 /* The same, but it runs when its turn comes. */

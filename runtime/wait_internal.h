@@ -10,8 +10,16 @@
  * Caller: whatever the worker runs next (worker.c, rule 4). */
 void wf_wait_park(struct wf_worker *self, struct weft_fiber *fiber);
 
-/* Interrupts a wait, if the fiber is in one and is cancelled.  Caller: a worker. */
+/* Moves the state on for a wake.  Returns true if the fiber is the caller's to enqueue; else its
+ * worker or its interrupter will do it, and it must not be touched any more. */
+bool wf_wait_make_ready(struct wf_waiter *waiter, int result);
+
+/* Interrupts a wait, if the fiber is in one and is cancelled.  Caller: a worker of the fiber's
+ * runtime, or with NULL for `self` a visitor of it (outside.h). */
 void wf_wait_cancel(struct wf_worker *self, struct wf_waiter *waiter);
+
+/* wf_wake() for a waiter that is a plain thread. */
+void wf_wait_wake_thread(struct wf_waiter *waiter, int result);
 
 /* Interrupts the waits in the wheel of `worker` whose deadlines have passed by self->now.  Returns
  * true if a fiber became ready.  Caller: `self`, any worker; it polls the ring of `worker` next,

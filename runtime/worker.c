@@ -35,18 +35,21 @@ bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker)
 {
     if (!wf_park_notify(worker->park, &worker->parker))
         return false;
-    wf_count(&self->counters.wakes_sent, 1);
+    if (WF_LIKELY(self != NULL))
+        wf_count(&self->counters.wakes_sent, 1);
+    else
+        wf_count_shared(&worker->runtime->outside.wakes_sent, 1);
     wf_poller_interrupt(worker->poller);
     return true;
 }
 
-void wf_worker_notify_all(struct wf_worker *self)
+void wf_worker_notify_all(struct wf_worker *self, struct weft_runtime *runtime)
 {
-    uint32_t crew = wf_runtime_crew(self->runtime);
+    uint32_t crew = wf_runtime_crew(runtime);
 
     for (uint32_t i = 0; i < crew; i++)
-        wf_worker_notify(self, self->runtime->workers[i]);
-    wf_monitor_wake(&self->runtime->monitor);
+        wf_worker_notify(self, runtime->workers[i]);
+    wf_monitor_wake(&runtime->monitor);
 }
 
 void wf_worker_inject(struct wf_worker *self, struct wf_node *first, struct wf_node *last,

@@ -53,10 +53,11 @@ struct weft_fiber *wf_worker_take_next(struct wf_worker *worker);
  */
 bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker);
 
-/* Ends the sleep of `worker`, if it sleeps.  Caller: anyone, after publishing what it shall see. */
+/* Ends the sleep of `worker`, if it sleeps.  Caller: a worker of its runtime, or with NULL for
+ * `self` a visitor (outside.h), after publishing what it shall see. */
 bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker);
 
-/* Notifies every worker, and the monitor.  Caller: a worker. */
-void wf_worker_notify_all(struct wf_worker *self);
+/* Notifies every worker, and the monitor.  Caller: as above. */
+void wf_worker_notify_all(struct wf_worker *self, struct weft_runtime *runtime);
 
 #endif

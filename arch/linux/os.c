@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,6 +137,61 @@ void wf_os_thread_join(struct wf_os_thread *thread)
 {
     if (pthread_join(thread->id, NULL) != 0)
         abort(); /* a thread that we did not start, or joined before: a bug of ours */
+}
+
+void wf_os_thread_self(struct wf_os_thread *thread)
+{
+    thread->id = pthread_self();
+}
+
+/* The system calls themselves: cpu_set_t ends at 1,024 CPUs. */
+void wf_os_affinity_get(struct wf_os_affinity *affinity)
+{
+    long size = syscall(SYS_sched_getaffinity, 0, sizeof affinity->cpus, affinity->cpus);
+
+    affinity->size = size > 0 ? (size_t)size : 0;
+}
+
+void wf_os_affinity_set(const struct wf_os_affinity *affinity)
+{
+    if (affinity->size > 0)
+        (void)syscall(SYS_sched_setaffinity, 0, affinity->size, affinity->cpus);
+}
+
+/* Written in the child of a fork() only, where there is one thread. */
+static uint32_t process;
+static void (*process_in_child)(void);
+
+static void count_process(void)
+{
+    process++;
+    process_in_child();
+}
+
+uint32_t wf_os_process(void)
+{
+    return process;
+}
+
+static int process_watch_error;
+
+static void watch_process(void)
+{
+    process_watch_error = -pthread_atfork(NULL, NULL, count_process);
+}
+
+int wf_os_process_watch(void (*in_child)(void))
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    process_in_child = in_child;
+    pthread_once(&once, watch_process);
+    return process_watch_error;
+}
+
+void wf_os_yield(void)
+{
+    sched_yield();
 }
 
 uint64_t wf_os_thread_sleeps(void)

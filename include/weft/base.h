@@ -31,6 +31,9 @@ extern "C" {
  * with the rule's name.
  */
 
+/* A handle to a runtime: see runtime.h. */
+typedef struct weft_runtime weft_runtime;
+
 /* A point on weft's clock (CLOCK_MONOTONIC), in nanoseconds.  Deadlines are such points. */
 typedef int64_t weft_time;
 

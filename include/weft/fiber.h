@@ -65,6 +65,22 @@ WEFT_API WEFT_MUST_USE int weft_spawn_with(const struct weft_fiber_attr *attr, w
                                            int (*fn)(void *), void *arg);
 
 /*
+ * Make a fiber in a given runtime.  Else like weft_spawn_with(); a null `attr` means the defaults.
+ *
+ * Fibers made this way run in the order of the calls that made them, on whatever worker is free.
+ * One that is made while the runtime begins to end either runs, cancelled, or was refused.
+ *
+ * Returns   0, or a negative errno with nothing created and `*fiber` untouched.
+ * Context   any thread, any fiber.  Wakes a worker if all sleep, which costs the caller a system
+ *           call; never waits for one.
+ * Switches  never.
+ * Errors    those of weft_spawn() but for -EPERM, and -ECHILD (in a child of the process that
+ *           started the runtime).
+ */
+WEFT_API WEFT_MUST_USE int weft_spawn_on(weft_runtime *runtime, const struct weft_fiber_attr *attr,
+                                         weft_fiber **fiber, int (*fn)(void *), void *arg);
+
+/*
  * Wait for a fiber to end and take its result.
  *
  * On 0 the handle is gone and `*result` (unless `result` is null) holds what the fiber's function
@@ -73,19 +89,21 @@ WEFT_API WEFT_MUST_USE int weft_spawn_with(const struct weft_fiber_attr *attr, w
  *
  * Returns   0, or a negative errno.
  * Deadline  absolute; a fiber that has ended already is joined even if the deadline has passed.
- * Context   fiber.  One joiner per fiber; a second one at the same time aborts, and so does
- *           joining oneself.
+ * Context   any fiber, of another runtime too, or any thread, which blocks.  One joiner per fiber;
+ *           a second one at the same time aborts, and so does joining oneself.
  * Switches  yes, unless the fiber has ended already.
  * Cancel    a cancelled caller gets -ECANCELED, unless the fiber has ended already.
- * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread).
+ * Errors    -ETIMEDOUT, -ECANCELED, -ECHILD (in a child of the process that started the fiber's
+ *           runtime).
  */
 WEFT_API WEFT_MUST_USE int weft_join(weft_fiber *fiber, int *result, weft_time deadline);
 
 /*
  * Give a handle up without waiting: the fiber frees itself when it ends.
  *
- * Returns   nothing; never fails.
- * Context   fiber.
+ * Returns   nothing; never fails.  Does nothing in a child of the process that started the fiber's
+ *           runtime.
+ * Context   any fiber, any thread.
  * Switches  never.
  */
 WEFT_API void weft_detach(weft_fiber *fiber);
@@ -96,8 +114,10 @@ WEFT_API void weft_detach(weft_fiber *fiber);
  * as soon as the kernel has let go of its buffer.  An operation that had already happened reports
  * its result.
  *
- * Returns   nothing; cancelling twice, or a fiber that has ended, changes nothing.
- * Context   fiber, by the owner of the handle (a fiber may cancel itself: see weft_self()).
+ * Returns   nothing; cancelling twice, or a fiber that has ended, changes nothing.  Does nothing
+ *           in a child of the process that started the fiber's runtime.
+ * Context   any fiber, any thread: the owner of the handle (a fiber may cancel itself: see
+ *           weft_self()).
  * Switches  never.
  */
 WEFT_API void weft_cancel(weft_fiber *fiber);

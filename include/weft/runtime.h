@@ -67,10 +67,74 @@ struct weft_config {
  *           a line on standard error says what to do about it).
  * Context   a plain thread.  Several runs may follow one another, or run side by side.
  * Switches  never.
- * Errors    -EINVAL (a value out of range), -ENOMEM, -EAGAIN (no more threads), -EPERM or -ENOSYS
- *           (io_uring is refused by the kernel or a sandbox), -EDEADLK (called from a fiber).
+ * Errors    -EINVAL (a value out of range, a null `fn`), -ENOMEM, -EAGAIN (no more threads), -EPERM
+ * or -ENOSYS (io_uring is refused by the kernel or a sandbox), -EDEADLK (called from a fiber).
  */
 WEFT_API WEFT_MUST_USE int weft_run(const struct weft_config *config, int (*fn)(void *), void *arg);
+
+/*
+ * Start a runtime beside the calling thread: for a program that has a main loop of its own.
+ *
+ * `fn(arg)` becomes the first fiber, and the runtime begins to end when it returns, as for
+ * weft_run().  A null `fn` starts a runtime without fibers, which get in by weft_spawn_on() and
+ * which lives until weft_stop().  `*runtime` becomes the handle; whoever started owns it and gives
+ * it up exactly once, by a weft_wait() that returns 0.  Each other call on the handle has to begin
+ * before that.
+ *
+ * Threads and fibers may use the runtimes of a process side by side; none of the functions that
+ * take a handle may be called from a signal handler (let one write to a pipe, or read signals from
+ * a signalfd).
+ *
+ * Returns   0; a negative errno if the runtime could not start: nothing ran, no thread is left.
+ * Context   any thread, not a fiber.  Blocks until the workers are set up, some milliseconds.
+ * Switches  never.
+ * Errors    those of weft_run().
+ */
+WEFT_API WEFT_MUST_USE int weft_start(const struct weft_config *config, int (*fn)(void *),
+                                      void *arg, weft_runtime **runtime);
+
+/*
+ * Begin the end of a runtime, as the return of its first fiber does: every fiber is cancelled, and
+ * spawning fails.  Does not wait for anything.
+ *
+ * From elsewhere than a fiber of the runtime, it takes a fiber of its own, which the counters
+ * count, to cancel the others.
+ *
+ * Returns   0, also when the end has begun before; else a negative errno, and nothing has happened.
+ * Context   any thread, any fiber, of this runtime too.
+ * Switches  never.
+ * Errors    -ENOMEM (no memory for that fiber), -ECHILD (in a child of the process that started the
+ * runtime).
+ */
+WEFT_API int weft_stop(weft_runtime *runtime);
+
+/*
+ * Wait until a runtime has ended, that is until its end has begun and every fiber has ended, and
+ * free it.
+ *
+ * On 0 the handle is gone, and so are those of its fibers; `*result` (unless `result` is null)
+ * holds what the first fiber returned, 0 if there was none.  Calls on the runtime or its fibers
+ * that other threads have begun before are waited for; none may begin later.  On failure the handle
+ * stays valid.
+ *
+ * Returns   0, or a negative errno.
+ * Deadline  absolute.
+ * Context   any thread, which blocks; one at a time, a second one aborts.  Not a fiber.
+ * Switches  never.
+ * Errors    -ETIMEDOUT, -EDEADLK (called from a fiber), -ECHILD (in a child of the process that
+ *           started the runtime).
+ */
+WEFT_API WEFT_MUST_USE int weft_wait(weft_runtime *runtime, int *result, weft_time deadline);
+
+/*
+ * The runtime that the calling fiber belongs to: what a fiber hands to plain threads that shall
+ * spawn beside it.  The handle stays owned by whoever started the runtime.
+ *
+ * Returns   the runtime, or NULL from a plain thread.
+ * Context   any.
+ * Switches  never.
+ */
+WEFT_API weft_runtime *weft_runtime_self(void);
 
 /*
  * Counters of a runtime or of one of its workers.  They only grow, but for the gauges marked so.
@@ -118,7 +182,18 @@ struct weft_stats {
 WEFT_API int weft_stats_read(struct weft_stats *stats);
 
 /*
- * The same for one worker, `index` counting from 0, spare workers last (`spares` of the sum).
+ * Copy the counters of `runtime` into `*stats`.
+ *
+ * Returns   0, or -ECHILD.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ * Errors    -ECHILD (in a child of the process that started the runtime).
+ */
+WEFT_API int weft_stats_read_on(weft_runtime *runtime, struct weft_stats *stats);
+
+/*
+ * The counters of one worker of the runtime that the caller belongs to, `index` counting from 0,
+ * spare workers last (`spares` of the sum).
  *
  * Returns   0, or a negative errno.
  * Context   fiber.

@@ -236,12 +236,3 @@ WORKER_TEST(detach, after_a_join_that_timed_out, TEST_TIMEOUT_S)
 
     cr_expect_eq(run_workers(*workers, detach_after_timeout, &flag), 0);
 }
-
-/* A plain thread cannot wait for a fiber; it is told so at once. */
-Test(join, plain_threads_are_refused)
-{
-    int placeholder = 3;
-
-    cr_expect_eq(weft_join((weft_fiber *)&placeholder, &placeholder, WEFT_FOREVER), -EPERM);
-    cr_expect_eq(placeholder, 3);
-}

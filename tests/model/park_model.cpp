@@ -5,8 +5,8 @@
 //
 // The two files are compiled as they are.  The steps of a worker are those of sleep_for_work() and
 // find_elsewhere() in runtime/worker.c without stealing, timers and I/O; those of a producer are
-// inject() and wf_worker_notify() there; the end of the work is that of a run, end_if_finished() in
-// runtime/fiber.c.
+// inject() and wf_worker_notify() there, and wf_outside_push() in runtime/outside.c; the end of the
+// work is that of a run, wf_end_check() in runtime/end.c.
 #include "runtime/inject.c"
 #include "runtime/park.c"
 

@@ -77,6 +77,18 @@ void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
     wf_worker_push_ready(self, fiber);
 }
 
+// Those of runtime/outside.c without the visit: the runtime does not end here.
+void wf_outside_push(struct weft_fiber *fiber)
+{
+    wf_worker_push_ready(nullptr, fiber);
+}
+
+void wf_outside_wake(struct wf_waiter *waiter, int result)
+{
+    if (wf_wait_make_ready(waiter, result))
+        wf_outside_push(wf_fiber_of_waiter(waiter));
+}
+
 static void submit()
 {
     state->mutex.lock($);
@@ -90,6 +102,12 @@ void wf_poller_submit(struct wf_poller *poller, struct wf_worker *self)
     (void)poller;
     RL_ASSERT(self != &state->workers[0]);
     submit();
+}
+
+void wf_poller_interrupt(struct wf_poller *poller)
+{
+    (void)poller;
+    submit(); // with the home worker's next poll
 }
 
 // The model switches by itself.
@@ -144,6 +162,7 @@ template <typename Derived> struct wait_suite : rl::test_suite<Derived, THREADS>
         atomic_store_explicit(&state->fiber.cancelled, 0, memory_order_relaxed);
         atomic_store_explicit(&state->fiber.waiter.state, WF_WAIT_RUNNING, memory_order_relaxed);
         state->fiber.waiter.timer.link = nullptr;
+        state->fiber.waiter.runtime = &state->runtime;
         atomic_store_explicit(&state->place, nullptr, memory_order_relaxed);
         state->registers($) = 0;
         state->message($) = 0;
@@ -235,6 +254,19 @@ struct wait_cancel : wait_suite<wait_cancel> {
     }
 };
 
+// The same with a waker and a canceller that are no workers.
+struct wait_outside : wait_suite<wait_outside> {
+    void thread(unsigned index)
+    {
+        if (index == 0)
+            wait_until_cancelled();
+        else if (index == 1)
+            wake(nullptr, 3);
+        else
+            cancel(nullptr);
+    }
+};
+
 // A wait that only its wake ends, like that for an operation.  A cancel asks for it in the ring of
 // the fiber's home; asked for from elsewhere, it comes to pass only once that ring is submitted.
 struct wait_asked : wait_suite<wait_asked> {
@@ -320,6 +352,7 @@ int main()
 {
     bool good = model_run<wait_cancel>("cancel");
 
+    good = good && model_run<wait_outside>("outside");
     good = good && model_run<wait_asked>("asked");
     good = good && model_run<wait_timer>("timer");
     good = good && model_run<wait_stale>("stale");

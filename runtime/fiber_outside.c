@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Spawn, join, detach and cancel by plain threads and by fibers of other runtimes. */
+#include "runtime/end.h"
+#include "runtime/fiber.h"
+#include "runtime/model.h"
+#include "runtime/outside.h"
+#include "runtime/wait_internal.h"
+
+#include <errno.h>
+
+static struct wf_stack *alloc_stack(struct weft_runtime *runtime, unsigned size_class)
+{
+    struct wf_stack *stack;
+
+    wf_lock_acquire(&runtime->outside_lock);
+    stack = wf_stack_alloc(&runtime->depot, &runtime->outside_stacks, size_class);
+    wf_lock_release(&runtime->outside_lock);
+    return stack;
+}
+
+/* Counted first: the end of the runtime then waits for us, or we see that it has begun.  Taking the
+ * count back would mislead who sums up meanwhile, so a fiber that is not made after all is counted
+ * a second time (edge RT.4). */
+static int make(struct weft_runtime *runtime, unsigned size_class, const char *name,
+                int (*fn)(void *), void *arg, const void *site, struct weft_fiber **result)
+{
+    struct wf_stack *stack = NULL;
+    struct weft_fiber *fiber;
+
+    wf_count_shared(&runtime->outside.fibers_spawned, 1);
+    if (!wf_runtime_is_ending(runtime))
+        stack = alloc_stack(runtime, size_class);
+    if (stack == NULL) {
+        wf_count_shared(&runtime->refused, 1);
+        wf_end_check(NULL, runtime);
+        return wf_runtime_is_ending(runtime) ? -ECANCELED : -ENOMEM;
+    }
+    fiber = wf_fiber_init(runtime, stack, name, fn, arg);
+    fiber->id = wf_fiber_take_ids(1);
+    fiber->last_worker = UINT32_MAX;
+    fiber->spawn_site = site;
+    *result = fiber;
+    return 0;
+}
+
+static int spawn(struct weft_runtime *runtime, const struct weft_fiber_attr *attr,
+                 weft_fiber **result, int (*fn)(void *), void *arg, const void *site)
+{
+    unsigned size_class = wf_fiber_class(runtime, attr);
+    struct weft_fiber *fiber;
+    int error;
+
+    if (size_class >= WF_STACK_CLASSES)
+        return -EINVAL;
+    /* Who spawns in a loop until it fails shall not keep the end busy with its counts. */
+    if (wf_runtime_is_ending(runtime))
+        return -ECANCELED;
+    if (!wf_fiber_reserve_live(runtime))
+        return -EAGAIN;
+    error = make(runtime, size_class, attr != NULL ? attr->name : NULL, fn, arg, site, &fiber);
+    if (error != 0) {
+        wf_fiber_release_live(runtime);
+        return error;
+    }
+    if (result != NULL)
+        *result = fiber;
+    else
+        /* relaxed: the queue publishes it. */
+        atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
+    wf_outside_push(fiber);
+    return 0;
+}
+
+int weft_spawn_on(weft_runtime *runtime, const struct weft_fiber_attr *attr, weft_fiber **fiber,
+                  int (*fn)(void *), void *arg)
+{
+    struct wf_worker *self = wf_self();
+    int result;
+
+    if (wf_worker_is_of(self, runtime))
+        return weft_spawn_with(attr, fiber, fn, arg);
+    if (wf_outside_is_child(runtime))
+        return -ECHILD;
+    if (self != NULL && wf_self_is_cancelled(self))
+        return -ECANCELED;
+    wf_outside_enter(runtime);
+    result = spawn(runtime, attr, fiber, fn, arg, __builtin_return_address(0));
+    wf_outside_leave(runtime);
+    return result;
+}
+
+static void destroy(struct weft_fiber *fiber)
+{
+    struct weft_runtime *runtime = fiber->waiter.runtime;
+
+    /* relaxed: catches a later use of the handle, orders nothing. */
+    atomic_store_explicit(&fiber->joiner, WF_JOINER_GONE, memory_order_relaxed);
+    wf_fiber_release_live(runtime);
+    wf_count_shared(&runtime->outside.fibers_freed, 1);
+    wf_lock_acquire(&runtime->outside_lock);
+    wf_stack_free(&runtime->depot, &runtime->outside_stacks, &fiber->stack);
+    wf_lock_release(&runtime->outside_lock);
+}
+
+static int await_end_on_thread(struct weft_fiber *fiber, weft_time deadline)
+{
+    struct wf_waiter *expected = NULL;
+    struct wf_waiter waiter;
+
+    wf_wait_begin_thread(&waiter, wf_fiber_interrupt_join, fiber);
+    /* JN.2 acq_rel: our waiter for the end; JN.1 acquire on failure: the result. */
+    if (atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, &waiter,
+                                                memory_order_acq_rel, memory_order_acquire))
+        return wf_wait_end_thread(&waiter, deadline);
+    if (expected != WF_JOINER_DONE)
+        wf_panic("weft_join: fiber %lu is joined twice, or was detached", (unsigned long)fiber->id);
+    return 0;
+}
+
+/* The visit lasts as long as the wait: when the fiber ends, its runtime may be about to as well,
+ * and its result is still to be read. */
+int wf_fiber_join_outside(struct wf_worker *self, struct weft_fiber *fiber, int *result,
+                          weft_time deadline)
+{
+    struct weft_runtime *runtime = fiber->waiter.runtime;
+    int error = 0;
+
+    if (wf_outside_is_child(runtime))
+        return -ECHILD;
+    wf_outside_enter(runtime);
+    /* JN.1 acquire: the result. */
+    if (atomic_load_explicit(&fiber->joiner, memory_order_acquire) != WF_JOINER_DONE)
+        error = self != NULL ? wf_fiber_await_end(self, fiber, deadline)
+                             : await_end_on_thread(fiber, deadline);
+    if (error == 0) {
+        if (result != NULL)
+            *result = fiber->result;
+        destroy(fiber);
+    }
+    wf_outside_leave(runtime);
+    return error;
+}
+
+void wf_fiber_detach_outside(struct weft_fiber *fiber)
+{
+    struct weft_runtime *runtime = fiber->waiter.runtime;
+    struct wf_waiter *expected = NULL;
+
+    if (wf_outside_is_child(runtime))
+        return;
+    wf_outside_enter(runtime);
+    /* JN.1 acquire: if the fiber has ended, its record is ours to free. */
+    if (!atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, WF_JOINER_DETACHED,
+                                                 memory_order_acquire, memory_order_acquire)) {
+        if (expected != WF_JOINER_DONE)
+            wf_panic("weft_detach: fiber %lu is being joined, or was detached before",
+                     (unsigned long)fiber->id);
+        destroy(fiber);
+    }
+    wf_outside_leave(runtime);
+}
+
+void wf_fiber_cancel_outside(struct weft_fiber *fiber)
+{
+    struct weft_runtime *runtime = fiber->waiter.runtime;
+
+    if (wf_outside_is_child(runtime))
+        return;
+    wf_outside_enter(runtime);
+    /* WT.3 seq_cst: before our look whether it waits. */
+    atomic_store_explicit(&fiber->cancelled, 1, memory_order_seq_cst);
+    wf_wait_cancel(NULL, &fiber->waiter);
+    wf_outside_leave(runtime);
+}
+
+static int cancel_all(void *arg)
+{
+    wf_end_cancel(wf_self(), arg);
+    return 0;
+}
+
+/* The cancels of operations fill the workers' rings, and a plain thread can only wait until these
+ * are submitted, while it holds the locks of the stacks that it visits.  So a fiber of the runtime
+ * cancels, which is made before the end begins. */
+int wf_fiber_stop_outside(struct weft_runtime *runtime)
+{
+    struct weft_fiber *fiber;
+    int error;
+
+    if (wf_runtime_is_ending(runtime))
+        return 0;
+    error = make(runtime, 0, "stop", cancel_all, runtime, NULL, &fiber);
+    if (error != 0)
+        return error == -ECANCELED ? 0 : error;
+    /* relaxed: a count; this fiber is made beyond the limit, and given back as all are. */
+    atomic_fetch_add_explicit(&runtime->live, 1, memory_order_relaxed);
+    /* relaxed: the queue publishes it. */
+    atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
+    wf_end_begin(runtime);
+    wf_outside_push(fiber);
+    return 0;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* runtime.h after fork(): the child has the memory of a runtime and none of its threads. */
+#include "../support/fixture.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { HANG_S = 60 };
+
+struct forked {
+    weft_runtime *runtime;
+    weft_fiber *fiber;
+    _Atomic(int) flag;
+    _Atomic(int) is_over;
+    _Atomic(unsigned) ran;
+};
+
+static int sleep_for_ever(void *arg)
+{
+    (void)arg;
+    return weft_sleep_until(WEFT_FOREVER);
+}
+
+static int return_four(void *arg)
+{
+    (void)arg;
+    return 4;
+}
+
+/* Exit statuses of a child tell which expectation failed; 0 is for none. */
+#define EXPECT(condition)              \
+    do {                               \
+        if (!(condition))              \
+            _exit(__LINE__ % 200 + 1); \
+    } while (0)
+
+/* Everything that a child may try with what its parent has left it. */
+static void use_parents_runtime(struct forked *forked)
+{
+    int untouched = 42;
+
+    EXPECT(weft_self() == NULL);
+    EXPECT(weft_runtime_self() == NULL);
+    EXPECT(weft_worker_index() == -1);
+    EXPECT(!weft_is_cancelled());
+    EXPECT(weft_spawn_on(forked->runtime, NULL, NULL, return_four, NULL) == -ECHILD);
+    EXPECT(weft_join(forked->fiber, &untouched, WEFT_FOREVER) == -ECHILD);
+    EXPECT(weft_wait(forked->runtime, &untouched, WEFT_FOREVER) == -ECHILD);
+    EXPECT(weft_stop(forked->runtime) == -ECHILD);
+    EXPECT(untouched == 42);
+    weft_cancel(forked->fiber);
+    weft_detach(forked->fiber);
+    EXPECT(weft_spawn(NULL, return_four, NULL) == -EPERM);
+    EXPECT(weft_yield() == -EPERM);
+    EXPECT(weft_sleep(WEFT_SECOND) == -EPERM);
+}
+
+/* The end of a child that must neither hang nor die. */
+static void expect_clean_end(pid_t child)
+{
+    int status = 0;
+
+    CHECK(child > 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(WIFSIGNALED(status) ? WTERMSIG(status) : 0, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+static pid_t fork_and_try(struct forked *forked)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        (void)alarm(HANG_S);
+        use_parents_runtime(forked);
+        /* A sanitizer starts no threads here, or has left locks of its allocator held. */
+        if (!TEST_IS_SANITIZED) {
+            EXPECT(weft_run(NULL, return_four, NULL) == 4);
+            EXPECT(weft_run(NULL, return_four, NULL) == 4);
+        }
+        _exit(0);
+    }
+    return child;
+}
+
+static void start(struct forked *forked, unsigned workers)
+{
+    struct weft_config config = WEFT_CONFIG_INIT;
+
+    config.workers = workers;
+    cr_assert_eq(weft_start(&config, NULL, NULL, &forked->runtime), 0);
+    cr_assert_eq(weft_spawn_on(forked->runtime, NULL, &forked->fiber, sleep_for_ever, NULL), 0);
+}
+
+static void end(struct forked *forked)
+{
+    int result = 0;
+
+    /* The child has touched nothing that belongs to the parent. */
+    cr_expect_eq(weft_join(forked->fiber, NULL, weft_after(WEFT_MILLISECOND)), -ETIMEDOUT);
+    weft_cancel(forked->fiber);
+    cr_expect_eq(weft_join(forked->fiber, &result, WEFT_FOREVER), 0);
+    cr_expect_eq(result, -ECANCELED);
+    cr_expect_eq(weft_stop(forked->runtime), 0);
+    cr_assert_eq(weft_wait(forked->runtime, NULL, WEFT_FOREVER), 0);
+}
+
+/* Without a check the child would wait for workers that it does not have. */
+WORKER_TEST(fork, a_plain_thread_gets_clean_errors, TEST_TIMEOUT_S)
+{
+    struct forked forked = {.flag = 0};
+
+    start(&forked, *workers);
+    expect_clean_end(fork_and_try(&forked));
+    end(&forked);
+}
+
+static int fork_in_fiber(void *arg)
+{
+    pid_t child = fork_and_try(arg);
+
+    expect_clean_end(child);
+    CHECK_EQ(weft_yield(), 0); /* the parent's fiber is none the wiser */
+    return 4;
+}
+
+/* The child's only thread looks like a worker whose ring belongs to another process. */
+WORKER_TEST(fork, a_fiber_gets_clean_errors, TEST_TIMEOUT_S)
+{
+    struct forked forked = {.flag = 0};
+    weft_fiber *fiber;
+    int result = 0;
+
+    start(&forked, *workers);
+    cr_assert_eq(weft_spawn_on(forked.runtime, NULL, &fiber, fork_in_fiber, &forked), 0);
+    cr_assert_eq(weft_join(fiber, &result, WEFT_FOREVER), 0);
+    cr_expect_eq(result, 4);
+    end(&forked);
+}
+
+static int fork_and_return(void *arg)
+{
+    pid_t child = fork();
+    int status = 0;
+
+    (void)arg;
+    if (child == 0) {
+        (void)alarm(HANG_S);
+        (void)close(STDERR_FILENO); /* the expected message would look like a failure */
+        return 0;
+    }
+    CHECK(child > 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFSIGNALED(status));
+    CHECK_EQ(WTERMSIG(status), SIGABRT);
+    return 4;
+}
+
+/* There is no scheduler to return to.  That is said, rather than left to a crash. */
+Test(fork, a_fiber_that_returns_in_the_child_aborts, .timeout = TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(2, fork_and_return, NULL), 4);
+    if (!TEST_IS_SANITIZED)
+        cr_expect_eq(weft_run(NULL, fork_and_return, NULL), 4);
+}
+
+static void *keep_spawning(void *arg)
+{
+    struct forked *forked = arg;
+
+    while (atomic_load(&forked->is_over) == 0) {
+        weft_fiber *fiber;
+
+        CHECK_EQ(weft_spawn_on(forked->runtime, NULL, &fiber, return_four, NULL), 0);
+        CHECK_EQ(must_join(fiber), 4);
+        (void)atomic_fetch_add(&forked->ran, 1);
+    }
+    return NULL;
+}
+
+/* In the middle of whatever the others do: each lock of the parent may be held by a thread that
+ * the child does not have. */
+WORKER_TEST(fork, children_of_a_busy_process_do_not_hang, TEST_TIMEOUT_S)
+{
+    struct forked forked = {.flag = 0};
+    pthread_t threads[2];
+
+    start(&forked, *workers);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, keep_spawning, &forked), 0);
+    while (atomic_load(&forked.ran) < 10)
+        (void)usleep(100);
+    for (int i = 0; i < (TEST_IS_SANITIZED ? 3 : 15); i++)
+        expect_clean_end(fork_and_try(&forked));
+    atomic_store(&forked.is_over, 1);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+    end(&forked);
+}

@@ -4,6 +4,7 @@
 #define WEFT_H
 
 #include "weft/base.h"
+#include "weft/blocking.h"
 #include "weft/fiber.h"
 #include "weft/io.h"
 #include "weft/runtime.h"

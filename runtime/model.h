@@ -19,6 +19,7 @@
 #include "runtime/deque.h"
 #include "runtime/inject.h"
 #include "runtime/monitor.h"
+#include "runtime/offload.h"
 #include "runtime/park.h"
 #include "runtime/ready.h"
 #include "runtime/spare.h"
@@ -161,6 +162,7 @@ struct weft_runtime {
     struct wf_park park;          /* see park.h */
     struct wf_park spare_park;    /* the same for spares, which no push needs to wake */
     struct wf_monitor monitor;    /* see monitor.h */
+    struct wf_offload offload;    /* see offload.h */
 
     /* What threads that are no worker count. */
     WF_CACHE_ALIGNED struct wf_counters outside; /* [A] */

@@ -187,6 +187,7 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
     if (runtime == NULL)
         return -ENOMEM;
     runtime->config = *config;
+    wf_offload_init(&runtime->offload, config->blocking_threads);
     error = wf_topology_create(&runtime->topology);
     if (error == 0)
         error = wf_stack_depot_init(

@@ -277,6 +277,7 @@ int weft_wait(weft_runtime *runtime, int *result, weft_time deadline)
         return -ETIMEDOUT;
     }
     join_threads(runtime, runtime->worker_count);
+    wf_offload_destroy(&runtime->offload);
     wf_outside_await_leave(runtime);
     if (result != NULL)
         *result = runtime->main_result;

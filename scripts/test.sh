@@ -48,7 +48,7 @@ done
 
 # The tests choose their own configuration; one from the caller's shell would change what they mean.
 unset WEFT_WORKERS WEFT_STACK_SIZE_KIB WEFT_MAX_FIBERS WEFT_PIN WEFT_RING_ENTRIES \
-    WEFT_WAKE_BACKLOG_US WEFT_GUARD WEFT_CHAOS
+    WEFT_WAKE_BACKLOG_US WEFT_GUARD WEFT_CHAOS WEFT_BLOCKING_THREADS
 
 scripts/setup.sh --test
 

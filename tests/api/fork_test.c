@@ -59,6 +59,7 @@ static void use_parents_runtime(struct forked *forked)
     EXPECT(weft_spawn(NULL, return_four, NULL) == -EPERM);
     EXPECT(weft_yield() == -EPERM);
     EXPECT(weft_sleep(WEFT_SECOND) == -EPERM);
+    EXPECT(weft_blocking(return_four, NULL, WEFT_FOREVER) == 4);
 }
 
 /* The end of a child that must neither hang nor die. */

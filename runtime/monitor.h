@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The monitor: one thread per runtime that sees to it that no fiber waits behind another's burst
- * of computing or blocking call.  (docs/adr/0013)
+ * of computing or blocking call.  (docs/adr/0015)
  *
  * A worker that is awake and has switched to no other fiber for `stall_us` is stuck.  While it is,
  * others may take its fibers at once, and serve its timers and its ring for it.  The monitor wakes

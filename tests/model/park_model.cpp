@@ -9,6 +9,7 @@
 // work is that of a run, wf_end_check() in runtime/end.c.
 #include "runtime/inject.c"
 #include "runtime/park.c"
+#include "runtime/watcher.h"
 
 #include "model.h"
 
@@ -231,11 +232,45 @@ struct park_publish : park_suite<park_publish, 3> {
     }
 };
 
+// MN.1: the monitor does not sleep for good while a worker is awake.  The worker sleeps, wakes by
+// itself, and goes on only when the monitor has looked at it.
+struct park_watch : park_suite<park_watch, 2> {
+    wf_watcher watcher;
+    poller monitor;
+
+    void before()
+    {
+        set_up(1, 0);
+        monitor.reset();
+        atomic_store_explicit(&watcher.state, WF_WATCHER_AWAKE, memory_order_relaxed);
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0) {
+            wf_park_announce(&park, &parkers[0]);
+            RL_ASSERT(!wf_park_retract(&park, &parkers[0]));
+            // wf_monitor_rouse()
+            if (wf_watcher_is_dozing(&watcher) && wf_watcher_end_sleep(&watcher))
+                monitor.interrupt();
+            pollers[0].wait();
+        } else {
+            // doze(), then a look
+            wf_watcher_doze(&watcher);
+            if (wf_watcher_sees_asleep(&parkers[0]))
+                monitor.wait();
+            (void)wf_watcher_end_sleep(&watcher);
+            pollers[0].interrupt();
+        }
+    }
+};
+
 int main()
 {
     bool good = model_run<park_one>("one");
 
     good = good && model_run<park_two>("two");
     good = good && model_run<park_publish>("publish");
+    good = good && model_run<park_watch>("watch");
     return good ? 0 : 1;
 }

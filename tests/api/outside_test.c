@@ -303,6 +303,32 @@ WORKER_TEST(outside, threads_cancel_fibers, TEST_TIMEOUT_S)
     (void)close(fds[1]);
 }
 
+/* A thread that cancels must not wait in a full ring for a worker that waits for it, and a stop
+ * must not do so with locks held. */
+WORKER_TEST(outside, more_operations_than_slots_are_cancelled, TEST_TIMEOUT_S)
+{
+    enum { READERS = 400 };
+    struct weft_config config = {.workers = *workers, .ring_entries = 8};
+    struct outside outside = {.flag = 0};
+    weft_fiber *fibers[READERS];
+    int fds[2];
+
+    make_pipe(fds);
+    outside.fd = fds[0];
+    cr_assert_eq(weft_start(&config, NULL, NULL, &outside.runtime), 0);
+    for (int i = 0; i < READERS; i++)
+        cr_assert_eq(weft_spawn_on(outside.runtime, NULL, &fibers[i], read_for_ever, &outside), 0);
+    cr_expect_eq(weft_join(fibers[0], NULL, weft_after(20 * WEFT_MILLISECOND)), -ETIMEDOUT);
+    for (int i = 0; i < READERS / 2; i++)
+        weft_cancel(fibers[i]);
+    for (int i = 0; i < READERS / 2; i++)
+        cr_expect_eq(weft_join(fibers[i], NULL, WEFT_FOREVER), 0);
+    cr_expect_eq(weft_stop(outside.runtime), 0);
+    (void)must_end(outside.runtime);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
 static void *join_the_fiber(void *arg)
 {
     struct outside *outside = arg;

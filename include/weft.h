@@ -8,5 +8,6 @@
 #include "weft/fiber.h"
 #include "weft/io.h"
 #include "weft/runtime.h"
+#include "weft/task.h"
 
 #endif

@@ -194,6 +194,8 @@ struct weft_fiber *wf_balance_steal(struct wf_worker *self)
     fiber = steal_pass(self, steal_from);
     if (fiber == NULL)
         fiber = steal_pass(self, steal_next_of);
+    if (fiber == NULL)
+        fiber = wf_task_steal(self);
     wf_balance_end_search(self);
     return fiber;
 }

@@ -86,6 +86,7 @@ struct weft_fiber *wf_fiber_init(struct weft_runtime *runtime, struct wf_stack *
     fiber->fn = fn;
     fiber->arg = arg;
     fiber->is_main = false;
+    fiber->region = NULL;
     fiber->waiter.runtime = runtime;
     set_name(fiber, name);
     /* relaxed: the queue publishes it; until it runs, nobody finds it waiting. */
@@ -140,6 +141,22 @@ int wf_fiber_spawn_main(struct wf_worker *self)
     fiber->spawn_site = NULL;
     wf_worker_push_ready(self, fiber);
     return 0;
+}
+
+struct weft_fiber *wf_fiber_create_detached(struct wf_worker *self, unsigned size_class,
+                                            int (*fn)(void *), void *arg)
+{
+    struct weft_fiber *fiber;
+
+    if (!wf_fiber_reserve_live(self->runtime))
+        return NULL;
+    fiber = create(self, size_class, NULL, fn, arg);
+    if (fiber == NULL)
+        wf_fiber_release_live(self->runtime);
+    else
+        /* relaxed: no other thread knows the fiber yet. */
+        atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
+    return fiber;
 }
 
 unsigned wf_fiber_class(const struct weft_runtime *runtime, const struct weft_fiber_attr *attr)

@@ -12,6 +12,11 @@ struct wf_worker;
 /* Makes the runtime's first fiber, detached.  0 or -ENOMEM.  Caller: worker 0, in its loop. */
 int wf_fiber_spawn_main(struct wf_worker *self);
 
+/* Makes a detached fiber that is READY and in no queue; NULL when there is no memory, or max_fibers
+ * are alive.  Caller: a worker, which will run it. */
+struct weft_fiber *wf_fiber_create_detached(struct wf_worker *self, unsigned size_class,
+                                            int (*fn)(void *), void *arg);
+
 /* Tells the joiner, or frees the fiber if it is detached.  Caller: the worker that ran it, after
  * the fiber's last switch. */
 void wf_fiber_finish(struct wf_worker *self, struct weft_fiber *fiber);

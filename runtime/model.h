@@ -25,6 +25,7 @@
 #include "runtime/spare.h"
 #include "runtime/stack.h"
 #include "runtime/stats.h"
+#include "runtime/task.h"
 #include "runtime/timer.h"
 #include "runtime/wait.h"
 
@@ -47,6 +48,7 @@ struct weft_fiber {
     struct wf_stack stack;                /* [I] first, so that a stack is its fiber */
     struct wf_context context;            /* [F] stale while the fiber runs */
     struct wf_san san;                    /* [F] */
+    struct wf_region *region;             /* [F] where its tasks are, or NULL: see task.h */
     struct wf_node node;                  /* [F] link in the injector */
     struct wf_waiter waiter;              /* see wait.h */
     WF_ATOMIC(struct wf_waiter *) joiner; /* [A] a waiter or one of the values above */
@@ -97,6 +99,8 @@ struct wf_worker {
     uint64_t next_id, last_id;    /* [W] block of fiber numbers */
     uint32_t *victims;            /* [I] the other workers' indices, nearest first */
     uint32_t near[WF_DISTANCES];  /* [I] how many victims are at most that far (wf_distance) */
+    bool lacks_fiber;             /* [W] a task could not be stolen for lack of a fiber */
+    struct wf_regions regions;    /* [W] */
     struct wf_stack_cache stacks; /* [W] */
     struct wf_wheel wheel;        /* see timer.h */
     struct wf_os_thread thread;   /* [I] */
@@ -107,6 +111,7 @@ struct wf_worker {
     WF_CACHE_ALIGNED struct wf_counters counters;         /* [W] writes, anyone reads */
     WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */
     WF_ATOMIC(uint32_t) overload;                         /* [A] [W] writes: others may steal */
+    WF_ATOMIC(struct wf_region *) region;                 /* [A] [W] writes: the running fiber's */
     WF_ATOMIC(uint32_t) stuck;                            /* [A] the monitor's verdict */
     WF_ATOMIC(uint32_t) duty;                             /* [A] enum wf_duty (spare.h) */
     struct wf_deque fresh;                                /* fibers just created */
@@ -163,6 +168,7 @@ struct weft_runtime {
     struct wf_park spare_park;    /* the same for spares, which no push needs to wake */
     struct wf_monitor monitor;    /* see monitor.h */
     struct wf_offload offload;    /* see offload.h */
+    struct wf_task_pool tasks;    /* see task.h */
 
     /* What threads that are no worker count. */
     WF_CACHE_ALIGNED struct wf_counters outside; /* [A] */

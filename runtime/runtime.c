@@ -173,6 +173,7 @@ void wf_runtime_destroy(struct weft_runtime *runtime)
         if (runtime->workers[i] != NULL)
             destroy_worker(runtime->workers[i]);
     wf_free(runtime->workers);
+    wf_task_pool_destroy(&runtime->tasks);
     wf_stack_depot_destroy(&runtime->depot);
     if (runtime->topology != NULL)
         wf_topology_destroy(runtime->topology);
@@ -188,6 +189,7 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
         return -ENOMEM;
     runtime->config = *config;
     wf_offload_init(&runtime->offload, config->blocking_threads);
+    wf_task_pool_init(&runtime->tasks);
     error = wf_topology_create(&runtime->topology);
     if (error == 0)
         error = wf_stack_depot_init(

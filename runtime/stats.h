@@ -33,7 +33,8 @@
     X(cq_overflows)    \
     X(stalls)          \
     X(rescues)         \
-    X(spare_calls)
+    X(spare_calls)     \
+    X(tasks_stolen)
 
 struct wf_counters {
 #define WF_DECLARE_COUNTER(name) WF_ATOMIC(uint64_t) name; /* its worker writes, anyone reads */

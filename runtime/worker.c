@@ -7,7 +7,8 @@
  *      yielded fibers run in their order.  The two take turns.
  *   2. A fiber that the running one just woke is next, but at most three times in a row.
  *   3. Every FAIR_INTERVAL turns come the timers and the ring, a share of the injector, which goes
- *      behind the ready fibers, and the oldest fresh fiber, whatever else is there.
+ *      behind the ready fibers, the tasks of fibers that wait, and the oldest fresh fiber, whatever
+ *      else is there.
  *   (Rules 1 to 3 bound how long a fiber can wait for its turn: docs/fairness.md.)
  *   4. What a fiber asks for when it leaves (yield, wait, exit) is carried out by whatever the
  *      worker runs next, the loop or another fiber, as the first thing after the switch: only then
@@ -209,19 +210,21 @@ static struct weft_fiber *find_next(struct wf_worker *self)
 /* Rule 3. */
 static struct weft_fiber *find_oldest(struct wf_worker *self)
 {
+    struct weft_fiber *fiber;
+
     self->fair_tick = self->tick + FAIR_INTERVAL;
     (void)wf_worker_serve(self, self);
     (void)wf_balance_rescue(self);
     wf_balance_consider(self);
     if (WF_UNLIKELY(self->runtime->is_chaotic)) {
-        struct weft_fiber *fiber = take_injected(self);
-
+        fiber = take_injected(self);
         if (fiber != NULL)
             return fiber;
     } else {
         receive_injected(self);
     }
-    return wf_deque_steal(&self->fresh);
+    fiber = wf_task_take(self);
+    return fiber != NULL ? fiber : wf_deque_steal(&self->fresh);
 }
 
 /* Carries out what the fiber asked for that the worker has just left. */
@@ -270,6 +273,8 @@ void wf_worker_leave(struct wf_worker *self)
     struct wf_context *to = &self->context;
     struct wf_san *to_san = &self->san;
 
+    if (WF_UNLIKELY(fiber->region != NULL))
+        wf_region_leave(self, fiber->region);
     self->left = fiber;
     self->current = next;
     if (next != NULL) {
@@ -291,6 +296,8 @@ struct wf_worker *wf_worker_land(struct weft_fiber *fiber)
     } else {
         wf_san_switched(&fiber->san, &self->san);
     }
+    if (WF_UNLIKELY(fiber->region != NULL))
+        wf_region_return(self, fiber->region);
     return self;
 }
 
@@ -313,7 +320,7 @@ static struct weft_fiber *sleep_for_work(struct wf_worker *self)
 
     wf_park_announce(park, &self->parker);
     fiber = take_injected(self);
-    if (fiber == NULL && !wf_runtime_is_done(self->runtime)) {
+    if (fiber == NULL && !wf_runtime_is_done(self->runtime) && !wf_task_look(self)) {
         wf_count(&self->counters.parks, 1);
         (void)wf_poller_poll(self->poller, self, wf_wheel_next(&self->wheel));
     }

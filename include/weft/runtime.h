@@ -170,7 +170,8 @@ struct weft_stats {
     uint64_t rescues;      /* times that fibers became ready because another worker looked after
                               the timers and the I/O of a stuck one */
     uint64_t spare_calls;  /* times that a spare worker was called to work */
-    uint64_t reserved[8];
+    uint64_t tasks_stolen; /* forked tasks that another fiber ran than the one that forked them */
+    uint64_t reserved[7];
 };
 
 /*

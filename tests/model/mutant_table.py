@@ -29,6 +29,10 @@ def wait(name, before, after, path="runtime/wait.c"):
     return Mutant("wait", "wait/" + name, path, before, after)
 
 
+def task(name, before, after):
+    return Mutant("task", "task/" + name, "runtime/split.h", before, after)
+
+
 DEQUE_H = "runtime/deque.h"
 CLAIM = """\
     return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
@@ -54,6 +58,20 @@ NOTIFY = """\
 
 MAKE_READY = """        if (atomic_compare_exchange_weak_explicit(&waiter->state, &state, target,
                                                   memory_order_acq_rel, memory_order_relaxed))"""
+SHARE = """\
+    atomic_fetch_add_explicit(&split->shared, (uint64_t)count << 32, memory_order_seq_cst);"""
+TASK_CLAIM = """\
+        if (atomic_compare_exchange_weak_explicit(&split->shared, &shared, shared + 1,
+                                                  memory_order_acquire, memory_order_relaxed))
+            return wf_split_unmark(split->first[wf_split_tail(shared)]);"""
+TAKE_BACK = """\
+    } while (!atomic_compare_exchange_weak_explicit(&split->shared, &shared,
+                                                    wf_split_pack(wf_split_tail(shared), new_end),
+                                                    memory_order_relaxed, memory_order_relaxed));"""
+COMPLETE = """\
+    return atomic_exchange_explicit(&task->state, WF_TASK_DONE, memory_order_acq_rel);"""
+AWAIT = """    return atomic_compare_exchange_strong_explicit(&task->state, &expected, waiter,
+                                                   memory_order_acq_rel, memory_order_acquire);"""
 UNPIN = """\
     if (atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_WAITING,
                                                 memory_order_seq_cst, memory_order_acquire))
@@ -279,4 +297,43 @@ MUTANTS = [
     wait("cancels-a-timer-without-the-lock",
          "    wf_lock_acquire(&wheel->lock);\n    if (timer->link != NULL) {",
          "    if (timer->link != NULL) {", path="runtime/timer.c"),
+    task("shares-relaxed", SHARE, SHARE.replace("seq_cst", "relaxed")),
+    task("shares-without-an-order-to-the-sleepers", SHARE, SHARE.replace("seq_cst", "release")),
+    task("looks-for-tasks-without-an-order-to-its-sleep",
+         "atomic_load_explicit(&split->shared, memory_order_seq_cst);",
+         "atomic_load_explicit(&split->shared, memory_order_acquire);"),
+    task("shares-slots-that-are-not-marked-yet",
+         "    for (uint32_t i = 0; i < count; i++) {\n        struct wf_task *task = slot[i];",
+         SHARE + "\n    for (uint32_t i = 0; i < count; i++) {\n"
+         "        struct wf_task *task = slot[i];\n"
+         "        if (i + 1 == count)\n            shared = 0;"),
+    task("claims-relaxed", TASK_CLAIM, TASK_CLAIM.replace("acquire", "relaxed")),
+    task("reads-the-slot-before-the-claim", TASK_CLAIM,
+         "        struct wf_task *early = split->first[wf_split_tail(shared)];\n"
+         + TASK_CLAIM.replace("split->first[wf_split_tail(shared)]", "early")),
+    task("claims-with-a-blind-store", TASK_CLAIM,
+         "        atomic_store_explicit(&split->shared, shared + 1, memory_order_release);\n"
+         "        return wf_split_unmark(split->first[wf_split_tail(shared)]);"),
+    task("takes-back-with-a-blind-store", TAKE_BACK,
+         "        atomic_store_explicit(&split->shared,\n"
+         "            wf_split_pack(wf_split_tail(shared), new_end), memory_order_release);\n"
+         "    } while (false);"),
+    task("takes-back-what-was-claimed-meanwhile", TAKE_BACK,
+         TAKE_BACK.replace("wf_split_tail(shared), new_end", "new_end, new_end")),
+    task("forgets-without-a-word",
+         "    atomic_store_explicit(&split->shared, wf_split_pack(index, index), "
+         "memory_order_relaxed);\n", ""),
+    task("leaves-a-joined-slot", "    split->first[index] = NULL;\n", ""),
+    task("completes-without-the-result", COMPLETE, COMPLETE.replace("acq_rel", "acquire")),
+    task("completes-without-the-waiter", COMPLETE, COMPLETE.replace("acq_rel", "release")),
+    task("completes-with-a-blind-store", COMPLETE,
+         "    void *waiter = atomic_load_explicit(&task->state, memory_order_acquire);\n"
+         "    atomic_store_explicit(&task->state, WF_TASK_DONE, memory_order_release);\n"
+         "    return waiter;"),
+    task("awaits-without-its-fields", AWAIT, AWAIT.replace("acq_rel", "acquire")),
+    task("joins-without-the-result-when-late", AWAIT,
+         AWAIT.replace("acq_rel, memory_order_acquire", "acq_rel, memory_order_relaxed")),
+    task("joins-without-the-result-when-done",
+         "atomic_load_explicit(&task->state, memory_order_acquire)",
+         "atomic_load_explicit(&task->state, memory_order_relaxed)"),
 ]

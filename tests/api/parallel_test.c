@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* task.h: loops and reductions over ranges. */
+#include "../support/fixture.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct marks {
+    _Atomic(unsigned char) *seen;
+    size_t largest;
+    bool waits;
+};
+
+static void mark(size_t begin, size_t end, void *arg)
+{
+    struct marks *marks = arg;
+
+    CHECK(begin < end && (marks->largest == 0 || end - begin <= marks->largest));
+    for (size_t i = begin; i < end; i++)
+        (void)atomic_fetch_add(&marks->seen[i], 1);
+    if (marks->waits)
+        CHECK_EQ(weft_yield(), 0);
+}
+
+static int run_loops(void *arg)
+{
+    static const size_t lengths[] = {0, 1, 2, 63, 64, 1000, 30000};
+    static const size_t grains[] = {0, 1, 7, 100000, SIZE_MAX};
+
+    (void)arg;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        for (size_t j = 0; j < sizeof grains / sizeof *grains; j++) {
+            struct marks marks = {calloc(lengths[i] + 10, 1), grains[j], lengths[i] <= 1000};
+
+            CHECK(marks.seen != NULL);
+            weft_parallel_for(5, lengths[i] + 5, grains[j], mark, &marks);
+            weft_parallel_for(7, 7, grains[j], mark, &marks);
+            weft_parallel_for(8, 7, grains[j], mark, &marks);
+            for (size_t k = 0; k < lengths[i] + 10; k++)
+                CHECK_EQ(marks.seen[k], k >= 5 && k < lengths[i] + 5);
+            free(marks.seen);
+        }
+    return 0;
+}
+
+/* Pieces cover the range: a boundary off by one does an element twice or never. */
+WORKER_TEST(parallel, a_loop_covers_its_range_once, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, run_loops, NULL), 0);
+}
+
+/* x -> a x + b modulo 2^64: composing such maps is associative and not commutative. */
+struct map {
+    uint64_t a, b;
+};
+
+static void compose(void *left, const void *right, void *arg)
+{
+    struct map *f = left;
+    const struct map *g = right;
+
+    (void)arg;
+    *f = (struct map){f->a * g->a, f->b * g->a + g->b};
+}
+
+static void fold_maps(void *value, size_t begin, size_t end, void *arg)
+{
+    for (size_t i = begin; i < end; i++)
+        compose(value, &(struct map){2 * i + 1, i * i}, arg);
+    if ((end - begin) % 2 == 1)
+        CHECK_EQ(weft_yield(), 0);
+}
+
+static int run_reductions(void *arg)
+{
+    struct map identity = {1, 0};
+    struct weft_reduction how = {sizeof identity, &identity, fold_maps, compose, NULL};
+
+    (void)arg;
+    for (size_t length = 0; length < 3000; length = length * 2 + 1)
+        for (size_t grain = 0; grain < 3; grain++) {
+            struct map expected = identity, result = {0, 0};
+
+            for (size_t i = 0; i < length; i++)
+                compose(&expected, &(struct map){2 * i + 1, i * i}, NULL);
+            CHECK_EQ(weft_parallel_reduce(0, length, grain, &how, &result), 0);
+            CHECK(result.a == expected.a && result.b == expected.b);
+        }
+    how.size = 0;
+    CHECK_EQ(weft_parallel_reduce(0, 1, 0, &how, &identity), -EINVAL);
+    how.size = WEFT_REDUCE_SIZE_MAX + 1;
+    CHECK_EQ(weft_parallel_reduce(0, 1, 0, &how, &identity), -EINVAL);
+    return 0;
+}
+
+/* Partial values are put together in the order of the range, whoever has computed them. */
+WORKER_TEST(parallel, a_reduction_keeps_the_order, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, run_reductions, NULL), 0);
+}

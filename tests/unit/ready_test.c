@@ -9,14 +9,16 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TIMEOUT_S = 120, THIEVES = 3, ITEMS = 200000, CAPACITY = 16, MOST = 300 };
 
 static struct wf_ready *create_ready(void)
 {
-    struct wf_ready *ready = calloc(1, sizeof *ready);
+    struct wf_ready *ready = aligned_alloc(_Alignof(struct wf_ready), sizeof *ready);
 
     cr_assert_not_null(ready);
+    memset(ready, 0, sizeof *ready);
     cr_assert(wf_ready_init(ready, CAPACITY));
     return ready;
 }
@@ -108,12 +110,13 @@ static void *run_thief(void *arg)
  * in order. */
 Test(ready, threads_take_every_item_exactly_once_and_in_order, .timeout = TIMEOUT_S)
 {
-    struct contest *contest = calloc(1, sizeof *contest);
+    struct contest *contest = aligned_alloc(_Alignof(struct contest), sizeof *contest);
     struct random random = random_stream(random_seed("ready"), 0);
     pthread_t thieves[THIEVES];
     uintptr_t newest = 0;
 
     cr_assert_not_null(contest);
+    memset(contest, 0, sizeof *contest);
     cr_assert(wf_ready_init(&contest->ready, CAPACITY));
     for (int i = 0; i < THIEVES; i++)
         cr_assert_eq(pthread_create(&thieves[i], NULL, run_thief, contest), 0);

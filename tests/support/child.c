@@ -17,7 +17,7 @@ extern char **environ;
 static const char child_option[] = "--run-child";
 static struct child *children;
 
-enum { ENVIRONMENT_MAX = 512 };
+enum { ENVIRONMENT_MAX = 512, ARGUMENTS_MAX = 32 };
 
 void child_register(struct child *child)
 {
@@ -74,8 +74,37 @@ static void collect_output(int fd, struct child_end *end)
     end->output[length] = '\0';
 }
 
+/* Does not return. */
+static void execute(const char *const *prefix, const char *name, const char *number,
+                    char **variables)
+{
+    char path[4096];
+    const char *arguments[ARGUMENTS_MAX + 1];
+    size_t count = 0;
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+
+    if (length < 0)
+        _exit(126);
+    path[length] = '\0';
+    for (; prefix && prefix[count] && count < ARGUMENTS_MAX - 4; count++)
+        arguments[count] = prefix[count];
+    arguments[count++] = path;
+    arguments[count++] = child_option;
+    arguments[count++] = name;
+    arguments[count++] = number;
+    arguments[count] = NULL;
+    (void)execvpe(arguments[0], (char *const *)arguments, variables);
+    _exit(126);
+}
+
 void run_child(const char *name, unsigned parameter, const char *const *environment,
                struct child_end *end)
+{
+    run_child_under(NULL, name, parameter, environment, end);
+}
+
+void run_child_under(const char *const *prefix, const char *name, unsigned parameter,
+                     const char *const *environment, struct child_end *end)
 {
     char *variables[ENVIRONMENT_MAX];
     char number[16];
@@ -89,14 +118,11 @@ void run_child(const char *name, unsigned parameter, const char *const *environm
     pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        char *arguments[] = {(char *)"child", (char *)child_option, (char *)name, number, NULL};
-
         (void)dup2(output[1], STDOUT_FILENO);
         (void)dup2(output[1], STDERR_FILENO);
         (void)close(output[0]);
         (void)close(output[1]);
-        (void)execve("/proc/self/exe", arguments, variables);
-        _exit(126);
+        execute(prefix, name, number, variables);
     }
     (void)close(output[1]);
     collect_output(output[0], end);

@@ -43,6 +43,13 @@ void child_register(struct child *child);
 void run_child(const char *name, unsigned parameter, const char *const *environment,
                struct child_end *end);
 
+/*
+ * The same under a command that runs the one behind it: `prefix` is its name and arguments, up to
+ * a null pointer.  Exit status 126: there is no such command.
+ */
+void run_child_under(const char *const *prefix, const char *name, unsigned parameter,
+                     const char *const *environment, struct child_end *end);
+
 /* Caller: main(). */
 bool child_requested(int argc, char **argv);
 int child_main(char **argv);

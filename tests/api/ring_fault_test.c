@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults of io_uring_enter(2) and rings that are far too small: nothing is lost, nothing hangs, and
+ * what the kernel had to keep is counted.
+ */
+#define _GNU_SOURCE 1
+
+#include "../support/child.h"
+#include "../support/fixture.h"
+#include "../support/net.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PAIRS = 8, ROUNDS = 100, WAITERS = 1000 };
+
+static int echo(void *arg)
+{
+    int fd = *(int *)arg;
+    char byte;
+    ssize_t n;
+
+    while ((n = weft_read(fd, &byte, 1, WEFT_FOREVER)) > 0)
+        CHECK_EQ(weft_write_all(fd, &byte, 1, WEFT_FOREVER), 1);
+    CHECK_EQ(n, 0);
+    return 0;
+}
+
+/* Bytes there and back, deadlines that pass, sleeps: each kind of wait in the ring. */
+static int talk(void *arg)
+{
+    int fd = *(int *)arg;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        char sent = (char)i, got = 0;
+        CHECK_EQ(weft_write_all(fd, &sent, 1, WEFT_FOREVER), 1);
+        CHECK_EQ(weft_read(fd, &got, 1, WEFT_FOREVER), 1);
+        CHECK_EQ(got, sent);
+        if (i % 10 == 0) {
+            CHECK_EQ(weft_read(fd, &got, 1, weft_after(WEFT_MILLISECOND)), -ETIMEDOUT);
+            CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+        }
+    }
+    CHECK_EQ(weft_close(fd), 0);
+    return 0;
+}
+
+static int talk_in_pairs(void *arg)
+{
+    static int fds[PAIRS][2];
+    weft_fiber *fibers[PAIRS][2];
+
+    (void)arg;
+    for (int i = 0; i < PAIRS; i++) {
+        make_socket_pair(fds[i]);
+        fibers[i][0] = must_spawn(talk, &fds[i][0]);
+        fibers[i][1] = must_spawn(echo, &fds[i][1]);
+    }
+    for (int i = 0; i < PAIRS; i++) {
+        CHECK_EQ(must_join(fibers[i][0]), 0);
+        CHECK_EQ(must_join(fibers[i][1]), 0);
+        (void)close(fds[i][1]);
+    }
+    return 0;
+}
+
+CHILD(talk_under_faults)
+{
+    struct weft_config config = {.workers = parameter};
+    struct weft_stats stats;
+
+    CHECK_EQ(weft_run(&config, talk_in_pairs, NULL), 0);
+    CHECK_EQ(weft_stats_read(&stats), 0);
+    CHECK_EQ(stats.ops_completed, stats.ops_submitted);
+    CHECK_EQ(stats.fibers_freed, stats.fibers_spawned);
+    return 0;
+}
+
+static unsigned count_injected(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char line[512];
+    unsigned count = 0;
+
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file))
+        count += strstr(line, "(INJECTED)") != NULL;
+    (void)fclose(file);
+    return count;
+}
+
+static void run_under_fault(unsigned workers, const char *fault)
+{
+    /* Sanitizers do not look for leaks under a tracer. */
+    const char *const environment[] = {"ASAN_OPTIONS=detect_leaks=0", NULL};
+    char path[] = "/tmp/weft-fault-XXXXXX";
+    int fd = mkstemp(path);
+    char injection[64];
+    const char *const tracer[] = {
+        "strace", "-f", "-qq", "-o", path, "-e", "trace=io_uring_enter", "-e", injection, NULL};
+    struct child_end end;
+    unsigned injected;
+
+    cr_assert_geq(fd, 0);
+    (void)close(fd);
+    (void)snprintf(injection, sizeof injection, "inject=io_uring_enter:error=%s:when=2+3", fault);
+    run_child_under(tracer, "talk_under_faults", workers, environment, &end);
+    injected = count_injected(path);
+    (void)unlink(path);
+    /* strace 126: it is not there.  1 without a single call: it may not trace here. */
+    if (end.exit_status == 126 || (end.exit_status == 1 && strstr(end.output, "ptrace")))
+        cr_skip_test("strace cannot run here");
+    cr_expect_eq(end.exit_status, 0, "%s: status %d, signal %d: %s", fault, end.exit_status,
+                 end.signal, end.output);
+    cr_expect_gt(injected, 20, "%s came only %u times", fault, injected);
+}
+
+/* The kernel wants completions reaped before it takes more: whoever takes that for the end of the
+ * world, or waits for room that only it can make, is lost. */
+WORKER_TEST(ring_fault, a_busy_kernel_loses_nothing, TEST_TIMEOUT_S)
+{
+    run_under_fault(*workers, "EBUSY");
+}
+
+/* The kernel is short of memory for a moment. */
+WORKER_TEST(ring_fault, a_kernel_short_of_memory_loses_nothing, TEST_TIMEOUT_S)
+{
+    run_under_fault(*workers, "EAGAIN");
+}
+
+/* A signal ends the call: what was prepared must still be prepared, and the wait goes on. */
+WORKER_TEST(ring_fault, an_interrupted_call_loses_nothing, TEST_TIMEOUT_S)
+{
+    run_under_fault(*workers, "EINTR");
+}
+
+struct crowd {
+    int pipe[2];
+};
+
+static int wait_for_the_byte(void *arg)
+{
+    struct crowd *crowd = arg;
+
+    CHECK_EQ(weft_poll_fd(crowd->pipe[0], POLLIN, WEFT_FOREVER), POLLIN);
+    return 0;
+}
+
+static int complete_all_at_once(void *arg)
+{
+    static weft_fiber *fibers[WAITERS];
+    struct crowd *crowd = arg;
+    struct weft_stats stats;
+
+    for (int i = 0; i < WAITERS; i++)
+        fibers[i] = must_spawn(wait_for_the_byte, crowd);
+    do {
+        CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+        CHECK_EQ(weft_stats_read(&stats), 0);
+    } while (stats.ops_submitted < WAITERS);
+    CHECK_EQ(write(crowd->pipe[1], "x", 1), 1);
+    for (int i = 0; i < WAITERS; i++)
+        CHECK_EQ(must_join(fibers[i]), 0);
+    /* Once more, with the byte there already: these are complete as soon as they are submitted,
+     * and a full submission ring submits many times between two looks at what is complete. */
+    for (int i = 0; i < WAITERS; i++)
+        fibers[i] = must_spawn(wait_for_the_byte, crowd);
+    for (int i = 0; i < WAITERS; i++)
+        CHECK_EQ(must_join(fibers[i]), 0);
+    return 0;
+}
+
+/* A thousand operations through eight submission slots, and a thousand completions at once in a
+ * ring with room for far fewer: the kernel keeps the rest, and the runtime says so. */
+WORKER_TEST(ring_fault, full_rings_lose_nothing_and_are_counted, TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = *workers, .ring_entries = 8, .stack_size_kib = 32};
+    struct crowd crowd;
+
+    make_pipe(crowd.pipe);
+    cr_expect_eq(run_config(&config, complete_all_at_once, &crowd), 0);
+    cr_expect_geq(run_stats().ops_completed, 2 * WAITERS);
+    if (*workers == 1)
+        cr_expect_gt(run_stats().cq_overflows, 0, "a thousand completions fitted into 32 slots");
+    (void)close(crowd.pipe[0]);
+    (void)close(crowd.pipe[1]);
+}

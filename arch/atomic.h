@@ -11,7 +11,38 @@
 #include "model_atomic.h"
 #else
 #include <stdatomic.h>
+#include <stdbool.h>
 #define WF_ATOMIC(type) _Atomic(type)
+#ifdef WEFT_CHAOS_POINTS
+
+/* Lets others come first, now and then; runtime/chaos.c implements it. */
+extern WF_ATOMIC(bool) wf_atomic_delays;
+void wf_atomic_delay(void);
+
+/* A compare-and-swap is where races are decided: in chaos mode it comes late. */
+#define WF_ATOMIC_DELAY                                                                \
+    (__builtin_expect(__atomic_load_n((bool *)&wf_atomic_delays, __ATOMIC_RELAXED), 0) \
+         ? wf_atomic_delay()                                                           \
+         : (void)0)
+#undef atomic_compare_exchange_strong_explicit
+#undef atomic_compare_exchange_weak_explicit
+#ifdef __clang__
+/* relaxed: a name; the order is that of the place that uses it. */
+#define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure) \
+    (WF_ATOMIC_DELAY,                                                                      \
+     __c11_atomic_compare_exchange_strong(object, expected, value, success, failure))
+/* relaxed: a name; the order is that of the place that uses it. */
+#define atomic_compare_exchange_weak_explicit(object, expected, value, success, failure) \
+    (WF_ATOMIC_DELAY, __c11_atomic_compare_exchange_weak(object, expected, value, success, failure))
+#else
+/* relaxed: a name; the order is that of the place that uses it. */
+#define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure) \
+    (WF_ATOMIC_DELAY, __atomic_compare_exchange_n(object, expected, value, false, success, failure))
+/* relaxed: a name; the order is that of the place that uses it. */
+#define atomic_compare_exchange_weak_explicit(object, expected, value, success, failure) \
+    (WF_ATOMIC_DELAY, __atomic_compare_exchange_n(object, expected, value, true, success, failure))
+#endif
+#endif
 #endif
 
 #endif

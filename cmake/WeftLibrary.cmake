@@ -24,7 +24,8 @@ target_include_directories(weft_objects PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_
 target_compile_definitions(weft_objects PRIVATE
   _GNU_SOURCE
   WF_ALLOCATOR_JEMALLOC=$<STREQUAL:${WEFT_ALLOCATOR},jemalloc>
-  WF_CHECK_LEVEL=${weft_check_level})
+  WF_CHECK_LEVEL=${weft_check_level}
+  $<$<BOOL:${WEFT_CHAOS_POINTS}>:WEFT_CHAOS_POINTS>)
 # No LTO: across translation units the compiler would see through the thread-local accessor and
 # keep its address over a context switch.  Frame pointers: profilers can walk a fiber's stack.
 # NDEBUG stays off in every build type: the cheap assertions belong to the product.

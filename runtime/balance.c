@@ -2,6 +2,7 @@
 #include "runtime/balance.h"
 
 #include "arch/cpu.h"
+#include "runtime/chaos.h"
 #include "runtime/model.h"
 #include "runtime/worker.h"
 
@@ -32,6 +33,8 @@ uint64_t wf_balance_backlog(struct wf_worker *worker)
 
 static uint32_t overload_of(struct wf_worker *worker)
 {
+    if (WF_UNLIKELY(worker->runtime->is_chaotic))
+        return OVERLOAD_READY;
     /* relaxed: a hint. */
     return atomic_load_explicit(&worker->overload, memory_order_relaxed);
 }
@@ -139,15 +142,6 @@ bool wf_balance_rescue(struct wf_worker *self)
     return rescued > 0;
 }
 
-static uint32_t next_random(struct wf_worker *self)
-{
-    /* xorshift32 (Marsaglia, "Xorshift RNGs", 2003). */
-    self->random ^= self->random << 13;
-    self->random ^= self->random >> 17;
-    self->random ^= self->random << 5;
-    return self->random;
-}
-
 /* One pass over the other workers: near ones before far ones, from a random start within each
  * distance, so that thieves do not queue up at the same victim. */
 static struct weft_fiber *steal_pass(struct wf_worker *self,
@@ -159,7 +153,7 @@ static struct weft_fiber *steal_pass(struct wf_worker *self,
 
     for (unsigned distance = 0; distance < WF_DISTANCES; distance++) {
         uint32_t count = self->near[distance] - first;
-        uint32_t start = count > 1 ? next_random(self) % count : 0;
+        uint32_t start = count > 1 ? wf_chaos_random(self) % count : 0;
 
         for (uint32_t i = 0; i < count; i++) {
             uint32_t index = self->victims[first + (start + i) % count];

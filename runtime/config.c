@@ -12,7 +12,7 @@
 #name, offsetof(struct weft_config, name), fallback, min, max, unit, help \
     }
 
-/* A field of 0 asks for the default, so no range includes 0. */
+/* A field of 0 asks for the default, so no range includes 0 but where that is the default. */
 const struct wf_config_option wf_config_options[] = {
     OPTION(workers, 0, 1, 1024, "threads", "worker threads; default: allowed CPUs or CPU quota"),
     OPTION(stack_size_kib, 256, 16, 8192, "KiB", "stack of a fiber that asks for none"),
@@ -23,7 +23,7 @@ const struct wf_config_option wf_config_options[] = {
     OPTION(wake_backlog_us, 2000, 1, 1000000, "us",
            "window of the look whether a worker is overloaded"),
     OPTION(guard, 1, 1, 3, "", "1: best stack guard, 2: mprotect, 3: canary"),
-    OPTION(chaos, 2, 1, 2, "", "1: every resume on another worker, 2: off"),
+    OPTION(chaos, 0, 0, UINT32_MAX, "", "seed of chaos mode, for tests; 0: off"),
     OPTION(monitor, 1, 1, 3, "", "1: relieve stuck workers, 2: without spare workers, 3: off"),
     OPTION(stall_us, 4000, 100, 1000000, "us", "time in one fiber after which a worker is stuck"),
     OPTION(stall_report_ms, 1000, 1, UINT32_MAX, "ms",

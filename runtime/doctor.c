@@ -163,7 +163,7 @@ static void print_options(FILE *out, const struct weft_config *config,
 
         if (value == UINT32_MAX)
             strcpy(text, "unlimited");
-        else if (value != 0)
+        else if (value != 0 || option->min == 0)
             snprintf(text, sizeof text, "%u", value);
         snprintf(range, sizeof range, "%u-%u %s", option->min, option->max, option->unit);
         fprintf(out, "%-16s %-10s %-20s %-20s %s\n", option->name, text, from, range, option->help);

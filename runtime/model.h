@@ -63,6 +63,8 @@ struct weft_fiber {
     char name[WEFT_FIBER_NAME_MAX];       /* [F] */
 };
 
+enum { WF_CHAOS_SEEN = 8 };
+
 /* Why a fiber gave up its worker; carried out once its registers are saved. */
 enum wf_request {
     WF_REQUEST_YIELD,
@@ -91,7 +93,7 @@ struct wf_worker {
     uint32_t next_runs;           /* [W] turns in a row that came from the next slot */
     bool is_fresh_first;          /* [W] of the two queues, which one has its turn */
     bool is_searching;            /* [W] counted in wf_park.searching */
-    uint32_t random;              /* [W] state of the choice of victims */
+    uint32_t random;              /* [W] state of the choice of victims, and of chaos */
     int64_t now;                  /* [W] when the clock was last read */
     int64_t busy_since;           /* [W] when it was last looked whether it sleeps */
     uint64_t sleeps;              /* [W] how often the thread had slept then */
@@ -101,12 +103,13 @@ struct wf_worker {
     uint32_t near[WF_DISTANCES];  /* [I] how many victims are at most that far (wf_distance) */
     bool lacks_fiber;             /* [W] a task could not be stolen for lack of a fiber */
     struct wf_regions regions;    /* [W] */
-    struct wf_stack_cache stacks; /* [W] */
-    struct wf_wheel wheel;        /* see timer.h */
-    struct wf_os_thread thread;   /* [I] */
-    struct wf_watch watch;        /* the monitor's (monitor.h) */
-    long thread_number;           /* [I] the kernel's */
-    void *probe_stack;            /* [W] see arch/probe.h */
+    struct weft_fiber *seen[WF_CHAOS_SEEN]; /* [W] chaos: some that ran here, perhaps gone since */
+    struct wf_stack_cache stacks;           /* [W] */
+    struct wf_wheel wheel;                  /* see timer.h */
+    struct wf_os_thread thread;             /* [I] */
+    struct wf_watch watch;                  /* the monitor's (monitor.h) */
+    long thread_number;                     /* [I] the kernel's */
+    void *probe_stack;                      /* [W] see arch/probe.h */
 
     WF_CACHE_ALIGNED struct wf_counters counters;         /* [W] writes, anyone reads */
     WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */

@@ -3,6 +3,7 @@
 #include "runtime/runtime.h"
 
 #include "runtime/alloc.h"
+#include "runtime/chaos.h"
 #include "runtime/config.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
@@ -81,6 +82,7 @@ static void destroy_worker(struct wf_worker *worker)
 
 static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t index)
 {
+    int64_t capacity = runtime->is_chaotic ? WF_CHAOS_QUEUE_CAPACITY : QUEUE_CAPACITY;
     struct wf_worker *worker = wf_alloc(sizeof *worker);
 
     if (worker == NULL)
@@ -88,12 +90,12 @@ static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t in
     worker->runtime = runtime;
     worker->index = index;
     worker->park = index < runtime->worker_count ? &runtime->park : &runtime->spare_park;
-    worker->random = index + 1; /* anything but 0 */
+    worker->random = wf_chaos_seed(runtime, index);
     /* Without a place of its own it is as near to one group as to another. */
     if (runtime->is_pinned && index < runtime->worker_count)
         worker->stacks.group = wf_topology_place(runtime->topology, index).group;
-    if (!wf_deque_init(&worker->fresh, QUEUE_CAPACITY) ||
-        !wf_ready_init(&worker->ready, QUEUE_CAPACITY) || rank_victims(worker) != 0) {
+    if (!wf_deque_init(&worker->fresh, capacity) || !wf_ready_init(&worker->ready, capacity) ||
+        rank_victims(worker) != 0) {
         destroy_worker(worker);
         return NULL;
     }
@@ -203,7 +205,9 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
         runtime->park.worker_count = runtime->worker_count;
         runtime->is_pinned = wf_runtime_pins(config, runtime->topology, runtime->worker_count);
         runtime->spare_park.worker_count = config->spare_workers;
-        runtime->is_chaotic = config->chaos == 1;
+        runtime->is_chaotic = config->chaos != 0;
+        if (runtime->is_chaotic)
+            wf_chaos_begin(runtime);
         runtime->stack_class = wf_stack_class((size_t)config->stack_size_kib * 1024);
         error = create_workers(runtime);
     }

@@ -19,6 +19,7 @@
 #include "runtime/worker.h"
 
 #include "runtime/balance.h"
+#include "runtime/chaos.h"
 #include "runtime/fiber.h"
 #include "runtime/model.h"
 #include "runtime/poller.h"
@@ -61,23 +62,6 @@ void wf_worker_inject(struct wf_worker *self, struct wf_node *first, struct wf_n
         wf_balance_wake(self, self->index);
 }
 
-/* Chaos: the shared queue takes everything, and only another worker may take it from there. */
-static void inject_elsewhere(struct wf_worker *self, struct weft_fiber *fiber)
-{
-    uint32_t last_worker = fiber->last_worker;
-
-    wf_inject_push(&self->runtime->inject, &fiber->node, &fiber->node, 1);
-    wf_balance_wake(self, last_worker);
-}
-
-static bool may_run_here(const struct wf_node *node, const void *arg)
-{
-    const struct wf_worker *self = arg;
-    const struct weft_fiber *fiber = WF_CONTAINER_OF(node, const struct weft_fiber, node);
-
-    return fiber->last_worker != self->index;
-}
-
 /* There is no memory for a longer queue. */
 static void spill(struct wf_worker *self, struct weft_fiber *fiber)
 {
@@ -87,10 +71,8 @@ static void spill(struct wf_worker *self, struct weft_fiber *fiber)
 
 void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    if (WF_UNLIKELY(self->runtime->is_chaotic)) {
-        inject_elsewhere(self, fiber);
+    if (WF_UNLIKELY(self->runtime->is_chaotic) && wf_chaos_divert(self, fiber))
         return;
-    }
     if (WF_UNLIKELY(!wf_ready_push(&self->ready, fiber)))
         spill(self, fiber);
 }
@@ -113,15 +95,10 @@ static void receive_injected(struct wf_worker *self)
 /* Caller has nothing in its own queues. */
 static struct weft_fiber *take_injected(struct wf_worker *self)
 {
-    struct wf_node *node;
-
-    if (WF_LIKELY(!self->runtime->is_chaotic)) {
-        receive_injected(self);
-        return wf_ready_pop(&self->ready);
-    }
-    node = wf_inject_pop(&self->runtime->inject,
-                         self->runtime->worker_count > 1 ? may_run_here : NULL, self);
-    return node != NULL ? WF_CONTAINER_OF(node, struct weft_fiber, node) : NULL;
+    if (WF_UNLIKELY(self->runtime->is_chaotic))
+        return wf_chaos_take_injected(self);
+    receive_injected(self);
+    return wf_ready_pop(&self->ready);
 }
 
 void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
@@ -130,10 +107,8 @@ void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
      * below finds it empty. */
     struct weft_fiber *old = atomic_load_explicit(&self->next, memory_order_relaxed);
 
-    if (WF_UNLIKELY(self->runtime->is_chaotic)) {
-        inject_elsewhere(self, fiber);
+    if (WF_UNLIKELY(self->runtime->is_chaotic) && wf_chaos_divert(self, fiber))
         return;
-    }
     if (old == NULL) {
         /* NX.1 release: the fiber's fields. */
         atomic_store_explicit(&self->next, fiber, memory_order_release);
@@ -156,10 +131,8 @@ struct weft_fiber *wf_worker_take_next(struct wf_worker *worker)
 
 void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    if (WF_UNLIKELY(self->runtime->is_chaotic)) {
-        inject_elsewhere(self, fiber);
+    if (WF_UNLIKELY(self->runtime->is_chaotic) && wf_chaos_divert_fresh(self, fiber))
         return;
-    }
     /* A fiber that spawns without end passes no other place where this is looked at. */
     if (WF_UNLIKELY(++self->pushes % SPAWNS_PER_LOOK == 0)) {
         self->now = wf_os_now();
@@ -217,7 +190,8 @@ static struct weft_fiber *find_oldest(struct wf_worker *self)
     (void)wf_balance_rescue(self);
     wf_balance_consider(self);
     if (WF_UNLIKELY(self->runtime->is_chaotic)) {
-        fiber = take_injected(self);
+        fiber = wf_chaos_take_injected(self);
+        wf_chaos_stir(self);
         if (fiber != NULL)
             return fiber;
     } else {
@@ -336,6 +310,9 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
 
     if (fiber == NULL)
         fiber = wf_balance_steal(self);
+    if (WF_UNLIKELY(self->runtime->is_chaotic) && fiber != NULL && wf_chaos_forbids(self, fiber) &&
+        wf_chaos_divert(self, fiber))
+        fiber = NULL;
     if (fiber == NULL && !wf_balance_rescue(self))
         fiber = sleep_for_work(self);
     /* A notified worker goes round once more with its right to search, unless it has work. */

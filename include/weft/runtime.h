@@ -27,24 +27,25 @@ struct weft_config {
                                 where the CPU quota gives fewer workers than CPUs */
     uint32_t ring_entries;   /* WEFT_RING_ENTRIES: submission slots per worker, 8-32768, a power
                                 of two; default 1024 */
-    uint32_t wake_backlog_us;  /* WEFT_WAKE_BACKLOG_US: the window, in microseconds, over which
-                                  it is seen whether a worker sleeps; after 5 without a pause others
-                                  share its fresh fibers, after 50 its ready ones, 1-1000000;
-                                  default 2000 */
-    uint32_t guard;            /* WEFT_GUARD: 1 best available (default), 2 mprotect, 3 canary */
-    uint32_t chaos;            /* WEFT_CHAOS: 1 resumes every fiber on another worker than the one
-                                  it left, where there is one: finds thread-local addresses kept
-                                  across a suspension point; slow; default off (2) */
-    uint32_t monitor;          /* WEFT_MONITOR: 1 watches for workers that stay in one fiber and
-                                  relieves them (default), 2 does so without spare workers, 3 off */
-    uint32_t stall_us;         /* WEFT_STALL_US: for how long, in microseconds, a worker may stay in
-                                  one fiber before others take over what waits behind it,
-                                  100-1000000; default 4000 */
-    uint32_t stall_report_ms;  /* WEFT_STALL_REPORT_MS: after how long, in milliseconds, such a
-                                  fiber is reported on standard error; UINT32_MAX never;
-                                  default 1000 */
-    uint32_t spare_workers;    /* WEFT_SPARE_WORKERS: worker threads that may be started while all
-                                  others are stuck, 1-64; default 4 */
+    uint32_t wake_backlog_us; /* WEFT_WAKE_BACKLOG_US: the window, in microseconds, over which
+                                 it is seen whether a worker sleeps; after 5 without a pause others
+                                 share its fresh fibers, after 50 its ready ones, 1-1000000;
+                                 default 2000 */
+    uint32_t guard;           /* WEFT_GUARD: 1 best available (default), 2 mprotect, 3 canary */
+    uint32_t chaos;           /* WEFT_CHAOS: a seed, any number but 0 (default: off).  Resumes every
+                                 fiber on another worker than the one it left, where there is one:
+                                 finds thread-local addresses kept across a suspension point; and
+                                 schedules at random otherwise; slow */
+    uint32_t monitor;         /* WEFT_MONITOR: 1 watches for workers that stay in one fiber and
+                                 relieves them (default), 2 does so without spare workers, 3 off */
+    uint32_t stall_us;        /* WEFT_STALL_US: for how long, in microseconds, a worker may stay in
+                                 one fiber before others take over what waits behind it,
+                                 100-1000000; default 4000 */
+    uint32_t stall_report_ms; /* WEFT_STALL_REPORT_MS: after how long, in milliseconds, such a
+                                 fiber is reported on standard error; UINT32_MAX never;
+                                 default 1000 */
+    uint32_t spare_workers;   /* WEFT_SPARE_WORKERS: worker threads that may be started while all
+                                 others are stuck, 1-64; default 4 */
     uint32_t blocking_threads; /* WEFT_BLOCKING_THREADS: threads for weft_blocking() calls at most,
                                   1-1024; default 64 */
     uint32_t reserved32;       /* zero */

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE 1
 
+#include "../support/child.h"
 #include "../support/fixture.h"
 #include "../support/net.h"
 #include "../support/random.h"
@@ -163,6 +164,38 @@ WORKER_TEST(migrate, memory_and_errors_survive_migrations, TEST_TIMEOUT_S)
         cr_expect_eq(shared.migrations, 0);
     (void)close(shared.bad_fd_kind[0]);
     (void)close(shared.bad_fd_kind[1]);
+}
+
+static int return_three(void *arg)
+{
+    (void)arg;
+    return 3;
+}
+
+CHILD(run_with_any_seed)
+{
+    struct weft_config config = {.workers = parameter};
+
+    return weft_run(&config, return_three, NULL);
+}
+
+/* A failure in chaos can be looked for again only if its seed is known. */
+Test(migrate, chaos_tells_its_seed, .timeout = TEST_TIMEOUT_S)
+{
+    static const char *const seeds[][2] = {
+        {"WEFT_CHAOS=1", NULL}, {"WEFT_CHAOS=77", NULL}, {"WEFT_CHAOS=4294967295", NULL}};
+    static const char *const none[] = {"WEFT_CHAOS=0", NULL};
+    struct child_end end;
+
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        run_child("run_with_any_seed", 4, seeds[i], &end);
+        cr_expect_eq(end.exit_status, 3, "%s", end.output);
+        cr_expect_not_null(strstr(end.output, seeds[i][0]), "%s is not in \"%s\"", seeds[i][0],
+                           end.output);
+    }
+    run_child("run_with_any_seed", 4, none, &end);
+    cr_expect_eq(end.exit_status, 3);
+    cr_expect_str_eq(end.output, "");
 }
 
 static int migrate_every_time(void *arg)

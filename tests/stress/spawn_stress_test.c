@@ -169,7 +169,7 @@ static void run_stress(unsigned workers, uint32_t chaos)
  * runtime and the allocator disagree. */
 WORKER_TEST(spawn_stress, every_fiber_is_accounted_for, STRESS_TIMEOUT_S)
 {
-    run_stress(*workers, 2);
+    run_stress(*workers, 0);
 }
 
 /* The same with a migration at every resume. */

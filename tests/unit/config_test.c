@@ -24,7 +24,7 @@ static void forget_environment(void)
 Test(config, every_field_of_the_struct_has_an_option, .init = forget_environment,
      .timeout = TIMEOUT_S)
 {
-    size_t fields = offsetof(struct weft_config, reserved) / sizeof(uint32_t);
+    size_t fields = offsetof(struct weft_config, reserved32) / sizeof(uint32_t);
 
     for (size_t field = 0; field < fields; field++) {
         unsigned owners = 0;
@@ -36,15 +36,15 @@ Test(config, every_field_of_the_struct_has_an_option, .init = forget_environment
     cr_expect_eq(wf_config_option_count, fields);
 }
 
-/* Zero in a field means "the default", so no range may include it, and each default must be a value
- * that a user could have given. */
+/* Zero in a field means "the default", so no range may include it unless it is the default, and
+ * each default must be a value that a user could have given. */
 Test(config, ranges_exclude_zero_and_include_the_default, .init = forget_environment,
      .timeout = TIMEOUT_S)
 {
     for (unsigned i = 0; i < wf_config_option_count; i++) {
         const struct wf_config_option *option = &wf_config_options[i];
 
-        cr_expect_gt(option->min, 0, "%s", option->name);
+        cr_expect(option->min > 0 || option->fallback == 0, "%s", option->name);
         cr_expect_leq(option->min, option->max, "%s", option->name);
         cr_expect(option->fallback == 0 ||
                       (option->fallback >= option->min && option->fallback <= option->max),
@@ -100,17 +100,17 @@ Test(config, environment_beats_program_beats_default, .init = forget_environment
     for (unsigned i = 0; i < wf_config_option_count; i++) {
         const struct wf_config_option *option = &wf_config_options[i];
         enum wf_config_origin origin = WF_ORIGIN_DEFAULT;
+        uint32_t least = option->min > 0 ? option->min : 1; /* 0 asks for the default */
         char text[16];
 
         (void)snprintf(text, sizeof text, "%u", option->max);
         cr_expect_eq(resolve(i, 0, NULL, &origin), option->fallback, "%s", option->name);
         cr_expect_eq(origin, WF_ORIGIN_DEFAULT, "%s", option->name);
-        cr_expect_eq(resolve(i, option->min, NULL, &origin), option->min, "%s", option->name);
+        cr_expect_eq(resolve(i, least, NULL, &origin), least, "%s", option->name);
         cr_expect_eq(origin, WF_ORIGIN_PROGRAM, "%s", option->name);
-        cr_expect_eq(resolve(i, option->min, text, &origin), option->max, "%s", option->name);
+        cr_expect_eq(resolve(i, least, text, &origin), option->max, "%s", option->name);
         cr_expect_eq(origin, WF_ORIGIN_ENVIRONMENT, "%s", option->name);
-        cr_expect_eq(resolve(i, option->min, "", &origin), option->min, "%s: empty is unset",
-                     option->name);
+        cr_expect_eq(resolve(i, least, "", &origin), least, "%s: empty is unset", option->name);
         cr_expect_eq(origin, WF_ORIGIN_PROGRAM, "%s", option->name);
     }
 }
@@ -126,7 +126,6 @@ Test(config, bad_values_are_refused, .init = forget_environment, .timeout = TIME
         "1 ",
         "0x1",
         "1.0",
-        "0",
         "4294967296",
         "18446744073709551616",
         "99999999999999999999999",
@@ -141,6 +140,8 @@ Test(config, bad_values_are_refused, .init = forget_environment, .timeout = TIME
         for (unsigned j = 0; j < sizeof refused / sizeof *refused; j++)
             cr_expect_eq(resolve(i, 0, refused[j], &origin), -EINVAL, "%s=\"%s\"", option->name,
                          refused[j]);
+        cr_expect_eq(resolve(i, 0, "0", &origin), option->min > 0 ? -EINVAL : 0, "%s=0",
+                     option->name);
         if (option->max < UINT32_MAX)
             cr_expect_eq(resolve(i, option->max + 1, NULL, &origin), -EINVAL, "%s", option->name);
         if (option->min > 1)

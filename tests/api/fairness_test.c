@@ -6,6 +6,8 @@
 #include "../support/net.h"
 #include "../support/turns.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -274,4 +276,111 @@ WORKER_TEST(fairness, a_completion_is_served_among_fibers_that_yield, TEST_TIMEO
         cr_expect_gt(event.crowd.most, 0, "nothing was measured");
     (void)close(event.pipe[0]);
     (void)close(event.pipe[1]);
+}
+
+enum { FEEDERS = 4, FED = 400, FED_AT_A_TIME = 16 };
+
+struct feed {
+    weft_runtime *runtime;
+    _Atomic(int) stop;
+    _Atomic(uint64_t) most; /* turns that a yielder waited */
+    _Atomic(uint64_t) most_fed;
+};
+
+/* A fiber that a thread feeds in. */
+struct fed {
+    struct feed *feed;
+    _Atomic(int) is_noted;
+    _Atomic(int) has_run;
+    uint64_t pushed_at; /* turns of the runtime then */
+};
+
+static int run_fed(void *arg)
+{
+    struct fed *fed = arg;
+
+    /* Its thread may not have come to note the turn yet. */
+    if (atomic_load(&fed->is_noted) && weft_worker_count() == 1) {
+        uint64_t waited = turns_now().turns - fed->pushed_at;
+        CHECK(waited <= TURNS_PER_LOOK + TURNS_PER_READY * (FEW + FEEDERS * FED_AT_A_TIME + 1));
+        if (waited > atomic_load(&fed->feed->most_fed))
+            atomic_store(&fed->feed->most_fed, waited);
+    }
+    atomic_store(&fed->has_run, 1);
+    return 0;
+}
+
+static void feed_in(struct fed *fed)
+{
+    struct weft_stats stats;
+
+    CHECK_EQ(weft_spawn_on(fed->feed->runtime, NULL, NULL, run_fed, fed), 0);
+    CHECK_EQ(weft_stats_read_on(fed->feed->runtime, &stats), 0);
+    fed->pushed_at = stats.turns;
+    atomic_store(&fed->is_noted, 1);
+}
+
+static void *keep_feeding(void *arg)
+{
+    struct fed *all = calloc(FED, sizeof *all);
+
+    CHECK(all != NULL);
+    for (int i = 0; i < FED; i++) {
+        all[i].feed = arg;
+        while (i >= FED_AT_A_TIME && !atomic_load(&all[i - FED_AT_A_TIME].has_run))
+            (void)sched_yield();
+        feed_in(&all[i]);
+    }
+    for (int i = 0; i < FED; i++)
+        while (!atomic_load(&all[i].has_run))
+            (void)sched_yield();
+    free(all);
+    return NULL;
+}
+
+static int yield_beside_the_fed(void *arg)
+{
+    struct feed *feed = arg;
+
+    while (!atomic_load(&feed->stop)) {
+        struct turns start = turns_now();
+        CHECK_EQ(weft_yield(), 0);
+        turns_check(start, (uint64_t)TURNS_PER_READY * (FEW + FEEDERS * FED_AT_A_TIME + 1),
+                    &feed->most);
+    }
+    return 0;
+}
+
+static int run_beside_the_fed(void *arg)
+{
+    weft_fiber *fibers[FEW];
+
+    for (int i = 0; i < FEW; i++)
+        fibers[i] = must_spawn(yield_beside_the_fed, arg);
+    for (int i = 0; i < FEW; i++)
+        CHECK_EQ(must_join(fibers[i]), 0);
+    return 0;
+}
+
+/* Four threads push fibers in as fast as they run: these get their turns although the worker's own
+ * queue is never empty, and its own fibers get theirs. */
+WORKER_TEST(fairness, four_threads_that_feed_in_fibers_starve_nobody, TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = *workers, .monitor = 3};
+    struct feed feed = {.stop = 0};
+    pthread_t threads[FEEDERS];
+    int result = -1;
+
+    skip_in_chaos();
+    cr_assert_eq(weft_start(&config, run_beside_the_fed, &feed, &feed.runtime), 0);
+    for (int i = 0; i < FEEDERS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, keep_feeding, &feed), 0);
+    for (int i = 0; i < FEEDERS; i++)
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+    atomic_store(&feed.stop, 1);
+    cr_assert_eq(weft_wait(feed.runtime, &result, WEFT_FOREVER), 0);
+    cr_expect_eq(result, 0);
+    cr_expect_eq(run_stats().fibers_spawned, FEEDERS * FED + FEW + 1);
+    if (*workers == 1)
+        cr_expect_gt(feed.most_fed, 0, "no wait was measured");
 }

@@ -8,8 +8,8 @@
  *
  * Not saved: caller-saved registers (the compiler has spilled them around the call), floating-point
  * status flags (the psABI lets a call change them), the signal mask, thread-local storage (a
- * context may continue on another thread: see tls.h), and shadow stacks (the resuming jump does
- * not pair with a call, so the library is not marked for them).
+ * context may continue on another thread: see tls.h), and shadow stacks (where it
+ * resumes does not pair with the last call, so the library is not marked for them).
  */
 #ifndef WF_ARCH_CONTEXT_H
 #define WF_ARCH_CONTEXT_H
@@ -28,5 +28,13 @@ void wf_context_init(struct wf_context *context, void *stack_top, void (*entry)(
 /* Saves the running context in `from` and continues `to`.  Returns when something continues `from`,
  * perhaps on another thread. */
 void wf_context_switch(struct wf_context *from, const struct wf_context *to);
+
+/*
+ * The same, and calls land(arg) on the stack of `to` before that continues; what it returns is what
+ * the call that `to` left by returns.  It is for contexts that mostly leave at the same place, and
+ * is then fastest as a tail call (context.S says why).
+ */
+void *wf_context_switch_and_land(struct wf_context *from, const struct wf_context *to,
+                                 void *(*land)(void *), void *arg);
 
 #endif

@@ -123,8 +123,7 @@ wf_deque_grow(struct wf_deque *deque, struct wf_deque_buffer *old, int64_t top, 
     return buffer;
 }
 
-/* Caller: the owner.  Returns false, having pushed nothing, when there is no memory to grow. */
-static inline bool wf_deque_push(struct wf_deque *deque, void *item)
+WF_INLINE bool wf_deque_push_or_grow(struct wf_deque *deque, void *item, bool may_grow)
 {
     /* relaxed: only the owner writes it. */
     int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed);
@@ -134,7 +133,7 @@ static inline bool wf_deque_push(struct wf_deque *deque, void *item)
     struct wf_deque_buffer *buffer = atomic_load_explicit(&deque->buffer, memory_order_relaxed);
 
     if (WF_UNLIKELY(bottom - top >= buffer->capacity)) {
-        buffer = wf_deque_grow(deque, buffer, top, bottom);
+        buffer = may_grow ? wf_deque_grow(deque, buffer, top, bottom) : NULL;
         if (buffer == NULL)
             return false;
     }
@@ -143,6 +142,18 @@ static inline bool wf_deque_push(struct wf_deque *deque, void *item)
     /* DQ.1 release: a thief that sees the new bottom sees the item. */
     atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_release);
     return true;
+}
+
+/* Caller: the owner.  Returns false, having pushed nothing, when there is no memory to grow. */
+static inline bool wf_deque_push(struct wf_deque *deque, void *item)
+{
+    return wf_deque_push_or_grow(deque, item, true);
+}
+
+/* The same, but a full deque does not grow. */
+static inline bool wf_deque_push_if_room(struct wf_deque *deque, void *item)
+{
+    return wf_deque_push_or_grow(deque, item, false);
 }
 
 /* Claims the item at `top` against everyone else. */

@@ -60,21 +60,40 @@ static void set_name(struct weft_fiber *fiber, const char *name)
     fiber->name[length] = '\0';
 }
 
+static bool is_waiter(const struct wf_waiter *joiner)
+{
+    return joiner != NULL && joiner != WF_JOINER_DONE && joiner != WF_JOINER_DETACHED;
+}
+
+/* Ends the wait of the joiner, if it is in one: it then runs right after this fiber, without a turn
+ * through the queues and through the loop.  NULL: wf_fiber_finish() will see to it. */
+static struct weft_fiber *take_joiner(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    /* JN.2 acquire: the waiter's fields. */
+    struct wf_waiter *joiner = atomic_load_explicit(&fiber->joiner, memory_order_acquire);
+
+    if (!is_waiter(joiner) || self->runtime->is_chaotic)
+        return NULL;
+    /* A waiter from outside may be gone by now, with the memory that it was in.  relaxed: set
+     * before JN.2 by whoever is such a waiter. */
+    if (WF_UNLIKELY(atomic_load_explicit(&fiber->joined_outside, memory_order_relaxed) != 0))
+        return NULL;
+    return wf_wait_take(self, &fiber->joiner, joiner, WF_JOINER_DONE, 0);
+}
+
 static void fiber_main(void *arg)
 {
     struct weft_fiber *fiber = arg;
-    struct wf_worker *self = wf_worker_land(fiber);
+    struct wf_worker *self;
 
-    wf_count(&self->counters.fibers_started, 1);
+    wf_count(&wf_self()->counters.fibers_started, 1);
     fiber->result = fiber->fn(fiber->arg);
     self = wf_self();
     if (WF_UNLIKELY(self == NULL))
         wf_panic("fiber %lu \"%s\" returned in the child of a fork(): end the child by _exit(), "
                  "exit() or exec",
                  (unsigned long)fiber->id, fiber->name);
-    self->request = WF_REQUEST_EXIT;
-    wf_worker_leave(self);
-    wf_panic("fiber %lu was resumed after its end", (unsigned long)fiber->id);
+    wf_worker_exit(self, take_joiner(self, fiber));
 }
 
 struct weft_fiber *wf_fiber_init(struct weft_runtime *runtime, struct wf_stack *stack,
@@ -87,12 +106,15 @@ struct weft_fiber *wf_fiber_init(struct weft_runtime *runtime, struct wf_stack *
     fiber->arg = arg;
     fiber->is_main = false;
     fiber->region = NULL;
+    fiber->request = WF_REQUEST_WAIT;
     fiber->waiter.runtime = runtime;
     set_name(fiber, name);
     /* relaxed: the queue publishes it; until it runs, nobody finds it waiting. */
     atomic_store_explicit(&fiber->waiter.state, WF_WAIT_READY, memory_order_relaxed);
     /* relaxed: as above. */
     atomic_store_explicit(&fiber->cancelled, 0, memory_order_relaxed);
+    /* relaxed: as above. */
+    atomic_store_explicit(&fiber->joined_outside, 0, memory_order_relaxed);
     /* relaxed: as above. */
     atomic_store_explicit(&fiber->joiner, NULL, memory_order_relaxed);
     wf_san_fiber(&fiber->san, bottom, (size_t)((char *)fiber - bottom));
@@ -228,7 +250,7 @@ void wf_fiber_finish(struct wf_worker *self, struct weft_fiber *fiber)
     joiner = atomic_exchange_explicit(&fiber->joiner, WF_JOINER_DONE, memory_order_acq_rel);
     if (joiner == WF_JOINER_DETACHED)
         destroy(self, fiber);
-    else if (joiner != NULL)
+    else if (is_waiter(joiner)) /* else it has been taken, or comes later */
         wf_wake(self, joiner, 0);
     if (WF_UNLIKELY(is_main)) {
         runtime->main_result = result;
@@ -339,15 +361,10 @@ bool weft_is_cancelled(void)
 int weft_yield(void)
 {
     struct wf_worker *self = wf_self();
-    struct weft_fiber *fiber;
 
     if (self == NULL)
         return -EPERM;
-    fiber = self->current;
-    self->request = WF_REQUEST_YIELD;
-    wf_worker_leave(self);
-    self = wf_worker_land(fiber);
-    return wf_self_is_cancelled(self) ? -ECANCELED : 0;
+    return wf_worker_yield(self);
 }
 
 bool weft_yield_if_due(void)

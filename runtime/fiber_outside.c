@@ -128,6 +128,8 @@ int wf_fiber_join_outside(struct wf_worker *self, struct weft_fiber *fiber, int 
     if (wf_outside_is_child(runtime))
         return -ECHILD;
     wf_outside_enter(runtime);
+    /* relaxed: JN.2 publishes it. */
+    atomic_store_explicit(&fiber->joined_outside, 1, memory_order_relaxed);
     /* JN.1 acquire: the result. */
     if (atomic_load_explicit(&fiber->joiner, memory_order_acquire) != WF_JOINER_DONE)
         error = self != NULL ? wf_fiber_await_end(self, fiber, deadline)

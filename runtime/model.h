@@ -28,6 +28,7 @@
 #include "runtime/task.h"
 #include "runtime/timer.h"
 #include "runtime/wait.h"
+#include "runtime/worker.h"
 
 #include <weft/fiber.h>
 #include <weft/runtime.h>
@@ -53,7 +54,9 @@ struct weft_fiber {
     struct wf_waiter waiter;              /* see wait.h */
     WF_ATOMIC(struct wf_waiter *) joiner; /* [A] a waiter or one of the values above */
     WF_ATOMIC(uint32_t) cancelled;        /* [A] 1 once cancelled */
+    WF_ATOMIC(uint32_t) joined_outside;   /* [A] 1 once joined by none of its runtime's fibers */
     int32_t result;                       /* [J] */
+    enum wf_request request;              /* [F] why it gave up its worker last */
     int (*fn)(void *);                    /* [I] */
     void *arg;                            /* [I] */
     uint64_t id;                          /* [I] */
@@ -64,13 +67,6 @@ struct weft_fiber {
 };
 
 enum { WF_CHAOS_SEEN = 8 };
-
-/* Why a fiber gave up its worker; carried out once its registers are saved. */
-enum wf_request {
-    WF_REQUEST_YIELD,
-    WF_REQUEST_WAIT,
-    WF_REQUEST_EXIT,
-};
 
 /*
  * A worker thread.
@@ -83,7 +79,6 @@ struct wf_worker {
     struct wf_san san;            /* [W] */
     struct weft_fiber *current;   /* [W] the fiber that runs, or NULL */
     struct weft_fiber *left;      /* [W] the fiber that was switched out; NULL: it was the loop */
-    enum wf_request request;      /* [W] what that fiber asked for */
     uint32_t index;               /* [I] */
     struct weft_runtime *runtime; /* [I] */
     struct wf_park *park;         /* [I] the runtime's, or that of the spares */

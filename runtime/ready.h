@@ -45,6 +45,12 @@ static inline bool wf_ready_push(struct wf_ready *ready, void *item)
     return wf_deque_push(&ready->queue, item);
 }
 
+/* The same, but a full queue does not grow. */
+static inline bool wf_ready_push_if_room(struct wf_ready *ready, void *item)
+{
+    return wf_deque_push_if_room(&ready->queue, item);
+}
+
 /*
  * Takes the oldest items into `items`: half of what is there, rounded up, but `limit` at most.
  *

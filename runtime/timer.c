@@ -11,7 +11,7 @@ static uint64_t tick_of_deadline(int64_t deadline)
     return ((uint64_t)deadline + (1u << WF_WHEEL_TICK_SHIFT) - 1) >> WF_WHEEL_TICK_SHIFT;
 }
 
-static void push(struct wf_timer **list, struct wf_timer *timer)
+static void link_timer(struct wf_timer **list, struct wf_timer *timer)
 {
     timer->next = *list;
     timer->link = list;
@@ -37,14 +37,14 @@ static void place(struct wf_wheel *wheel, struct wf_timer *timer)
 
     if (timer->tick <= wheel->elapsed) {
         timer->level = WF_WHEEL_LEVELS;
-        push(&wheel->due, timer);
+        link_timer(&wheel->due, timer);
         return;
     }
     timer->level = (uint32_t)(63 - __builtin_clzll(differs)) / WF_WHEEL_DIGIT_BITS;
     timer->slot = (uint32_t)(timer->tick >> (timer->level * WF_WHEEL_DIGIT_BITS)) &
                   (WF_WHEEL_SLOTS - 1);
     wheel->occupied[timer->level] |= UINT64_C(1) << timer->slot;
-    push(&wheel->slots[timer->level][timer->slot], timer);
+    link_timer(&wheel->slots[timer->level][timer->slot], timer);
 }
 
 /* The count is a hint for wf_wheel_is_armed() and is written only under the lock. */

@@ -135,15 +135,37 @@ static bool unpin(struct wf_worker *self, struct wf_waiter *waiter)
     return true;
 }
 
+/* Caller has pinned the waiter and taken it out of its place. */
+static struct weft_fiber *end_pinned(struct wf_waiter *waiter, int result)
+{
+    waiter->result = result;
+    /* relaxed: it has no other waker; the queue publishes it, or the caller runs it. */
+    atomic_store_explicit(&waiter->state, WF_WAIT_READY, memory_order_relaxed);
+    return wf_fiber_of_waiter(waiter);
+}
+
+struct weft_fiber *wf_wait_take(struct wf_worker *self, wf_wait_slot *place,
+                                struct wf_waiter *waiter, struct wf_waiter *left_behind, int result)
+{
+    if (pin(waiter) != WF_WAIT_WAITING)
+        return NULL;
+    /* relaxed: only the comparison counts.  If it gave up before we had it pinned, this is the same
+     * fiber in another wait, or another fiber in its memory. */
+    if (atomic_load_explicit(place, memory_order_relaxed) != waiter) {
+        (void)unpin(self, waiter);
+        return NULL;
+    }
+    /* WT.1 release: what the caller did before, for whoever looks at the place later. */
+    atomic_store_explicit(place, left_behind, memory_order_release);
+    return end_pinned(waiter, result);
+}
+
 /* Caller has pinned the waiter.  Returns true if the fiber is ready now. */
 static bool interrupt(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
     if (waiter->interrupt == NULL || !waiter->interrupt(self, waiter, reason))
         return unpin(self, waiter);
-    waiter->result = reason;
-    /* relaxed: taken out of its place, it has no other waker; the queue publishes it. */
-    atomic_store_explicit(&waiter->state, WF_WAIT_READY, memory_order_relaxed);
-    enqueue(self, wf_fiber_of_waiter(waiter));
+    enqueue(self, end_pinned(waiter, reason));
     return true;
 }
 

@@ -25,6 +25,8 @@
 #include "runtime/poller.h"
 #include "runtime/wait_internal.h"
 
+#include <errno.h>
+
 enum {
     FAIR_INTERVAL = 61, /* turns; prime, so that it keeps no step with the program (Go's choice) */
     NEXT_RUNS_MAX = 3,  /* Tokio's MAX_LIFO_POLLS_PER_TICK */
@@ -63,18 +65,30 @@ void wf_worker_inject(struct wf_worker *self, struct wf_node *first, struct wf_n
 }
 
 /* There is no memory for a longer queue. */
-static void spill(struct wf_worker *self, struct weft_fiber *fiber)
+static void spill_fiber(struct wf_worker *self, struct weft_fiber *fiber)
 {
     wf_count(&self->counters.ready_spills, 1);
     wf_worker_inject(self, &fiber->node, &fiber->node, 1);
 }
 
+static WF_COLD void push_ready_slowly(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    if (self->runtime->is_chaotic && wf_chaos_divert(self, fiber))
+        return;
+    if (!wf_ready_push(&self->ready, fiber))
+        spill_fiber(self, fiber);
+}
+
+WF_INLINE void push_ready(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    if (WF_UNLIKELY(self->runtime->is_chaotic) ||
+        WF_UNLIKELY(!wf_ready_push_if_room(&self->ready, fiber)))
+        push_ready_slowly(self, fiber);
+}
+
 void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    if (WF_UNLIKELY(self->runtime->is_chaotic) && wf_chaos_divert(self, fiber))
-        return;
-    if (WF_UNLIKELY(!wf_ready_push(&self->ready, fiber)))
-        spill(self, fiber);
+    push_ready(self, fiber);
 }
 
 /* Moves this worker's share of the injector to the end of its ready queue. */
@@ -120,13 +134,18 @@ void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
         wf_worker_push_ready(self, old);
 }
 
-struct weft_fiber *wf_worker_take_next(struct wf_worker *worker)
+WF_INLINE struct weft_fiber *take_next(struct wf_worker *worker)
 {
     /* relaxed: the exchange decides; it is spared while the slot is empty. */
     if (atomic_load_explicit(&worker->next, memory_order_relaxed) == NULL)
         return NULL;
     /* NX.1 acq_rel: the fiber's fields. */
     return atomic_exchange_explicit(&worker->next, NULL, memory_order_acq_rel);
+}
+
+struct weft_fiber *wf_worker_take_next(struct wf_worker *worker)
+{
+    return take_next(worker);
 }
 
 void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
@@ -139,7 +158,7 @@ void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
         wf_balance_consider(self);
     }
     if (WF_UNLIKELY(!wf_deque_push(&self->fresh, fiber)))
-        spill(self, fiber);
+        spill_fiber(self, fiber);
 }
 
 bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker)
@@ -155,19 +174,34 @@ bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker)
     return made_ready;
 }
 
+/* The fiber from the next slot has had its runs: it goes behind the ready ones.  Returns the first
+ * of them, or the fiber itself if there is none. */
+WF_INLINE struct weft_fiber *put_last(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    struct weft_fiber *first = wf_ready_pop(&self->ready);
+    bool has_room;
+
+    self->next_runs = 0;
+    if (first == NULL)
+        return fiber;
+    has_room = wf_ready_push_if_room(&self->ready, fiber); /* the place of the one that we took */
+    WF_CHECK(has_room);
+    return first;
+}
+
 /* The next fiber of this worker's own queues; NULL when there is none, or when the loop has to look
  * further (rule 3).  Caller: the loop, or a fiber about to leave. */
-static struct weft_fiber *find_next(struct wf_worker *self)
+WF_INLINE struct weft_fiber *find_next(struct wf_worker *self)
 {
     struct weft_fiber *fiber;
 
     if (WF_UNLIKELY(++self->tick >= self->fair_tick))
         return NULL;
-    fiber = wf_worker_take_next(self);
-    if (fiber != NULL) {
+    fiber = take_next(self);
+    if (WF_UNLIKELY(fiber != NULL)) {
         if (++self->next_runs <= NEXT_RUNS_MAX)
             return fiber;
-        wf_worker_push_ready(self, fiber);
+        return put_last(self, fiber);
     }
     self->next_runs = 0;
     /* A flag of its own: runs of the next slot in between can keep step with any count of turns. */
@@ -201,20 +235,23 @@ static struct weft_fiber *find_oldest(struct wf_worker *self)
     return fiber != NULL ? fiber : wf_deque_steal(&self->fresh);
 }
 
-/* Carries out what the fiber asked for that the worker has just left. */
-static void commit(struct wf_worker *self)
+WF_INLINE void make_ready_again(struct weft_fiber *fiber)
 {
-    struct weft_fiber *fiber = self->left;
+    /* relaxed: the queue publishes it. */
+    atomic_store_explicit(&fiber->waiter.state, WF_WAIT_READY, memory_order_relaxed);
+}
 
+/* Carries out what the fiber asked for that the worker has just left. */
+static void commit(struct wf_worker *self, struct weft_fiber *fiber)
+{
     /* A turn can have lasted for seconds, and the fibers behind it have waited for as long.  The
      * clock is read only where a helper could be had, and not at each wait, where turns are short.
      */
-    if (self->request == WF_REQUEST_EXIT || self->tick % TURNS_PER_LOOK == 0)
+    if (fiber->request == WF_REQUEST_EXIT || self->tick % TURNS_PER_LOOK == 0)
         wf_balance_look(self);
-    switch (self->request) {
+    switch (fiber->request) {
     case WF_REQUEST_YIELD:
-        /* relaxed: the queue publishes it. */
-        atomic_store_explicit(&fiber->waiter.state, WF_WAIT_READY, memory_order_relaxed);
+        make_ready_again(fiber);
         wf_worker_push_ready(self, fiber);
         break;
     case WF_REQUEST_WAIT:
@@ -226,8 +263,19 @@ static void commit(struct wf_worker *self)
     }
 }
 
+/* Commits a yield, where that takes no call and needs no look around.  Returns false if that is
+ * not so. */
+WF_INLINE bool commit_yield(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    if (fiber->request != WF_REQUEST_YIELD || self->tick % TURNS_PER_LOOK == 0 ||
+        WF_UNLIKELY(self->runtime->is_chaotic))
+        return false;
+    make_ready_again(fiber);
+    return wf_ready_push_if_room(&self->ready, fiber);
+}
+
 /* Marks the fiber as the one that runs; the switch follows. */
-static void begin_turn(struct wf_worker *self, struct weft_fiber *fiber)
+WF_INLINE void begin_turn(struct wf_worker *self, struct weft_fiber *fiber)
 {
     /* relaxed: the queue that handed the fiber over published its fields, and READY is left by
      * nobody else. */
@@ -237,42 +285,90 @@ static void begin_turn(struct wf_worker *self, struct weft_fiber *fiber)
     wf_count(&self->counters.turns, 1);
 }
 
+/* What the call returns by which the fiber left: the worker, or for a yield its result. */
+WF_INLINE void *result_of_leave(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    if (fiber == NULL || fiber->request != WF_REQUEST_YIELD)
+        return self;
+    return (void *)(intptr_t)(wf_fiber_is_cancelled(self->runtime, fiber) ? -ECANCELED : 0);
+}
+
+static WF_NOINLINE void *land_slowly(struct wf_worker *self)
+{
+    struct weft_fiber *fiber = self->current;
+
+    if (self->left != NULL)
+        commit(self, self->left);
+    if (fiber != NULL && WF_UNLIKELY(fiber->region != NULL))
+        wf_region_return(self, fiber->region);
+    return result_of_leave(self, fiber);
+}
+
+/* What a worker does first after each switch, on the stack of what it runs next (rule 4).  The way
+ * of a yield is kept free of calls, which would have it save registers of its own. */
+static void *land(void *arg)
+{
+    struct wf_worker *self = arg;
+
+    wf_san_switched(self->current != NULL ? &self->current->san : &self->san,
+                    self->left != NULL ? &self->left->san : &self->san);
+    if (self->left != NULL && self->current != NULL && self->current->region == NULL &&
+        commit_yield(self, self->left))
+        return result_of_leave(self, self->current);
+    return land_slowly(self);
+}
+
 /* The switch is the last thing here so that it can be a jump: the fiber then resumes in the caller
  * of this function.  Each `ret` between here and the program costs a misprediction, since the
  * return predictor still holds the calls of the fiber that ran before. */
-void wf_worker_leave(struct wf_worker *self)
+WF_INLINE void *leave_for(struct wf_worker *self, struct weft_fiber *fiber, struct weft_fiber *next)
 {
-    struct weft_fiber *fiber = self->current;
-    struct weft_fiber *next = find_next(self);
     struct wf_context *to = &self->context;
     struct wf_san *to_san = &self->san;
 
-    if (WF_UNLIKELY(fiber->region != NULL))
-        wf_region_leave(self, fiber->region);
     self->left = fiber;
-    self->current = next;
-    if (next != NULL) {
+    if (WF_LIKELY(next != NULL)) {
         begin_turn(self, next);
         to = &next->context;
         to_san = &next->san;
+    } else {
+        self->current = NULL;
     }
-    wf_san_switch(&fiber->san, to_san, self->request == WF_REQUEST_EXIT);
-    wf_context_switch(&fiber->context, to);
+    wf_san_switch(&fiber->san, to_san, fiber->request == WF_REQUEST_EXIT);
+    return wf_context_switch_and_land(&fiber->context, to, land, self);
 }
 
-struct wf_worker *wf_worker_land(struct weft_fiber *fiber)
+/* Keeps the call out of the way of the others. */
+static WF_NOINLINE void *leave_in_region(struct wf_worker *self)
 {
-    struct wf_worker *self = wf_self();
+    wf_region_leave(self, self->current->region);
+    return leave_for(self, self->current, find_next(self));
+}
 
-    if (self->left != NULL) {
-        wf_san_switched(&fiber->san, &self->left->san);
-        commit(self);
-    } else {
-        wf_san_switched(&fiber->san, &self->san);
-    }
+WF_INLINE void *leave(struct wf_worker *self, enum wf_request request)
+{
+    struct weft_fiber *fiber = self->current;
+
+    fiber->request = request;
     if (WF_UNLIKELY(fiber->region != NULL))
-        wf_region_return(self, fiber->region);
-    return self;
+        return leave_in_region(self);
+    return leave_for(self, fiber, find_next(self));
+}
+
+struct wf_worker *wf_worker_wait(struct wf_worker *self)
+{
+    return leave(self, WF_REQUEST_WAIT);
+}
+
+int wf_worker_yield(struct wf_worker *self)
+{
+    return (int)(intptr_t)leave(self, WF_REQUEST_YIELD);
+}
+
+void wf_worker_exit(struct wf_worker *self, struct weft_fiber *next)
+{
+    self->current->request = WF_REQUEST_EXIT;
+    (void)leave_for(self, self->current, next != NULL ? next : find_next(self));
 }
 
 /* Runs the fiber, and all those that follow it directly, until one finds no successor. */
@@ -281,9 +377,7 @@ static void run(struct wf_worker *self, struct weft_fiber *fiber)
     begin_turn(self, fiber);
     self->left = NULL;
     wf_san_switch(&self->san, &fiber->san, false);
-    wf_context_switch(&self->context, &fiber->context);
-    wf_san_switched(&self->san, &self->left->san);
-    commit(self);
+    (void)wf_context_switch_and_land(&self->context, &fiber->context, land, self);
 }
 
 /* Sleeps until there may be work.  Returns a fiber if the last look found one. */

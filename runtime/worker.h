@@ -20,13 +20,23 @@ void wf_worker_loop(struct wf_worker *self);
  */
 void wf_worker_pass(struct wf_worker *self);
 
-/* Leaves the running fiber; self->request is carried out after the switch.  Returns when the fiber
- * runs again, perhaps on another worker: the caller must call wf_worker_land() at once. */
-void wf_worker_leave(struct wf_worker *self);
+/* Why a fiber gives up its worker; carried out once its registers are saved. */
+enum wf_request {
+    WF_REQUEST_WAIT,
+    WF_REQUEST_YIELD,
+    WF_REQUEST_EXIT,
+};
 
-/* Carries out what was asked for by the fiber that ran before.  Returns the worker.  Caller: a
- * fiber, right after each switch to it. */
-WF_MUST_USE struct wf_worker *wf_worker_land(struct weft_fiber *fiber);
+/* Leaves the running fiber, which has begun a wait.  Returns when it runs again: the worker that it
+ * then runs on, which can be another than `self`. */
+WF_MUST_USE struct wf_worker *wf_worker_wait(struct wf_worker *self);
+
+/* Leaves the running fiber, which stays ready.  Returns 0, or -ECANCELED if it is cancelled. */
+WF_MUST_USE int wf_worker_yield(struct wf_worker *self);
+
+/* Leaves the running fiber for good, for `next` if that is not NULL: a fiber that is READY and in
+ * no queue. */
+void wf_worker_exit(struct wf_worker *self, struct weft_fiber *next);
 
 /* Queue a fiber that is READY.  Caller: a worker.  Fresh ones run youngest first, ready ones in
  * their order, and the next one before all others. */

@@ -18,17 +18,16 @@
 #include "runtime/wait.c"
 #undef wf_tls_get
 
-#define push timer_push
 #include "runtime/timer.c"
-#undef push
 
-enum { WOKEN = 7, THREADS = 3 };
+enum { WOKEN = 7, WOKEN_ELSEWHERE = 8, THREADS = 3 };
 
 struct wait_state {
     weft_runtime runtime;
     wf_worker workers[THREADS];
     weft_fiber fiber;
     rl::atomic<wf_waiter *> place;
+    rl::atomic<wf_waiter *> elsewhere;
     rl::var<int> registers; // written at the switch away, read by whoever resumes
     rl::var<int> message;   // from the waker to the fiber
     rl::mutex mutex;
@@ -111,15 +110,9 @@ void wf_poller_interrupt(struct wf_poller *poller)
 }
 
 // The model switches by itself.
-void wf_worker_leave(struct wf_worker *self)
+struct wf_worker *wf_worker_wait(struct wf_worker *self)
 {
     (void)self;
-    RL_ASSERT(false);
-}
-
-struct wf_worker *wf_worker_land(struct weft_fiber *fiber)
-{
-    (void)fiber;
     RL_ASSERT(false);
     return nullptr;
 }
@@ -164,6 +157,7 @@ template <typename Derived> struct wait_suite : rl::test_suite<Derived, THREADS>
         state->fiber.waiter.timer.link = nullptr;
         state->fiber.waiter.runtime = &state->runtime;
         atomic_store_explicit(&state->place, nullptr, memory_order_relaxed);
+        atomic_store_explicit(&state->elsewhere, nullptr, memory_order_relaxed);
         state->registers($) = 0;
         state->message($) = 0;
         state->queued($) = 0;
@@ -218,6 +212,21 @@ template <typename Derived> struct wait_suite : rl::test_suite<Derived, THREADS>
             state->message($) = WOKEN;
             wf_wake(self, waiter, WOKEN);
         }
+    }
+
+    // A fiber that ends, with its joiner in `place`: take_joiner(), then wf_fiber_finish().
+    void take(wf_worker *self, wf_waiter *waiter)
+    {
+        weft_fiber *fiber = nullptr;
+
+        if (waiter != nullptr)
+            fiber = wf_wait_take(self, &state->place, waiter, nullptr, WOKEN);
+        if (fiber == nullptr) {
+            wake(self, 1);
+            return;
+        }
+        state->message($) = WOKEN;
+        wf_worker_push_ready(self, fiber);
     }
 
     // weft_cancel()
@@ -348,6 +357,72 @@ struct wait_stale : wait_suite<wait_stale> {
     }
 };
 
+// A waker that takes the waiting fiber to run it at once, where it can.
+struct wait_take : wait_suite<wait_take> {
+    void thread(unsigned index)
+    {
+        if (index == 0)
+            wait_until_cancelled();
+        else if (index == 1)
+            for (int i = 0; i < 3; i++)
+                take(&state->workers[1], atomic_load_explicit(&state->place, memory_order_acquire));
+        else
+            cancel(&state->workers[2]);
+    }
+};
+
+// The same waker comes too late: the deadline has ended the wait that it saw, and the fiber waits
+// elsewhere.
+struct wait_take_late : wait_suite<wait_take_late> {
+    void wait_twice(wf_worker *self)
+    {
+        wf_waiter *waiter;
+
+        wait_on(self, take_out, 1);
+        self->now = INT64_C(1) << 20;
+        (void)wf_wait_expire(self, self);
+        await_queued();
+        (void)resume();
+        wf_timer_cancel(&state->fiber.waiter.timer);
+
+        waiter = wf_wait_begin(self, nullptr, nullptr);
+        atomic_store_explicit(&state->elsewhere, waiter, memory_order_release);
+        state->registers($) = 1;
+        wf_wait_park(self, &state->fiber);
+        await_queued();
+        RL_ASSERT(waiter->result == WOKEN_ELSEWHERE);
+    }
+
+    wf_waiter *wait_for_second()
+    {
+        wf_waiter *waiter;
+
+        while ((waiter = atomic_load_explicit(&state->elsewhere, memory_order_acquire)) == nullptr)
+            rl::yield(1, $);
+        return waiter;
+    }
+
+    // The scheduler of the model would hardly ever let a thread stand still for that long.
+    void take_perhaps_late(wf_worker *self)
+    {
+        wf_waiter *waiter = atomic_load_explicit(&state->place, memory_order_acquire);
+
+        if (waiter != nullptr && rl::rand(2) == 0)
+            (void)wait_for_second();
+        take(self, waiter);
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0)
+            wait_twice(&state->workers[0]);
+        else if (index == 1)
+            take_perhaps_late(&state->workers[1]);
+        else
+            wf_wake(&state->workers[2], wait_for_second(), WOKEN_ELSEWHERE);
+    }
+};
+
 int main()
 {
     bool good = model_run<wait_cancel>("cancel");
@@ -356,5 +431,7 @@ int main()
     good = good && model_run<wait_asked>("asked");
     good = good && model_run<wait_timer>("timer");
     good = good && model_run<wait_stale>("stale");
+    good = good && model_run<wait_take>("take");
+    good = good && model_run<wait_take_late>("take late");
     return good ? 0 : 1;
 }

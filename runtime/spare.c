@@ -32,7 +32,7 @@ static void hand_over(struct wf_worker *self)
     struct weft_fiber *fiber;
 
     while ((fiber = take_own(self)) != NULL)
-        wf_worker_inject(self, &fiber->node, &fiber->node, 1);
+        wf_worker_inject(self, fiber);
 }
 
 /* One pass in the reserve: looks after the ring and the timers, and runs nothing. */

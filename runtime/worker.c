@@ -56,19 +56,22 @@ void wf_worker_notify_all(struct wf_worker *self, struct weft_runtime *runtime)
     wf_monitor_wake(&runtime->monitor);
 }
 
-void wf_worker_inject(struct wf_worker *self, struct wf_node *first, struct wf_node *last,
-                      uint64_t count)
+void wf_worker_inject(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    wf_inject_push(&self->runtime->inject, first, last, count);
-    if (wf_park_all_asleep(&self->runtime->park))
-        wf_balance_wake(self, self->index);
+    bool is_chaotic = self->runtime->is_chaotic;
+    uint32_t except = is_chaotic ? fiber->last_worker : self->index;
+
+    wf_inject_push(&self->runtime->inject, &fiber->node, &fiber->node, 1);
+    /* In chaos whoever is awake may be the one that must not take it. */
+    if (is_chaotic || wf_park_all_asleep(&self->runtime->park))
+        wf_balance_wake(self, except);
 }
 
 /* There is no memory for a longer queue. */
 static void spill_fiber(struct wf_worker *self, struct weft_fiber *fiber)
 {
     wf_count(&self->counters.ready_spills, 1);
-    wf_worker_inject(self, &fiber->node, &fiber->node, 1);
+    wf_worker_inject(self, fiber);
 }
 
 static WF_COLD void push_ready_slowly(struct wf_worker *self, struct weft_fiber *fiber)

@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 struct weft_fiber;
-struct wf_node;
 struct weft_runtime;
 struct wf_worker;
 
@@ -44,9 +43,8 @@ void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber);
 void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber);
 void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber);
 
-/* Queues `count` READY fibers, linked from `first` to `last`, for whichever worker comes first. */
-void wf_worker_inject(struct wf_worker *self, struct wf_node *first, struct wf_node *last,
-                      uint64_t count);
+/* Queues a READY fiber for whichever worker comes first.  Caller: a worker. */
+void wf_worker_inject(struct wf_worker *self, struct weft_fiber *fiber);
 
 /* Empties the next slot; NULL if it was empty.  Caller: anyone. */
 struct weft_fiber *wf_worker_take_next(struct wf_worker *worker);

@@ -21,8 +21,8 @@ set_target_properties(weft_objects PROPERTIES
   C_VISIBILITY_PRESET hidden
   POSITION_INDEPENDENT_CODE ON)
 # The files on a fiber's way from spawn to exit are compiled as one unit where speed counts: half of
-# their functions are a few instructions long.  (Measured: docs/adr/0005.)  Debug builds compile each
-# by itself, so that each stays complete.
+# their functions are a few instructions long.  (Measured: docs/adr/0005.)  Debug builds compile
+# each by itself, so that each stays complete.
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
   set_target_properties(weft_objects PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
   set_source_files_properties(

@@ -87,6 +87,7 @@ struct wf_worker {
     uint64_t fair_tick;           /* [W] when the loop has to look beyond the worker's queues */
     uint32_t next_runs;           /* [W] turns in a row that came from the next slot */
     bool is_fresh_first;          /* [W] of the two queues, which one has its turn */
+    bool is_task_first;           /* [W] whether the last look began with tasks */
     bool is_searching;            /* [W] counted in wf_park.searching */
     uint32_t random;              /* [W] state of the choice of victims, and of chaos */
     int64_t now;                  /* [W] when the clock was last read */

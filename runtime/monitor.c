@@ -15,7 +15,7 @@
 enum {
     LOOKS_PER_STALL = 2, /* a burst is seen after 1 to 1.5 times stall_us */
     DISMISS_MS = 100,    /* guessed */
-    QUIET_MS = 1000,     /* guessed: a server with a request now and then is not idle yet */
+    QUIET_MS = 100,      /* guessed: waking the monitor costs about as much as ten of its looks */
 };
 
 void wf_monitor_wake(struct wf_monitor *monitor)

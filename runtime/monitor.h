@@ -9,7 +9,7 @@
  * After `stall_report_ms` it reports the fiber (stall.h).
  *
  * It looks several times in `stall_us` while any worker is awake, and sleeps without a limit after
- * a second in which none was (watcher.h).
+ * a tenth of a second in which none was (watcher.h).
  */
 #ifndef WF_RUNTIME_MONITOR_H
 #define WF_RUNTIME_MONITOR_H

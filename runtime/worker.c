@@ -234,8 +234,12 @@ static struct weft_fiber *find_oldest(struct wf_worker *self)
     } else {
         receive_injected(self);
     }
-    fiber = wf_task_take(self);
-    return fiber != NULL ? fiber : wf_deque_steal(&self->fresh);
+    /* In turns: neither can keep the other waiting. */
+    self->is_task_first = !self->is_task_first;
+    fiber = self->is_task_first ? wf_task_take(self) : wf_deque_steal(&self->fresh);
+    if (fiber != NULL)
+        return fiber;
+    return self->is_task_first ? wf_deque_steal(&self->fresh) : wf_task_take(self);
 }
 
 WF_INLINE void make_ready_again(struct weft_fiber *fiber)

@@ -98,7 +98,7 @@ run_preset()
 {
     build "$1" || return 0
     case $1 in
-    *asan* | *tsan*) run "$1" "unit, api and stress tests" -L '^(unit|api|stress)$' ;;
+    *asan* | *tsan*) run "$1" "unit, api and stress tests" -L '^(unit|api|stress|http)$' ;;
     # The models and their mutants are compiled without the library's options, and the installed
     # package is that of a release: once is enough for both.
     debug*) run "$1" "all tests but model and install" -LE '^(model|install)$' ;;

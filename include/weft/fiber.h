@@ -67,8 +67,9 @@ WEFT_API WEFT_MUST_USE int weft_spawn_with(const struct weft_fiber_attr *attr, w
 /*
  * Make a fiber in a given runtime.  Else like weft_spawn_with(); a null `attr` means the defaults.
  *
- * Fibers made this way run in the order of the calls that made them, on whatever worker is free.
- * One that is made while the runtime begins to end either runs, cancelled, or was refused.
+ * Made from elsewhere than a fiber of that runtime, fibers wait in one queue, first in, first out,
+ * for whatever worker is free.  One that is made while the runtime begins to end either runs,
+ * cancelled, or was refused.
  *
  * Returns   0, or a negative errno with nothing created and `*fiber` untouched.
  * Context   any thread, any fiber.  Wakes a worker if all sleep, which costs the caller a system
@@ -125,7 +126,7 @@ WEFT_API void weft_cancel(weft_fiber *fiber);
 /*
  * Whether the calling fiber has been cancelled.  Long computations ask, since they never suspend.
  *
- * Returns   true once cancelled; false from a plain thread.
+ * Returns   true once cancelled, also by the end of its runtime; false from a plain thread.
  * Context   any.
  * Switches  never.
  */

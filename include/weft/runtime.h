@@ -42,8 +42,8 @@ struct weft_config {
                                  one fiber before others take over what waits behind it,
                                  100-1000000; default 4000 */
     uint32_t stall_report_ms; /* WEFT_STALL_REPORT_MS: after how long, in milliseconds, such a
-                                 fiber is reported on standard error; UINT32_MAX never;
-                                 default 1000 */
+                                 fiber is reported on standard error, for which its thread gets a
+                                 SIGURG; UINT32_MAX never; default 1000 */
     uint32_t spare_workers;   /* WEFT_SPARE_WORKERS: worker threads that may be started while all
                                  others are stuck, 1-64; default 4 */
     uint32_t blocking_threads; /* WEFT_BLOCKING_THREADS: threads for weft_blocking() calls at most,
@@ -65,14 +65,16 @@ struct weft_config {
  *
  * When `fn` returns, fibers still alive are cancelled and waited for: none outlives this call.
  * The calling thread waits; the workers are threads of their own, with the signals blocked that
- * the caller had blocked, and SIGPIPE.
+ * the caller had blocked, and SIGPIPE.  SIGURG is open in them while stalls are reported, which
+ * takes it unless the program has a handler for it.
  *
  * Returns   what `fn` returned; a negative errno if the runtime could not start (nothing ran, and
  *           a line on standard error says what to do about it).
- * Context   a plain thread.  Several runs may follow one another, or run side by side.
+ * Context   any thread, not a fiber.  Several runs may follow one another, or run side by side.
  * Switches  never.
- * Errors    -EINVAL (a value out of range, a null `fn`), -ENOMEM, -EAGAIN (no more threads), -EPERM
- * or -ENOSYS (io_uring is refused by the kernel or a sandbox), -EDEADLK (called from a fiber).
+ * Errors    -EINVAL (a value out of range, a null `fn`), -ENOMEM, -EAGAIN (no more threads),
+ *           -EPERM or -ENOSYS (io_uring is refused by the kernel or a sandbox), -EDEADLK (called
+ *           from a fiber).
  */
 WEFT_API WEFT_MUST_USE int weft_run(const struct weft_config *config, int (*fn)(void *), void *arg);
 
@@ -92,7 +94,7 @@ WEFT_API WEFT_MUST_USE int weft_run(const struct weft_config *config, int (*fn)(
  * Returns   0; a negative errno if the runtime could not start: nothing ran, no thread is left.
  * Context   any thread, not a fiber.  Blocks until the workers are set up, some milliseconds.
  * Switches  never.
- * Errors    those of weft_run().
+ * Errors    those of weft_run(), but a null `fn` is none.
  */
 WEFT_API WEFT_MUST_USE int weft_start(const struct weft_config *config, int (*fn)(void *),
                                       void *arg, weft_runtime **runtime);

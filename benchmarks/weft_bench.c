@@ -34,6 +34,7 @@ static int run_in_weft(unsigned workers, int (*fn)(void *), void *arg)
     struct hosted hosted = {workers, fn, arg};
 
     config.workers = workers;
+    config.stall_report_ms = UINT32_MAX; /* some of them compute for seconds on purpose */
     return weft_run(&config, run_if_as_asked, &hosted);
 }
 
@@ -46,6 +47,18 @@ static const struct bench_case cases[] = {
     {"spawn/join_empty/workers=2", BENCH_NS_PER_OP, 2, 1, 0, bench_spawn_join_empty, run_in_weft},
     {"spawn/skynet/workers=1", BENCH_SECONDS, 1, 1, 0, bench_spawn_skynet, run_in_weft},
     {"spawn/skynet/workers=2", BENCH_SECONDS, 2, 1, 0, bench_spawn_skynet, run_in_weft},
+    {"forkjoin/fib/n=32/workers=1", BENCH_NS_PER_OP, 1, BENCH_FIB_32, 32, bench_forkjoin_fib,
+     run_in_weft},
+    {"forkjoin/fib/n=32/workers=2", BENCH_NS_PER_OP, 2, BENCH_FIB_32, 32, bench_forkjoin_fib,
+     run_in_weft},
+    {"forkjoin/fib/n=40/workers=1", BENCH_NS_PER_OP, 1, BENCH_FIB_40, 40, bench_forkjoin_fib,
+     run_in_weft},
+    {"forkjoin/fib/n=40/workers=2", BENCH_NS_PER_OP, 2, BENCH_FIB_40, 40, bench_forkjoin_fib,
+     run_in_weft},
+    {"forkjoin/uts/t1/workers=1", BENCH_SECONDS, 1, 1, 0, bench_forkjoin_uts, run_in_weft},
+    {"forkjoin/uts/t1/workers=2", BENCH_SECONDS, 2, 1, 0, bench_forkjoin_uts, run_in_weft},
+    {"forkjoin/queens/n=13/workers=1", BENCH_SECONDS, 1, 1, 0, bench_forkjoin_queens, run_in_weft},
+    {"forkjoin/queens/n=13/workers=2", BENCH_SECONDS, 2, 1, 0, bench_forkjoin_queens, run_in_weft},
     {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, bench_memory_parked, run_in_weft},
     {"memory/parked/n=100000", BENCH_BYTES_PER_FIBER, 1, 1, 100000, bench_memory_parked,
      run_in_weft},

@@ -12,6 +12,12 @@ void bench_switch_yield(struct bench *b);
 void bench_spawn_join_empty(struct bench *b);
 void bench_spawn_skynet(struct bench *b);
 
+/* forkjoin_bench.c; fib's parameter is n, its operations the forks of one fib(n) */
+enum { BENCH_FIB_32 = 3524577, BENCH_FIB_40 = 165580140 };
+void bench_forkjoin_fib(struct bench *b);
+void bench_forkjoin_uts(struct bench *b);
+void bench_forkjoin_queens(struct bench *b);
+
 /* memory_bench.c; the parameter is the number of fibers */
 void bench_memory_parked(struct bench *b);
 

@@ -3,7 +3,7 @@
 # Builds the benchmark programs of weft's peers into build/peers/bin.  A peer that this machine
 # cannot build is named and skipped; the script fails only for a name that it does not know.
 #
-# usage: scripts/peers.sh [boost-fiber|go|tokio|pthread]...     (none: all)
+# usage: scripts/peers.sh [boost-fiber|go|tokio|pthread|tbb|openmp]...     (none: all)
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -44,6 +44,24 @@ build_pthread()
     build_harness
     cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source/pthread/main.c" \
         "${harness[@]}" -pthread -o "$out/pthread.new"
+}
+
+build_tbb()
+{
+    command -v c++ >/dev/null || skip "no C++ compiler"
+    [ -e /usr/include/oneapi/tbb/task_group.h ] || skip "libtbb-dev is not installed"
+    build_harness
+    c++ -std=c++17 "${optimise[@]}" "$source/tbb/main.cpp" "${harness[@]}" -ltbb -lm -pthread \
+        -o "$out/tbb.new"
+}
+
+build_openmp()
+{
+    echo 'int main(void) { return 0; }' | cc -fopenmp -x c -o /dev/null - 2>/dev/null ||
+        skip "the C compiler has no OpenMP"
+    build_harness
+    cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" -fopenmp "$source/openmp/main.c" \
+        "${harness[@]}" -lm -pthread -o "$out/openmp.new"
 }
 
 build_go()
@@ -89,13 +107,14 @@ build_peer()
 }
 
 if [ $# -eq 0 ]; then
-    set -- boost-fiber go tokio pthread
+    set -- boost-fiber go tokio pthread tbb openmp
 fi
 for peer in "$@"; do
     case $peer in
-    boost-fiber | go | tokio | pthread) ;;
+    boost-fiber | go | tokio | pthread | tbb | openmp) ;;
     *)
-        echo "peers.sh: unknown peer '$peer'; there are boost-fiber, go, tokio and pthread" >&2
+        echo "peers.sh: unknown peer '$peer'; there are boost-fiber, go, tokio, pthread, tbb and" \
+            "openmp" >&2
         exit 2
         ;;
     esac

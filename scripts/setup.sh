@@ -24,7 +24,7 @@ build="gcc libc6-dev cmake ninja-build pkg-config|pkgconf python3 liburing-dev l
     libjemalloc-dev node-llhttp"
 test_only="libcriterion-dev relacy-dev spin g++ clang strace"
 run_only="wrk nginx-light|nginx|nginx-core|nginx-full"
-bench_only="g++ golang-go libboost-fiber-dev libboost-context-dev"
+bench_only="g++ golang-go libboost-fiber-dev libboost-context-dev libtbb-dev"
 check_only="gcc g++ clang clang-format binutils"
 
 wanted=$build

@@ -15,7 +15,7 @@ import probing
 import results
 import servers
 
-PEERS = ("boost-fiber", "go", "tokio", "pthread")
+PEERS = ("boost-fiber", "go", "tokio", "pthread", "tbb", "openmp")
 PROGRAM_SECONDS_MAX = 300
 
 

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* OpenMP's tasks in gcc's libgomp beside weft.  Questions and methods are those of weft's
+ * benchmarks of the same names; below is only what differs.  There is no cut-off (`if`, `final`)
+ * here either: the question is what a task costs. */
+#include "harness/bench.h"
+#include "harness/queens.h"
+#include "harness/uts.h"
+
+#include <omp.h>
+
+/* One thread of the team works off the tree, the others take what it makes. */
+static int run_in_team(unsigned workers, int (*fn)(void *), void *arg)
+{
+    int result = 0;
+
+    omp_set_dynamic(0);
+#pragma omp parallel num_threads((int)workers)
+#pragma omp single
+    result = fn(arg);
+    return result;
+}
+
+static uint64_t fib(unsigned n)
+{
+    uint64_t left, right;
+
+    if (n < 2)
+        return n;
+#pragma omp task shared(left)
+    left = fib(n - 1);
+    right = fib(n - 2);
+#pragma omp taskwait
+    return left + right;
+}
+
+static void forkjoin_fib(struct bench *b)
+{
+    unsigned n = (unsigned)b->spec->parameter;
+    uint64_t previous = 0, number = 1, errors = 0;
+
+    for (unsigned i = 1; i < n; i++) {
+        uint64_t next = previous + number;
+        previous = number;
+        number = next;
+    }
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch; i++)
+        errors += fib(n) != number;
+    bench_stop(b);
+
+    if (errors != 0 || b->spec->ops != number + previous - 1)
+        bench_fail(b, "fib(%u) is wrong", n);
+}
+
+static uint64_t search(const struct uts_node *parent, unsigned index, unsigned depth)
+{
+    struct uts_node node = parent ? uts_child(parent, index) : uts_root();
+    unsigned count = uts_child_count(&node, depth);
+    uint64_t nodes[UTS_CHILDREN_MAX];
+    uint64_t sum = 1;
+
+    for (unsigned i = 0; i < count; i++) {
+#pragma omp task shared(nodes, node)
+        nodes[i] = search(&node, i, depth + 1);
+    }
+#pragma omp taskwait
+    for (unsigned i = 0; i < count; i++)
+        sum += nodes[i];
+    return sum;
+}
+
+static void forkjoin_uts(struct bench *b)
+{
+    uint64_t nodes;
+
+    bench_start(b);
+    nodes = search(NULL, 0, 0);
+    bench_stop(b);
+
+    if (nodes != UTS_T1_NODES)
+        bench_fail(b, "the tree has %llu nodes", (unsigned long long)nodes);
+}
+
+static unsigned solve(struct queens_board board)
+{
+    unsigned solutions[QUEENS] = {0};
+    unsigned sum = 0;
+
+    if (board.placed == QUEENS)
+        return 1;
+    for (int column = 0; column < QUEENS; column++) {
+        struct queens_board next;
+
+        if (!queens_is_safe(&board, column))
+            continue;
+        next = queens_place(board, column);
+#pragma omp task shared(solutions)
+        solutions[column] = solve(next);
+    }
+#pragma omp taskwait
+    for (int column = 0; column < QUEENS; column++)
+        sum += solutions[column];
+    return sum;
+}
+
+static void forkjoin_queens(struct bench *b)
+{
+    unsigned solutions;
+
+    bench_start(b);
+    solutions = solve((struct queens_board){0});
+    bench_stop(b);
+
+    if (solutions != QUEENS_SOLUTIONS)
+        bench_fail(b, "there are %u solutions", solutions);
+}
+
+enum { TASKS_32 = 3524577 }; /* forks of fib(32) */
+
+/* Without n=40: 165,580,140 tasks take libgomp minutes, and n=32 says the same of each. */
+static const struct bench_case cases[] = {
+    {"forkjoin/fib/n=32/workers=1", BENCH_NS_PER_OP, 1, TASKS_32, 32, forkjoin_fib, run_in_team},
+    {"forkjoin/fib/n=32/workers=2", BENCH_NS_PER_OP, 2, TASKS_32, 32, forkjoin_fib, run_in_team},
+    {"forkjoin/uts/t1/workers=1", BENCH_SECONDS, 1, 1, 0, forkjoin_uts, run_in_team},
+    {"forkjoin/uts/t1/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_uts, run_in_team},
+    {"forkjoin/queens/n=13/workers=1", BENCH_SECONDS, 1, 1, 0, forkjoin_queens, run_in_team},
+    {"forkjoin/queens/n=13/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_queens, run_in_team},
+};
+
+int main(int argc, char **argv)
+{
+    return bench_main(argc, argv, "openmp", cases, sizeof cases / sizeof *cases);
+}

@@ -65,8 +65,8 @@ struct weft_config {
  *
  * When `fn` returns, fibers still alive are cancelled and waited for: none outlives this call.
  * The calling thread waits; the workers are threads of their own, with the signals blocked that
- * the caller had blocked, and SIGPIPE.  SIGURG is open in them while stalls are reported, which
- * takes it unless the program has a handler for it.
+ * the caller had blocked, and SIGPIPE.  While stalls are reported SIGURG is not blocked there, and
+ * the library handles it unless the program does.
  *
  * Returns   what `fn` returned; a negative errno if the runtime could not start (nothing ran, and
  *           a line on standard error says what to do about it).

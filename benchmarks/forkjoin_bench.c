@@ -85,7 +85,7 @@ static uint64_t search(weft_team team, struct visit visit)
  * Method    the tree T1 of the Unbalanced Tree Search benchmark: one task per node, which computes
  *           the node's SHA-1 digest from its parent's and forks its children.  The time of the
  *           whole search.
- * Includes  SHA-1, more than half of the time.
+ * Includes  SHA-1.
  * Excludes  start and end of the runtime.
  * Distrust  a comparison with a program that has another SHA-1.  workers=2 on fewer than two free
  *           cores.  Any other count than 4,130,071 nodes fails.

@@ -28,50 +28,63 @@ static inline uint32_t uts_rotate(uint32_t x, unsigned n)
     return x << n | x >> (32 - n);
 }
 
-/* SHA-1 of 16 to 24 bytes (FIPS 180-4): `words` words of a single block, which this pads. */
-static inline struct uts_node uts_sha1(uint32_t block[80], unsigned words)
+/* SHA-1 (FIPS 180-4) of `words` words, at most 13: a single block, which this pads.  Unrolled, so
+ * that the five variables need not change places and the schedule stays within sixteen words. */
+static inline struct uts_node uts_sha1(uint32_t block[16], unsigned words)
 {
     const uint32_t start[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
     uint32_t a = start[0], b = start[1], c = start[2], d = start[3], e = start[4];
-    struct uts_node node;
 
     memset(block + words, 0, (16 - words) * sizeof *block);
     block[words] = 0x80000000;
     block[15] = words * 32;
-    for (unsigned i = 16; i < 80; i++)
-        block[i] = uts_rotate(block[i - 3] ^ block[i - 8] ^ block[i - 14] ^ block[i - 16], 1);
-#define UTS_ROUNDS(from, mix, constant)                                       \
-    for (unsigned i = (from); i < (from) + 20; i++) {                         \
-        uint32_t next = uts_rotate(a, 5) + (mix) + e + (constant) + block[i]; \
-        e = d;                                                                \
-        d = c;                                                                \
-        c = uts_rotate(b, 30);                                                \
-        b = a;                                                                \
-        a = next;                                                             \
-    }
-    UTS_ROUNDS(0, (b & c) | (~b & d), 0x5a827999)
-    UTS_ROUNDS(20, b ^ c ^ d, 0x6ed9eba1)
-    UTS_ROUNDS(40, (b & c) | (b & d) | (c & d), 0x8f1bbcdc)
-    UTS_ROUNDS(60, b ^ c ^ d, 0xca62c1d6)
-#undef UTS_ROUNDS
-    node.digest[0] = start[0] + a;
-    node.digest[1] = start[1] + b;
-    node.digest[2] = start[2] + c;
-    node.digest[3] = start[3] + d;
-    node.digest[4] = start[4] + e;
+#define UTS_STEP(v, w, x, y, z, i, mix, constant)                                         \
+    do {                                                                                  \
+        if ((i) >= 16)                                                                    \
+            block[(i) % 16] = uts_rotate(block[((i) + 13) % 16] ^ block[((i) + 8) % 16] ^ \
+                                             block[((i) + 2) % 16] ^ block[(i) % 16],     \
+                                         1);                                              \
+        (z) += uts_rotate(v, 5) + mix(w, x, y) + (constant) + block[(i) % 16];            \
+        (w) = uts_rotate(w, 30);                                                          \
+    } while (0)
+#define UTS_FIVE(i, mix, constant)                   \
+    UTS_STEP(a, b, c, d, e, (i), mix, constant);     \
+    UTS_STEP(e, a, b, c, d, (i) + 1, mix, constant); \
+    UTS_STEP(d, e, a, b, c, (i) + 2, mix, constant); \
+    UTS_STEP(c, d, e, a, b, (i) + 3, mix, constant); \
+    UTS_STEP(b, c, d, e, a, (i) + 4, mix, constant)
+#define UTS_TWENTY(i, mix, constant)   \
+    UTS_FIVE(i, mix, constant);        \
+    UTS_FIVE((i) + 5, mix, constant);  \
+    UTS_FIVE((i) + 10, mix, constant); \
+    UTS_FIVE((i) + 15, mix, constant)
+#define UTS_CHOOSE(x, y, z) ((z) ^ ((x) & ((y) ^ (z))))
+#define UTS_PARITY(x, y, z) ((x) ^ (y) ^ (z))
+#define UTS_MAJORITY(x, y, z) (((x) & (y)) | ((z) & ((x) | (y))))
+    UTS_TWENTY(0, UTS_CHOOSE, 0x5a827999);
+    UTS_TWENTY(20, UTS_PARITY, 0x6ed9eba1);
+    UTS_TWENTY(40, UTS_MAJORITY, 0x8f1bbcdc);
+    UTS_TWENTY(60, UTS_PARITY, 0xca62c1d6);
+#undef UTS_STEP
+#undef UTS_FIVE
+#undef UTS_TWENTY
+#undef UTS_CHOOSE
+#undef UTS_PARITY
+#undef UTS_MAJORITY
+    struct uts_node node = {{start[0] + a, start[1] + b, start[2] + c, start[3] + d, start[4] + e}};
     return node;
 }
 
 static inline struct uts_node uts_root(void)
 {
-    uint32_t block[80] = {0, 0, 0, 0, UTS_SEED};
+    uint32_t block[16] = {0, 0, 0, 0, UTS_SEED};
 
     return uts_sha1(block, 5);
 }
 
 static inline struct uts_node uts_child(const struct uts_node *parent, unsigned index)
 {
-    uint32_t block[80];
+    uint32_t block[16];
 
     memcpy(block, parent->digest, sizeof parent->digest);
     block[5] = index;

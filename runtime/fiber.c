@@ -328,9 +328,10 @@ void weft_detach(weft_fiber *fiber)
         wf_fiber_detach_outside(fiber);
         return;
     }
-    /* JN.1 acquire: if the fiber has ended, its record is ours to free. */
+    /* JN.2 acq_rel: what we have read of the record, before its end frees it; JN.1 acquire on
+     * failure: the fiber has ended, and its record is ours to free. */
     if (atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, WF_JOINER_DETACHED,
-                                                memory_order_acquire, memory_order_acquire))
+                                                memory_order_acq_rel, memory_order_acquire))
         return;
     if (expected != WF_JOINER_DONE)
         wf_panic("weft_detach: fiber %lu is being joined, or was detached before",

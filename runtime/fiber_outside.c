@@ -151,9 +151,10 @@ void wf_fiber_detach_outside(struct weft_fiber *fiber)
     if (wf_outside_is_child(runtime))
         return;
     wf_outside_enter(runtime);
-    /* JN.1 acquire: if the fiber has ended, its record is ours to free. */
+    /* JN.2 acq_rel: what we have read of the record, before its end frees it; JN.1 acquire on
+     * failure: the fiber has ended, and its record is ours to free. */
     if (!atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, WF_JOINER_DETACHED,
-                                                 memory_order_acquire, memory_order_acquire)) {
+                                                 memory_order_acq_rel, memory_order_acquire)) {
         if (expected != WF_JOINER_DONE)
             wf_panic("weft_detach: fiber %lu is being joined, or was detached before",
                      (unsigned long)fiber->id);

@@ -197,8 +197,13 @@ static void monitor_main(void *arg)
 {
     struct weft_runtime *runtime = arg;
     struct wf_monitor *monitor = &runtime->monitor;
-    int64_t now = wf_os_now();
+    int64_t now;
 
+    /* A worker that waits for the start looks stuck, and its spare would run the first fiber to its
+     * end before the start has happened. */
+    if (!wf_runtime_await_start(runtime))
+        return;
+    now = wf_os_now();
     forget(runtime, now);
     while (!wf_runtime_is_done(runtime)) {
         nap(runtime, now + monitor->stall_ns / LOOKS_PER_STALL);

@@ -34,6 +34,9 @@ void wf_runtime_remove_worker(struct weft_runtime *runtime, uint32_t index);
 int wf_runtime_enter(struct wf_worker *self);
 void wf_runtime_exit(struct wf_worker *self, bool ran);
 
+/* Waits until the starter has seen every worker set up.  Returns false if the start failed. */
+bool wf_runtime_await_start(struct weft_runtime *runtime);
+
 /* Tells how a worker's set-up went, and waits until `count` workers have told. */
 void wf_runtime_report_started(struct weft_runtime *runtime, int error);
 void wf_runtime_wait_until_started(struct weft_runtime *runtime, uint32_t count);

@@ -27,8 +27,7 @@ void wf_runtime_report_started(struct weft_runtime *runtime, int error)
     wf_os_futex_wake(&runtime->started, 1);
 }
 
-/* Returns false if the start failed somewhere. */
-static bool wait_for_start(struct weft_runtime *runtime)
+bool wf_runtime_await_start(struct weft_runtime *runtime)
 {
     uint32_t phase;
 
@@ -121,7 +120,7 @@ static void worker_main(void *arg)
     if (error == 0 && self->index == 0 && runtime->main_fn != NULL)
         error = wf_fiber_spawn_main(self);
     wf_runtime_report_started(runtime, error);
-    runs = wait_for_start(runtime);
+    runs = wf_runtime_await_start(runtime);
     if (runs)
         wf_worker_loop(self);
     wf_runtime_exit(self, runs);

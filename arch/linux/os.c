@@ -160,12 +160,15 @@ void wf_os_affinity_set(const struct wf_os_affinity *affinity)
 
 /* Written in the child of a fork() only, where there is one thread. */
 static uint32_t process;
-static void (*process_in_child)(void);
+typedef void process_fn(void);
+
+static WF_ATOMIC(process_fn *) process_in_child;
 
 static void count_process(void)
 {
     process++;
-    process_in_child();
+    /* relaxed: the child has this thread alone. */
+    atomic_load_explicit(&process_in_child, memory_order_relaxed)();
 }
 
 uint32_t wf_os_process(void)
@@ -184,7 +187,8 @@ int wf_os_process_watch(void (*in_child)(void))
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    process_in_child = in_child;
+    /* relaxed: always the same function. */
+    atomic_store_explicit(&process_in_child, in_child, memory_order_relaxed);
     pthread_once(&once, watch_process);
     return process_watch_error;
 }

@@ -71,6 +71,13 @@ void wf_stall_start(struct weft_runtime *runtime)
     wf_lock_release(&claim.lock);
 }
 
+void wf_stall_forget_parent(void)
+{
+    if (claim.users > 0)
+        wf_probe_release();
+    memset(&claim, 0, sizeof claim);
+}
+
 void wf_stall_end(struct weft_runtime *runtime)
 {
     if (!runtime->monitor.stall.has_signal)

@@ -66,6 +66,9 @@ bool wf_stall_is_reported(const struct weft_config *config);
 void wf_stall_start(struct weft_runtime *runtime);
 void wf_stall_end(struct weft_runtime *runtime);
 
+/* In the child of a fork(): its parent's runs have no claim on the signal here. */
+void wf_stall_forget_parent(void);
+
 /* Reports what is due.  Caller: the monitor, after each look at the workers. */
 void wf_stall_look(struct weft_runtime *runtime, int64_t now);
 

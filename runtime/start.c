@@ -10,6 +10,7 @@
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
 #include "runtime/spare.h"
+#include "runtime/stall.h"
 #include "runtime/worker.h"
 
 #include <errno.h>
@@ -201,6 +202,7 @@ static void forget_parent(void)
 {
     wf_tls_set(NULL);
     wf_runtime_reset_stats();
+    wf_stall_forget_parent();
 }
 
 int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,

@@ -5,9 +5,10 @@
 #
 # usage: scripts/test.sh [--quick] [--long] [--preset NAME]...
 #
-#   (none)          every test in release, most in debug; the api and stress tests in release with
-#                   1, 2, 4 and 16 workers; unit, api and stress tests under asan and tsan; the
-#                   api tests in chaos mode under tsan (16 workers) and asan (64)
+#   (none)          every test in release, unit and api tests in debug; the api and stress tests in
+#                   release with 1, 2, 4 and 16 workers; unit, api and stress tests under asan and
+#                   tsan, and the http tests under asan; the api tests in chaos mode under tsan (16
+#                   workers) and asan (64)
 #   --quick         every test but the stress tests, in release only
 #   --long          soak tests run for their full time (WEFT_SOAK=1)
 #   --preset NAME   only this preset of CMakePresets.json; may be given again
@@ -99,10 +100,10 @@ run_preset()
 {
     build "$1" || return 0
     case $1 in
-    *asan* | *tsan*) run "$1" "unit, api and stress tests" -L '^(unit|api|stress|http)$' ;;
-    # The models and their mutants are compiled without the library's options, and the installed
-    # package is that of a release: once is enough for both.
-    debug*) run "$1" "all tests but model and install" -LE '^(model|install)$' ;;
+    *asan*) run "$1" "unit, api, stress and http tests" -L '^(unit|api|stress|http)$' ;;
+    *tsan*) run "$1" "unit, api and stress tests" -L '^(unit|api|stress)$' ;;
+    # What is more in debug is the library's checks: the tests that run its code are enough.
+    debug*) run "$1" "unit and api tests" -L '^(unit|api)$' ;;
     *) run "$1" "all tests" ;;
     esac
 }

@@ -33,12 +33,20 @@ static int yield_lets_all_run(void *arg)
     return 0;
 }
 
+/* One worker and no monitor, whose spare would take fibers of a worker that loses its CPU. */
+static int run_on_one_thread(int (*fn)(void *), void *arg)
+{
+    struct weft_config config = {.workers = 1, .monitor = 3};
+
+    return run_config(&config, fn, arg);
+}
+
 /* Each yield gives way to at least one other fiber: one that yields for ever starves nobody. */
 Test(yield, gives_way_to_fresh_fibers, .timeout = TEST_TIMEOUT_S)
 {
     if (getenv("WEFT_CHAOS"))
         cr_skip_test("chaos breaks every order on purpose");
-    cr_expect_eq(run_workers(1, yield_lets_all_run, NULL), 0);
+    cr_expect_eq(run_on_one_thread(yield_lets_all_run, NULL), 0);
 }
 
 struct circle {
@@ -82,8 +90,7 @@ Test(yield, is_fair, .timeout = TEST_TIMEOUT_S)
 {
     if (getenv("WEFT_CHAOS"))
         cr_skip_test("chaos breaks every order on purpose");
-    /* Without the monitor, whose spare would take fibers of a worker that loses its CPU. */
-    cr_expect_eq(run_config(&(struct weft_config){.workers = 1, .monitor = 3}, play, NULL), 0);
+    cr_expect_eq(run_on_one_thread(play, NULL), 0);
 }
 
 static int yield_until(void *arg)
@@ -234,7 +241,7 @@ static int check_passed_deadlines(void *arg)
  * others run. */
 Test(sleep, until_a_time_that_has_passed_yields, .timeout = TEST_TIMEOUT_S)
 {
-    cr_expect_eq(run_workers(1, check_passed_deadlines, NULL), 0);
+    cr_expect_eq(run_on_one_thread(check_passed_deadlines, NULL), 0);
 }
 
 struct sleeper {
@@ -309,7 +316,7 @@ Test(sleep, ends_in_the_order_of_deadlines, .timeout = TEST_TIMEOUT_S)
 
     if (getenv("WEFT_CHAOS"))
         cr_skip_test("chaos breaks every order on purpose");
-    cr_expect_eq(run_workers(1, sleep_in_order, &seed), 0);
+    cr_expect_eq(run_on_one_thread(sleep_in_order, &seed), 0);
 }
 
 /* A runtime with nothing but sleepers is idle: its workers sleep too, and the timers are counted.

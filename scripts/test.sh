@@ -7,10 +7,11 @@
 #
 #   (none)          every test in release, unit and api tests in debug; the api and stress tests in
 #                   release with 1, 2, 4 and 16 workers; unit, api and stress tests under asan and
-#                   tsan, and the http tests under asan; the api tests in chaos mode under tsan (16
-#                   workers) and asan (64)
+#                   tsan, and the http tests under asan; the api tests in chaos mode under asan (64
+#                   workers)
 #   --quick         every test but the stress tests, in release only
-#   --long          soak tests run for their full time (WEFT_SOAK=1)
+#   --long          soak tests run for their full time (WEFT_SOAK=1), and the api tests in chaos mode
+#                   under tsan (16 workers) as well
 #   --preset NAME   only this preset of CMakePresets.json; may be given again
 #
 # The last line is "N passed, N failed", over all runs, with ", N skipped" after it if some were.
@@ -138,7 +139,7 @@ else
     run_preset asan
     run_chaos asan 64
     run_preset tsan
-    run_chaos tsan 16
+    [ -z "${WEFT_SOAK:-}" ] || run_chaos tsan 16
 fi
 
 echo "== took $(($(date +%s) - start)) s"

@@ -27,6 +27,7 @@ static int run_with_pool(unsigned workers, unsigned threads, int (*fn)(void *), 
     struct weft_config config = WEFT_CONFIG_INIT;
     int result;
 
+    config.monitor = 2; /* no spare workers, which would count as threads of the pool */
     config.workers = workers;
     config.blocking_threads = threads;
     make_pipe(pool->fds);

@@ -101,7 +101,8 @@ WORKER_TEST(steal_stress, uneven_trees_add_up, STRESS_TIMEOUT_S)
 WORKER_TEST(steal_stress, long_computations_are_shared, STRESS_TIMEOUT_S)
 {
     struct tree tree = {.seed = 7, .number = 1, .spin = TEST_IS_SANITIZED ? 50000 : 200000};
-    struct weft_config config = {.workers = *workers, .stack_size_kib = 32};
+    /* Without spares, which steal for one worker too. */
+    struct weft_config config = {.workers = *workers, .stack_size_kib = 32, .monitor = 3};
     struct tree alone = tree;
 
     walk_alone(&alone);

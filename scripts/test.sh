@@ -10,8 +10,8 @@
 #                   tsan, and the http tests under asan; the api tests in chaos mode under asan (64
 #                   workers)
 #   --quick         every test but the stress tests, in release only
-#   --long          soak tests run for their full time (WEFT_SOAK=1), and the api tests in chaos mode
-#                   under tsan (16 workers) as well
+#   --long          soak tests run for their full time (WEFT_SOAK=1), and the api tests in chaos
+#                   mode under tsan (16 workers) as well
 #   --preset NAME   only this preset of CMakePresets.json; may be given again
 #
 # The last line is "N passed, N failed", over all runs, with ", N skipped" after it if some were.

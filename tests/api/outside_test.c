@@ -23,30 +23,6 @@ struct outside {
     _Atomic(unsigned) ran;
 };
 
-static weft_runtime *must_start(unsigned workers, int (*fn)(void *), void *arg)
-{
-    struct weft_config config = WEFT_CONFIG_INIT;
-    weft_runtime *runtime = NULL;
-
-    config.workers = workers;
-    cr_assert_eq(weft_start(&config, fn, arg, &runtime), 0);
-    cr_assert_not_null(runtime);
-    return runtime;
-}
-
-/* Asserts that every fiber is accounted for. */
-static int must_end(weft_runtime *runtime)
-{
-    struct weft_stats stats;
-    int result = -1;
-
-    cr_assert_eq(weft_wait(runtime, &result, WEFT_FOREVER), 0);
-    stats = run_stats();
-    if (stats.fibers_spawned > 0)
-        assert_stats_balance(&stats);
-    return result;
-}
-
 static void run_threads(unsigned count, void *(*fn)(void *), void *arg)
 {
     pthread_t threads[16];

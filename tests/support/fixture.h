@@ -90,4 +90,10 @@ int must_join(weft_fiber *fiber);
 /* In a fiber: yields until `*flag` is not zero. */
 void await_flag(_Atomic(int) *flag);
 
+/* weft_start() with so many workers. */
+weft_runtime *must_start(unsigned workers, int (*fn)(void *), void *arg);
+
+/* weft_wait(), and asserts that every fiber is accounted for.  Returns the first fiber's result. */
+int must_end(weft_runtime *runtime);
+
 #endif

@@ -398,6 +398,10 @@ static struct weft_fiber *make_thief(struct wf_worker *self, struct wf_region *r
         fiber = wf_fiber_create_detached(self, region->stack_class, run_stolen, region);
         /* Without a fiber there is nothing to stay awake for: the owner runs the task itself. */
         self->lacks_fiber = fiber == NULL;
+        /* In chaos mode it would go to another worker, and all may have left by now: the end of the
+         * runtime waits for the fibers that it has counted, and this one can come after that. */
+        if (fiber != NULL)
+            fiber->last_worker = UINT32_MAX;
     }
     return fiber;
 }

@@ -339,11 +339,11 @@ static int return_zero(void *arg)
 
 /* More hogs than workers and spares: the others wait then, but threads are not made without end,
  * and all is well when the hogs stop. */
-Test(monitor, spares_are_bounded, .timeout = TEST_TIMEOUT_S)
+WORKER_TEST(monitor, spares_are_bounded, TEST_TIMEOUT_S)
 {
-    struct weft_config config = {.workers = 2, .spare_workers = 2};
+    struct weft_config config = {.workers = *workers, .spare_workers = 2};
     _Atomic(int) flag = 0;
-    struct hogs hogs = {16, compute_until_flag, &flag, return_zero, NULL, 0};
+    struct hogs hogs = {*workers + 2 + 4, compute_until_flag, &flag, return_zero, NULL, 0};
     struct resources before = resources_now();
     pthread_t releaser;
     void *most;
@@ -352,7 +352,7 @@ Test(monitor, spares_are_bounded, .timeout = TEST_TIMEOUT_S)
     cr_expect_eq(weft_run(&config, run_hogs, &hogs), 0);
     cr_assert_eq(pthread_join(releaser, &most), 0);
     /* The releaser, the workers, the spares, the monitor. */
-    cr_expect_leq((unsigned)(uintptr_t)most, before.threads + 1 + 2 + 2 + 1);
+    cr_expect_leq((unsigned)(uintptr_t)most, before.threads + 1 + *workers + 2 + 1);
     cr_expect_leq(run_stats().spares, 2);
     assert_resources_return_to(before);
 }
@@ -398,7 +398,9 @@ Test(monitor, spares_have_numbers_below_the_limit, .timeout = TEST_TIMEOUT_S)
     struct hogs hogs = {1, compute_until_flag, &flag, look_at_index, &flag, 0};
 
     cr_expect_eq(run_config(&config, run_hogs, &hogs), 0);
-    cr_expect_eq(run_stats().spares, 1);
+    /* On a loaded machine the first one can seem stuck too, and be relieved. */
+    cr_expect_geq(run_stats().spares, 1);
+    cr_expect_leq(run_stats().spares, 2);
     cr_expect_eq(weft_worker_limit(), 0);
 }
 

@@ -25,7 +25,7 @@ LAYERS = [
     ("runtime/ready.h", ["runtime/deque.h"]),
     *[(f"runtime/{leaf}.[ch]", ["arch/*", "weft/base.h", *BASICS]) for leaf in LEAVES],
     ("runtime/*", ["arch/*", "runtime/*", *PUBLIC]),
-    ("sync/*", [*PUBLIC, "sync/*", "runtime/wait.h", "runtime/list.h", "runtime/check.h"]),
+    ("sync/*", [*PUBLIC, "sync/*", "arch/*", "runtime/wait.h", *BASICS]),
     ("io/*", [*PUBLIC, "io/*", "arch/*", "runtime/wait.h", "runtime/poller.h", "runtime/stats.h",
               *BASICS]),
     ("tool/*", PUBLIC),

@@ -33,6 +33,10 @@ def task(name, before, after):
     return Mutant("task", "task/" + name, "runtime/split.h", before, after)
 
 
+def queue(name, before, after, path="sync/wait_queue.h"):
+    return Mutant("wait_queue", "wait-queue/" + name, path, before, after)
+
+
 DEQUE_H = "runtime/deque.h"
 CLAIM = """\
     return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
@@ -346,4 +350,25 @@ MUTANTS = [
     task("joins-without-the-result-when-done",
          "atomic_load_explicit(&task->state, memory_order_acquire)",
          "atomic_load_explicit(&task->state, memory_order_relaxed)"),
+    queue("any-claim-wins", "memory_order_relaxed, memory_order_relaxed);",
+          "memory_order_relaxed, memory_order_relaxed) || true;"),
+    queue("take-claims-nothing",
+          "if (WF_LIKELY(entry->claim == NULL) || wf_wait_claim_take(entry->claim, entry))",
+          "if (true)"),
+    queue("take-leaves-it-in-place",
+          "        (void)wf_wait_queue_remove(queue, entry);\n        if", "        if"),
+    queue("removed-looks-queued", "    entry->next = NULL;\n    return true;", "    return true;"),
+    queue("interrupt-always-succeeds", "    return was_there;", "    return true;",
+          "sync/wait_queue.c"),
+    queue("interrupt-takes-no-lock", "    wf_lock_acquire(place->lock);\n", "",
+          "sync/wait_queue.c"),
+    queue("leaves-while-a-waker-looks", """\
+            wf_lock_acquire(&places[i].lock);
+            (void)wf_wait_queue_remove(&places[i].queue, &own->entries[i]);
+            wf_lock_release(&places[i].lock);""", """\
+            if (own->entries[i].next == nullptr)
+                continue;
+            wf_lock_acquire(&places[i].lock);
+            (void)wf_wait_queue_remove(&places[i].queue, &own->entries[i]);
+            wf_lock_release(&places[i].lock);""", "tests/model/wait_queue_model.cpp"),
 ]

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* See wait_queue.h for the rules. */
+#include "sync/wait_queue.h"
+
+#include "arch/os.h"
+
+#include <errno.h>
+
+/* Where a wait in one place alone takes place. */
+struct place {
+    struct wf_wait_queue *queue;
+    struct wf_lock *lock;
+    struct wf_wait_entry *entry;
+};
+
+static bool take_out(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+{
+    struct place *place = (struct place *)waiter->place;
+    bool was_there;
+
+    (void)self;
+    (void)reason;
+    wf_lock_acquire(place->lock);
+    was_there = wf_wait_queue_remove(place->queue, place->entry);
+    wf_lock_release(place->lock);
+    return was_there;
+}
+
+/* Apart, since a thread's waiter is in its frame. */
+static WF_NOINLINE int sleep_thread(struct place *place, int64_t deadline)
+{
+    struct wf_waiter waiter;
+
+    wf_wait_begin_thread(&waiter, take_out, place);
+    place->entry->waiter = &waiter;
+    wf_wait_queue_push(place->queue, place->entry);
+    wf_lock_release(place->lock);
+    return wf_wait_end_thread(&waiter, deadline);
+}
+
+int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, struct wf_lock *lock,
+                        struct wf_wait_entry *entry, int64_t deadline)
+{
+    struct place place = {queue, lock, entry};
+    struct wf_waiter *waiter;
+    int error = 0;
+
+    if (WF_UNLIKELY(self != NULL && wf_self_is_cancelled(self)))
+        error = -ECANCELED;
+    else if (deadline != INT64_MAX && (deadline <= 0 || wf_os_now() >= deadline))
+        error = -ETIMEDOUT;
+    if (WF_UNLIKELY(error != 0)) {
+        wf_lock_release(lock);
+        return error;
+    }
+    entry->claim = NULL;
+    if (WF_UNLIKELY(self == NULL))
+        return sleep_thread(&place, deadline);
+    waiter = wf_wait_begin(self, take_out, &place);
+    entry->waiter = waiter;
+    wf_wait_queue_push(queue, entry);
+    wf_lock_release(lock);
+    self = wf_wait_end(self, deadline);
+    return waiter->result;
+}
+
+void wf_wait_queue_wake_list(struct wf_worker *self, struct wf_wait_entry *list, int result)
+{
+    while (list != NULL) {
+        /* The moment it is woken, the entry is gone. */
+        struct wf_wait_entry *entry = list;
+
+        list = entry->previous;
+        wf_wake_later(self, entry->waiter, result);
+    }
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The queue in which fibers and plain threads wait for an object: a channel, a lock, an event.
+ * It is the only one in sync/: every object has a struct wf_lock and one such queue or two.
+ *
+ * First in, first out.  An entry lies in the frame of whoever waits, so that waiting allocates
+ * nothing, and a queue is one pointer, so that an object stays small.  A queue and what is in it
+ * are under the lock of the object; "caller holds the lock" below means that one.
+ *
+ * Who takes an entry out of its queue owns the wake (runtime/wait.h), and wakes after it has
+ * released the lock:
+ *
+ *   wf_lock_acquire(&object->lock);
+ *   entry = wf_wait_queue_take(&object->waiting);
+ *   ... hand over what it waits for ...
+ *   wf_lock_release(&object->lock);
+ *   if (entry != NULL)
+ *       wf_wake(self, entry->waiter, 0);
+ *
+ * The waiter is woken nowhere else in between, so its frame stays; and the waker touches the object
+ * no more, so the one that is woken may free it.
+ *
+ * A wait in one place alone is ended by a deadline or a cancel as by a waker: the interrupter takes
+ * the entry out, under the lock.  wf_wait_queue_sleep() does all that.
+ *
+ * A wait in several places at once (a select) has an entry in each, under several locks.  Its
+ * claim, one word that all its entries point to, says which place has won: whoever takes an entry
+ * out must also change the claim from NULL, and if it cannot, the entry is one of a wait that has
+ * ended elsewhere, and is dropped.  A deadline or a cancel changes the claim alone, without any
+ * lock.  The one that waited then takes the lock of each place once more and removes what is left
+ * there: claims are changed under the lock of the place, so after that nobody looks at its frame.
+ */
+#ifndef WF_SYNC_WAIT_QUEUE_H
+#define WF_SYNC_WAIT_QUEUE_H
+
+#include "arch/atomic.h"
+#include "arch/compiler.h"
+#include "runtime/lock.h"
+#include "runtime/wait.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct wf_wait_entry;
+
+/* Zero before the wait. */
+struct wf_wait_claim {
+    WF_ATOMIC(struct wf_wait_entry *) winner; /* NULL: the wait goes on */
+};
+
+/* The winner of a wait that a deadline or a cancel has ended. */
+#define WF_WAIT_INTERRUPTED ((struct wf_wait_entry *)1)
+
+/* Whoever waits sets `waiter` and `claim` before it queues the entry; the rest is zero then. */
+struct wf_wait_entry {
+    struct wf_wait_entry *next;     /* under the lock; NULL: in no queue */
+    struct wf_wait_entry *previous; /* under the lock; of one taken out: see take_all() */
+    struct wf_waiter *waiter;
+    struct wf_wait_claim *claim; /* NULL: it waits in this place alone */
+};
+
+/* Zero is empty. */
+struct wf_wait_queue {
+    struct wf_wait_entry *first; /* under the lock; a ring, so that first->previous is the last */
+};
+
+/* Caller holds the lock. */
+static inline bool wf_wait_queue_is_empty(const struct wf_wait_queue *queue)
+{
+    return queue->first == NULL;
+}
+
+/* Behind all others.  Caller holds the lock. */
+static inline void wf_wait_queue_push(struct wf_wait_queue *queue, struct wf_wait_entry *entry)
+{
+    struct wf_wait_entry *first = queue->first;
+
+    if (first == NULL) {
+        entry->next = entry;
+        entry->previous = entry;
+        queue->first = entry;
+        return;
+    }
+    entry->next = first;
+    entry->previous = first->previous;
+    first->previous->next = entry;
+    first->previous = entry;
+}
+
+/* Returns false if the entry is in no queue; if it is in one, it is in this one.  Caller holds the
+ * lock. */
+static inline bool wf_wait_queue_remove(struct wf_wait_queue *queue, struct wf_wait_entry *entry)
+{
+    if (entry->next == NULL)
+        return false;
+    if (entry->next == entry) {
+        queue->first = NULL;
+    } else {
+        entry->previous->next = entry->next;
+        entry->next->previous = entry->previous;
+        if (queue->first == entry)
+            queue->first = entry->next;
+    }
+    entry->next = NULL;
+    return true;
+}
+
+/* Decides for `entry`, or for WF_WAIT_INTERRUPTED.  Returns false if the wait has been decided
+ * already. */
+static inline bool wf_wait_claim_take(struct wf_wait_claim *claim, struct wf_wait_entry *entry)
+{
+    struct wf_wait_entry *expected = NULL;
+
+    /* relaxed: it decides and publishes nothing: what is handed over is published by the wake,
+     * and what is seen of the entry by the lock of its place. */
+    return atomic_compare_exchange_strong_explicit(&claim->winner, &expected, entry,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
+/* Takes out the first entry whose wait has not ended elsewhere: the wake is the caller's then.
+ * NULL if there is none.  Caller holds the lock. */
+static inline struct wf_wait_entry *wf_wait_queue_take(struct wf_wait_queue *queue)
+{
+    struct wf_wait_entry *entry;
+
+    while ((entry = queue->first) != NULL) {
+        (void)wf_wait_queue_remove(queue, entry);
+        if (WF_LIKELY(entry->claim == NULL) || wf_wait_claim_take(entry->claim, entry))
+            break;
+    }
+    return entry;
+}
+
+/*
+ * Queues the entry, which waits in this place alone, and waits.  `self` is wf_self(), NULL for a
+ * plain thread, and stale afterwards.  Caller holds the lock; when this returns it does not, and
+ * the entry is in no queue.
+ *
+ * Returns what the waker gave; -ETIMEDOUT or -ECANCELED (at once for a fiber that is cancelled
+ * already) if the wait ended for that reason, and then nobody has taken the entry out.  Wakers must
+ * not give these two.
+ */
+int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, struct wf_lock *lock,
+                        struct wf_wait_entry *entry, int64_t deadline);
+
+/* Wakes all entries that wf_wait_queue_take_all() took out, in their order.  Caller has released
+ * the lock. */
+void wf_wait_queue_wake_list(struct wf_worker *self, struct wf_wait_entry *list, int result);
+
+/* Takes out all entries whose waits have not ended elsewhere, linked by `previous` up to NULL,
+ * since `next` says whether they are in a queue.  Caller holds the lock. */
+static inline struct wf_wait_entry *wf_wait_queue_take_all(struct wf_wait_queue *queue)
+{
+    struct wf_wait_entry *list = NULL;
+    struct wf_wait_entry **end = &list;
+    struct wf_wait_entry *entry;
+
+    while ((entry = wf_wait_queue_take(queue)) != NULL) {
+        *end = entry;
+        end = &entry->previous;
+    }
+    *end = NULL;
+    return list;
+}
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/* sync/wait_queue.h: its order, claims, and waits of fibers and threads in one queue; tests/model
+ * has the interleavings. */
+#include "sync/wait_queue.h"
+
+#include "../support/fixture.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { ENTRIES = 5, WOKEN = 3 };
+
+/* Entries in their places; no waits. */
+struct row {
+    struct wf_wait_queue queue;
+    struct wf_wait_entry entries[ENTRIES];
+};
+
+static void fill(struct row *row)
+{
+    *row = (struct row){0};
+    for (int i = 0; i < ENTRIES; i++)
+        wf_wait_queue_push(&row->queue, &row->entries[i]);
+}
+
+/* The longest wait ends first, whichever of the others have left before. */
+Test(wait_queue, keeps_its_order_when_entries_leave, .timeout = TEST_TIMEOUT_S)
+{
+    for (unsigned leaving = 0; leaving < 1u << ENTRIES; leaving++) {
+        struct row row;
+
+        fill(&row);
+        for (unsigned i = 0; i < ENTRIES; i++)
+            if (leaving >> i & 1)
+                cr_assert(wf_wait_queue_remove(&row.queue, &row.entries[i]));
+        for (unsigned i = 0; i < ENTRIES; i++)
+            if ((leaving >> i & 1) == 0)
+                cr_assert_eq(wf_wait_queue_take(&row.queue), &row.entries[i]);
+        cr_assert_null(wf_wait_queue_take(&row.queue));
+        cr_assert(wf_wait_queue_is_empty(&row.queue));
+        for (unsigned i = 0; i < ENTRIES; i++)
+            cr_assert(!wf_wait_queue_remove(&row.queue, &row.entries[i]), "it is in no queue");
+    }
+}
+
+/* An entry whose wait has ended in another place is passed over, and the others are not. */
+Test(wait_queue, passes_over_waits_that_ended_elsewhere, .timeout = TEST_TIMEOUT_S)
+{
+    struct wf_wait_claim open = {0};
+    struct wf_wait_claim ended = {0};
+    struct row row;
+
+    fill(&row);
+    row.entries[0].claim = &ended;
+    row.entries[2].claim = &open;
+    row.entries[3].claim = &ended;
+    cr_assert(wf_wait_claim_take(&ended, WF_WAIT_INTERRUPTED));
+    cr_expect_eq(wf_wait_queue_take(&row.queue), &row.entries[1]);
+    cr_expect_eq(wf_wait_queue_take(&row.queue), &row.entries[2]);
+    cr_expect_eq(atomic_load(&open.winner), &row.entries[2]);
+    cr_expect_eq(wf_wait_queue_take(&row.queue), &row.entries[4]);
+    cr_expect_null(wf_wait_queue_take(&row.queue));
+    cr_expect_eq(atomic_load(&ended.winner), WF_WAIT_INTERRUPTED);
+}
+
+/* Both entries of one wait in one queue: it is woken once. */
+Test(wait_queue, takes_all_once, .timeout = TEST_TIMEOUT_S)
+{
+    struct wf_wait_claim claim = {0};
+    struct wf_wait_entry *list;
+    struct row row;
+
+    fill(&row);
+    row.entries[1].claim = &claim;
+    row.entries[3].claim = &claim;
+    list = wf_wait_queue_take_all(&row.queue);
+    cr_expect(wf_wait_queue_is_empty(&row.queue));
+    for (int i = 0; i < ENTRIES; i++) {
+        cr_expect_null(row.entries[i].next, "a deadline would take it for queued");
+        if (i == 3)
+            continue;
+        cr_assert_eq(list, &row.entries[i]);
+        list = list->previous;
+    }
+    cr_expect_null(list);
+}
+
+struct gate {
+    struct wf_lock lock;
+    struct wf_wait_queue queue;
+    _Atomic(int) waiting;
+    _Atomic(int) through;
+};
+
+static int pass_gate(struct gate *gate, int64_t deadline)
+{
+    struct wf_wait_entry entry = {0};
+    int result;
+
+    wf_lock_acquire(&gate->lock);
+    atomic_fetch_add(&gate->waiting, 1);
+    result = wf_wait_queue_sleep(wf_self(), &gate->queue, &gate->lock, &entry, deadline);
+    CHECK(entry.next == NULL);
+    return result;
+}
+
+static int pass_and_count(void *arg)
+{
+    struct gate *gate = arg;
+
+    CHECK_EQ(pass_gate(gate, WEFT_FOREVER), WOKEN);
+    atomic_fetch_add(&gate->through, 1);
+    return 0;
+}
+
+static void *pass_in_thread(void *arg)
+{
+    (void)pass_and_count(arg);
+    return NULL;
+}
+
+static void open_for_one(struct gate *gate)
+{
+    struct wf_wait_entry *entry;
+
+    wf_lock_acquire(&gate->lock);
+    entry = wf_wait_queue_take(&gate->queue);
+    wf_lock_release(&gate->lock);
+    CHECK(entry != NULL);
+    wf_wake(wf_self(), entry->waiter, WOKEN);
+}
+
+static int open_for_crowd(void *arg)
+{
+    enum { FIBERS = 20, THREADS = 3, CROWD = FIBERS + THREADS };
+    weft_fiber *fibers[FIBERS];
+    pthread_t threads[THREADS];
+    struct gate gate = {0};
+    struct wf_wait_entry *list;
+
+    (void)arg;
+    for (int i = 0; i < FIBERS; i++)
+        fibers[i] = must_spawn(pass_and_count, &gate);
+    for (int i = 0; i < THREADS; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, pass_in_thread, &gate), 0);
+    while (atomic_load(&gate.waiting) < CROWD)
+        CHECK_EQ(weft_yield(), 0);
+    for (int i = 1; i <= CROWD / 2; i++) {
+        open_for_one(&gate);
+        while (atomic_load(&gate.through) < i)
+            CHECK_EQ(weft_yield(), 0);
+    }
+    CHECK_EQ(atomic_load(&gate.through), CROWD / 2);
+    wf_lock_acquire(&gate.lock);
+    list = wf_wait_queue_take_all(&gate.queue);
+    wf_lock_release(&gate.lock);
+    wf_wait_queue_wake_list(wf_self(), list, WOKEN);
+    for (int i = 0; i < FIBERS; i++)
+        CHECK_EQ(must_join(fibers[i]), 0);
+    for (int i = 0; i < THREADS; i++)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    CHECK(wf_wait_queue_is_empty(&gate.queue));
+    return 0;
+}
+
+/* Fibers and threads stand in one queue, and one wake lets exactly one through. */
+WORKER_TEST(wait_queue, lets_fibers_and_threads_through, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, open_for_crowd, NULL), 0);
+}
+
+static int wait_until_cancelled(void *arg)
+{
+    CHECK_EQ(pass_gate(arg, WEFT_FOREVER), -ECANCELED);
+    CHECK_EQ(pass_gate(arg, WEFT_FOREVER), -ECANCELED);
+    return 0;
+}
+
+static int leave_early(void *arg)
+{
+    struct gate gate = {0};
+    weft_fiber *fiber = must_spawn(wait_until_cancelled, &gate);
+    weft_time deadline = weft_after(WEFT_MILLISECOND);
+
+    (void)arg;
+    CHECK_EQ(pass_gate(&gate, 0), -ETIMEDOUT);
+    CHECK_EQ(pass_gate(&gate, deadline), -ETIMEDOUT);
+    CHECK(weft_now() >= deadline);
+    await_flag(&gate.waiting);
+    weft_cancel(fiber);
+    CHECK_EQ(must_join(fiber), 0);
+    CHECK(wf_wait_queue_is_empty(&gate.queue));
+    return 0;
+}
+
+/* One that gave up stands in the queue no more: a wake would be lost on it, and its frame is gone.
+ */
+WORKER_TEST(wait_queue, deadline_and_cancel_leave_no_entry, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, leave_early, NULL), 0);
+}
+
+/* A plain thread looks at its deadline itself. */
+Test(wait_queue, a_thread_gives_up_at_its_deadline, .timeout = TEST_TIMEOUT_S)
+{
+    struct gate gate = {0};
+    weft_time deadline = weft_after(2 * WEFT_MILLISECOND);
+
+    cr_expect_eq(pass_gate(&gate, -1), -ETIMEDOUT);
+    cr_expect_eq(pass_gate(&gate, deadline), -ETIMEDOUT);
+    cr_expect_geq(weft_now(), deadline);
+    cr_expect(wf_wait_queue_is_empty(&gate.queue));
+}

@@ -23,10 +23,10 @@ int wf_probe_claim(wf_probe_fn *fn);
 /* Gives the signal back, unless the program has taken it meanwhile. */
 void wf_probe_release(void);
 
-/* In the calling thread: lets the signal in, on a stack of its own, so that it needs none of the
- * interrupted one's.  Returns that stack, or NULL if there is no memory; then the signal stays
- * blocked. */
-void *wf_probe_enter(void);
+/* In the calling thread: gives signal handlers a stack of their own, so that they need none of the
+ * interrupted one's, and lets the signal in if it `takes_signal`.  Returns that stack, or NULL if
+ * there is no memory; then the signal stays as it was. */
+void *wf_probe_enter(bool takes_signal);
 void wf_probe_leave(void *stack);
 
 /* Sends the signal to that thread of this process. */

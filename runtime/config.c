@@ -30,6 +30,8 @@ const struct wf_config_option wf_config_options[] = {
            "time in one fiber after which it is reported; 4294967295: never"),
     OPTION(spare_workers, 4, 1, 64, "threads", "workers beyond the usual ones while all are stuck"),
     OPTION(blocking_threads, 64, 1, 1024, "threads", "threads for weft_blocking() calls at most"),
+    OPTION(overflow_report, 1, 1, 2, "",
+           "1: name the fiber whose stack overflows, 2: leave SIGSEGV and SIGBUS alone"),
 };
 
 const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];

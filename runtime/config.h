@@ -21,6 +21,12 @@ enum {
     WF_MONITOR_OFF = 3,
 };
 
+/* Values of weft_config.overflow_report. */
+enum {
+    WF_OVERFLOW_REPORT_ON = 1,
+    WF_OVERFLOW_REPORT_OFF = 2,
+};
+
 struct wf_config_option {
     const char *name;  /* of the field; the variable is WEFT_ and the name in capitals */
     size_t offset;     /* of the uint32_t in struct weft_config */

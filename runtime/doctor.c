@@ -4,6 +4,7 @@
 #include "arch/topology.h"
 #include "runtime/alloc.h"
 #include "runtime/config.h"
+#include "runtime/overflow.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
 #include "runtime/stack.h"
@@ -131,18 +132,29 @@ static void print_workers(FILE *out, const struct weft_config *config,
         print_placement(out, topology, count);
 }
 
-static const char *guard_name(const struct weft_config *config)
+static void print_guard(FILE *out, const struct weft_config *config)
 {
     enum wf_guard guard = (enum wf_guard)config->guard;
 
+    fprintf(out, ROW "%u KiB, ", "stacks", config->stack_size_kib);
     switch (guard == WF_GUARD_MARKER ? wf_stack_guard_probe() : guard) {
     case WF_GUARD_MARKER:
-        return "guard markers (MADV_GUARD_INSTALL), no limit";
+        fprintf(out, "guard markers (MADV_GUARD_INSTALL), no limit\n");
+        break;
     case WF_GUARD_MAPPING:
-        return "mprotect, as many stacks as a quarter of vm.max_map_count, then canaries";
+        fprintf(out,
+                "mprotect for %lu stacks (a quarter of vm.max_map_count), then canaries, which "
+                "stacks_unguarded counts\n",
+                wf_os_max_map_count() / 4);
+        break;
     default:
-        return "canaries, checked when a fiber ends";
+        fprintf(out, "canaries, checked at each switch\n");
+        break;
     }
+    fprintf(out, ROW "%s\n", "",
+            wf_overflow_is_reported(config)
+                ? "an overflow is reported, by a handler for SIGSEGV and SIGBUS"
+                : "an overflow is a plain SIGSEGV (overflow_report = 2)");
 }
 
 static void print_options(FILE *out, const struct weft_config *config,
@@ -188,7 +200,7 @@ int weft_doctor(const struct weft_config *config, FILE *out)
     print_workers(out, &resolved, topology);
     error = wf_poller_describe(backend, sizeof backend);
     fprintf(out, ROW "%s\n", "I/O backend", backend);
-    fprintf(out, ROW "%u KiB, %s\n", "stacks", resolved.stack_size_kib, guard_name(&resolved));
+    print_guard(out, &resolved);
     fprintf(out, ROW "%s\n", "allocator", wf_alloc_name());
     print_options(out, &resolved, origins);
     wf_topology_destroy(topology);

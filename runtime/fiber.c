@@ -241,9 +241,6 @@ void wf_fiber_finish(struct wf_worker *self, struct weft_fiber *fiber)
     int result = fiber->result;
     struct wf_waiter *joiner;
 
-    if (WF_UNLIKELY(!wf_stack_is_intact(&runtime->depot, &fiber->stack)))
-        wf_panic("fiber %lu \"%s\" overflowed its stack of %zu KiB", (unsigned long)fiber->id,
-                 fiber->name, wf_stack_class_size(fiber->stack.size_class) / 1024);
     wf_san_fiber_end(&fiber->san);
     wf_count(&self->counters.fibers_finished, 1);
     /* JN.1 and JN.2 acq_rel: the result for the joiner, its waiter for us. */

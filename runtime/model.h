@@ -20,6 +20,7 @@
 #include "runtime/inject.h"
 #include "runtime/monitor.h"
 #include "runtime/offload.h"
+#include "runtime/overflow.h"
 #include "runtime/park.h"
 #include "runtime/ready.h"
 #include "runtime/spare.h"
@@ -145,6 +146,9 @@ struct weft_runtime {
     uint32_t crew_max;            /* [I] with all the spares that there may be */
     bool is_chaotic;              /* [I] */
     bool is_pinned;               /* [I] each worker has a CPU of its own */
+    WF_ATOMIC(uint32_t)
+    is_wary;                      /* [A] 1: chaotic, or a stack has a canary: yields take no short
+                                     cut */
     uint32_t stack_class;         /* [I] default */
     struct wf_worker **workers;   /* those below `crew` [I]; the others the monitor's */
     int (*main_fn)(void *);       /* [I] */
@@ -168,6 +172,7 @@ struct weft_runtime {
     struct wf_monitor monitor;    /* see monitor.h */
     struct wf_offload offload;    /* see offload.h */
     struct wf_task_pool tasks;    /* see task.h */
+    struct wf_overflow overflow;  /* see overflow.h */
 
     /* What threads that are no worker count. */
     WF_CACHE_ALIGNED struct wf_counters outside; /* [A] */

@@ -208,6 +208,9 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
         runtime->is_chaotic = config->chaos != 0;
         if (runtime->is_chaotic)
             wf_chaos_begin(runtime);
+        /* relaxed: no other thread exists yet. */
+        atomic_store_explicit(&runtime->is_wary, runtime->is_chaotic, memory_order_relaxed);
+        runtime->depot.has_canaries = &runtime->is_wary;
         runtime->stack_class = wf_stack_class((size_t)config->stack_size_kib * 1024);
         error = create_workers(runtime);
     }

@@ -16,6 +16,8 @@ enum {
     CARVE_BATCH = 8, /* guessed: each costs a page fault, so not many ahead of need */
     COLOURS = 16,
     COLOUR_BYTES = 64,
+    /* A cache line: the frames of a recursion leave gaps, which one word could fall into. */
+    CANARY_WORDS = 8,
 };
 
 #define CANARY UINT64_C(0x9e3779b97f4a7c15) /* any value that programs are unlikely to write */
@@ -73,6 +75,12 @@ static size_t stride_of(const struct wf_stack_depot *depot, unsigned size_class)
     return wf_stack_class_size(size_class) + depot->page_size;
 }
 
+static struct wf_slab *first_slab(struct wf_stack_group *group, unsigned size_class)
+{
+    /* SK.1 acquire: the slab's fields. */
+    return atomic_load_explicit(&group->slabs[size_class], memory_order_acquire);
+}
+
 static void unmap_slabs(struct wf_stack_depot *depot, struct wf_slab *slab)
 {
     while (slab != NULL) {
@@ -88,7 +96,7 @@ void wf_stack_depot_destroy(struct wf_stack_depot *depot)
 {
     for (uint32_t group = 0; group < depot->group_count; group++)
         for (unsigned size_class = 0; size_class < WF_STACK_CLASSES; size_class++)
-            unmap_slabs(depot, depot->groups[group].slabs[size_class]);
+            unmap_slabs(depot, first_slab(&depot->groups[group], size_class));
     wf_free(depot->groups);
     depot->groups = NULL;
     depot->group_count = 0;
@@ -142,8 +150,12 @@ static enum wf_guard install_guard(struct wf_stack_depot *depot, char *base)
                     "only; raise vm.max_map_count or use Linux 6.13 or later",
                     (unsigned long)depot->carved);
     }
-    *(uint64_t *)(void *)(base + depot->page_size) = CANARY;
+    for (int i = 0; i < CANARY_WORDS; i++)
+        ((uint64_t *)(void *)(base + depot->page_size))[i] = CANARY;
     depot->unguarded++;
+    if (depot->has_canaries != NULL)
+        /* relaxed: whoever hands the stack on publishes it. */
+        atomic_store_explicit(depot->has_canaries, 1, memory_order_relaxed);
     return WF_GUARD_CANARY;
 }
 
@@ -152,15 +164,16 @@ static enum wf_guard install_guard(struct wf_stack_depot *depot, char *base)
 static struct wf_slab *find_room(struct wf_stack_depot *depot, struct wf_stack_group *group,
                                  unsigned size_class)
 {
-    struct wf_slab *slab = group->slabs[size_class];
+    struct wf_slab *first = first_slab(group, size_class), *slab;
 
-    if (slab != NULL && slab->carved < slab->count)
-        return slab;
+    if (first != NULL && first->carved < first->count)
+        return first;
     slab = map_slab(depot, size_class);
     if (slab == NULL)
         return NULL;
-    slab->next = group->slabs[size_class];
-    group->slabs[size_class] = slab;
+    slab->next = first;
+    /* SK.1 release: the slab's fields. */
+    atomic_store_explicit(&group->slabs[size_class], slab, memory_order_release);
     depot->mapped_bytes += slab->count * stride_of(depot, size_class);
     return slab;
 }
@@ -311,8 +324,40 @@ void wf_stack_free(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
 
 bool wf_stack_is_intact(const struct wf_stack_depot *depot, const struct wf_stack *stack)
 {
-    return stack->guard != WF_GUARD_CANARY ||
-           *(const uint64_t *)(const void *)(stack->base + depot->page_size) == CANARY;
+    const uint64_t *words = (const uint64_t *)(const void *)(stack->base + depot->page_size);
+    uint64_t difference = 0;
+
+    if (stack->guard != WF_GUARD_CANARY)
+        return true;
+    for (int i = 0; i < CANARY_WORDS; i++)
+        difference |= words[i] ^ CANARY;
+    return difference == 0;
+}
+
+static const struct wf_stack *find_guard_in(const struct wf_stack_depot *depot,
+                                            const struct wf_slab *slab, uintptr_t address)
+{
+    uintptr_t offset = address - (uintptr_t)slab->base;
+    size_t stride = stride_of(depot, slab->size_class);
+    const struct wf_stack *stack;
+
+    if (offset >= slab->count * stride || offset % stride >= depot->page_size)
+        return NULL;
+    stack = record_at(depot, slab, (unsigned)(offset / stride));
+    /* One that was never handed out has no guard and a record of zeros. */
+    return stack->base != NULL && stack->guard != WF_GUARD_CANARY ? stack : NULL;
+}
+
+const struct wf_stack *wf_stack_find_guard(struct wf_stack_depot *depot, const void *address)
+{
+    const struct wf_stack *stack = NULL;
+
+    for (uint32_t i = 0; i < depot->group_count; i++)
+        for (unsigned size_class = 0; size_class < WF_STACK_CLASSES; size_class++)
+            for (const struct wf_slab *slab = first_slab(&depot->groups[i], size_class);
+                 slab != NULL && stack == NULL; slab = slab->next)
+                stack = find_guard_in(depot, slab, (uintptr_t)address);
+    return stack;
 }
 
 void wf_stack_visit(struct wf_stack_depot *depot, void (*visit)(struct wf_stack *, void *),
@@ -323,7 +368,7 @@ void wf_stack_visit(struct wf_stack_depot *depot, void (*visit)(struct wf_stack 
 
         wf_lock_acquire(&group->lock);
         for (unsigned size_class = 0; size_class < WF_STACK_CLASSES; size_class++)
-            for (const struct wf_slab *slab = group->slabs[size_class]; slab != NULL;
+            for (const struct wf_slab *slab = first_slab(group, size_class); slab != NULL;
                  slab = slab->next)
                 for (unsigned j = 0; j < slab->carved; j++)
                     visit(record_at(depot, slab, j), arg);

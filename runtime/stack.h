@@ -13,6 +13,9 @@
  * goes back to the group that carved it, and workers take from their own group first, then from the
  * others, nearest first, before anything new is carved.  Slabs stay mapped until the depot is
  * destroyed, so the memory of a record stays a record: late readers may look at its state.
+ *
+ *   Edge   From                      To                        Promises
+ *   SK.1   map: slabs release        find: slabs acquire       the slab's fields
  */
 #ifndef WF_RUNTIME_STACK_H
 #define WF_RUNTIME_STACK_H
@@ -34,7 +37,7 @@ enum wf_guard {
     WF_GUARD_AUTO,
     WF_GUARD_MARKER,  /* a page-table marker, no mapping of its own */
     WF_GUARD_MAPPING, /* mprotect, limited by vm.max_map_count */
-    WF_GUARD_CANARY,  /* a word at the low end, checked when the stack is given back */
+    WF_GUARD_CANARY,  /* some words at the low end, checked at each switch away from the stack */
 };
 
 /* The first member of the record that lives at the high end of the stack. */
@@ -50,11 +53,14 @@ struct wf_slab;
 
 /* What the workers of a group have in common. */
 struct wf_stack_group {
-    WF_CACHE_ALIGNED struct wf_lock lock;    /* guards all that follows */
-    struct wf_slab *slabs[WF_STACK_CLASSES]; /* only the first of a list has room */
+    WF_CACHE_ALIGNED struct wf_lock lock; /* guards all that follows */
+    /* Only the first of a list has room.  Signal handlers read them without the lock. */
+    WF_ATOMIC(struct wf_slab *) slabs[WF_STACK_CLASSES];
     struct wf_stack *free[WF_STACK_CLASSES];
     WF_ATOMIC(uint32_t) count[WF_STACK_CLASSES]; /* of free; anyone may read it as a hint */
 };
+
+typedef WF_ATOMIC(uint32_t) wf_stack_flag;
 
 struct wf_stack_depot {
     size_t record_size;            /* immutable: a multiple of 64 */
@@ -69,6 +75,7 @@ struct wf_stack_depot {
     uint64_t carved;
     uint64_t unguarded;
     uint64_t mapped_bytes;
+    wf_stack_flag *has_canaries; /* immutable: becomes 1 with the first canary; or NULL */
 };
 
 /* A worker's cache.  Only its worker touches it. */
@@ -117,6 +124,10 @@ static inline char *wf_stack_bottom(const struct wf_stack_depot *depot,
 {
     return stack->base + depot->page_size;
 }
+
+/* The record of the stack whose guard page holds the address; NULL if none does.  Caller: anyone, a
+ * signal handler too, while the depot exists. */
+const struct wf_stack *wf_stack_find_guard(struct wf_stack_depot *depot, const void *address);
 
 /* Calls visit(record, arg) for every stack that was ever handed out.  Caller: anyone. */
 void wf_stack_visit(struct wf_stack_depot *depot, void (*visit)(struct wf_stack *, void *),

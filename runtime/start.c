@@ -7,6 +7,7 @@
 #include "runtime/fiber.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
+#include "runtime/overflow.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
 #include "runtime/spare.h"
@@ -91,8 +92,8 @@ int wf_runtime_enter(struct wf_worker *self)
     wf_os_block_sigpipe();
     wf_san_thread(&self->san);
     self->thread_number = wf_probe_thread_number();
-    if (wf_stall_is_reported(&runtime->config))
-        self->probe_stack = wf_probe_enter();
+    if (wf_stall_is_reported(&runtime->config) || wf_overflow_is_reported(&runtime->config))
+        self->probe_stack = wf_probe_enter(wf_stall_is_reported(&runtime->config));
     wf_wheel_init(&self->wheel, wf_os_now());
     if (runtime->is_pinned && self->index < runtime->worker_count)
         pin(self);
@@ -203,6 +204,7 @@ static void forget_parent(void)
     wf_tls_set(NULL);
     wf_runtime_reset_stats();
     wf_stall_forget_parent();
+    wf_overflow_forget_parent();
 }
 
 int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,
@@ -224,11 +226,14 @@ int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,
     runtime->main_fn = fn;
     runtime->main_arg = arg;
     runtime->process = wf_os_process();
+    wf_overflow_start(runtime);
     error = start_workers(runtime);
-    if (error == 0)
+    if (error == 0) {
         *result = runtime;
-    else
+    } else {
+        wf_overflow_end(runtime);
         wf_runtime_destroy(runtime);
+    }
     return error;
 }
 
@@ -283,6 +288,7 @@ int weft_wait(weft_runtime *runtime, int *result, weft_time deadline)
     if (result != NULL)
         *result = runtime->main_result;
     wf_runtime_keep_stats(runtime);
+    wf_overflow_end(runtime);
     wf_runtime_destroy(runtime);
     return 0;
 }

@@ -256,6 +256,8 @@ static void commit(struct wf_worker *self, struct weft_fiber *fiber)
      */
     if (fiber->request == WF_REQUEST_EXIT || self->tick % TURNS_PER_LOOK == 0)
         wf_balance_look(self);
+    if (WF_UNLIKELY(fiber->stack.guard == WF_GUARD_CANARY))
+        wf_overflow_check(self->runtime, fiber);
     switch (fiber->request) {
     case WF_REQUEST_YIELD:
         make_ready_again(fiber);
@@ -274,8 +276,9 @@ static void commit(struct wf_worker *self, struct weft_fiber *fiber)
  * not so. */
 WF_INLINE bool commit_yield(struct wf_worker *self, struct weft_fiber *fiber)
 {
+    /* relaxed: whoever handed the fiber on published it. */
     if (fiber->request != WF_REQUEST_YIELD || self->tick % TURNS_PER_LOOK == 0 ||
-        WF_UNLIKELY(self->runtime->is_chaotic))
+        WF_UNLIKELY(atomic_load_explicit(&self->runtime->is_wary, memory_order_relaxed) != 0))
         return false;
     make_ready_again(fiber);
     return wf_ready_push_if_room(&self->ready, fiber);

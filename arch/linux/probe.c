@@ -68,7 +68,7 @@ void wf_probe_release(void)
         (void)sigaction(SIGURG, &before, NULL);
 }
 
-void *wf_probe_enter(void)
+void *wf_probe_enter(bool takes_signal)
 {
     struct probe_stack *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -85,7 +85,8 @@ void *wf_probe_enter(void)
     }
     sigemptyset(&set);
     sigaddset(&set, SIGURG);
-    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+    if (takes_signal)
+        (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
     return stack;
 }
 

@@ -48,7 +48,9 @@ struct weft_config {
                                  others are stuck, 1-64; default 4 */
     uint32_t blocking_threads; /* WEFT_BLOCKING_THREADS: threads for weft_blocking() calls at most,
                                   1-1024; default 64 */
-    uint32_t reserved32;       /* zero */
+    uint32_t overflow_report;  /* WEFT_OVERFLOW_REPORT: 1 says on standard error which fiber's stack
+                                  has overflowed, for which the library handles SIGSEGV and SIGBUS
+                                  and passes other faults on (default), 2 leaves them alone */
     uint64_t reserved[5];      /* zero */
 };
 
@@ -66,7 +68,9 @@ struct weft_config {
  * When `fn` returns, fibers still alive are cancelled and waited for: none outlives this call.
  * The calling thread waits; the workers are threads of their own, with the signals blocked that
  * the caller had blocked, and SIGPIPE.  While stalls are reported SIGURG is not blocked there, and
- * the library handles it unless the program does.
+ * the library handles it unless the program does.  While `overflow_report` is on, it handles
+ * SIGSEGV and SIGBUS as well, in all threads, and calls the handlers that the program had at the
+ * start for whatever is not the overflow of a fiber's stack.
  *
  * Returns   what `fn` returned; a negative errno if the runtime could not start (nothing ran, and
  *           a line on standard error says what to do about it).

@@ -78,6 +78,9 @@ void wf_os_block_sigpipe(void);
 /* A counter that one thread can wait for and any thread can signal; -errno on failure. */
 int wf_os_event_create(void);
 void wf_os_event_signal(int event);
+
+/* Takes the signals back.  Caller: the one thread that waits, of an event that is signalled. */
+void wf_os_event_reset(int event);
 void wf_os_close(int fd);
 
 /*

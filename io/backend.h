@@ -1,19 +1,60 @@
 /* SPDX-License-Identifier: MIT */
-/* What operations ask of a backend, beside what the scheduler asks of it (runtime/poller.h). */
+/*
+ * What an I/O backend is: what the scheduler asks of it (runtime/poller.h has the contract of each
+ * function) and what operations do.  One is chosen for each runtime; those of a process that leave
+ * the choice open have the same.
+ */
 #ifndef WF_IO_BACKEND_H
 #define WF_IO_BACKEND_H
 
 #include "io/op.h"
 
+#include <stdbool.h>
+
+struct wf_counters;
 struct wf_poller;
 
-/* Gives the operation to the backend of `self`, which wakes op->waiter when it is complete, with
- * op->result set.  Never fails: what cannot be queued now is queued after a submission.  Caller: a
- * fiber on `self`. */
-void wf_backend_start(struct wf_worker *self, struct wf_op *op);
+struct wf_backend {
+    const char *name;
 
-/* Prepares a request to the kernel to end the operation early; it completes as ever.  Caller: any
- * worker, which sees to it that the poller submits (wf_poller_submit()). */
-void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, const struct wf_op *op);
+    int (*create)(struct wf_poller **poller, uint32_t entries, struct wf_counters *counters);
+    void (*destroy)(struct wf_poller *poller);
+    unsigned (*poll)(struct wf_poller *poller, struct wf_worker *self, int64_t deadline);
+    void (*submit)(struct wf_poller *poller, struct wf_worker *self);
+    bool (*needs_service)(struct wf_poller *poller);
+    void (*interrupt)(struct wf_poller *poller);
+
+    /* Writes one line about what it would use here.  0, or the -errno of `create`, and the line
+     * says what refuses it. */
+    int (*describe)(char *line, size_t size);
+
+    /*
+     * Does at once what can be done without waiting in the kernel.  Returns true if op->result is
+     * the operation's, false if it has to wait.  It may suspend.  NULL: the backend never attempts.
+     */
+    bool (*attempt)(struct wf_op *op, weft_time deadline);
+
+    /*
+     * Takes the operation, and wakes op->waiter when it is complete, with op->result set, which is
+     * WF_OP_TRY_AGAIN where the fiber has to attempt it again.  Never fails.  Caller: a fiber on
+     * `self`.
+     */
+    void (*start)(struct wf_worker *self, struct wf_op *op);
+
+    /* Asks for an early end of an operation that `start` took; it completes as ever, if it has not
+     * yet.  Caller: any worker, which sees to it that the poller submits (wf_poller_submit()), or
+     * with NULL for `self` a visitor of the runtime. */
+    void (*cancel)(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op);
+};
+
+/* What all pollers begin with. */
+struct wf_poller {
+    const struct wf_backend *backend;
+};
+
+extern const struct wf_backend wf_backend_ring, wf_backend_epoll;
+
+/* Starts an operation with the backend of `self`. */
+void wf_backend_start(struct wf_worker *self, struct wf_op *op);
 
 #endif

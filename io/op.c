@@ -10,20 +10,28 @@
 static bool interrupt_op(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
     struct wf_op *op = waiter->place;
+    struct wf_poller *poller = wf_worker_poller(waiter->home);
 
     if (op->reason == 0)
         op->reason = reason;
-    wf_backend_cancel(wf_worker_poller(waiter->home), self, op);
+    poller->backend->cancel(poller, self, op);
     return false;
 }
 
 static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *interrupt,
                    weft_time deadline)
 {
-    op->reason = 0;
-    op->waiter = wf_wait_begin(self, interrupt, op);
-    wf_backend_start(self, op);
-    self = wf_wait_end(self, deadline);
+    const struct wf_backend *backend = wf_worker_poller(self)->backend;
+
+    do {
+        op->reason = 0;
+        if (backend->attempt != NULL && backend->attempt(op, deadline))
+            return op->result;
+        self = wf_self(); /* the attempt may have suspended */
+        op->waiter = wf_wait_begin(self, interrupt, op);
+        wf_backend_start(self, op);
+        self = wf_wait_end(self, deadline);
+    } while (op->result == WF_OP_TRY_AGAIN);
     /* A wait in the kernel that a cancel interrupts can also end with EINTR. */
     if (op->reason != 0 && (op->result == -ECANCELED || op->result == -EINTR))
         return op->reason;

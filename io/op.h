@@ -2,9 +2,9 @@
 /*
  * One I/O operation, in the frame of the fiber that waits for it.
  *
- * The kernel owns the operation and its buffers from wf_backend_start() until the backend completes
- * it.  The fiber cannot leave its wait before that: a deadline or a cancel only asks the kernel to
- * hurry, so nothing that the kernel may still write to ever goes out of scope.
+ * The backend owns the operation and its buffers from wf_backend_start() until it completes it. The
+ * fiber cannot leave its wait before that: a deadline or a cancel only asks the backend to hurry,
+ * so nothing that the kernel may still write to ever goes out of scope.
  */
 #ifndef WF_IO_OP_H
 #define WF_IO_OP_H
@@ -13,6 +13,7 @@
 
 #include <weft/base.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,9 @@ enum wf_opcode {
     WF_OP_CLOSE,   /* fd */
 };
 
+/* The result of an operation that only waited for its descriptor: it can be attempted now. */
+enum { WF_OP_TRY_AGAIN = INT32_MIN };
+
 struct wf_op {
     enum wf_opcode code;
     int fd;
@@ -37,10 +41,13 @@ struct wf_op {
     int64_t offset;
     int flags;
 
-    struct wf_waiter *waiter; /* whom to wake */
-    uint64_t tag;             /* names this operation to the backend */
-    int reason;               /* 0, or why the kernel was asked to stop: -ETIMEDOUT, -ECANCELED */
-    int32_t result;           /* the backend's, once complete */
+    struct wf_waiter *waiter;  /* whom to wake */
+    uint64_t tag;              /* io_uring: names this operation to the kernel */
+    struct wf_op *next, *prev; /* epoll: links among those that wait for the same descriptor */
+    bool is_listed;            /* epoll: it is one of them */
+    bool cannot_wait;          /* epoll: the descriptor has no readiness to wait for */
+    int reason;                /* 0, or why the kernel was asked to stop: -ETIMEDOUT, -ECANCELED */
+    int32_t result;            /* the backend's, once complete */
 };
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The io_uring backend: one ring per worker; implements runtime/poller.h and io/backend.h.
+ * The io_uring backend: one ring per worker; set-up in ring_setup.c.
  *
  * Fibers only prepare submissions.  The worker gives them to the kernel in batches, together with
  * its wait when it has nothing to run: one system call for a whole batch.  COOP_TASKRUN keeps the
@@ -20,6 +20,8 @@
  * operation of the ring had lately: a late cancel finds nothing instead of its successor.  (User
  * addresses have 47 bits on x86-64: Linux, Documentation/arch/x86/x86_64/mm.rst.)
  */
+#include "io/ring.h"
+
 #include "io/backend.h"
 #include "runtime/alloc.h"
 #include "runtime/check.h"
@@ -39,13 +41,13 @@ enum {
     TAG_NONE = 0,  /* of a cancel request: nobody waits for its completion */
     TAG_EVENT = 1, /* of the read that wf_poller_interrupt() completes */
     ADDRESS_BITS = 48,
-    CQ_PER_SQ = 4, /* operations outlive the batch that submitted them */
     REAP_BATCH = 64,
 };
 
-struct wf_poller {
+struct ring {
+    struct wf_poller poller;
     struct wf_lock lock; /* of all that follows, system calls on the ring excepted */
-    struct io_uring ring;
+    struct io_uring uring;
     struct wf_counters *counters; /* those of the ring: whoever has the lock writes them */
     uint64_t generation;          /* of the next operation */
     uint64_t in_flight;           /* operations prepared and not yet reaped */
@@ -56,79 +58,9 @@ struct wf_poller {
     bool owner_waits;             /* rule 2 */
 };
 
-/* Best first.  What a kernel does not know it refuses with EINVAL. */
-static const struct {
-    unsigned flags;
-    const char *name;
-} setups[] = {
-    {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
-     "COOP_TASKRUN TASKRUN_FLAG SUBMIT_ALL"}, /* Linux 5.19 */
-    {0, "plain"},
-};
-
-/* Without these an operation could be lost, or a wait not be bounded. */
-#define FEATURES_NEEDED (IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG)
-
-static int set_up(struct io_uring *ring, uint32_t entries, const char **name)
+static struct ring *ring_of(struct wf_poller *poller)
 {
-    int error = -EINVAL;
-
-    for (size_t i = 0; i < sizeof setups / sizeof setups[0] && error == -EINVAL; i++) {
-        struct io_uring_params params = {
-            .flags = setups[i].flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-            .cq_entries = entries * CQ_PER_SQ,
-        };
-
-        error = io_uring_queue_init_params(entries, ring, &params);
-        *name = setups[i].name;
-    }
-    if (error == 0 && (ring->features & FEATURES_NEEDED) != FEATURES_NEEDED) {
-        io_uring_queue_exit(ring);
-        return -ENOSYS;
-    }
-    return error;
-}
-
-/* io_uring_disabled as the administrator set it, or -1. */
-static int read_disabled(void)
-{
-    int value = -1;
-    FILE *file = fopen("/proc/sys/kernel/io_uring_disabled", "re");
-
-    if (file != NULL) {
-        if (fscanf(file, "%d", &value) != 1)
-            value = -1;
-        fclose(file);
-    }
-    return value;
-}
-
-static void explain(int error, char *text, size_t size)
-{
-    int disabled = read_disabled();
-
-    if (error == -EPERM && disabled > 0)
-        snprintf(text, size,
-                 "io_uring is refused: kernel.io_uring_disabled is %d; allow it with "
-                 "`sysctl -w kernel.io_uring_disabled=0`",
-                 disabled);
-    else if (error == -EPERM || error == -EACCES)
-        snprintf(
-            text, size,
-            "io_uring is refused: a sandbox blocks the system call io_uring_setup (the default "
-            "seccomp profiles of container engines do); allow io_uring_setup, io_uring_enter "
-            "and io_uring_register in its profile");
-    else if (error == -ENOSYS)
-        snprintf(text, size,
-                 "io_uring is not there: the kernel is older than 5.11 or built without it, or a "
-                 "sandbox hides it; run Linux 5.19 or later, or allow io_uring_setup, "
-                 "io_uring_enter and io_uring_register in the sandbox's seccomp profile");
-    else if (error == -ENOMEM)
-        snprintf(text, size,
-                 "io_uring_setup: no memory; raise the limit on locked memory (`ulimit -l`) or use "
-                 "fewer ring_entries");
-    else
-        snprintf(text, size, "io_uring_setup: %s", strerror(-error));
+    return WF_CONTAINER_OF(poller, struct ring, poller);
 }
 
 /* Entry i of the submission queue is slot i, for good.  liburing would see to that in the calls
@@ -141,109 +73,96 @@ static void set_up_indices(struct io_uring_sq *sq)
 
 /* Caller: the owner, with the lock.  Were it another thread's read, that thread would have to enter
  * the kernel before this one wakes. */
-static void arm_event(struct wf_poller *poller)
+static void arm_event(struct ring *ring)
 {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&poller->ring);
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
 
     /* A full queue is tried again at the next poll, before any wait. */
-    poller->event_is_armed = sqe != NULL;
+    ring->event_is_armed = sqe != NULL;
     if (sqe == NULL)
         return;
-    io_uring_prep_read(sqe, poller->event, &poller->event_buffer, sizeof poller->event_buffer, 0);
+    io_uring_prep_read(sqe, ring->event, &ring->event_buffer, sizeof ring->event_buffer, 0);
     io_uring_sqe_set_data64(sqe, TAG_EVENT);
 }
 
-int wf_poller_create(struct wf_poller **result, uint32_t entries, struct wf_counters *counters)
+static int create_ring(struct wf_poller **poller, uint32_t entries, struct wf_counters *counters)
 {
-    struct wf_poller *poller = wf_alloc(sizeof *poller);
+    struct ring *ring = wf_alloc(sizeof *ring);
     const char *name;
     int error;
 
-    if (poller == NULL)
+    if (ring == NULL)
         return -ENOMEM;
-    poller->counters = counters;
-    error = set_up(&poller->ring, entries, &name);
+    ring->counters = counters;
+    error = wf_ring_set_up(&ring->uring, entries, &name);
     if (error != 0) {
         char text[320];
 
-        explain(error, text, sizeof text);
+        wf_ring_explain(error, text, sizeof text);
         wf_complain("%s", text);
-        wf_free(poller);
+        wf_free(ring);
         return error;
     }
-    poller->event = wf_os_event_create();
-    if (poller->event < 0) {
-        error = poller->event;
+    ring->event = wf_os_event_create();
+    if (ring->event < 0) {
+        error = ring->event;
         wf_complain("eventfd: %s", strerror(-error));
-        io_uring_queue_exit(&poller->ring);
-        wf_free(poller);
+        io_uring_queue_exit(&ring->uring);
+        wf_free(ring);
         return error;
     }
-    set_up_indices(&poller->ring.sq);
+    set_up_indices(&ring->uring.sq);
     /* Spares the owner a look-up in each enter; without it (Linux before 5.18) all works as well.
      */
-    poller->registered = io_uring_register_ring_fd(&poller->ring) == 1 ? poller->ring.enter_ring_fd
-                                                                       : -1;
-    arm_event(poller);
-    *result = poller;
+    ring->registered = io_uring_register_ring_fd(&ring->uring) == 1 ? ring->uring.enter_ring_fd
+                                                                    : -1;
+    arm_event(ring);
+    *poller = &ring->poller;
     return 0;
 }
 
-void wf_poller_destroy(struct wf_poller *poller)
+static void destroy_ring(struct wf_poller *poller)
 {
-    WF_ASSERT(poller->in_flight == 0);
-    io_uring_queue_exit(&poller->ring);
-    wf_os_close(poller->event);
-    wf_free(poller);
+    struct ring *ring = ring_of(poller);
+
+    WF_ASSERT(ring->in_flight == 0);
+    io_uring_queue_exit(&ring->uring);
+    wf_os_close(ring->event);
+    wf_free(ring);
 }
 
-int wf_poller_describe(char *line, size_t size)
+static void interrupt_wait(struct wf_poller *poller)
 {
-    struct io_uring ring;
-    const char *name;
-    int error = set_up(&ring, 8, &name);
-
-    if (error != 0) {
-        explain(error, line, size);
-        return error;
-    }
-    snprintf(line, size, "io_uring, one ring per worker, %s", name);
-    io_uring_queue_exit(&ring);
-    return 0;
-}
-
-void wf_poller_interrupt(struct wf_poller *poller)
-{
-    wf_os_event_signal(poller->event);
+    wf_os_event_signal(ring_of(poller)->event);
 }
 
 /* Publishes what is prepared.  Returns how many entries the kernel has not taken yet.  Caller has
  * the lock. */
-static unsigned publish(struct wf_poller *poller)
+static unsigned publish(struct ring *ring)
 {
-    struct io_uring_sq *sq = &poller->ring.sq;
+    struct io_uring_sq *sq = &ring->uring.sq;
 
     if (sq->sqe_head != sq->sqe_tail) {
         sq->sqe_head = sq->sqe_tail;
         io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
     }
-    return io_uring_sq_ready(&poller->ring);
+    return io_uring_sq_ready(&ring->uring);
 }
 
 /* Submits up to `count` published entries and lets the kernel bring in completions.  Returns how
  * many it took, or -errno; EINTR, ETIME: the wait ended; EBUSY, EAGAIN: the kernel wants
  * completions reaped, or memory, before it takes more.  Caller does not have the lock. */
-static int enter(struct wf_poller *poller, struct wf_worker *self, unsigned count,
+static int enter(struct ring *ring, struct wf_worker *self, unsigned count,
                  const struct __kernel_timespec *timeout, bool waits)
 {
     struct io_uring_getevents_arg arg = {.sigmask_sz = _NSIG / 8,
                                          .ts = (uint64_t)(uintptr_t)timeout};
     unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-    int fd = poller->ring.ring_fd, result;
+    int fd = ring->uring.ring_fd, result;
 
-    if (poller->registered >= 0 && wf_worker_poller(self) == poller) {
+    if (ring->registered >= 0 && wf_worker_poller(self) == &ring->poller) {
         flags |= IORING_ENTER_REGISTERED_RING;
-        fd = poller->registered;
+        fd = ring->registered;
     }
     result = io_uring_enter2((unsigned)fd, count, waits ? 1 : 0, flags, (sigset_t *)&arg,
                              sizeof arg);
@@ -252,148 +171,150 @@ static int enter(struct wf_poller *poller, struct wf_worker *self, unsigned coun
     return result;
 }
 
-static int enter_until(struct wf_poller *poller, struct wf_worker *self, unsigned count,
-                       int64_t deadline)
+static int enter_until(struct ring *ring, struct wf_worker *self, unsigned count, int64_t deadline)
 {
     int64_t left = deadline - wf_os_now();
     struct __kernel_timespec ts = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
 
-    return enter(poller, self, count, deadline == INT64_MAX ? NULL : &ts, left > 0);
+    return enter(ring, self, count, deadline == INT64_MAX ? NULL : &ts, left > 0);
 }
 
 /* Takes completions out of the ring.  Returns the operations among them.  Caller has the lock. */
-static unsigned take_completed(struct wf_poller *poller, struct wf_op *ops[REAP_BATCH])
+static unsigned take_completed(struct ring *ring, struct wf_op *ops[REAP_BATCH])
 {
     struct io_uring_cqe *cqe;
     unsigned head, seen = 0, count = 0;
 
-    io_uring_for_each_cqe(&poller->ring, head, cqe)
+    io_uring_for_each_cqe(&ring->uring, head, cqe)
     {
         if (count == REAP_BATCH)
             break;
         seen++;
         if (cqe->user_data == TAG_EVENT)
-            poller->event_is_armed = false;
+            ring->event_is_armed = false;
         if (cqe->user_data == TAG_EVENT || cqe->user_data == TAG_NONE)
             continue;
         ops[count] = (void *)(uintptr_t)(cqe->user_data & ((UINT64_C(1) << ADDRESS_BITS) - 1));
         WF_ASSERT(ops[count]->tag == cqe->user_data);
         ops[count++]->result = cqe->res;
     }
-    io_uring_cq_advance(&poller->ring, seen);
-    poller->in_flight -= count;
-    wf_count(&poller->counters->ops_completed, count);
+    io_uring_cq_advance(&ring->uring, seen);
+    ring->in_flight -= count;
+    wf_count(&ring->counters->ops_completed, count);
     return count;
 }
 
 /* Wakes whom completions are for; the lock is free meanwhile.  Returns how many.  Caller has the
  * lock. */
-static unsigned reap(struct wf_poller *poller, struct wf_worker *self)
+static unsigned reap(struct ring *ring, struct wf_worker *self)
 {
     struct wf_op *ops[REAP_BATCH];
     unsigned count, total = 0;
 
-    if (poller->owner_waits)
+    if (ring->owner_waits)
         return 0;
     do {
-        count = take_completed(poller, ops);
-        wf_lock_release(&poller->lock);
+        count = take_completed(ring, ops);
+        wf_lock_release(&ring->lock);
         for (unsigned i = 0; i < count; i++)
             wf_wake_later(self, ops[i]->waiter, 0);
-        wf_lock_acquire(&poller->lock);
+        wf_lock_acquire(&ring->lock);
         total += count;
-    } while (count == REAP_BATCH && !poller->owner_waits);
+    } while (count == REAP_BATCH && !ring->owner_waits);
     return total;
 }
 
 /* True if the kernel has something that only comes in when the ring is entered. */
-static bool kernel_has_more(struct wf_poller *poller)
+static bool kernel_has_more(struct ring *ring)
 {
-    unsigned flags = IO_URING_READ_ONCE(*poller->ring.sq.kflags);
+    unsigned flags = IO_URING_READ_ONCE(*ring->uring.sq.kflags);
 
     if ((flags & IORING_SQ_CQ_OVERFLOW) != 0)
-        wf_count(&poller->counters->cq_overflows, 1);
+        wf_count(&ring->counters->cq_overflows, 1);
     return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
-unsigned wf_poller_poll(struct wf_poller *poller, struct wf_worker *self, int64_t deadline)
+static unsigned poll_ring(struct wf_poller *poller, struct wf_worker *self, int64_t deadline)
 {
-    bool is_owner = wf_worker_poller(self) == poller;
+    struct ring *ring = ring_of(poller);
+    bool is_owner = wf_worker_poller(self) == &ring->poller;
     unsigned count, woken;
     bool waits;
 
-    wf_lock_acquire(&poller->lock);
-    waits = deadline != 0 && poller->event_is_armed && io_uring_cq_ready(&poller->ring) == 0;
-    count = publish(poller);
-    if (waits || count > 0 || kernel_has_more(poller)) {
-        wf_count(&poller->counters->polls, 1);
+    wf_lock_acquire(&ring->lock);
+    waits = deadline != 0 && ring->event_is_armed && io_uring_cq_ready(&ring->uring) == 0;
+    count = publish(ring);
+    if (waits || count > 0 || kernel_has_more(ring)) {
+        wf_count(&ring->counters->polls, 1);
         if (waits)
-            poller->owner_waits = true;
-        wf_lock_release(&poller->lock);
+            ring->owner_waits = true;
+        wf_lock_release(&ring->lock);
         if (waits)
-            (void)enter_until(poller, self, count, deadline);
+            (void)enter_until(ring, self, count, deadline);
         else
-            (void)enter(poller, self, count, NULL, false);
-        wf_lock_acquire(&poller->lock);
+            (void)enter(ring, self, count, NULL, false);
+        wf_lock_acquire(&ring->lock);
         if (waits)
-            poller->owner_waits = false;
+            ring->owner_waits = false;
     }
-    woken = reap(poller, self);
-    if (is_owner && !poller->event_is_armed)
-        arm_event(poller);
-    wf_lock_release(&poller->lock);
+    woken = reap(ring, self);
+    if (is_owner && !ring->event_is_armed)
+        arm_event(ring);
+    wf_lock_release(&ring->lock);
     return woken;
 }
 
-bool wf_poller_needs_service(struct wf_poller *poller)
+static bool ring_needs_service(struct wf_poller *poller)
 {
+    struct ring *ring = ring_of(poller);
     bool needs;
 
-    wf_lock_acquire(&poller->lock);
-    needs = io_uring_sq_ready(&poller->ring) > 0 || io_uring_cq_ready(&poller->ring) > 0 ||
-            io_uring_cq_has_overflow(&poller->ring);
-    wf_lock_release(&poller->lock);
+    wf_lock_acquire(&ring->lock);
+    needs = io_uring_sq_ready(&ring->uring) > 0 || io_uring_cq_ready(&ring->uring) > 0 ||
+            io_uring_cq_has_overflow(&ring->uring);
+    wf_lock_release(&ring->lock);
     return needs;
 }
 
-void wf_poller_submit(struct wf_poller *poller, struct wf_worker *self)
+static void submit(struct wf_poller *poller, struct wf_worker *self)
 {
+    struct ring *ring = ring_of(poller);
     unsigned count;
 
-    wf_lock_acquire(&poller->lock);
-    count = publish(poller);
+    wf_lock_acquire(&ring->lock);
+    count = publish(ring);
     if (count > 0)
-        wf_count(&poller->counters->polls, 1);
-    wf_lock_release(&poller->lock);
+        wf_count(&ring->counters->polls, 1);
+    wf_lock_release(&ring->lock);
     if (count > 0)
-        (void)enter(poller, self, count, NULL, false);
+        (void)enter(ring, self, count, NULL, false);
 }
 /* A submission slot; submits when all are taken.  Caller has the lock, which may be free for a
  * while before this returns. */
-static struct io_uring_sqe *take_slot(struct wf_poller *poller, struct wf_worker *self)
+static struct io_uring_sqe *take_slot(struct ring *ring, struct wf_worker *self)
 {
     struct io_uring_sqe *sqe;
 
-    while ((sqe = io_uring_get_sqe(&poller->ring)) == NULL) {
+    while ((sqe = io_uring_get_sqe(&ring->uring)) == NULL) {
         unsigned count;
         int submitted;
 
         /* What a thread submits, the kernel cancels when the thread ends: left to a worker. */
         if (self == NULL) {
-            wf_lock_release(&poller->lock);
-            wf_poller_interrupt(poller);
+            wf_lock_release(&ring->lock);
+            interrupt_wait(&ring->poller);
             wf_os_yield();
-            wf_lock_acquire(&poller->lock);
+            wf_lock_acquire(&ring->lock);
             continue;
         }
-        count = publish(poller);
-        wf_count(&poller->counters->polls, 1);
-        wf_lock_release(&poller->lock);
-        submitted = enter(poller, self, count, NULL, false);
-        wf_lock_acquire(&poller->lock);
+        count = publish(ring);
+        wf_count(&ring->counters->polls, 1);
+        wf_lock_release(&ring->lock);
+        submitted = enter(ring, self, count, NULL, false);
+        wf_lock_acquire(&ring->lock);
         /* A kernel that takes nothing wants completions out of the way, or memory for a moment. */
         if (submitted <= 0)
-            (void)reap(poller, self);
+            (void)reap(ring, self);
     }
     return sqe;
 }
@@ -436,30 +357,46 @@ static void prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
     }
 }
 
-void wf_backend_start(struct wf_worker *self, struct wf_op *op)
+/* What cannot be queued now is queued after a submission. */
+static void start(struct wf_worker *self, struct wf_op *op)
 {
-    struct wf_poller *poller = wf_worker_poller(self);
+    struct ring *ring = ring_of(wf_worker_poller(self));
     struct io_uring_sqe *sqe;
 
     WF_CHECK((uint64_t)(uintptr_t)op >> ADDRESS_BITS == 0);
-    wf_lock_acquire(&poller->lock);
-    sqe = take_slot(poller, self);
-    op->tag = (uint64_t)(uintptr_t)op | poller->generation++ << ADDRESS_BITS;
+    wf_lock_acquire(&ring->lock);
+    sqe = take_slot(ring, self);
+    op->tag = (uint64_t)(uintptr_t)op | ring->generation++ << ADDRESS_BITS;
     prepare(sqe, op);
     io_uring_sqe_set_data64(sqe, op->tag);
-    poller->in_flight++;
-    wf_count(&poller->counters->ops_submitted, 1);
-    wf_lock_release(&poller->lock);
+    ring->in_flight++;
+    wf_count(&ring->counters->ops_submitted, 1);
+    wf_lock_release(&ring->lock);
 }
 
-void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, const struct wf_op *op)
+/* It completes as ever. */
+static void cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op)
 {
+    struct ring *ring = ring_of(poller);
     struct io_uring_sqe *sqe;
 
-    wf_lock_acquire(&poller->lock);
-    sqe = take_slot(poller, self);
+    wf_lock_acquire(&ring->lock);
+    sqe = take_slot(ring, self);
     io_uring_prep_cancel64(sqe, op->tag, 0);
     io_uring_sqe_set_data64(sqe, TAG_NONE);
-    wf_count(&poller->counters->ops_cancelled, 1);
-    wf_lock_release(&poller->lock);
+    wf_count(&ring->counters->ops_cancelled, 1);
+    wf_lock_release(&ring->lock);
 }
+
+const struct wf_backend wf_backend_ring = {
+    .name = "io_uring",
+    .create = create_ring,
+    .destroy = destroy_ring,
+    .poll = poll_ring,
+    .submit = submit,
+    .needs_service = ring_needs_service,
+    .interrupt = interrupt_wait,
+    .describe = wf_ring_describe,
+    .start = start,
+    .cancel = cancel,
+};

@@ -5,12 +5,22 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define OPTION(name, fallback, min, max, unit, help)                              \
-    {                                                                             \
-#name, offsetof(struct weft_config, name), fallback, min, max, unit, help \
+#define OPTION(name, fallback, min, max, unit, help)                                    \
+    {                                                                                   \
+#name, offsetof(struct weft_config, name), fallback, min, max, unit, help, NULL \
     }
+
+#define NAMED(name, fallback, names, help)                                                      \
+    {                                                                                           \
+#name, offsetof(struct weft_config, name), fallback, 1, sizeof(names) / sizeof(*names), \
+            "", help, names                                                                     \
+    }
+
+static const char *const backend_names[] = {"auto", "io_uring", "epoll"};
 
 /* A field of 0 asks for the default, so no range includes 0 but where that is the default. */
 const struct wf_config_option wf_config_options[] = {
@@ -32,6 +42,7 @@ const struct wf_config_option wf_config_options[] = {
     OPTION(blocking_threads, 64, 1, 1024, "threads", "threads for weft_blocking() calls at most"),
     OPTION(overflow_report, 1, 1, 2, "",
            "1: name the fiber whose stack overflows, 2: leave SIGSEGV and SIGBUS alone"),
+    NAMED(backend, WEFT_BACKEND_AUTO, backend_names, "1: auto, 2: io_uring, 3: epoll"),
 };
 
 const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];
@@ -52,6 +63,18 @@ void wf_config_variable(const struct wf_config_option *option, char *variable, s
     variable[length] = '\0';
 }
 
+/* Returns false if the text names no value of the option. */
+static bool read_name(const struct wf_config_option *option, const char *text, uint32_t *value)
+{
+    for (uint32_t i = option->min; option->names != NULL && i <= option->max; i++) {
+        if (strcmp(text, option->names[i - option->min]) == 0) {
+            *value = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Returns 1 if the variable is set, 0 if it is not (or is empty), -EINVAL if it is no number. */
 static int read_environment(const struct wf_config_option *option, uint32_t *value)
 {
@@ -64,6 +87,8 @@ static int read_environment(const struct wf_config_option *option, uint32_t *val
     text = getenv(variable);
     if (text == NULL || *text == '\0')
         return 0;
+    if (read_name(option, text, value))
+        return 1;
     errno = 0;
     number = strtoull(text, &end, 10);
     if (errno != 0 || *end != '\0' || !isdigit((unsigned char)*text) || number < option->min ||

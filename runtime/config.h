@@ -34,6 +34,8 @@ struct wf_config_option {
     uint32_t min, max;
     const char *unit;
     const char *help;
+    const char *const *names; /* of the values from `min` to `max`, which the environment may use
+                                 instead of numbers; NULL: none */
 };
 
 extern const struct wf_config_option wf_config_options[];

@@ -188,7 +188,7 @@ int weft_doctor(const struct weft_config *config, FILE *out)
     enum wf_config_origin origins[32];
     struct weft_config resolved;
     struct wf_topology *topology;
-    char backend[256];
+    char backend[512];
     int error = wf_config_resolve(config, &resolved, origins);
 
     if (error == 0)
@@ -198,7 +198,7 @@ int weft_doctor(const struct weft_config *config, FILE *out)
     fprintf(out, ROW "%s\n", "weft", weft_version());
     print_cpus(out, topology);
     print_workers(out, &resolved, topology);
-    error = wf_poller_describe(backend, sizeof backend);
+    error = wf_poller_describe(resolved.backend, backend, sizeof backend);
     fprintf(out, ROW "%s\n", "I/O backend", backend);
     print_guard(out, &resolved);
     fprintf(out, ROW "%s\n", "allocator", wf_alloc_name());

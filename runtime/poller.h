@@ -19,8 +19,15 @@ struct wf_counters;
 struct wf_poller;
 struct wf_worker;
 
-/* 0 or -errno: -EPERM or -ENOSYS when the kernel refuses, and then a line has been printed. */
-int wf_poller_create(struct wf_poller **poller, uint32_t entries, struct wf_counters *counters);
+/*
+ * Makes a poller with the backend that `kind` names: enum weft_backend (weft/runtime.h).
+ *
+ * 0 or -errno: -EPERM or -ENOSYS when the kernel refuses, and then a line has been printed.  Where
+ * the choice is open a refusal is no error: the other backend is taken, and the first time in a
+ * process a line says why.
+ */
+int wf_poller_create(struct wf_poller **poller, uint32_t kind, uint32_t entries,
+                     struct wf_counters *counters);
 
 /* Every operation has completed. */
 void wf_poller_destroy(struct wf_poller *poller);
@@ -46,7 +53,8 @@ bool wf_poller_needs_service(struct wf_poller *poller);
 /* Ends a wait under way, or the next one, at once.  Caller: any thread. */
 void wf_poller_interrupt(struct wf_poller *poller);
 
-/* Writes one line about the backend and its features.  0, or the -errno of wf_poller_create(). */
-int wf_poller_describe(char *line, size_t size);
+/* Writes one line about the backend that wf_poller_create() would take, why it is that one, and its
+ * features.  0, or the -errno of wf_poller_create(). */
+int wf_poller_describe(uint32_t kind, char *line, size_t size);
 
 #endif

@@ -97,7 +97,8 @@ int wf_runtime_enter(struct wf_worker *self)
     wf_wheel_init(&self->wheel, wf_os_now());
     if (runtime->is_pinned && self->index < runtime->worker_count)
         pin(self);
-    return wf_poller_create(&self->poller, runtime->config.ring_entries, &self->counters);
+    return wf_poller_create(&self->poller, runtime->config.backend, runtime->config.ring_entries,
+                            &self->counters);
 }
 
 void wf_runtime_exit(struct wf_worker *self, bool ran)

@@ -5,10 +5,10 @@
 #
 # usage: scripts/test.sh [--quick] [--long] [--preset NAME]...
 #
-#   (none)          every test in release, unit and api tests in debug; the api and stress tests in
-#                   release with 1, 2, 4 and 16 workers; unit, api and stress tests under asan and
-#                   tsan, and the http tests under asan; the api tests in chaos mode under asan (64
-#                   workers)
+#   (none)          every test in release, unit and api tests in debug; the api and stress tests
+#                   in release with 1, 2, 4 and 16 workers, and these and the http tests on epoll;
+#                   unit, api and stress tests under asan and tsan, and the http tests under asan;
+#                   the api tests in chaos mode under asan (64 workers)
 #   --quick         every test but the stress tests, in release only
 #   --long          soak tests run for their full time (WEFT_SOAK=1), and the api tests in chaos
 #                   mode under tsan (16 workers) as well
@@ -52,7 +52,7 @@ done
 # The tests choose their own configuration; one from the caller's shell would change what they mean.
 unset WEFT_WORKERS WEFT_STACK_SIZE_KIB WEFT_MAX_FIBERS WEFT_PIN WEFT_RING_ENTRIES \
     WEFT_WAKE_BACKLOG_US WEFT_GUARD WEFT_CHAOS WEFT_BLOCKING_THREADS WEFT_MONITOR WEFT_STALL_US \
-    WEFT_STALL_REPORT_MS WEFT_SPARE_WORKERS
+    WEFT_STALL_REPORT_MS WEFT_SPARE_WORKERS WEFT_BACKEND
 
 scripts/setup.sh --test
 
@@ -135,8 +135,14 @@ else
         run release "api and stress tests, $workers workers" -L '^(api|stress)$'
         unset WEFT_WORKERS
     done
+    export WEFT_BACKEND=epoll
+    run release "api, stress and http tests on epoll" -L '^(api|stress|http)$'
+    unset WEFT_BACKEND
     run_preset debug
     run_preset asan
+    export WEFT_BACKEND=epoll
+    run asan "I/O tests on epoll" -L '^(api|stress)$' -R '(^api/io_|cancel|close|io_stress)'
+    unset WEFT_BACKEND
     run_chaos asan 64
     run_preset tsan
     [ -z "${WEFT_SOAK:-}" ] || run_chaos tsan 16

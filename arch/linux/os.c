@@ -231,6 +231,14 @@ void wf_os_event_signal(int event)
         ;
 }
 
+void wf_os_event_reset(int event)
+{
+    uint64_t count;
+
+    while (read(event, &count, sizeof count) < 0 && errno == EINTR)
+        ;
+}
+
 void wf_os_close(int fd)
 {
     close(fd);

@@ -11,6 +11,14 @@
 extern "C" {
 #endif
 
+/* What carries out input and output. */
+enum weft_backend {
+    WEFT_BACKEND_AUTO = 1, /* io_uring where the kernel allows it and has what is needed, else
+                              epoll; found out once per process */
+    WEFT_BACKEND_IO_URING = 2,
+    WEFT_BACKEND_EPOLL = 3, /* for sandboxes that refuse io_uring: files on the blocking pool */
+};
+
 /*
  * What a runtime is told at its start.  Zero in any field means "the default", so a zeroed struct
  * (WEFT_CONFIG_INIT) is a good configuration.  Each field can be overridden from the environment
@@ -51,15 +59,18 @@ struct weft_config {
     uint32_t overflow_report;  /* WEFT_OVERFLOW_REPORT: 1 says on standard error which fiber's stack
                                   has overflowed, for which the library handles SIGSEGV and SIGBUS
                                   and passes other faults on (default), 2 leaves them alone */
-    uint64_t reserved[5];      /* zero */
+    uint32_t backend;          /* WEFT_BACKEND: enum weft_backend, in the environment by name (auto,
+                                  io_uring, epoll); default WEFT_BACKEND_AUTO */
+    uint32_t reserved32;       /* zero */
+    uint64_t reserved[4];      /* zero */
 };
 
-#define WEFT_CONFIG_INIT                          \
-    {                                             \
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-        {                                         \
-            0, 0, 0, 0, 0                         \
-        }                                         \
+#define WEFT_CONFIG_INIT                                \
+    {                                                   \
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+        {                                               \
+            0, 0, 0, 0                                  \
+        }                                               \
     }
 
 /*
@@ -77,8 +88,8 @@ struct weft_config {
  * Context   any thread, not a fiber.  Several runs may follow one another, or run side by side.
  * Switches  never.
  * Errors    -EINVAL (a value out of range, a null `fn`), -ENOMEM, -EAGAIN (no more threads),
- *           -EPERM or -ENOSYS (io_uring is refused by the kernel or a sandbox), -EDEADLK (called
- *           from a fiber).
+ *           -EPERM or -ENOSYS (WEFT_BACKEND_IO_URING was asked for, and the kernel or a sandbox
+ *           refuses it), -EDEADLK (called from a fiber).
  */
 WEFT_API WEFT_MUST_USE int weft_run(const struct weft_config *config, int (*fn)(void *), void *arg);
 

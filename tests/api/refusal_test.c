@@ -47,14 +47,45 @@ static void forbid_io_uring(unsigned error)
 
 CHILD(run_without_io_uring)
 {
+    struct weft_config config = {.backend = WEFT_BACKEND_IO_URING};
+
+    (void)unsetenv("WEFT_BACKEND");
     forbid_io_uring(parameter);
-    return weft_run(NULL, must_not_run, NULL) == -(int)parameter ? 0 : 1;
+    return weft_run(&config, must_not_run, NULL) == -(int)parameter ? 0 : 1;
 }
 
 CHILD(doctor_without_io_uring)
 {
+    struct weft_config config = {.backend = WEFT_BACKEND_IO_URING};
+
+    (void)unsetenv("WEFT_BACKEND");
     forbid_io_uring(parameter);
-    return weft_doctor(NULL, stdout) == -(int)parameter ? 0 : 1;
+    return weft_doctor(&config, stdout) == -(int)parameter ? 0 : 1;
+}
+
+static int write_and_read(void *arg)
+{
+    char byte = 0;
+    int fds[2];
+
+    (void)arg;
+    CHECK_EQ(pipe(fds), 0);
+    CHECK_EQ(weft_read(fds[0], &byte, 1, weft_after(WEFT_MILLISECOND)), -ETIMEDOUT);
+    CHECK_EQ(weft_write(fds[1], "x", 1, WEFT_FOREVER), 1);
+    CHECK_EQ(weft_read(fds[0], &byte, 1, WEFT_FOREVER), 1);
+    CHECK_EQ(byte, 'x');
+    CHECK_EQ(weft_close(fds[0]), 0);
+    CHECK_EQ(weft_close(fds[1]), 0);
+    return 0;
+}
+
+CHILD(run_on_what_is_left)
+{
+    (void)unsetenv("WEFT_BACKEND");
+    forbid_io_uring(parameter);
+    CHECK_EQ(weft_run(NULL, write_and_read, NULL), 0);
+    CHECK_EQ(weft_run(NULL, write_and_read, NULL), 0); /* says it once only */
+    return weft_doctor(NULL, stdout);
 }
 
 static const unsigned refusals[] = {EPERM, ENOSYS};
@@ -69,6 +100,23 @@ Test(refusal, io_uring_refused_is_named_with_a_remedy, .timeout = TEST_TIMEOUT_S
         cr_expect_eq(end.exit_status, 0, "%s: %s", strerror((int)refusals[i]), end.output);
         cr_expect_not_null(strstr(end.output, "io_uring"), "not named: \"%s\"", end.output);
         cr_expect_not_null(strstr(end.output, "allow"), "no remedy: \"%s\"", end.output);
+    }
+}
+
+/* A program that did not ask for io_uring runs all the same, and it is said why it runs slower. */
+Test(refusal, io_uring_refused_is_replaced_by_epoll, .timeout = TEST_TIMEOUT_S)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct child_end end;
+        const char *said;
+
+        run_child("run_on_what_is_left", refusals[i], NULL, &end);
+        cr_expect_eq(end.exit_status, 0, "%s: %s", strerror((int)refusals[i]), end.output);
+        said = strstr(end.output, "weft: io_uring");
+        cr_assert_not_null(said, "not named: \"%s\"", end.output);
+        cr_expect_not_null(strstr(said, "epoll"), "not said: \"%s\"", end.output);
+        cr_expect_null(strstr(said + 1, "weft: io_uring"), "said twice: \"%s\"", end.output);
+        cr_expect_not_null(strstr(end.output, "epoll, one instance"), "\"%s\"", end.output);
     }
 }
 

@@ -70,9 +70,10 @@ static int talk_in_pairs(void *arg)
 
 CHILD(talk_under_faults)
 {
-    struct weft_config config = {.workers = parameter};
+    struct weft_config config = {.workers = parameter, .backend = WEFT_BACKEND_IO_URING};
     struct weft_stats stats;
 
+    (void)unsetenv("WEFT_BACKEND");
     CHECK_EQ(weft_run(&config, talk_in_pairs, NULL), 0);
     CHECK_EQ(weft_stats_read(&stats), 0);
     CHECK_EQ(stats.ops_completed, stats.ops_submitted);
@@ -178,7 +179,10 @@ static int complete_all_at_once(void *arg)
  * ring with room for far fewer: the kernel keeps the rest, and the runtime says so. */
 WORKER_TEST(ring_fault, full_rings_lose_nothing_and_are_counted, TEST_TIMEOUT_S)
 {
-    struct weft_config config = {.workers = *workers, .ring_entries = 8, .stack_size_kib = 32};
+    struct weft_config config = {.workers = *workers,
+                                 .ring_entries = 8,
+                                 .stack_size_kib = 32,
+                                 .backend = WEFT_BACKEND_IO_URING};
     struct crowd crowd;
 
     make_pipe(crowd.pipe);

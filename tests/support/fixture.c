@@ -104,6 +104,7 @@ static void remove_overrides(const struct weft_config *config)
         {config->stall_report_ms, "WEFT_STALL_REPORT_MS"},
         {config->spare_workers, "WEFT_SPARE_WORKERS"},
         {config->blocking_threads, "WEFT_BLOCKING_THREADS"},
+        {config->backend, "WEFT_BACKEND"},
     };
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)

@@ -345,7 +345,10 @@ static void wait_after_interrupts(struct pair *pair)
         CHECK_EQ(write(pair->fds[0][1], "x", 1), 1);
         self = wf_wait_end(self, WEFT_FOREVER);
         CHECK(self == atomic_load(&pair->served));
-        CHECK_EQ(op.result, 1);
+        if (op.result == WF_OP_TRY_AGAIN) /* the backend only said that there is something */
+            CHECK_EQ(read(pair->fds[0][0], &byte, 1), 1);
+        else
+            CHECK_EQ(op.result, 1);
     }
 }
 

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How the epoll backend does an operation: by the system call itself, which must not block.
+ *
+ * A descriptor may be in blocking mode, and its mode is not ours to change: it belongs to the open
+ * file, which other processes can share.  Sockets take MSG_DONTWAIT, and what reads and writes
+ * takes RWF_NOWAIT where the kernel supports that for its kind (sockets; regular files; pipes from
+ * Linux 6.4 on).  What is left is called only after poll(2) has said that it is ready; should
+ * somebody else be faster in between, the call holds the worker until there is data again, as any
+ * blocking call does (docs/limits.md).  Two calls know no such flag, accept(2) and connect(2): a
+ * listening socket is put into non-blocking mode for good, a socket that connects for the length of
+ * the call.
+ *
+ * What has no readiness, files above all, is done by a call on the blocking pool.
+ */
+#include "io/epoll.h"
+
+#include "arch/compiler.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <weft/blocking.h>
+#include <weft/fiber.h>
+
+uint32_t wf_epoll_events(const struct wf_op *op)
+{
+    switch (op->code) {
+    case WF_OP_POLL:
+        return (uint32_t)op->flags;
+    case WF_OP_READ:
+    case WF_OP_RECV:
+    case WF_OP_ACCEPT:
+        return POLLIN;
+    case WF_OP_WRITE:
+    case WF_OP_SEND:
+    case WF_OP_CONNECT:
+        return POLLOUT;
+    case WF_OP_OPENAT:
+    case WF_OP_FSYNC:
+    case WF_OP_CLOSE:
+        break;
+    }
+    abort(); /* these never wait */
+}
+
+/* Not inlined, here and below, where errno is read: its address must not be kept over a switch. */
+static WF_NOINLINE int32_t result_of(ssize_t n)
+{
+    return n < 0 ? -errno : (int32_t)n;
+}
+
+static size_t length_of(const struct wf_op *op)
+{
+    return op->length < INT32_MAX ? op->length : INT32_MAX;
+}
+
+static bool is_nonblocking(int fd)
+{
+    int mode = fcntl(fd, F_GETFL);
+
+    return mode >= 0 && (mode & O_NONBLOCK) != 0;
+}
+
+/* The events that hold, 0 for none; -EBADF. */
+static WF_NOINLINE int32_t events_now(int fd, int events)
+{
+    struct pollfd pollfd = {.fd = fd, .events = (short)events};
+    int count;
+
+    if (fd < 0)
+        return -EBADF;
+    while ((count = poll(&pollfd, 1, 0)) < 0 && errno == EINTR)
+        ;
+    if (count < 0)
+        return -errno;
+    return (pollfd.revents & POLLNVAL) != 0 ? -EBADF : pollfd.revents;
+}
+
+/* A read or write by read(2) and its like, which may block. */
+static int32_t transfer(const struct wf_op *op, size_t length)
+{
+    struct iovec part = {op->buffer, length};
+
+    /* With an offset of -1 these use the file's own. */
+    if (op->code == WF_OP_READ)
+        return result_of(preadv2(op->fd, &part, 1, op->offset, 0));
+    return result_of(pwritev2(op->fd, &part, 1, op->offset, 0));
+}
+
+static int32_t transfer_without_wait(const struct wf_op *op)
+{
+    struct iovec part = {op->buffer, length_of(op)};
+
+    if (op->code == WF_OP_READ)
+        return result_of(preadv2(op->fd, &part, 1, op->offset, RWF_NOWAIT));
+    return result_of(pwritev2(op->fd, &part, 1, op->offset, RWF_NOWAIT));
+}
+
+static bool is_file(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
+}
+
+static int run_transfer(void *arg)
+{
+    struct wf_op *op = arg;
+
+    op->result = transfer(op, length_of(op));
+    return 0;
+}
+
+/* The rest of a read of which a part was in the page cache. */
+static int run_rest(void *arg)
+{
+    struct wf_op *op = arg;
+    struct wf_op rest = *op;
+    int32_t result;
+
+    rest.buffer = (char *)op->buffer + op->result;
+    rest.length = length_of(op) - (size_t)op->result;
+    if (op->offset >= 0)
+        rest.offset += op->result;
+    result = transfer(&rest, rest.length);
+    if (result > 0) /* what was read counts, whatever comes then */
+        op->result += result;
+    return 0;
+}
+
+static int run_open(void *arg)
+{
+    struct wf_op *op = arg;
+    /* A FIFO would wait for its other end. */
+    int fd = openat(op->fd, op->buffer, op->flags | O_NONBLOCK, (mode_t)op->length);
+
+    if (fd < 0 && (errno == ENXIO || errno == EAGAIN) && (op->flags & O_NONBLOCK) == 0)
+        fd = openat(op->fd, op->buffer, op->flags, (mode_t)op->length);
+    else if (fd >= 0 && (op->flags & (O_NONBLOCK | O_PATH)) == 0)
+        (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    op->result = result_of(fd);
+    return 0;
+}
+
+static int run_sync(void *arg)
+{
+    struct wf_op *op = arg;
+
+    op->result = result_of(fsync(op->fd));
+    return 0;
+}
+
+static int run_connect(void *arg)
+{
+    struct wf_op *op = arg;
+
+    op->result = result_of(connect(op->fd, op->buffer, (socklen_t)op->length));
+    return 0;
+}
+
+/* Calls `fn(op)` on the pool.  Always true, as the result of an attempt. */
+static bool call(struct wf_op *op, int (*fn)(void *), weft_time deadline)
+{
+    int error = weft_blocking(fn, op, deadline);
+
+    if (error != 0) /* it was not called */
+        op->result = error;
+    return true;
+}
+
+/* RWF_NOWAIT means nothing to this kind of descriptor. */
+static bool transfer_when_ready(struct wf_op *op, weft_time deadline)
+{
+    int events = op->code == WF_OP_READ ? POLLIN : POLLOUT;
+    size_t length = length_of(op);
+
+    if (op->cannot_wait || is_file(op->fd))
+        return call(op, run_transfer, deadline);
+    if (!is_nonblocking(op->fd)) {
+        op->result = events_now(op->fd, events);
+        if (op->result <= 0)
+            return op->result < 0;
+        /* Ready for writing is ready for so much, and no more (pipe(7)). */
+        if (op->code == WF_OP_WRITE && length > PIPE_BUF)
+            length = PIPE_BUF;
+    }
+    op->result = transfer(op, length);
+    return op->result != -EAGAIN;
+}
+
+static bool attempt_transfer(struct wf_op *op, weft_time deadline)
+{
+    if (op->cannot_wait)
+        return call(op, run_transfer, deadline);
+    op->result = transfer_without_wait(op);
+    if (op->result == -ESPIPE && op->offset >= 0) {
+        op->offset = -1; /* pipes and sockets have no offsets (weft/io.h) */
+        op->result = transfer_without_wait(op);
+    }
+    if (op->result == -EOPNOTSUPP || op->result == -ENOSYS)
+        return transfer_when_ready(op, deadline);
+    /* A part of a file can be in memory while the rest is not: that is no short read. */
+    if (op->code == WF_OP_READ && op->result > 0 && (size_t)op->result < length_of(op) &&
+        is_file(op->fd)) {
+        (void)weft_blocking(run_rest, op, WEFT_FOREVER);
+        return true;
+    }
+    return op->result != -EAGAIN;
+}
+
+static bool attempt_accept(struct wf_op *op)
+{
+    if (!is_nonblocking(op->fd))
+        (void)fcntl(op->fd, F_SETFL, fcntl(op->fd, F_GETFL) | O_NONBLOCK);
+    op->result = result_of(accept4(op->fd, NULL, NULL, op->flags));
+    return op->result != -EAGAIN;
+}
+
+/* -EINPROGRESS tells the caller to wait for the outcome (socket.c). */
+static bool attempt_connect(struct wf_op *op, weft_time deadline)
+{
+    int mode = fcntl(op->fd, F_GETFL);
+
+    if (mode >= 0 && (mode & O_NONBLOCK) == 0)
+        (void)fcntl(op->fd, F_SETFL, mode | O_NONBLOCK);
+    op->result = result_of(connect(op->fd, op->buffer, (socklen_t)op->length));
+    if (mode >= 0 && (mode & O_NONBLOCK) == 0)
+        (void)fcntl(op->fd, F_SETFL, mode);
+    /* A Unix socket whose backlog is full has no readiness to wait for. */
+    if (op->result == -EAGAIN && (mode & O_NONBLOCK) == 0)
+        return call(op, run_connect, deadline);
+    return true;
+}
+
+static bool attempt(struct wf_op *op, weft_time deadline)
+{
+    switch (op->code) {
+    case WF_OP_READ:
+    case WF_OP_WRITE:
+        return attempt_transfer(op, deadline);
+    case WF_OP_RECV:
+        op->result = result_of(recv(op->fd, op->buffer, length_of(op), op->flags | MSG_DONTWAIT));
+        return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
+    case WF_OP_SEND:
+        op->result = result_of(send(op->fd, op->buffer, length_of(op), op->flags | MSG_DONTWAIT));
+        return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
+    case WF_OP_ACCEPT:
+        return attempt_accept(op);
+    case WF_OP_CONNECT:
+        return attempt_connect(op, deadline);
+    case WF_OP_POLL:
+        op->result = events_now(op->fd, op->flags);
+        return op->result != 0;
+    case WF_OP_OPENAT:
+        return call(op, run_open, deadline);
+    case WF_OP_FSYNC:
+        return call(op, run_sync, deadline);
+    case WF_OP_CLOSE:
+        op->result = result_of(close(op->fd));
+        return true;
+    }
+    abort();
+}
+
+bool wf_epoll_attempt(struct wf_op *op, weft_time deadline)
+{
+    bool is_done = attempt(op, deadline);
+
+    /* A fiber that never has to wait gives way now and then. */
+    if (is_done && wf_epoll_count_done(wf_self()))
+        (void)weft_yield();
+    return is_done;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The two halves of the epoll backend: waiting (epoll.c) and doing (attempt.c). */
+#ifndef WF_IO_EPOLL_H
+#define WF_IO_EPOLL_H
+
+#include "io/op.h"
+
+#include <stdbool.h>
+
+/* See wf_backend.attempt. */
+bool wf_epoll_attempt(struct wf_op *op, weft_time deadline);
+
+/* The events for which an operation waits that could not be done at once. */
+uint32_t wf_epoll_events(const struct wf_op *op);
+
+/* Counts an operation that was done without waiting.  Caller: a fiber.  Returns true if it is time
+ * to let others run. */
+bool wf_epoll_count_done(struct wf_worker *self);
+
+#endif

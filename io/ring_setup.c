@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* Setting an io_uring up, and saying why that cannot be done. */
+#include "io/ring.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CQ_PER_SQ = 4 /* operations outlive the batch that submitted them */ };
+
+/* Best first.  What a kernel does not know it refuses with EINVAL. */
+static const struct {
+    unsigned flags;
+    const char *name;
+} setups[] = {
+    {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
+     "COOP_TASKRUN TASKRUN_FLAG SUBMIT_ALL"}, /* Linux 5.19 */
+    {0, "plain"},
+};
+
+/* What operations and their cancels are made of. */
+static const int opcodes_needed[] = {
+    IORING_OP_READ,   IORING_OP_WRITE,   IORING_OP_RECV,         IORING_OP_SEND,
+    IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_POLL_ADD,     IORING_OP_OPENAT,
+    IORING_OP_FSYNC,  IORING_OP_CLOSE,   IORING_OP_ASYNC_CANCEL,
+};
+
+/* A sandbox can let the ring be made and hide what it does. */
+static bool has_opcodes(struct io_uring *ring)
+{
+    struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+    bool has_all = probe != NULL;
+
+    for (size_t i = 0; has_all && i < sizeof opcodes_needed / sizeof opcodes_needed[0]; i++)
+        has_all = io_uring_opcode_supported(probe, opcodes_needed[i]) != 0;
+    io_uring_free_probe(probe);
+    return has_all;
+}
+
+/* Without these an operation could be lost, or a wait not be bounded. */
+#define FEATURES_NEEDED (IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG)
+
+int wf_ring_set_up(struct io_uring *ring, uint32_t entries, const char **name)
+{
+    int error = -EINVAL;
+
+    for (size_t i = 0; i < sizeof setups / sizeof setups[0] && error == -EINVAL; i++) {
+        struct io_uring_params params = {
+            .flags = setups[i].flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+            .cq_entries = entries * CQ_PER_SQ,
+        };
+
+        error = io_uring_queue_init_params(entries, ring, &params);
+        *name = setups[i].name;
+    }
+    if (error == 0 && (ring->features & FEATURES_NEEDED) != FEATURES_NEEDED) {
+        io_uring_queue_exit(ring);
+        return -ENOSYS;
+    }
+    return error;
+}
+
+/* io_uring_disabled as the administrator set it, or -1. */
+static int read_disabled(void)
+{
+    int value = -1;
+    FILE *file = fopen("/proc/sys/kernel/io_uring_disabled", "re");
+
+    if (file != NULL) {
+        if (fscanf(file, "%d", &value) != 1)
+            value = -1;
+        fclose(file);
+    }
+    return value;
+}
+
+void wf_ring_explain(int error, char *text, size_t size)
+{
+    int disabled = read_disabled();
+
+    if (error == -EPERM && disabled > 0)
+        snprintf(text, size,
+                 "io_uring is refused: kernel.io_uring_disabled is %d; allow it with "
+                 "`sysctl -w kernel.io_uring_disabled=0`",
+                 disabled);
+    else if (error == -EPERM || error == -EACCES)
+        snprintf(
+            text, size,
+            "io_uring is refused: a sandbox blocks the system call io_uring_setup (the default "
+            "seccomp profiles of container engines do); allow io_uring_setup, io_uring_enter "
+            "and io_uring_register in its profile");
+    else if (error == -ENOSYS)
+        snprintf(text, size,
+                 "io_uring is not there: the kernel is older than 5.11 or built without it, or a "
+                 "sandbox hides it; run Linux 5.19 or later, or allow io_uring_setup, "
+                 "io_uring_enter and io_uring_register in the sandbox's seccomp profile");
+    else if (error == -ENOMEM)
+        snprintf(text, size,
+                 "io_uring_setup: no memory; raise the limit on locked memory (`ulimit -l`) or use "
+                 "fewer ring_entries");
+    else
+        snprintf(text, size, "io_uring_setup: %s", strerror(-error));
+}
+
+int wf_ring_describe(char *line, size_t size)
+{
+    struct io_uring ring;
+    const char *name;
+    int error = wf_ring_set_up(&ring, 8, &name);
+
+    if (error != 0) {
+        wf_ring_explain(error, line, size);
+        return error;
+    }
+    if (!has_opcodes(&ring)) {
+        error = -ENOSYS;
+        snprintf(line, size, "io_uring lacks operations that weft needs: a sandbox hides them");
+    } else {
+        snprintf(line, size, "io_uring, one ring per worker, %s", name);
+    }
+    io_uring_queue_exit(&ring);
+    return error;
+}

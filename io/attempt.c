@@ -15,6 +15,7 @@
  */
 #include "io/epoll.h"
 
+#include "arch/atomic.h"
 #include "arch/compiler.h"
 
 #include <errno.h>
@@ -28,6 +29,8 @@
 #include <unistd.h>
 #include <weft/blocking.h>
 #include <weft/fiber.h>
+
+enum { DRAINED_MAX = 1 << 16 };
 
 uint32_t wf_epoll_events(const struct wf_op *op)
 {
@@ -239,6 +242,44 @@ static bool attempt_connect(struct wf_op *op, weft_time deadline)
     return true;
 }
 
+/*
+ * One bit for each descriptor: the last receive took all that there was.  The next one then waits
+ * before it tries, which spares a call that would most likely be in vain.  Only a hint, since
+ * others may receive, and the number may mean another socket by now: a wait that need not have been
+ * costs two system calls and nothing else.
+ */
+static WF_ATOMIC(bool) drained[DRAINED_MAX];
+
+static bool is_drained(int fd)
+{
+    /* relaxed: a hint. */
+    return fd >= 0 && fd < DRAINED_MAX && atomic_load_explicit(&drained[fd], memory_order_relaxed);
+}
+
+static void note_received(int fd, bool took_all)
+{
+    /* relaxed: a hint. */
+    if (fd < DRAINED_MAX && is_drained(fd) != took_all)
+        atomic_store_explicit(&drained[fd], took_all, memory_order_relaxed);
+}
+
+/* With a deadline that has passed it is the attempt that counts. */
+static bool should_wait_first(const struct wf_op *op, weft_time deadline)
+{
+    return !op->has_waited && (op->flags & MSG_DONTWAIT) == 0 && is_drained(op->fd) &&
+           (deadline == WEFT_FOREVER || weft_now() < deadline);
+}
+
+static bool attempt_receive(struct wf_op *op, weft_time deadline)
+{
+    if (should_wait_first(op, deadline))
+        return false;
+    op->result = result_of(recv(op->fd, op->buffer, length_of(op), op->flags | MSG_DONTWAIT));
+    if (op->result > 0)
+        note_received(op->fd, (size_t)op->result < length_of(op));
+    return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
+}
+
 static bool attempt(struct wf_op *op, weft_time deadline)
 {
     switch (op->code) {
@@ -246,8 +287,7 @@ static bool attempt(struct wf_op *op, weft_time deadline)
     case WF_OP_WRITE:
         return attempt_transfer(op, deadline);
     case WF_OP_RECV:
-        op->result = result_of(recv(op->fd, op->buffer, length_of(op), op->flags | MSG_DONTWAIT));
-        return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
+        return attempt_receive(op, deadline);
     case WF_OP_SEND:
         op->result = result_of(send(op->fd, op->buffer, length_of(op), op->flags | MSG_DONTWAIT));
         return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;

@@ -228,6 +228,7 @@ static void start(struct wf_worker *self, struct wf_op *op)
     struct watch *watch;
     int error = -ENOMEM;
 
+    op->has_waited = true;
     wf_lock_acquire(&instance->lock);
     wf_count(&instance->counters->ops_submitted, 1);
     watch = watch_of(instance, op->fd);

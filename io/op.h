@@ -45,6 +45,7 @@ struct wf_op {
     uint64_t tag;              /* io_uring: names this operation to the kernel */
     struct wf_op *next, *prev; /* epoll: links among those that wait for the same descriptor */
     bool is_listed;            /* epoll: it is one of them */
+    bool has_waited;           /* epoll: it has been attempted, or waited instead */
     bool cannot_wait;          /* epoll: the descriptor has no readiness to wait for */
     int reason;                /* 0, or why the kernel was asked to stop: -ETIMEDOUT, -ECANCELED */
     int32_t result;            /* the backend's, once complete */

@@ -33,6 +33,11 @@ void bench_hog_echo(struct bench *b);
 void bench_balance_echo(struct bench *b);
 void bench_balance_echo_light(struct bench *b);
 
+/* channel_bench.c; the parameter is BENCH_PARTIES(senders, receivers) */
+#define BENCH_PARTIES(senders, receivers) ((uint64_t)(senders) << 8 | (receivers))
+void bench_channel_pingpong(struct bench *b);
+void bench_channel_throughput(struct bench *b);
+
 /* idle_bench.c; the parameter is the number of fibers */
 void bench_idle_parked(struct bench *b);
 

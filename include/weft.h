@@ -5,6 +5,7 @@
 
 #include "weft/base.h"
 #include "weft/blocking.h"
+#include "weft/channel.h"
 #include "weft/fiber.h"
 #include "weft/io.h"
 #include "weft/runtime.h"

@@ -37,6 +37,10 @@ def queue(name, before, after, path="sync/wait_queue.h"):
     return Mutant("wait_queue", "wait-queue/" + name, path, before, after)
 
 
+def channel(name, before, after, path="sync/channel.h"):
+    return Mutant("channel", "channel/" + name, path, before, after)
+
+
 DEQUE_H = "runtime/deque.h"
 CLAIM = """\
     return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
@@ -371,4 +375,39 @@ MUTANTS = [
             wf_lock_acquire(&places[i].lock);
             (void)wf_wait_queue_remove(&places[i].queue, &own->entries[i]);
             wf_lock_release(&places[i].lock);""", "tests/model/wait_queue_model.cpp"),
+    channel("sends-past-a-receiver",
+            "    receiver = wf_wait_queue_take(&channel->receivers);", "    receiver = NULL;"),
+    channel("sends-when-closed",
+            "    if (WF_UNLIKELY(channel->is_closed))\n        return -EPIPE;\n", ""),
+    channel("forgets-the-sender-behind-the-buffer", """\
+            wf_channel_copy(oldest, wf_channel_entry_of(sender)->item, size);
+        else
+            channel->count--;""", """\
+            channel->count--;
+        else
+            channel->count--;"""),
+    channel("ends-before-it-is-empty", "    if (channel->count > 0) {",
+            "    if (channel->count > 0 && !channel->is_closed) {"),
+    channel("wakes-no-sender", """\
+    if (sender != NULL)
+        wf_wake(self, sender->waiter, 0);
+    return result;
+}
+
+int weft_channel_try_send""", """\
+    return result;
+}
+
+int weft_channel_try_send""", "sync/channel.c"),
+    channel("close-leaves-the-senders", "    senders = wf_wait_queue_take_all(&ch->senders);",
+            "    senders = NULL;", "sync/channel.c"),
+    channel("close-leaves-the-receivers",
+            "    receivers = wf_wait_queue_take_all(&ch->receivers);", "    receivers = NULL;",
+            "sync/channel.c"),
+    channel("receives-without-the-lock", """\
+    wf_lock_acquire(&ch->lock);
+    result = wf_channel_accept(ch, item, &sender);
+    if""", """\
+    result = wf_channel_accept(ch, item, &sender);
+    if""", "sync/channel.c"),
 ]

@@ -17,4 +17,13 @@ static inline weft_time stress_end(void)
     return weft_after(10 * WEFT_SECOND / worker_counts_length());
 }
 
+/* The same for tests that see most of what they can see within a second. */
+static inline weft_time stress_end_soon(void)
+{
+    const char *soak = getenv("WEFT_SOAK");
+
+    return soak && soak[0] == '1' ? stress_end()
+                                  : weft_after(2 * WEFT_SECOND / worker_counts_length());
+}
+
 #endif

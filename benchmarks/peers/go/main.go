@@ -30,6 +30,14 @@ var benchmarks = []benchmark{
 	{"hog/echo/kind=read/hogs=1", reports, 2, 1, hogEcho(read, 1)},
 	{"hog/echo/kind=read/hogs=2", reports, 2, 1, hogEcho(read, 2)},
 	{"balance/echo", reports, 2, 1, balanceEcho},
+	{"channel/pingpong", nsPerOp, 1, 1, channelPingpong},
+	{"channel/throughput/senders=1/receivers=1/workers=1", nsPerOp, 1, 1, channelThroughput(1, 1)},
+	{"channel/throughput/senders=4/receivers=1/workers=1", nsPerOp, 1, 1, channelThroughput(4, 1)},
+	{"channel/throughput/senders=4/receivers=4/workers=1", nsPerOp, 1, 1, channelThroughput(4, 4)},
+	{"channel/throughput/senders=1/receivers=1/workers=2", nsPerOp, 2, 1, channelThroughput(1, 1)},
+	{"channel/throughput/senders=4/receivers=1/workers=2", nsPerOp, 2, 1, channelThroughput(4, 1)},
+	{"channel/throughput/senders=4/receivers=4/workers=2", nsPerOp, 2, 1, channelThroughput(4, 4)},
+	{"select/4", nsPerOp, 1, 1, selectFour},
 	{"idle/parked=10000", reports, 2, 1, idleParked(10000)},
 }
 

@@ -2,9 +2,11 @@
 //! tokio tasks beside weft.  Questions and methods are those of weft's benchmarks of the same
 //! names; the comments say what differs.  A task is a state machine without a stack of its own.
 
+mod channel;
 mod echo;
 mod harness;
 
+use channel::{channel_pingpong, channel_throughput};
 use echo::{balance_echo, hog_echo, idle_parked, Hog};
 use harness::{resident_bytes, Benchmark, Metric, Sample};
 use std::future::Future;
@@ -31,6 +33,19 @@ const BENCHMARKS: &[Benchmark] = &[
     bench("hog/echo/kind=read/hogs=1", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Read, 1)),
     bench("hog/echo/kind=read/hogs=2", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Read, 2)),
     bench("balance/echo", Metric::Report, 2, 1, |r, _| balance_echo(r)),
+    bench("channel/pingpong", Metric::NsPerOp, 1, 1, channel_pingpong),
+    bench("channel/throughput/senders=1/receivers=1/workers=1", Metric::NsPerOp, 1, 1, |r, b| {
+        channel_throughput(r, b, 1)
+    }),
+    bench("channel/throughput/senders=4/receivers=1/workers=1", Metric::NsPerOp, 1, 1, |r, b| {
+        channel_throughput(r, b, 4)
+    }),
+    bench("channel/throughput/senders=1/receivers=1/workers=2", Metric::NsPerOp, 2, 1, |r, b| {
+        channel_throughput(r, b, 1)
+    }),
+    bench("channel/throughput/senders=4/receivers=1/workers=2", Metric::NsPerOp, 2, 1, |r, b| {
+        channel_throughput(r, b, 4)
+    }),
     bench("idle/parked=10000", Metric::Report, 2, 1, |r, _| idle_parked(r, 10_000)),
 ];
 
@@ -46,7 +61,7 @@ const fn bench(
 
 /// Runs the future on a worker: block_on() alone would run it on the calling thread, beside the
 /// workers, and each join would wake a thread.
-fn on_worker<F>(runtime: &Runtime, future: F) -> Result<F::Output, String>
+pub fn on_worker<F>(runtime: &Runtime, future: F) -> Result<F::Output, String>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,

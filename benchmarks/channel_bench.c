@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "weft_bench.h"
+
+#include <weft.h>
+
+WEFT_CHANNEL_DEFINE(values, uint64_t)
+
+struct pair {
+    values there;
+    values back;
+    uint64_t rounds;
+    int error;
+};
+
+static int answer(void *arg)
+{
+    struct pair *pair = arg;
+    uint64_t value;
+
+    while (values_receive(&pair->there, &value, WEFT_FOREVER) == 0)
+        if (values_send(&pair->back, value + 1, WEFT_FOREVER) != 0)
+            return -1;
+    return 0;
+}
+
+/*
+ * channel/pingpong
+ *
+ * Question  What does a round trip between two fibers over two unbuffered channels cost?
+ * Method    one fiber sends a number and receives the answer, b->batch times; the time is per round
+ *           trip.
+ * Includes  two sends, two receives, two switches, the scheduler's periodic looks.
+ * Excludes  other workers, memory traffic beyond eight bytes each way.
+ * Distrust  a run in which an answer was wrong fails.
+ */
+void bench_channel_pingpong(struct bench *b)
+{
+    struct pair pair = {{WEFT_CHANNEL_INIT(uint64_t, NULL, 0)},
+                        {WEFT_CHANNEL_INIT(uint64_t, NULL, 0)},
+                        b->batch,
+                        0};
+    weft_fiber *fiber;
+    uint64_t wrong = 0;
+
+    if (weft_spawn(&fiber, answer, &pair) != 0) {
+        bench_fail(b, "spawn failed");
+        return;
+    }
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch; i++) {
+        uint64_t value = 0;
+
+        if (values_send(&pair.there, i, WEFT_FOREVER) != 0 ||
+            values_receive(&pair.back, &value, WEFT_FOREVER) != 0)
+            wrong++;
+        wrong += value != i + 1;
+    }
+    bench_stop(b);
+    values_close(&pair.there);
+    if (weft_join(fiber, NULL, WEFT_FOREVER) != 0 || wrong != 0)
+        bench_fail(b, "%llu answers were wrong", (unsigned long long)wrong);
+}
+
+enum { CAPACITY = 128, PARTIES_MAX = 4 };
+
+struct party {
+    values *channel;
+    uint64_t count;
+    uint64_t sum;
+};
+
+static int send_all(void *arg)
+{
+    struct party *party = arg;
+
+    for (uint64_t i = 1; i <= party->count; i++)
+        if (values_send(party->channel, i, WEFT_FOREVER) != 0)
+            return -1;
+    return 0;
+}
+
+static int receive_all(void *arg)
+{
+    struct party *party = arg;
+    uint64_t value;
+
+    while (values_receive(party->channel, &value, WEFT_FOREVER) == 0)
+        party->sum += value;
+    return 0;
+}
+
+/*
+ * channel/throughput/senders=S/receivers=R
+ *
+ * Question  What does a value cost on its way through a buffered channel?
+ * Method    S fibers send b->batch numbers together, R fibers receive them until the channel is
+ *           closed; the buffer holds 128; the time is per number.
+ * Includes  a send and a receive, and their share of the waits, with two workers also of what these
+ *           do to each other.
+ * Excludes  spawning, but for its share of the batch.
+ * Distrust  a run in which the sum of what was received is wrong fails.
+ */
+void bench_channel_throughput(struct bench *b)
+{
+    unsigned sender_count = (unsigned)(b->spec->parameter >> 8);
+    unsigned receiver_count = (unsigned)(b->spec->parameter & 255);
+    uint64_t buffer[CAPACITY];
+    values channel;
+    struct party senders[PARTIES_MAX], receivers[PARTIES_MAX];
+    weft_fiber *fibers[2 * PARTIES_MAX];
+    uint64_t share = b->batch / sender_count + 1;
+    uint64_t sum = 0;
+    int failed = values_init(&channel, buffer, CAPACITY);
+
+    bench_start(b);
+    for (unsigned i = 0; i < receiver_count; i++) {
+        receivers[i] = (struct party){&channel, 0, 0};
+        failed |= weft_spawn(&fibers[sender_count + i], receive_all, &receivers[i]);
+    }
+    for (unsigned i = 0; i < sender_count; i++) {
+        senders[i] = (struct party){&channel, share, 0};
+        failed |= weft_spawn(&fibers[i], send_all, &senders[i]);
+    }
+    for (unsigned i = 0; i < sender_count; i++)
+        failed |= weft_join(fibers[i], NULL, WEFT_FOREVER);
+    values_close(&channel);
+    for (unsigned i = 0; i < receiver_count; i++) {
+        failed |= weft_join(fibers[sender_count + i], NULL, WEFT_FOREVER);
+        sum += receivers[i].sum;
+    }
+    bench_stop(b);
+    if (failed != 0 || sum != share * (share + 1) / 2 * sender_count)
+        bench_fail(b, "values were lost");
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+//! Channels beside weft's.  tokio's mpsc channels have one receiver and hold one value at least.
+
+use crate::harness::Sample;
+use crate::on_worker;
+use std::time::Instant;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+pub fn channel_pingpong(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
+    let (wrong, elapsed) = on_worker(runtime, async move {
+        let (there, mut asked) = mpsc::channel::<u64>(1);
+        let (answer, mut back) = mpsc::channel::<u64>(1);
+        tokio::spawn(async move {
+            while let Some(value) = asked.recv().await {
+                if answer.send(value + 1).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let mut wrong = 0;
+        let start = Instant::now();
+        for i in 0..batch {
+            let sent = there.send(i).await.is_ok();
+            wrong += u64::from(!sent || back.recv().await != Some(i + 1));
+        }
+        (wrong, start.elapsed())
+    })?;
+    if wrong != 0 {
+        return Err(format!("{wrong} answers were wrong"));
+    }
+    Ok(Sample::Elapsed(elapsed))
+}
+
+pub fn channel_throughput(runtime: &Runtime, batch: u64, senders: u64) -> Result<Sample, String> {
+    let share = batch / senders + 1;
+    let (sum, elapsed) = on_worker(runtime, async move {
+        let (sender, mut receiver) = mpsc::channel::<u64>(128);
+        let start = Instant::now();
+        let receiving = tokio::spawn(async move {
+            let mut sum = 0;
+            while let Some(value) = receiver.recv().await {
+                sum += value;
+            }
+            sum
+        });
+        for _ in 0..senders {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                for value in 1..=share {
+                    if sender.send(value).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        (receiving.await.unwrap_or(0), start.elapsed())
+    })?;
+    if sum != share * (share + 1) / 2 * senders {
+        return Err("values were lost".into());
+    }
+    Ok(Sample::Elapsed(elapsed))
+}

@@ -102,11 +102,12 @@ int weft_listen_tcp(const char *host, uint16_t port)
                              .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
     struct addrinfo *address;
     char service[8];
-    int fd;
+    int error, fd;
 
     snprintf(service, sizeof service, "%u", port);
-    if (getaddrinfo(host != NULL ? host : "0.0.0.0", service, &hints, &address) != 0)
-        return -EINVAL;
+    error = getaddrinfo(host != NULL ? host : "0.0.0.0", service, &hints, &address);
+    if (error != 0)
+        return error == EAI_MEMORY ? -ENOMEM : -EINVAL;
     fd = listen_on(address);
     freeaddrinfo(address);
     return fd;

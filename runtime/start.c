@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 void wf_runtime_report_started(struct weft_runtime *runtime, int error)
 {
@@ -208,6 +209,13 @@ static void forget_parent(void)
     wf_overflow_forget_parent();
 }
 
+/* After the line of whoever knows more, if there was one. */
+static int say_why(int error)
+{
+    wf_complain("cannot start a runtime: %s", strerror(-error));
+    return error;
+}
+
 int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,
                weft_runtime **result)
 {
@@ -218,12 +226,13 @@ int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,
     if (wf_self() != NULL)
         return -EDEADLK;
     error = wf_config_resolve(config, &resolved, NULL);
-    if (error == 0)
-        error = wf_os_process_watch(forget_parent);
+    if (error != 0)
+        return error;
+    error = wf_os_process_watch(forget_parent);
     if (error == 0)
         error = wf_runtime_create(&resolved, &runtime);
     if (error != 0)
-        return error;
+        return say_why(error);
     runtime->main_fn = fn;
     runtime->main_arg = arg;
     runtime->process = wf_os_process();
@@ -235,7 +244,7 @@ int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,
         wf_overflow_end(runtime);
         wf_runtime_destroy(runtime);
     }
-    return error;
+    return error == 0 ? 0 : say_why(error);
 }
 
 int weft_stop(weft_runtime *runtime)

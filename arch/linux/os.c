@@ -176,21 +176,22 @@ uint32_t wf_os_process(void)
     return process;
 }
 
-static int process_watch_error;
-
-static void watch_process(void)
-{
-    process_watch_error = -pthread_atfork(NULL, NULL, count_process);
-}
-
+/* Two that come first at the same time both install the handler: a child then has a number that is
+ * larger by two, which is another one as well. */
 int wf_os_process_watch(void (*in_child)(void))
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static WF_ATOMIC(uint32_t) is_watched;
+    int error = 0;
 
     /* relaxed: always the same function. */
     atomic_store_explicit(&process_in_child, in_child, memory_order_relaxed);
-    pthread_once(&once, watch_process);
-    return process_watch_error;
+    /* relaxed: pthread_atfork() publishes what the handler reads. */
+    if (atomic_load_explicit(&is_watched, memory_order_relaxed) == 0)
+        error = -pthread_atfork(NULL, NULL, count_process);
+    if (error == 0)
+        /* relaxed: as above. */
+        atomic_store_explicit(&is_watched, 1, memory_order_relaxed);
+    return error;
 }
 
 void wf_os_yield(void)

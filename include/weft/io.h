@@ -144,7 +144,8 @@ WEFT_API WEFT_MUST_USE ssize_t weft_send_all(int fd, const void *buf, size_t len
  * Returns   the descriptor, close-on-exec; a negative errno.
  * Context   fiber, or any thread.
  * Switches  never.
- * Errors    -EINVAL (not a numeric address), -EADDRINUSE, and those of socket(2) and bind(2).
+ * Errors    -EINVAL (not a numeric address), -ENOMEM, -EADDRINUSE, and those of socket(2) and
+ *           bind(2).
  */
 WEFT_API WEFT_MUST_USE int weft_listen_tcp(const char *host, uint16_t port);
 

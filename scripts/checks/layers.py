@@ -33,7 +33,7 @@ LAYERS = [
     ("tests/install/*", PUBLIC),
     ("tests/unit/*", ["*"]),
     ("tests/model/*", ["*"]),
-    ("tests/*", [*PUBLIC, "tests/support/*"]),
+    ("tests/*", [*PUBLIC, "tests/support/*", "tests/fault/*"]),
     ("benchmarks/internal/*", ["*"]),
     ("benchmarks/http/*", PUBLIC),
     ("benchmarks/*", [*PUBLIC, "harness/*", "internal/*", "benchmarks/*"]),

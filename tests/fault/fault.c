@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+#include "fault.h"
+
+#include <errno.h>
+#include <hwloc.h>
+#include <liburing.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+static _Atomic(bool) is_armed, stays_failing;
+static _Atomic(long) requests, failing, complaints;
+static _Atomic(const char *) failing_function, fired;
+static _Atomic(long) blocks, mapped_bytes;
+
+struct fault_holdings fault_holdings(void)
+{
+    return (struct fault_holdings){atomic_load(&blocks), atomic_load(&mapped_bytes)};
+}
+
+static void arm(long number, const char *function, bool stays)
+{
+    atomic_store(&requests, 0);
+    atomic_store(&complaints, 0);
+    atomic_store(&fired, NULL);
+    atomic_store(&failing, number);
+    atomic_store(&failing_function, function);
+    atomic_store(&stays_failing, stays);
+    atomic_store(&is_armed, true);
+}
+
+void fault_arm(long number, bool stays)
+{
+    arm(number, NULL, stays);
+}
+
+void fault_arm_function(const char *function)
+{
+    arm(0, function, false);
+}
+
+long fault_disarm(void)
+{
+    atomic_store(&is_armed, false);
+    return atomic_load(&requests);
+}
+
+const char *fault_fired(void)
+{
+    return atomic_load(&fired);
+}
+
+long fault_complaints(void)
+{
+    return atomic_load(&complaints);
+}
+
+static bool fails(const char *function)
+{
+    const char *wanted = atomic_load(&failing_function), *none = NULL;
+    long number, limit;
+
+    if (!atomic_load(&is_armed))
+        return false;
+    number = atomic_fetch_add(&requests, 1) + 1;
+    limit = atomic_load(&failing);
+    if (wanted != NULL ? strcmp(function, wanted) != 0 || atomic_load(&fired) != NULL
+                       : number != limit && !(atomic_load(&stays_failing) && number > limit))
+        return false;
+    (void)atomic_compare_exchange_strong(&fired, &none, function);
+    return true;
+}
+
+static void *count_block(void *memory)
+{
+    if (memory != NULL)
+        (void)atomic_fetch_add(&blocks, 1);
+    return memory;
+}
+
+/* REAL is what the caller would have had without us, WRAPPED what it has instead. */
+#define REAL(name) __real_##name
+#define WRAPPED(result, name, ...)     \
+    result __real_##name(__VA_ARGS__); \
+    result __wrap_##name(__VA_ARGS__); \
+    result __wrap_##name(__VA_ARGS__)
+
+WRAPPED(void *, wf_alloc, size_t size)
+{
+    return fails("wf_alloc") ? NULL : count_block(REAL(wf_alloc)(size));
+}
+
+WRAPPED(void, wf_free, void *memory)
+{
+    if (memory != NULL)
+        (void)atomic_fetch_sub(&blocks, 1);
+    REAL(wf_free)(memory);
+}
+
+WRAPPED(void *, malloc, size_t size)
+{
+    return fails("malloc") ? NULL : count_block(REAL(malloc)(size));
+}
+
+WRAPPED(void *, calloc, size_t count, size_t size)
+{
+    return fails("calloc") ? NULL : count_block(REAL(calloc)(count, size));
+}
+
+WRAPPED(void, free, void *memory)
+{
+    if (memory != NULL)
+        (void)atomic_fetch_sub(&blocks, 1);
+    REAL(free)(memory);
+}
+
+WRAPPED(void *, mmap, void *address, size_t length, int prot, int flags, int fd, off_t offset)
+{
+    void *result = MAP_FAILED;
+
+    if (fails("mmap"))
+        errno = ENOMEM;
+    else
+        result = REAL(mmap)(address, length, prot, flags, fd, offset);
+    if (result != MAP_FAILED)
+        (void)atomic_fetch_add(&mapped_bytes, (long)length);
+    return result;
+}
+
+WRAPPED(int, munmap, void *address, size_t length)
+{
+    (void)atomic_fetch_sub(&mapped_bytes, (long)length);
+    return REAL(munmap)(address, length);
+}
+
+static int refuse(int error)
+{
+    errno = error;
+    return -1;
+}
+
+WRAPPED(int, madvise, void *address, size_t length, int advice)
+{
+    return fails("madvise") ? refuse(ENOMEM) : REAL(madvise)(address, length, advice);
+}
+
+WRAPPED(int, mprotect, void *address, size_t length, int prot)
+{
+    return fails("mprotect") ? refuse(ENOMEM) : REAL(mprotect)(address, length, prot);
+}
+
+WRAPPED(int, pthread_create, pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+        void *arg)
+{
+    return fails("pthread_create") ? EAGAIN : REAL(pthread_create)(thread, attr, fn, arg);
+}
+
+WRAPPED(int, pthread_atfork, void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+    return fails("pthread_atfork") ? ENOMEM : REAL(pthread_atfork)(prepare, parent, child);
+}
+
+WRAPPED(int, sigaltstack, const stack_t *stack, stack_t *old)
+{
+    return fails("sigaltstack") ? refuse(ENOMEM) : REAL(sigaltstack)(stack, old);
+}
+
+WRAPPED(int, eventfd, unsigned count, int flags)
+{
+    return fails("eventfd") ? refuse(EMFILE) : REAL(eventfd)(count, flags);
+}
+
+WRAPPED(int, socket, int domain, int type, int protocol)
+{
+    return fails("socket") ? refuse(EMFILE) : REAL(socket)(domain, type, protocol);
+}
+
+WRAPPED(FILE *, fopen, const char *path, const char *mode)
+{
+    if (!fails("fopen"))
+        return REAL(fopen)(path, mode);
+    errno = EMFILE;
+    return NULL;
+}
+
+WRAPPED(int, getaddrinfo, const char *node, const char *service, const struct addrinfo *hints,
+        struct addrinfo **result)
+{
+    return fails("getaddrinfo") ? EAI_MEMORY : REAL(getaddrinfo)(node, service, hints, result);
+}
+
+WRAPPED(int, io_uring_queue_init_params, unsigned entries, struct io_uring *ring,
+        struct io_uring_params *params)
+{
+    return fails("io_uring_queue_init_params")
+               ? -ENOMEM
+               : REAL(io_uring_queue_init_params)(entries, ring, params);
+}
+
+WRAPPED(int, io_uring_register_ring_fd, struct io_uring *ring)
+{
+    return fails("io_uring_register_ring_fd") ? -ENOMEM : REAL(io_uring_register_ring_fd)(ring);
+}
+
+WRAPPED(int, hwloc_topology_init, hwloc_topology_t *topology)
+{
+    return fails("hwloc_topology_init") ? refuse(ENOMEM) : REAL(hwloc_topology_init)(topology);
+}
+
+WRAPPED(int, hwloc_topology_load, hwloc_topology_t topology)
+{
+    return fails("hwloc_topology_load") ? refuse(ENOMEM) : REAL(hwloc_topology_load)(topology);
+}
+
+/* Nothing comes before the list of arguments that is empty. */
+hwloc_bitmap_t __real_hwloc_bitmap_alloc(void);
+hwloc_bitmap_t __wrap_hwloc_bitmap_alloc(void);
+
+hwloc_bitmap_t __wrap_hwloc_bitmap_alloc(void)
+{
+    return fails("hwloc_bitmap_alloc") ? NULL : REAL(hwloc_bitmap_alloc)();
+}
+
+void __wrap_wf_complain(const char *format, ...);
+
+void __wrap_wf_complain(const char *format, ...)
+{
+    (void)format;
+    (void)atomic_fetch_add(&complaints, 1);
+}

@@ -198,6 +198,8 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
             &runtime->depot, sizeof(struct weft_fiber), (enum wf_guard)config->guard,
             wf_topology_group_count(runtime->topology), wf_topology_group_order(runtime->topology));
     if (error == 0) {
+        if (config->max_stack_memory_mib != UINT32_MAX)
+            wf_stack_depot_limit(&runtime->depot, (uint64_t)config->max_stack_memory_mib << 20);
         runtime->worker_count = wf_runtime_count_workers(config, runtime->topology,
                                                          wf_os_cpu_quota(""));
         runtime->crew_max = runtime->worker_count +

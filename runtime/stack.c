@@ -66,7 +66,13 @@ int wf_stack_depot_init(struct wf_stack_depot *depot, size_t record_size, enum w
     depot->guard = guard == WF_GUARD_AUTO ? wf_stack_guard_probe() : guard;
     /* A guarded stack takes two mappings; half of the limit is left to the program. */
     depot->mapping_quota = wf_os_max_map_count() / 4;
+    depot->carved_limit = UINT64_MAX;
     return 0;
+}
+
+void wf_stack_depot_limit(struct wf_stack_depot *depot, uint64_t bytes)
+{
+    depot->carved_limit = bytes;
 }
 
 /* A stack and its guard. */
@@ -181,10 +187,13 @@ static struct wf_slab *find_room(struct wf_stack_depot *depot, struct wf_stack_g
 /* Caller holds both locks. */
 static struct wf_stack *carve(struct wf_stack_depot *depot, uint32_t group, unsigned size_class)
 {
-    struct wf_slab *slab = find_room(depot, &depot->groups[group], size_class);
+    struct wf_slab *slab;
     struct wf_stack *stack;
     char *base;
 
+    if (depot->carved_bytes + wf_stack_class_size(size_class) > depot->carved_limit)
+        return NULL;
+    slab = find_room(depot, &depot->groups[group], size_class);
     if (slab == NULL)
         return NULL;
     base = slab->base + slab->carved * stride_of(depot, size_class);
@@ -195,6 +204,7 @@ static struct wf_stack *carve(struct wf_stack_depot *depot, uint32_t group, unsi
     stack->group = group;
     slab->carved++;
     depot->carved++;
+    depot->carved_bytes += wf_stack_class_size(size_class);
     wf_san_stack_mapped(base, stride_of(depot, size_class));
     return stack;
 }

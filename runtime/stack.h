@@ -76,6 +76,8 @@ struct wf_stack_depot {
     uint64_t unguarded;
     uint64_t mapped_bytes;
     wf_stack_flag *has_canaries; /* immutable: becomes 1 with the first canary; or NULL */
+    uint64_t carved_bytes; /* of the stacks, guards left out */
+    uint64_t carved_limit; /* immutable: for carved_bytes */
 };
 
 /* A worker's cache.  Only its worker touches it. */
@@ -99,6 +101,9 @@ static inline size_t wf_stack_class_size(unsigned size_class)
  */
 int wf_stack_depot_init(struct wf_stack_depot *depot, size_t record_size, enum wf_guard guard,
                         uint32_t group_count, const uint32_t *group_order);
+
+/* From now on stacks of `bytes` together at most are carved. */
+void wf_stack_depot_limit(struct wf_stack_depot *depot, uint64_t bytes);
 
 /* Unmaps every slab.  Caller: the last user; a depot of zeros is destroyed already. */
 void wf_stack_depot_destroy(struct wf_stack_depot *depot);

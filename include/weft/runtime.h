@@ -61,8 +61,10 @@ struct weft_config {
                                   and passes other faults on (default), 2 leaves them alone */
     uint32_t backend;          /* WEFT_BACKEND: enum weft_backend, in the environment by name (auto,
                                   io_uring, epoll); default WEFT_BACKEND_AUTO */
-    uint32_t reserved32;       /* zero */
-    uint64_t reserved[4];      /* zero */
+    uint32_t max_stack_memory_mib; /* WEFT_MAX_STACK_MEMORY_MIB: memory that stacks may take, in
+                                      MiB, counted as if each were touched in full; default no
+                                      limit but memory */
+    uint64_t reserved[4];          /* zero */
 };
 
 #define WEFT_CONFIG_INIT                                \

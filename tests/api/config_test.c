@@ -94,6 +94,8 @@ Test(config, values_at_the_ends_of_ranges_work, .timeout = TEST_TIMEOUT_S)
         {.workers = 1, .chaos = UINT32_MAX},
         {.workers = 1, .max_fibers = 1},
         {.workers = 1, .max_fibers = UINT32_MAX},
+        {.workers = 1, .max_stack_memory_mib = 1},
+        {.workers = 1, .max_stack_memory_mib = UINT32_MAX},
     };
 
     for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++)
@@ -237,10 +239,28 @@ static int is_pinned(void *arg)
     return CPU_COUNT(&set) == 1;
 }
 
+static int is_alone(void *arg)
+{
+    weft_fiber *fiber;
+    int result = weft_spawn(&fiber, return_zero, arg);
+
+    if (result == 0)
+        CHECK_EQ(must_join(fiber), 0);
+    return result == -ENOMEM;
+}
+
 CHILD(has_pinned_workers)
 {
     (void)parameter;
     return weft_run(NULL, is_pinned, NULL);
+}
+
+CHILD(has_memory_for_one_stack)
+{
+    struct weft_config config = {.stack_size_kib = 1024};
+
+    (void)parameter;
+    return weft_run(&config, is_alone, NULL);
 }
 
 static void expect_effect(const char *child, const char *variable, int effect)
@@ -260,6 +280,8 @@ Test(config, every_visible_variable_has_its_effect, .timeout = TEST_TIMEOUT_S)
 
     expect_effect("is_limited_to_two_fibers", "WEFT_MAX_FIBERS=2", 1);
     expect_effect("is_limited_to_two_fibers", "WEFT_MAX_FIBERS=3", 0);
+    expect_effect("has_memory_for_one_stack", "WEFT_MAX_STACK_MEMORY_MIB=1", 1);
+    expect_effect("has_memory_for_one_stack", "WEFT_MAX_STACK_MEMORY_MIB=2", 0);
     expect_effect("has_canaries_only", "WEFT_GUARD=3", 1);
     expect_effect("has_canaries_only", "WEFT_GUARD=2", 0);
     expect_effect("has_pinned_workers", "WEFT_PIN=1", 1);

@@ -119,6 +119,51 @@ WORKER_TEST(limits, a_limit_of_one_is_the_first_fiber, TEST_TIMEOUT_S)
     cr_expect_eq(run_config(&config, be_the_only_one, NULL), 0);
 }
 
+enum { STACKS = 64, STACK_MIB = 4 }; /* stacks of 64 KiB that fit into so much memory */
+
+static int reach_the_stack_limit(void *arg)
+{
+    weft_fiber *fibers[STACKS];
+    bool is_alone = weft_worker_count() == 1;
+    int result = 0;
+
+    (void)arg;
+    for (int round = 0; round < 5; round++) {
+        int count = 0;
+        while (count < STACKS && (result = weft_spawn(&fibers[count], sleep_for_ever, NULL)) == 0)
+            count++;
+        CHECK_EQ(result, -ENOMEM);
+        /* The first fiber has one.  Other workers may keep some of those that were given back. */
+        CHECK(is_alone ? count == STACKS - 1 : count < STACKS);
+        CHECK(round > 0 || count > 0);
+        expect_refusal(-ENOMEM);
+        CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+        cancel_and_join(fibers, count);
+    }
+    return 0;
+}
+
+/* No more stacks than the limit has room for, whoever asks; those that exist go on, and what they
+ * give back is used again. */
+WORKER_TEST(limits, stack_memory_is_bounded_and_recovers, TEST_TIMEOUT_S)
+{
+    struct weft_config config = {
+        .workers = *workers, .stack_size_kib = 64, .max_stack_memory_mib = STACK_MIB};
+
+    cr_expect_eq(run_config(&config, reach_the_stack_limit, NULL), 0);
+    cr_expect_leq(run_stats().stacks_mapped, STACKS);
+}
+
+/* A limit below the first fiber's stack cannot be kept: the start says so. */
+Test(limits, a_limit_without_room_for_one_stack_fails_the_start, .timeout = TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.stack_size_kib = 2048, .max_stack_memory_mib = 1};
+    struct resources before = resources_now();
+
+    cr_expect_eq(weft_run(&config, return_zero, NULL), -ENOMEM);
+    assert_resources_return_to(before);
+}
+
 static unsigned long address_space_bytes(void)
 {
     unsigned long pages = 0;

@@ -198,6 +198,7 @@ static struct wf_stack *carve(struct wf_stack_depot *depot, uint32_t group, unsi
         return NULL;
     base = slab->base + slab->carved * stride_of(depot, size_class);
     stack = record_at(depot, slab, slab->carved);
+    wf_san_record(stack, depot->record_size);
     stack->base = base;
     stack->size_class = (uint16_t)size_class;
     stack->guard = (uint16_t)install_guard(depot, base);

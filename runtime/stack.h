@@ -76,8 +76,8 @@ struct wf_stack_depot {
     uint64_t unguarded;
     uint64_t mapped_bytes;
     wf_stack_flag *has_canaries; /* immutable: becomes 1 with the first canary; or NULL */
-    uint64_t carved_bytes; /* of the stacks, guards left out */
-    uint64_t carved_limit; /* immutable: for carved_bytes */
+    uint64_t carved_bytes;       /* of the stacks, guards left out */
+    uint64_t carved_limit;       /* immutable: for carved_bytes */
 };
 
 /* A worker's cache.  Only its worker touches it. */

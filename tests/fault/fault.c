@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -192,6 +193,22 @@ WRAPPED(int, eventfd, unsigned count, int flags)
 WRAPPED(int, socket, int domain, int type, int protocol)
 {
     return fails("socket") ? refuse(EMFILE) : REAL(socket)(domain, type, protocol);
+}
+
+WRAPPED(int, accept4, int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+    return fails("accept4") ? refuse(EMFILE) : REAL(accept4)(fd, address, length, flags);
+}
+
+WRAPPED(int, epoll_create1, int flags)
+{
+    return fails("epoll_create1") ? refuse(EMFILE) : REAL(epoll_create1)(flags);
+}
+
+/* The library always hands a mode on. */
+WRAPPED(int, openat, int dir_fd, const char *path, int flags, mode_t mode)
+{
+    return fails("openat") ? refuse(EMFILE) : REAL(openat)(dir_fd, path, flags, mode);
 }
 
 WRAPPED(FILE *, fopen, const char *path, const char *mode)

@@ -148,7 +148,7 @@ static int reach_the_stack_limit(void *arg)
 WORKER_TEST(limits, stack_memory_is_bounded_and_recovers, TEST_TIMEOUT_S)
 {
     struct weft_config config = {
-        .workers = *workers, .stack_size_kib = 64, .max_stack_memory_mib = STACK_MIB};
+        .workers = *workers, .stack_size_kib = 64, .max_stack_memory_mib = STACK_MIB, .monitor = 2};
 
     cr_expect_eq(run_config(&config, reach_the_stack_limit, NULL), 0);
     cr_expect_leq(run_stats().stacks_mapped, STACKS);

@@ -41,4 +41,8 @@ void bench_channel_throughput(struct bench *b);
 /* idle_bench.c; the parameter is the number of fibers */
 void bench_idle_parked(struct bench *b);
 
+/* lock_bench.c */
+void bench_mutex_uncontended(struct bench *b);
+void bench_mutex_contended(struct bench *b);
+
 #endif

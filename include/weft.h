@@ -8,6 +8,7 @@
 #include "weft/channel.h"
 #include "weft/fiber.h"
 #include "weft/io.h"
+#include "weft/mutex.h"
 #include "weft/runtime.h"
 #include "weft/task.h"
 

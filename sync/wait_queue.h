@@ -87,6 +87,14 @@ static inline void wf_wait_queue_push(struct wf_wait_queue *queue, struct wf_wai
     first->previous = entry;
 }
 
+/* Before all others.  Caller holds the lock. */
+static inline void wf_wait_queue_push_first(struct wf_wait_queue *queue,
+                                            struct wf_wait_entry *entry)
+{
+    wf_wait_queue_push(queue, entry);
+    queue->first = entry; /* of a ring, the last is the one before the first */
+}
+
 /* Returns false if the entry is in no queue; if it is in one, it is in this one.  Caller holds the
  * lock. */
 static inline bool wf_wait_queue_remove(struct wf_wait_queue *queue, struct wf_wait_entry *entry)

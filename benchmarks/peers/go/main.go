@@ -39,6 +39,8 @@ var benchmarks = []benchmark{
 	{"channel/throughput/senders=4/receivers=4/workers=2", nsPerOp, 2, 1, channelThroughput(4, 4)},
 	{"select/4", nsPerOp, 1, 1, selectFour},
 	{"idle/parked=10000", reports, 2, 1, idleParked(10000)},
+	{"mutex/uncontended", nsPerOp, 1, 1, mutexUncontended},
+	{"mutex/contended", reports, 2, 1, mutexContended},
 }
 
 func switchYield(batch int) (sample, error) {

@@ -121,9 +121,100 @@ static void memory_parked(struct bench *b)
     free(threads);
 }
 
+/* glibc locks with a compare-and-swap also where there is one thread. */
+static void mutex_uncontended(struct bench *b)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static uint64_t count;
+    uint64_t before = count;
+
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch; i++) {
+        pthread_mutex_lock(&mutex);
+        count++;
+        pthread_mutex_unlock(&mutex);
+    }
+    bench_stop(b);
+    if (count - before != b->batch)
+        bench_fail(b, "some locks failed");
+}
+
+enum { CONTENDERS = 1000 };
+
+struct contention {
+    pthread_mutex_t mutex;
+    uint64_t count; /* under the mutex, as are the next two when the threads end */
+    uint64_t locks;
+    uint64_t longest_ns;
+    int is_over; /* atomic */
+    bool is_timed;
+};
+
+static void *contend(void *arg)
+{
+    struct contention *contention = arg;
+    uint64_t locks = 0;
+    uint64_t longest = 0;
+
+    while (__atomic_load_n(&contention->is_over, __ATOMIC_RELAXED) == 0) {
+        uint64_t start = contention->is_timed ? bench_now_ns() : 0;
+
+        pthread_mutex_lock(&contention->mutex);
+        if (contention->is_timed && bench_now_ns() - start > longest)
+            longest = bench_now_ns() - start;
+        contention->count++;
+        pthread_mutex_unlock(&contention->mutex);
+        locks++;
+    }
+    pthread_mutex_lock(&contention->mutex);
+    contention->locks += locks;
+    if (longest > contention->longest_ns)
+        contention->longest_ns = longest;
+    pthread_mutex_unlock(&contention->mutex);
+    return NULL;
+}
+
+static double run_contention(struct bench *b, struct contention *contention)
+{
+    static pthread_t threads[CONTENDERS];
+    const struct timespec window = {b->is_quick ? 0 : 1, b->is_quick ? 250000000 : 0};
+    uint64_t start = bench_now_ns();
+    pthread_attr_t attr;
+    unsigned created = 0;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_SIZE);
+    while (created < CONTENDERS &&
+           pthread_create(&threads[created], &attr, contend, contention) == 0)
+        created++;
+    pthread_attr_destroy(&attr);
+    nanosleep(&window, NULL);
+    __atomic_store_n(&contention->is_over, 1, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < created; i++)
+        pthread_join(threads[i], NULL);
+    if (created < CONTENDERS)
+        bench_fail(b, "only %u threads were created", created);
+    if (contention->count != contention->locks)
+        bench_fail(b, "two held the mutex at once");
+    return (double)(bench_now_ns() - start) / (double)contention->locks;
+}
+
+static void mutex_contended(struct bench *b)
+{
+    struct contention plain = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct contention timed = {.mutex = PTHREAD_MUTEX_INITIALIZER, .is_timed = true};
+    double ns = run_contention(b, &plain);
+
+    (void)run_contention(b, &timed);
+    bench_report(b, "ns_per_op", 0, ns);
+    bench_report(b, "longest_us", 0, (double)timed.longest_ns / 1e3);
+}
+
 static const struct bench_case cases[] = {
     {"spawn/join_empty/workers=1", BENCH_NS_PER_OP, 1, 1, 0, spawn_join_empty, NULL},
     {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, memory_parked, NULL},
+    {"mutex/uncontended", BENCH_NS_PER_OP, 1, 1, 0, mutex_uncontended, NULL},
+    {"mutex/contended", BENCH_REPORT, 2, 1, 0, mutex_contended, NULL},
 };
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@
 mod channel;
 mod echo;
 mod harness;
+mod lock;
 
 use channel::{channel_pingpong, channel_throughput};
 use echo::{balance_echo, hog_echo, idle_parked, Hog};
@@ -47,6 +48,8 @@ const BENCHMARKS: &[Benchmark] = &[
         channel_throughput(r, b, 4)
     }),
     bench("idle/parked=10000", Metric::Report, 2, 1, |r, _| idle_parked(r, 10_000)),
+    bench("mutex/uncontended", Metric::NsPerOp, 1, 1, lock::uncontended),
+    bench("mutex/contended", Metric::Report, 2, 1, |r, _| lock::contended(r)),
 ];
 
 const fn bench(

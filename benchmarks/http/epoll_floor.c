@@ -7,11 +7,10 @@
  * a server: it ignores what is asked, reads no bodies and has no deadlines.
  */
 #include "date.h"
+#include "floor.h"
 #include "listener.h"
-#include "plaintext.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,66 +20,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 256, INPUT_SIZE = 16384, ANSWERS_MAX = 128, ANSWER_ROOM = 160 };
-
-static const char blank_line[] = "\r\n\r\n";
+enum { EVENTS_MAX = 256, INPUT_SIZE = 16384, ANSWERS_MAX = 128 };
 
 static struct {
     int listener, epoll;
     unsigned char *matched; /* by descriptor: how much of a blank line its last bytes were */
     size_t matched_count;
     char input[INPUT_SIZE];
-    char output[ANSWERS_MAX * ANSWER_ROOM];
+    char output[ANSWERS_MAX * FLOOR_ANSWER_ROOM];
 } loop;
-
-static char *put(char *out, const char *text, size_t length)
-{
-    memcpy(out, text, length);
-    return out + length;
-}
-
-static size_t write_answers(unsigned count)
-{
-    char *out = loop.output;
-
-    while (count-- > 0) {
-        out = put(out, HTTP_OK_UP_TO_DATE, sizeof HTTP_OK_UP_TO_DATE - 1);
-        date_copy(out);
-        out = put(out + DATE_LENGTH, HTTP_PLAINTEXT_HEAD_REST, sizeof HTTP_PLAINTEXT_HEAD_REST - 1);
-        out = put(out, HTTP_PLAINTEXT_BODY, sizeof HTTP_PLAINTEXT_BODY - 1);
-    }
-    return (size_t)(out - loop.output);
-}
-
-/* Counts the blank lines in new input, also those that began in earlier input. */
-static unsigned count_requests(int fd, size_t length)
-{
-    unsigned char matched = loop.matched[fd];
-    unsigned count = 0;
-
-    if (matched == 0 && length >= 4 && memcmp(loop.input + length - 4, blank_line, 4) == 0 &&
-        memmem(loop.input, length - 1, blank_line, 4) == NULL)
-        return 1; /* by far the most common: one whole request */
-
-    for (size_t i = 0; i < length; i++) {
-        if (loop.input[i] == blank_line[matched])
-            matched++;
-        else
-            matched = loop.input[i] == '\r';
-        if (matched == 4) {
-            matched = 0;
-            count++;
-        }
-    }
-    loop.matched[fd] = matched;
-    return count;
-}
 
 static bool send_answers(int fd, unsigned count)
 {
     while (count > 0) {
         unsigned batch = count < ANSWERS_MAX ? count : ANSWERS_MAX;
-        size_t length = write_answers(batch);
+        size_t length = floor_write_answers(loop.output, batch);
 
         /* A peer that does not read its answers is dropped: see the top of this file. */
         if (send(fd, loop.output, length, MSG_NOSIGNAL) != (ssize_t)length)
@@ -96,7 +50,7 @@ static bool serve(int fd)
 
     if (n < 0)
         return errno == EAGAIN || errno == EINTR;
-    if (n == 0 || !send_answers(fd, count_requests(fd, (size_t)n)))
+    if (n == 0 || !send_answers(fd, floor_count_requests(&loop.matched[fd], loop.input, (size_t)n)))
         return false;
     return memmem(loop.input, (size_t)n, "Connection: close", 17) == NULL;
 }
@@ -159,37 +113,16 @@ static int start(uint16_t port)
     return listener_announce(loop.listener, "epoll-floor");
 }
 
-static int parse_port(int argc, char **argv)
-{
-    static const struct option options[] = {{"port", required_argument, NULL, 'p'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    long port = 0;
-    int option;
-
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        char *end = NULL;
-
-        if (option == 'p')
-            port = strtol(optarg, &end, 10);
-        if (option != 'p' || end == optarg || *end != '\0' || port < 0 || port > 65535) {
-            fprintf(option == 'h' ? stdout : stderr,
-                    "usage: http-epoll-floor [--port N]   (0, the default, picks a free port)\n");
-            exit(option == 'h' ? 0 : 2);
-        }
-    }
-    return (int)port;
-}
-
 int main(int argc, char **argv)
 {
-    int port = parse_port(argc, argv);
+    uint16_t port = floor_parse_port(
+        argc, argv, "usage: http-epoll-floor [--port N]   (0, the default, picks a free port)\n");
     int error;
 
     date_start();
-    error = start((uint16_t)port);
+    error = start(port);
     if (error == 0)
         error = run_loop();
-    fprintf(stderr, "http-epoll-floor: 127.0.0.1:%d: %s\n", port, strerror(-error));
+    fprintf(stderr, "http-epoll-floor: 127.0.0.1:%u: %s\n", (unsigned)port, strerror(-error));
     return 1;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One measured window: wrk against a running server, and what the server used meanwhile."""
 
+import resource
 import signal
 import subprocess
 import time
@@ -10,7 +11,7 @@ import proc
 import servers
 import wrk
 
-WARM_UP_SECONDS = 0.4
+WARM_UP_SECONDS = 0.25
 _POLL_SECONDS = 0.05
 _WRK_TIMEOUT_SECONDS = 4
 # More than one error in a hundred requests, and the figures are not about serving any more.
@@ -37,6 +38,7 @@ class Window:
     p99_us: float = 0.0
     rss_bytes: float = 0.0
     threads: int = 0
+    load_share: float = 0.0  # wrk's CPU time over the length of the window: it has one thread
     problems: list = field(default_factory=list)
     is_failed: bool = False
 
@@ -101,7 +103,7 @@ def measure(case, server, seconds):
     try:
         pids = proc.family(server.process.pid)
         cpu_before = proc.cpu_seconds(pids)
-        output, threads = _run_wrk(case, server, seconds, pids)
+        output, threads, load_cpu = _run_wrk(case, server, seconds, pids)
         cpu = proc.cpu_seconds(pids) - cpu_before
         window.rss_bytes, _ = proc.peak_and_threads(pids)
     except OSError as error:
@@ -116,6 +118,7 @@ def measure(case, server, seconds):
     judge(window, result)
     if result["requests"]:
         window.requests_per_s = result["requests"] / result["seconds"]
+        window.load_share = load_cpu / result["seconds"]
         window.cpu_us_per_request = cpu * 1e6 / result["requests"]
         window.p50_us = result["p50_us"]
         window.p99_us = result["p99_us"]
@@ -123,8 +126,9 @@ def measure(case, server, seconds):
 
 
 def _run_wrk(case, server, seconds, pids):
-    """(what wrk printed, the most threads that the server had)."""
+    """(what wrk printed, the most threads that the server had, wrk's CPU seconds)."""
     threads = 0
+    before = _cpu_of_ended_children()
     process = servers.start_process(wrk_command(case, server.port, seconds),
                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                     stderr=subprocess.STDOUT, text=True)
@@ -136,4 +140,10 @@ def _run_wrk(case, server, seconds, pids):
     finally:
         servers.stop_process(process, 1)
     with process.stdout:
-        return process.stdout.read(), threads
+        return process.stdout.read(), threads, _cpu_of_ended_children() - before
+
+
+def _cpu_of_ended_children():
+    """Of children that have been waited for, of which wrk is the only one in a window."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 
 import chart
@@ -21,8 +22,11 @@ ROUNDS = 4
 SECONDS = 1
 FIBER = "weft"
 MODES = (FIBER, "thread-per-connection", "thread-per-request")
-REFERENCES = ("nginx", "epoll-floor")
-WORKERS = {"nginx": 2, "epoll-floor": 1}
+FLOORS = {"epoll-floor": "http-epoll-floor", "uring-floor": "http-uring-floor"}
+REFERENCES = ("nginx", *FLOORS)
+WORKERS = {"nginx": 2, **dict.fromkeys(FLOORS, 1)}
+# Of its thread: the load generator has then no time left to ask for more.
+LOAD_SHARE_FULL = 0.9
 
 CASES = (
     load.Case("http/plaintext/connections=64", "/plaintext, 64 connections", "/plaintext", 64),
@@ -39,7 +43,7 @@ METRICS = (("requests_per_s", "higher"), ("cpu_us_per_request", "lower"), ("p50_
 
 
 def implementations(case):
-    """The references only know /plaintext, and the floor keeps every connection open."""
+    """The references only know /plaintext, and the floors keep every connection open."""
     if case.path != "/plaintext":
         return MODES
     if case.headers:
@@ -59,8 +63,8 @@ def find_program(build, name):
 def make_server(name, programs):
     if name == "nginx":
         return servers.Nginx(name, programs["nginx"])
-    if name == "epoll-floor":
-        return servers.Server(name, [programs["http-epoll-floor"], "--port", "0"])
+    if name in FLOORS:
+        return servers.Server(name, [programs[FLOORS[name]], "--port", "0"])
     mode = "fiber" if name == FIBER else name
     return servers.Server(name, [programs["weft-http"], f"--mode={mode}", "--port", "0"])
 
@@ -77,10 +81,17 @@ def schedule():
                 yield round_number, case, name
 
 
-def measure_all(programs, seconds, show):
+def has_uring(program):
+    """Whether this process may use io_uring; sandboxes forbid it."""
+    return subprocess.run([program, "--check"], stdin=subprocess.DEVNULL, check=False,
+                          stdout=subprocess.DEVNULL, timeout=10).returncode == 0
+
+
+def measure_all(programs, seconds, show, left_out=()):
     """All windows, {(bench, impl): [Window, ...]}, in the order of the tables."""
-    windows = {(case.bench, name): [] for case in CASES for name in implementations(case)}
-    plan = list(schedule())
+    plan = [entry for entry in schedule() if entry[2] not in left_out]
+    windows = {(case.bench, name): [] for case in CASES for name in implementations(case)
+               if name not in left_out}
     for done, (round_number, case, name) in enumerate(plan, 1):
         show(f"[{done}/{len(plan)}] round {round_number} of {ROUNDS}, {case.title}: {name}")
         windows[case.bench, name].append(measure_one(case, name, programs, seconds))
@@ -123,7 +134,9 @@ def result_table(windows):
     notes = []
     for case in CASES:
         for impl in implementations(case):
-            group = windows[(case.bench, impl)]
+            group = windows.get((case.bench, impl))
+            if group is None:
+                continue
             usable = [window for window in group if not window.is_failed]
             problems = [problem for window in group for problem in window.problems]
             mark = "" if not problems else " !"
@@ -133,11 +146,24 @@ def result_table(windows):
                 notes.append(f"! {impl}, {case.title}: {len(group) - len(usable)} of "
                              f"{len(group)} rounds failed and are left out")
             if not usable:
-                lines.append([title, impl + mark] + ["FAILED"] + ["-"] * 5)
+                lines.append([title, impl + mark] + ["FAILED"] + ["-"] * 6)
                 continue
             lines.append([title, impl + mark] + table_cells(usable))
-    header = ["case", "server", "req/s", "p50", "p99", "CPU us/req", "peak RSS", "threads"]
+    header = ["case", "server", "req/s", "p50", "p99", "CPU us/req", "peak RSS", "threads",
+              "wrk's CPU"]
     return results.format_table(header, lines), notes
+
+
+def load_notes(windows):
+    """Where a figure of requests per second is wrk's limit rather than the server's."""
+    notes = []
+    for case in CASES:
+        full = [impl for (bench, impl), group in windows.items() if bench == case.bench
+                and statistics.median(window.load_share for window in group) >= LOAD_SHARE_FULL]
+        if full:
+            notes.append(f"wrk could not ask for more, so compare CPU/req: {case.title}: "
+                         + ", ".join(full))
+    return notes
 
 
 def table_cells(usable):
@@ -151,6 +177,7 @@ def table_cells(usable):
         f"{median('cpu_us_per_request'):.2f}",
         f"{median('rss_bytes') / 1e6:.1f} MB",
         str(max(window.threads for window in usable)),
+        f"{100 * median('load_share'):.0f} %",
     ]
 
 
@@ -232,18 +259,22 @@ def main(arguments):
         signal.signal(signal_number, interrupt)
     raise_file_limit()
     programs = {name: find_program(options.build, name)
-                for name in ("weft-http", "http-epoll-floor")}
+                for name in ("weft-http", *FLOORS.values())}
     programs["nginx"] = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
     for name, path in (("wrk", shutil.which("wrk")), ("nginx", programs["nginx"])):
         if not path:
             raise servers.ServerError(f"{name} is not installed; scripts/setup.sh --run does it")
 
     machine.describe()
-    windows = measure_all(programs, options.seconds, show_progress)
+    left_out = ()
+    if not has_uring(programs["http-uring-floor"]):
+        left_out = ("uring-floor",)
+        print("uring-floor is left out: this process may not use io_uring")
+    windows = measure_all(programs, options.seconds, show_progress, left_out)
     rows = make_rows(windows)
     table, notes = result_table(windows)
     print(f"\n{table}\n\n{ratio_table(rows)}\n")
-    for note in notes:
+    for note in notes + load_notes(windows):
         print(note)
     svg_path = write_outputs(rows, options.json)
     print(f"results: {options.json}\nchart:   {svg_path}")

@@ -206,6 +206,28 @@ class HttpDriver(unittest.TestCase):
         lines = run_http.ratio_table(run_http.make_rows(windows)).splitlines()
         self.assertRegex(lines[2], r"fibers / thread-per-connection +2\.00 +1\.00 +1\.00 +1\.00$")
 
+    def test_a_busy_load_generator_is_told(self):
+        windows = windows_of(1)
+        case = "http/delay=10/connections=2000"
+        self.assertEqual(run_http.load_notes(windows), [])
+        for window in windows[(case, "weft")]:
+            window.load_share = 0.97
+        table, _ = run_http.result_table(windows)
+        self.assertIn(" 97 %", table)
+        notes = run_http.load_notes(windows)
+        self.assertEqual(len(notes), 1)
+        self.assertRegex(notes[0], r"/delay/10.*: weft$")
+
+    def test_a_floor_that_cannot_run_is_left_out(self):
+        windows = {key: group for key, group in windows_of(1).items() if key[1] != "uring-floor"}
+        table, notes = run_http.result_table(windows)
+        self.assertNotIn("uring-floor", table)
+        self.assertEqual(notes, [])
+
+    def test_who_may_not_use_io_uring_is_found_out(self):
+        self.assertTrue(run_http.has_uring("true"))
+        self.assertFalse(run_http.has_uring("false"))
+
     def test_latencies_read_well_at_every_size(self):
         for us, text in ((328, "328 us"), (1250, "1.25 ms"), (661000, "661 ms")):
             self.assertEqual(run_http.format_latency(us), text)

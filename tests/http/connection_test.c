@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How connections live: keep-alive, pipelining, many at once, and how each of them ends. */
 #include "check.h"
+#include "fixture.h"
 #include "http_client.h"
 #include "server_process.h"
 
@@ -279,6 +280,49 @@ HTTP_TEST(connection, large_answer_to_a_slow_reader_is_whole)
     }
     cr_assert_eq(received, SIZE);
     client_close(&client);
+    server_stop(&server);
+}
+
+enum { BURST = 32, LONG_HEADER = 3000 };
+
+/* Requests that want larger buffers than a connection begins with, for input and for output. */
+static void ask_for_much(struct client *client)
+{
+    struct answer answer;
+
+    client_printf(client, "GET /plaintext HTTP/1.1\r\nHost: test\r\nLong: %0*d\r\n\r\n",
+                  LONG_HEADER, 0);
+    client_expect(client, 200);
+    for (int i = 0; i < BURST; i++)
+        client_send_text(client, "GET /plaintext HTTP/1.1\r\nHost: test\r\n\r\n");
+    for (int i = 0; i < BURST; i++)
+        client_expect(client, 200);
+    client_get(client, "/plaintext", &answer);
+    cr_assert_eq(answer.status, 200);
+    answer_free(&answer);
+}
+
+/* What a connection is between two requests: one page, with the fiber and the buffers for requests
+ * and answers of usual size.  Larger ones, which it once needed, it has given back. */
+HTTP_TEST(connection, idle_ones_hold_no_buffers)
+{
+    enum { WARM = 50, IDLE = 700, KIB_EACH = 6 };
+    static struct client clients[WARM + IDLE];
+    struct server_process server;
+    int64_t before = 0;
+
+    if (variant(*number)->workers == 0 || TEST_IS_SANITIZED)
+        cr_skip_test("counts the memory of fibers, which sanitizers enlarge");
+    server_start_with(&server, *number, NULL);
+    for (int i = 0; i < WARM + IDLE; i++) {
+        if (i == WARM)
+            before = server_resident_kib(&server);
+        client_open(&clients[i], &server);
+        ask_for_much(&clients[i]);
+    }
+    cr_expect_leq(server_resident_kib(&server) - before, IDLE * KIB_EACH);
+    for (int i = 0; i < WARM + IDLE; i++)
+        client_close(&clients[i]);
     server_stop(&server);
 }
 

@@ -13,12 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Computes until somebody sets the flag: for ever, if that somebody waits behind it. */
+/* Computes until somebody sets the flag: for ever, if that somebody waits behind it.  Relaxed,
+ * since ThreadSanitizer holds a lock of the flag in any other load, and lets the one who wants to
+ * set it wait for as long as there are readers: with ten threads in this loop, for ever. */
 static int compute_until_flag(void *arg)
 {
     _Atomic(int) *flag = arg;
 
-    while (atomic_load(flag) == 0)
+    while (atomic_load_explicit(flag, memory_order_relaxed) == 0)
         ;
     return 0;
 }
@@ -468,8 +470,6 @@ static void expect_rescue(unsigned workers, unsigned count, int (*hog)(void *))
  * and two more. */
 WORKER_TEST(monitor, waits_end_while_workers_compute, TEST_TIMEOUT_S)
 {
-    if (TEST_IS_TSAN && *workers > 4)
-        cr_skip_test("has not ended after two minutes, which is not understood yet");
     expect_rescue(*workers, 1, compute_until_rescue);
     expect_rescue(*workers, *workers, compute_until_rescue);
     expect_rescue(*workers, *workers + 2, compute_until_rescue);

@@ -6,6 +6,7 @@
 #ifndef WEFT_MODEL_H
 #define WEFT_MODEL_H
 
+#include "engine.h"
 #include "model_atomic.h"
 
 #include <cstdarg>
@@ -89,21 +90,53 @@ __attribute__((noreturn)) void wf_panic(const char *format, ...)
 
 static const unsigned long model_default_iterations = 60000;
 
-/* WEFT_MODEL_ITERATIONS executions of random interleavings (the generator is Relacy's own and
- * starts alike each time). */
+template <typename Suite> struct model_functions {
+    static void construct(void *memory)
+    {
+        static_assert(sizeof(Suite) <= MODEL_SUITE_SIZE_MAX, "the engine keeps room for it");
+        ::new (memory) Suite();
+    }
+
+    static void destroy(void *suite)
+    {
+        static_cast<Suite *>(suite)->~Suite();
+    }
+
+    static void before(void *suite)
+    {
+        static_cast<Suite *>(suite)->before();
+    }
+
+    static void thread(void *suite, unsigned index)
+    {
+        static_cast<Suite *>(suite)->thread(index);
+    }
+
+    static void after(void *suite)
+    {
+        static_cast<Suite *>(suite)->after();
+    }
+
+    static void invariant(void *suite)
+    {
+        static_cast<Suite *>(suite)->invariant();
+    }
+};
+
+/* WEFT_MODEL_ITERATIONS executions. */
 template <typename Suite> static bool model_run(const char *name)
 {
+    typedef model_functions<Suite> functions;
+    static const model_suite suite = {functions::construct, functions::destroy,
+                                      functions::before,    functions::thread,
+                                      functions::after,     functions::invariant};
     const char *wanted = std::getenv("WEFT_MODEL_ITERATIONS");
-    rl::test_params params;
+    unsigned long iterations = wanted != nullptr ? std::strtoul(wanted, nullptr, 10)
+                                                 : model_default_iterations;
 
-    params.iteration_count = wanted != nullptr ? std::strtoul(wanted, nullptr, 10)
-                                               : model_default_iterations;
-    params.search_type = rl::random_scheduler_type;
-    params.execution_depth_limit = 5000;
-    params.progress_output_period = 3600;
-    std::printf("%s: %lu executions\n", name, static_cast<unsigned long>(params.iteration_count));
+    std::printf("%s: %lu executions\n", name, iterations);
     std::fflush(stdout);
-    return rl::simulate<Suite>(params);
+    return model_engine_run(suite, Suite::params::thread_count, name, iterations);
 }
 
 #endif

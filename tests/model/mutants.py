@@ -49,11 +49,20 @@ def precompile(folder, args):
     return header
 
 
+def compile_engine(folder, args):
+    """What all models share, compiled once too."""
+    engine = pathlib.Path(folder) / "engine.o"
+    subprocess.run([*compiler(args), "-include", str(args.header), "-c",
+                    str(FOLDER / "engine.cpp"), "-o", str(engine)], check=True)
+    return engine
+
+
 def build(source, target, args):
     program = target / "model"
     includes = [target, FOLDER, ROOT, ROOT / "include"]
     command = [*compiler(args), "-include", str(args.header),
-               *(f"-I{folder}" for folder in includes), str(source), "-o", str(program)]
+               *(f"-I{folder}" for folder in includes), str(source), str(args.engine),
+               "-o", str(program)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode != 0:
         raise ValueError(f"does not compile:\n{built.stderr[-2000:]}")
@@ -76,7 +85,7 @@ def verdict(mutant, args):
     if run.returncode == 0:
         return "survives"
     # Relacy's verdict, not a crash of its own, is what counts as death.
-    if "iteration" not in run.stdout:
+    if "\niteration: " not in run.stdout:
         return f"ends with status {run.returncode} and no verdict: {run.stdout[-500:]}"
     return None
 
@@ -94,6 +103,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="weft-mutants-") as folder, \
             concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         args.header = precompile(folder, args)
+        args.engine = compile_engine(folder, args)
         for mutant, wrong in zip(chosen, pool.map(lambda m: verdict(m, args), chosen)):
             print(f"{mutant.name}: {wrong or 'dies'}", flush=True)
             failures += wrong is not None

@@ -5,10 +5,10 @@
 #
 # usage: scripts/test.sh [--quick] [--long] [--preset NAME]...
 #
-#   (none)          every test in release, unit and api tests in debug; the api and stress tests
-#                   in release with 1, 2, 4 and 16 workers, and these and the http tests on epoll;
-#                   unit, api and stress tests under asan and tsan, and the http tests under asan;
-#                   the api tests in chaos mode under asan (64 workers)
+#   (none)          every test in release, the api and stress tests with 1, 2, 4 and 16 workers,
+#                   and these and the http tests on epoll; unit and api tests in debug; unit, api
+#                   and stress tests under asan and tsan, and the http tests under asan; the api
+#                   tests in chaos mode under asan (64 workers)
 #   --quick         every test but the stress tests, in release only
 #   --long          soak tests run for their full time (WEFT_SOAK=1), and the api tests in chaos
 #                   mode under tsan (16 workers) as well
@@ -63,16 +63,19 @@ trap 'exit 130' INT TERM
 run_number=0
 broken=0
 
-# build PRESET
+# build PRESET [TARGET...]
 build()
 {
-    echo "== $1: building"
-    if cmake --preset "$1" >"$results/build.log" 2>&1 &&
-        cmake --build --preset "$1" -j "$jobs" >>"$results/build.log" 2>&1; then
+    preset=$1
+    shift
+    [ $# -gt 0 ] || set -- all
+    echo "== $preset: building"
+    if cmake --preset "$preset" >"$results/build.log" 2>&1 &&
+        cmake --build --preset "$preset" -j "$jobs" --target "$@" >>"$results/build.log" 2>&1; then
         return 0
     fi
     tail -n 60 "$results/build.log"
-    echo "== $1: the build FAILED"
+    echo "== $preset: the build FAILED"
     broken=$((broken + 1))
     return 1
 }
@@ -96,16 +99,32 @@ run()
     [ -f "$results/$run_number.xml" ] || broken=$((broken + 1))
 }
 
+# build_and_run PRESET FOLDER...: builds and runs the tests of these folders
+build_and_run()
+{
+    preset=$1
+    shift
+    targets=""
+    labels=""
+    for folder in "$@"; do
+        targets="$targets ${folder}_tests"
+        labels="${labels:+$labels|}$folder"
+    done
+    # shellcheck disable=SC2086 # a word for each target
+    if build "$preset" $targets; then
+        run "$preset" "$* tests" -L "^($labels)\$"
+    fi
+}
+
 # The processes of a sanitizer are slow to start and hungry: only what runs the library's code.
 run_preset()
 {
-    build "$1" || return 0
     case $1 in
-    *asan*) run "$1" "unit, api, stress and http tests" -L '^(unit|api|stress|http)$' ;;
-    *tsan*) run "$1" "unit, api and stress tests" -L '^(unit|api|stress)$' ;;
+    *asan*) build_and_run "$1" unit api stress http ;;
+    *tsan*) build_and_run "$1" unit api stress ;;
     # What is more in debug is the library's checks: the tests that run its code are enough.
-    debug*) run "$1" "unit and api tests" -L '^(unit|api)$' ;;
-    *) run "$1" "all tests" ;;
+    debug*) build_and_run "$1" unit api ;;
+    *) if build "$1"; then run "$1" "all tests"; fi ;;
     esac
 }
 
@@ -129,7 +148,10 @@ if [ -n "$presets" ]; then
 elif [ -n "$is_quick" ]; then
     build release && run release "all tests but stress" -LE '^stress$'
 else
-    run_preset release
+    # The stress tests come with each worker count below.
+    if build release; then
+        run release "all tests but stress" -LE '^stress$'
+    fi
     for workers in 1 2 4 16; do
         export WEFT_WORKERS=$workers
         run release "api and stress tests, $workers workers" -L '^(api|stress)$'

@@ -7,13 +7,16 @@
 
 #include <stdlib.h>
 
-/* Ten seconds for all worker counts together; a minute for each of them with WEFT_SOAK=1. */
+/* Ten seconds for all worker counts together, or five for the one in WEFT_WORKERS; a minute for
+ * each of them with WEFT_SOAK=1. */
 static inline weft_time stress_end(void)
 {
     const char *soak = getenv("WEFT_SOAK");
 
     if (soak && soak[0] == '1')
         return weft_after(60 * WEFT_SECOND);
+    if (worker_counts_length() == 1)
+        return weft_after(5 * WEFT_SECOND);
     return weft_after(10 * WEFT_SECOND / worker_counts_length());
 }
 

@@ -226,7 +226,6 @@ int wf_monitor_start(struct weft_runtime *runtime)
     if (runtime->config.monitor == WF_MONITOR_OFF)
         return 0;
     monitor->stall_ns = (int64_t)runtime->config.stall_us * WEFT_MICROSECOND;
-    wf_stall_start(runtime);
     error = wf_os_thread_start(&monitor->thread, "weft-monitor", monitor_main, runtime);
     if (error != 0)
         wf_complain("cannot start the monitor's thread: error %d", -error);

@@ -94,7 +94,7 @@ int wf_runtime_enter(struct wf_worker *self)
     wf_san_thread(&self->san);
     self->thread_number = wf_probe_thread_number();
     if (wf_stall_is_reported(&runtime->config) || wf_overflow_is_reported(&runtime->config))
-        self->probe_stack = wf_probe_enter(wf_stall_is_reported(&runtime->config));
+        self->probe_stack = wf_probe_enter(runtime->monitor.stall.has_signal);
     wf_wheel_init(&self->wheel, wf_os_now());
     if (runtime->is_pinned && self->index < runtime->worker_count)
         pin(self);
@@ -184,8 +184,10 @@ static void join_threads(struct weft_runtime *runtime, uint32_t running)
 static int start_workers(struct weft_runtime *runtime)
 {
     uint32_t running = 0;
-    int error = start_threads(runtime, &running);
+    int error;
 
+    wf_stall_start(runtime); /* before the workers: they let the signal in if it is ours */
+    error = start_threads(runtime, &running);
     wf_runtime_wait_until_started(runtime, running);
     wf_topology_release(runtime->topology);
     /* relaxed: RT.2 published it. */

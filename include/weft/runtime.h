@@ -80,8 +80,8 @@ struct weft_config {
  *
  * When `fn` returns, fibers still alive are cancelled and waited for: none outlives this call.
  * The calling thread waits; the workers are threads of their own, with the signals blocked that
- * the caller had blocked, and SIGPIPE.  While stalls are reported SIGURG is not blocked there, and
- * the library handles it unless the program does.  While `overflow_report` is on, it handles
+ * the caller had blocked, and SIGPIPE.  While stalls are reported the library handles SIGURG, which
+ * is then not blocked there, unless the program does.  While `overflow_report` is on, it handles
  * SIGSEGV and SIGBUS as well, in all threads, and calls the handlers that the program had at the
  * start for whatever is not the overflow of a fiber's stack.
  *

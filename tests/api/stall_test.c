@@ -128,20 +128,35 @@ static void count_signal(int number)
     (void)atomic_fetch_add(&signals, 1);
 }
 
+static int check_signal_is_blocked(void *arg)
+{
+    sigset_t mask;
+
+    CHECK_EQ(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
+    CHECK_EQ(sigismember(&mask, SIGURG), 1);
+    return run_hogs(arg);
+}
+
 CHILD(stall_with_a_handler)
 {
     struct sigaction action = {.sa_handler = count_signal}, now;
     struct weft_config config = {.workers = 1};
+    sigset_t urgent;
 
+    (void)sigemptyset(&urgent);
+    (void)sigaddset(&urgent, SIGURG);
     CHECK_EQ(sigaction(SIGURG, &action, NULL), 0);
     CHECK_EQ(weft_run(&config, run_hogs, &parameter), 0);
+    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &urgent, NULL), 0);
+    CHECK_EQ(weft_run(&config, check_signal_is_blocked, &parameter), 0);
     CHECK_EQ(sigaction(SIGURG, NULL, &now), 0);
     CHECK(now.sa_handler == count_signal);
     CHECK_EQ(atomic_load(&signals), 0);
     return 0;
 }
 
-/* A program that uses the signal keeps it: the report does without. */
+/* A program that uses the signal keeps it, and its workers take it only if the caller did: the
+ * report does without. */
 Test(stall, leaves_the_programs_handler_alone, .timeout = TEST_TIMEOUT_S)
 {
     static const char *const environment[] = {"WEFT_STALL_REPORT_MS=50", NULL};

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* blocking.h: calls on the pool of threads. */
+#include "../support/child.h"
 #include "../support/fixture.h"
+#include "../support/forbid.h"
 #include "../support/net.h"
 
 #include <errno.h>
@@ -391,4 +393,74 @@ static int resolve_in_fiber(void *arg)
 WORKER_TEST(blocking, names_are_resolved, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_workers(*workers, resolve_in_fiber, NULL), 0);
+}
+
+static int return_seven(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+static int call_without_threads(void *arg)
+{
+    (void)arg;
+    forbid_threads();
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(weft_blocking(return_seven, NULL, WEFT_FOREVER), -EAGAIN);
+    return 0;
+}
+
+CHILD(blocking_without_threads)
+{
+    struct weft_config config = {.workers = parameter, .monitor = 2};
+
+    return weft_run(&config, call_without_threads, NULL);
+}
+
+static int call_seven_in_fiber(void *arg)
+{
+    return weft_blocking(return_seven, arg, WEFT_FOREVER);
+}
+
+static int call_with_one_thread(void *arg)
+{
+    struct pool *pool = arg;
+    weft_fiber *holder = must_spawn(hold_thread_in_fiber, pool);
+    weft_fiber *fibers[10];
+
+    await_begun(pool, 1);
+    forbid_threads();
+    for (int i = 0; i < 10; i++)
+        fibers[i] = must_spawn(call_seven_in_fiber, NULL);
+    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    release_thread(pool);
+    CHECK_EQ(must_join(holder), 8);
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(must_join(fibers[i]), 7);
+    return 0;
+}
+
+CHILD(blocking_with_one_thread)
+{
+    struct weft_config config = {.workers = parameter, .monitor = 2, .blocking_threads = 8};
+    struct pool pool = {.begun = 0};
+
+    make_pipe(pool.fds);
+    return weft_run(&config, call_with_one_thread, &pool);
+}
+
+/* Where the system gives no thread the call fails if the pool has none, and else waits for one. */
+Test(blocking, threads_refused_fail_no_call_that_can_wait, .timeout = TEST_TIMEOUT_S)
+{
+    static const char *const children[] = {"blocking_without_threads", "blocking_with_one_thread"};
+
+    for (unsigned workers = 1; workers <= 4; workers *= 4) {
+        for (size_t i = 0; i < 2; i++) {
+            struct child_end end;
+
+            run_child(children[i], workers, NULL, &end);
+            cr_expect_eq(end.exit_status, 0, "%s, signal %d: %s", children[i], end.signal,
+                         end.output);
+        }
+    }
 }

@@ -4,11 +4,12 @@
 
 #include "../support/child.h"
 #include "../support/fixture.h"
+#include "../support/forbid.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,19 +129,6 @@ Test(refusal, doctor_reports_io_uring_refused, .timeout = TEST_TIMEOUT_S)
         run_child("doctor_without_io_uring", refusals[i], NULL, &end);
         cr_expect_eq(end.exit_status, 0, "%s: %s", strerror((int)refusals[i]), end.output);
         cr_expect_not_null(strstr(end.output, "io_uring"), "not named: \"%s\"", end.output);
-    }
-}
-
-/* Room for the calling thread and no other. */
-static void forbid_threads(void)
-{
-    struct rlimit none = {.rlim_cur = 1, .rlim_max = 1};
-
-    CHECK_EQ(setrlimit(RLIMIT_NPROC, &none), 0);
-    if (getuid() == 0) { /* root is exempt from the limit */
-        CHECK_EQ(setgroups(0, NULL), 0);
-        CHECK_EQ(setresgid(65534, 65534, 65534), 0);
-        CHECK_EQ(setresuid(65534, 65534, 65534), 0);
     }
 }
 
@@ -267,4 +255,67 @@ Test(refusal, doctor_refuses_what_run_refuses, .timeout = TEST_TIMEOUT_S)
     config.ring_entries = 9;
     free(doctor_report(&config, -EINVAL));
     cr_expect_eq(weft_run(&config, must_not_run, NULL), -EINVAL);
+}
+
+static int set_flag(void *arg)
+{
+    atomic_store((_Atomic(int) *)arg, 1);
+    return 0;
+}
+
+/* Holds its worker until the runtime has said so. */
+static int block_until_complaint(void *arg)
+{
+    char text[1024] = "";
+    size_t length = 0;
+
+    while (strstr(text, "cannot start a spare worker") == NULL) {
+        ssize_t n = read(*(int *)arg, text + length, sizeof text - 1 - length);
+
+        CHECK(n > 0);
+        length += (size_t)n;
+    }
+    return 0;
+}
+
+static int get_stuck_without_threads(void *arg)
+{
+    _Atomic(int) flag = 0;
+
+    forbid_threads();
+    for (int round = 0; round < 2; round++) {
+        weft_fiber *helper = must_spawn(set_flag, &flag);
+
+        if (round == 0)
+            CHECK_EQ(block_until_complaint(arg), 0);
+        CHECK_EQ(must_join(helper), 0);
+    }
+    CHECK_EQ(atomic_load(&flag), 1);
+    return 0;
+}
+
+CHILD(stuck_without_threads)
+{
+    struct weft_config config = {.workers = 1};
+    struct weft_stats stats;
+    int pipe_fds[2];
+
+    (void)parameter;
+    CHECK_EQ(pipe(pipe_fds), 0);
+    CHECK_EQ(dup2(pipe_fds[1], STDERR_FILENO), STDERR_FILENO);
+    CHECK_EQ(weft_run(&config, get_stuck_without_threads, &pipe_fds[0]), 0);
+    CHECK_EQ(weft_stats_read(&stats), 0);
+    CHECK_EQ(stats.spares, 0);
+    CHECK_EQ(stats.spare_calls, 0);
+    return 0;
+}
+
+/* Where the system gives no thread for a spare, the runtime says so, and goes on when the fiber
+ * that held its worker does. */
+Test(refusal, a_spare_refused_is_said_and_done_without, .timeout = TEST_TIMEOUT_S)
+{
+    struct child_end end;
+
+    run_child("stuck_without_threads", 0, NULL, &end);
+    cr_expect_eq(end.exit_status, 0, "signal %d: %s", end.signal, end.output);
 }

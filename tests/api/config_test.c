@@ -251,8 +251,10 @@ static int is_alone(void *arg)
 
 CHILD(has_pinned_workers)
 {
+    struct weft_config config = {.monitor = 2};
+
     (void)parameter;
-    return weft_run(NULL, is_pinned, NULL);
+    return weft_run(&config, is_pinned, NULL);
 }
 
 CHILD(has_memory_for_one_stack)
@@ -316,7 +318,8 @@ static int note_two_workers(void *arg)
 /* Two workers pinned to one CPU while another stays idle halve the program's speed. */
 Test(config, workers_are_pinned_to_different_cpus, .timeout = TEST_TIMEOUT_S)
 {
-    struct weft_config config = {.workers = 2, .pin = 1, .chaos = 1};
+    /* Without spares, which are not pinned. */
+    struct weft_config config = {.workers = 2, .pin = 1, .chaos = 1, .monitor = 2};
     cpu_set_t set;
 
     cr_assert_eq(sched_getaffinity(0, sizeof set, &set), 0);

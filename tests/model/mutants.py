@@ -76,12 +76,12 @@ def verdict(mutant, args):
             target = pathlib.Path(folder)
             program = build(mutate(mutant, target), target, args)
             run = subprocess.run([str(program)], capture_output=True, text=True, check=False,
-                                 timeout=120,
+                                 timeout=300,
                                  env={**os.environ, "WEFT_MODEL_ITERATIONS": ITERATIONS})
     except ValueError as error:
         return str(error)
     except subprocess.TimeoutExpired:
-        return "neither passes nor fails within two minutes"
+        return "neither passes nor fails within five minutes"
     if run.returncode == 0:
         return "survives"
     # Relacy's verdict, not a crash of its own, is what counts as death.

@@ -72,6 +72,14 @@ void wf_os_yield(void);
 /* How often the calling thread has given up its CPU of its own accord. */
 uint64_t wf_os_thread_sleeps(void);
 
+/* For how long, in ns, the calling thread has run, and has waited for a CPU; the latter is 0 where
+ * the kernel does not count it (CONFIG_SCHED_INFO). */
+struct wf_os_use {
+    int64_t ran;
+    int64_t waited;
+};
+void wf_os_thread_use(struct wf_os_use *use);
+
 /* In the calling thread: a write to a peer that is gone then only fails. */
 void wf_os_block_sigpipe(void);
 

@@ -3,14 +3,14 @@
 
 #include "arch/cpu.h"
 #include "runtime/chaos.h"
+#include "runtime/config.h"
+#include "runtime/load.h"
 #include "runtime/model.h"
 #include "runtime/worker.h"
 
 enum {
     STEAL_BATCH = 128,
-    OVERLOAD_FRESH = 5,  /* windows without sleep before others take fresh fibers */
-    OVERLOAD_READY = 50, /* and ready ones, whose I/O would move along */
-    WATCH_PAUSES = 64,   /* guessed: about the time that a worker takes to come to its next slot */
+    WATCH_PAUSES = 64, /* guessed: about the time that a worker takes to come to its next slot */
 };
 
 void wf_balance_wake(struct wf_worker *self, uint32_t except)
@@ -34,9 +34,19 @@ uint64_t wf_balance_backlog(struct wf_worker *worker)
 static uint32_t overload_of(struct wf_worker *worker)
 {
     if (WF_UNLIKELY(worker->runtime->is_chaotic))
-        return OVERLOAD_READY;
+        return WF_OVERLOAD_READY;
     /* relaxed: a hint. */
     return atomic_load_explicit(&worker->overload, memory_order_relaxed);
+}
+
+static int64_t window_ns(struct weft_runtime *runtime)
+{
+    return (int64_t)runtime->config.wake_backlog_us * WEFT_MICROSECOND;
+}
+
+static int64_t look_ns(struct weft_runtime *runtime)
+{
+    return window_ns(runtime) * WF_LOAD_WINDOWS;
 }
 
 static bool is_stuck(struct wf_worker *worker)
@@ -51,27 +61,197 @@ static uint32_t plight_of(struct wf_worker *worker)
     return is_stuck(worker) ? UINT32_MAX : overload_of(worker);
 }
 
+static uint32_t load_of(struct wf_worker *worker)
+{
+    /* relaxed: a hint. */
+    return atomic_load_explicit(&worker->load, memory_order_relaxed);
+}
+
+/* Whoever gives its fibers away needs the monitor: the one that takes them may get stuck. */
+static bool may_give(struct wf_worker *self)
+{
+    return !self->runtime->is_chaotic && self->runtime->config.monitor != WF_MONITOR_OFF &&
+           self->index < self->runtime->worker_count;
+}
+
+static bool is_calm(struct wf_worker *worker, int64_t now)
+{
+    /* relaxed: a hint. */
+    return now < atomic_load_explicit(&worker->calm_end, memory_order_relaxed);
+}
+
+/* The nearest worker that would carry this one's load as well, or NULL. */
+static struct wf_worker *find_host(struct wf_worker *self)
+{
+    struct weft_runtime *runtime = self->runtime;
+
+    if (!may_give(self))
+        return NULL;
+    if (self->trial.failed != NULL && is_calm(self->trial.failed, self->now))
+        return self->trial.failed;
+    for (uint32_t i = 0; i + 1 < runtime->worker_count; i++) {
+        struct wf_worker *worker = runtime->workers[self->victims[i]];
+
+        if (wf_load_goes(load_of(self), self->index, load_of(worker), worker->index))
+            return worker;
+    }
+    return NULL;
+}
+
+static uint64_t turns_of_two(struct wf_worker *self, struct wf_worker *other)
+{
+    return wf_counter_read(&self->counters.turns) + wf_counter_read(&other->counters.turns);
+}
+
+/* True if nobody has much to do but these two. */
+static bool are_alone(struct wf_worker *self, struct wf_worker *other)
+{
+    struct weft_runtime *runtime = self->runtime;
+
+    for (uint32_t i = 0; i < runtime->worker_count; i++)
+        if (i != self->index && i != other->index && load_of(runtime->workers[i]) > WF_LOAD_IDLE)
+            return false;
+    return other->index < runtime->worker_count;
+}
+
+/* The worker takes ready fibers of another one. */
+static void begin_trial(struct wf_worker *self, struct wf_worker *victim)
+{
+    struct wf_trial *trial = &self->trial;
+
+    if (trial->of != NULL || load_of(self) > WF_LOAD_IDLE || !may_give(self) ||
+        !are_alone(self, victim))
+        return;
+    trial->of = victim;
+    trial->since = self->now;
+    trial->turns = turns_of_two(self, victim);
+    /* relaxed: a hint. */
+    trial->alone_per_s = atomic_load_explicit(&victim->turns_per_s, memory_order_relaxed);
+}
+
+static void end_trial(struct wf_worker *self)
+{
+    struct wf_trial *trial = &self->trial;
+    struct wf_worker *victim = trial->of;
+    uint64_t turns = turns_of_two(self, victim) - trial->turns;
+    uint64_t ms = (uint64_t)(self->now - trial->since) / WEFT_MILLISECOND + 1;
+    uint32_t use, calm_ms = 0;
+
+    trial->of = NULL;
+    /* relaxed: hints. */
+    use = atomic_load_explicit(&self->use, memory_order_relaxed) +
+          atomic_load_explicit(&victim->use, memory_order_relaxed);
+    if (are_alone(self, victim) &&
+        wf_load_trial_fails(turns * 1000 / ms, trial->alone_per_s, use)) {
+        trial->failed = victim;
+        /* relaxed: a hint. */
+        calm_ms = wf_load_calm(atomic_load_explicit(&victim->calm_ms, memory_order_relaxed));
+    }
+    /* relaxed: hints. */
+    atomic_store_explicit(&victim->calm_ms, calm_ms, memory_order_relaxed);
+    atomic_store_explicit(&victim->calm_end, self->now + calm_ms * WEFT_MILLISECOND,
+                          memory_order_relaxed);
+}
+
+/* Keeps how many turns the worker makes while it is busy: what a trial is compared with. */
+static void note_turns(struct wf_worker *self, uint32_t seen, int64_t elapsed)
+{
+    uint64_t turns = wf_counter_read(&self->counters.turns);
+    uint64_t per_s = (turns - self->turns_judged) * WEFT_SECOND / (uint64_t)elapsed;
+
+    self->turns_judged = turns;
+    self->busy_looks = seen >= WF_LOAD_BUSY ? self->busy_looks + 1 : 0;
+    /* relaxed: only this worker writes it. */
+    if (self->busy_looks > 1)
+        per_s = (per_s + atomic_load_explicit(&self->turns_per_s, memory_order_relaxed)) / 2;
+    /* relaxed: a hint to the others. */
+    atomic_store_explicit(&self->turns_per_s, per_s, memory_order_relaxed);
+}
+
+/* Looks how much the worker has had to do since the last look. */
+static void judge_load(struct wf_worker *self)
+{
+    int64_t elapsed = self->now - self->judged;
+    struct wf_os_use used;
+    int64_t ran, waited;
+    uint32_t seen;
+
+    wf_os_thread_use(&used);
+    ran = used.ran - self->used.ran;
+    waited = used.waited - self->used.waited;
+    seen = wf_load_part(ran + waited, elapsed);
+    /* relaxed: hints to the others. */
+    atomic_store_explicit(&self->load, wf_load_mean(load_of(self), seen), memory_order_relaxed);
+    atomic_store_explicit(&self->use, wf_load_part(ran, elapsed), memory_order_relaxed);
+    note_turns(self, seen, elapsed);
+    self->used = used;
+    self->judged = self->now;
+    if (self->trial.of != NULL &&
+        self->now - self->trial.since >= WF_TRIAL_LOOKS * look_ns(self->runtime))
+        end_trial(self);
+    self->host = find_host(self);
+}
+
+static void share(struct wf_worker *self, uint32_t overload)
+{
+    if ((overload >= WF_OVERLOAD_FRESH &&
+         (wf_deque_size(&self->fresh) >= 2 || wf_inject_size(&self->runtime->inject) >= 2)) ||
+        (overload >= WF_OVERLOAD_READY && wf_balance_backlog(self) >= 2))
+        if (wf_park_wants_helper(&self->runtime->park))
+            wf_balance_wake(self, self->index);
+}
+
 /* The kernel knows best whether this thread has slept: it counts the times. */
 void wf_balance_consider(struct wf_worker *self)
 {
-    int64_t window = (int64_t)self->runtime->config.wake_backlog_us * WEFT_MICROSECOND;
+    int64_t window = window_ns(self->runtime);
     uint64_t sleeps;
-    uint32_t overload, windows;
+    uint32_t overload;
 
     if (self->now - self->busy_since < window)
         return;
     sleeps = wf_os_thread_sleeps();
-    windows = (uint32_t)((self->now - self->busy_since) / window);
-    overload = sleeps == self->sleeps ? overload_of(self) + windows : 0;
+    overload = wf_load_score(overload_of(self), (uint64_t)((self->now - self->busy_since) / window),
+                             sleeps != self->sleeps);
     self->sleeps = sleeps;
     self->busy_since = self->now;
+    if (self->now - self->judged >= look_ns(self->runtime) && self->runtime->worker_count > 1) {
+        judge_load(self);
+        if (load_of(self) >= WF_LOAD_HIGH)
+            overload = WF_OVERLOAD_MAX;
+    }
+    if (overload >= WF_OVERLOAD_READY &&
+        (self->busy_looks < WF_LOAD_BUSY_LOOKS || is_calm(self, self->now)))
+        overload = WF_OVERLOAD_READY - 1;
     /* relaxed: a hint to thieves. */
     atomic_store_explicit(&self->overload, overload, memory_order_relaxed);
-    if ((overload >= OVERLOAD_FRESH &&
-         (wf_deque_size(&self->fresh) >= 2 || wf_inject_size(&self->runtime->inject) >= 2)) ||
-        (overload >= OVERLOAD_READY && wf_balance_backlog(self) >= 2))
-        if (wf_park_wants_helper(&self->runtime->park))
-            wf_balance_wake(self, self->index);
+    share(self, overload);
+}
+
+bool wf_balance_gives(struct wf_worker *self)
+{
+    /* Whoever was woken was woken for what it would leave to the other one. */
+    return self->host != NULL && !self->is_searching && plight_of(self->host) < WF_OVERLOAD_FRESH;
+}
+
+void wf_balance_give(struct wf_worker *self)
+{
+    struct wf_node *first = NULL, **last = &first;
+    struct weft_fiber *fiber;
+    struct wf_node *node = NULL;
+    uint64_t count = 0;
+
+    while ((fiber = wf_ready_pop(&self->ready)) != NULL) {
+        node = &fiber->node;
+        *last = node;
+        last = &node->next;
+        count++;
+    }
+    if (count == 0)
+        return;
+    wf_inject_push(&self->runtime->inject, first, node, count);
+    wf_count(&self->counters.gathered, count);
+    wf_worker_notify(self, self->host);
 }
 
 void wf_balance_look(struct wf_worker *self)
@@ -90,9 +270,10 @@ static struct weft_fiber *steal_from(struct wf_worker *self, struct wf_worker *v
     struct weft_fiber *fiber;
     uint64_t count = 0;
 
-    if (plight_of(victim) >= OVERLOAD_READY && wf_ready_size(&victim->ready) > 0)
+    if (plight_of(victim) >= WF_OVERLOAD_READY && wf_ready_size(&victim->ready) > 0)
         count = wf_ready_take_half(&victim->ready, items, STEAL_BATCH);
     if (count > 0) {
+        begin_trial(self, victim);
         for (uint64_t i = 1; i < count; i++)
             wf_worker_push_ready(self, items[i]);
         wf_count(&self->counters.steals, count);
@@ -160,7 +341,7 @@ static struct weft_fiber *steal_pass(struct wf_worker *self,
             struct wf_worker *victim = index < crew ? self->runtime->workers[index] : NULL;
             struct weft_fiber *fiber;
 
-            if (victim == NULL || plight_of(victim) < OVERLOAD_FRESH)
+            if (victim == NULL || plight_of(victim) < WF_OVERLOAD_FRESH)
                 continue;
             fiber = from(self, victim);
             if (fiber != NULL)
@@ -188,6 +369,8 @@ struct weft_fiber *wf_balance_steal(struct wf_worker *self)
     fiber = steal_pass(self, steal_from);
     if (fiber == NULL)
         fiber = steal_pass(self, steal_next_of);
+    if (fiber != NULL)
+        self->host = NULL; /* it would have to be given away again at its next wake */
     if (fiber == NULL)
         fiber = wf_task_steal(self);
     wf_balance_end_search(self);

@@ -4,9 +4,11 @@
  *
  * One worker is enough for as long as it is enough: a wake costs more than ten thousand
  * instructions, and fibers that moved take their I/O along.  So a worker counts as overloaded only
- * when it has not slept for a while; then it wakes a helper if it has a backlog, and only from
+ * when it has hardly slept for a while; then it wakes a helper if it has a backlog, and only from
  * overloaded workers do others steal: fresh fibers soon, ready ones, whose I/O would move along,
- * when it has lasted.  (docs/adr/0008)
+ * when it has lasted.  When two have so little to do that one is enough again, the one with less
+ * gives what becomes ready with it to the other one, its host, where its I/O then goes as well.
+ * (load.h has the arithmetic, docs/adr/0008 the reasons.)
  */
 #ifndef WF_RUNTIME_BALANCE_H
 #define WF_RUNTIME_BALANCE_H
@@ -26,6 +28,12 @@ void wf_balance_consider(struct wf_worker *self);
 
 /* The same if a helper could be had at all; reads the clock itself. */
 void wf_balance_look(struct wf_worker *self);
+
+/* True if the worker leaves what becomes ready to its host. */
+bool wf_balance_gives(struct wf_worker *self);
+
+/* Does that with what is ready.  Caller: a worker that gives. */
+void wf_balance_give(struct wf_worker *self);
 
 /* Wakes the nearest sleeper other than worker number `except`. */
 void wf_balance_wake(struct wf_worker *self, uint32_t except);

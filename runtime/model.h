@@ -69,6 +69,16 @@ struct weft_fiber {
 
 enum { WF_CHAOS_SEEN = 8 };
 
+/* A worker that had nothing to do has taken the ready fibers of another one, the only one at work:
+ * was it worth it? */
+struct wf_trial {
+    struct wf_worker *of;     /* NULL: none under way */
+    struct wf_worker *failed; /* the fibers go back there while it is calm */
+    int64_t since;
+    uint64_t turns;       /* of the two when it began */
+    uint64_t alone_per_s; /* turns of that other one before */
+};
+
 /*
  * A worker thread.
  *
@@ -94,6 +104,12 @@ struct wf_worker {
     int64_t now;                  /* [W] when the clock was last read */
     int64_t busy_since;           /* [W] when it was last looked whether it sleeps */
     uint64_t sleeps;              /* [W] how often the thread had slept then */
+    int64_t judged;               /* [W] when it was last looked how much it has to do */
+    struct wf_os_use used;        /* [W] what its thread had used then */
+    uint64_t turns_judged;        /* [W] its turns then */
+    uint32_t busy_looks;          /* [W] how many looks in a row have found it busy */
+    struct wf_trial trial;        /* [W] */
+    struct wf_worker *host;       /* [W] who takes what becomes ready here; mostly NULL */
     uint64_t pushes;              /* [W] fresh fibers */
     uint64_t next_id, last_id;    /* [W] block of fiber numbers */
     uint32_t *victims;            /* [I] the other workers' indices, nearest first */
@@ -111,12 +127,17 @@ struct wf_worker {
     WF_CACHE_ALIGNED struct wf_counters counters;         /* [W] writes, anyone reads */
     WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */
     WF_ATOMIC(uint32_t) overload;                         /* [A] [W] writes: others may steal */
-    WF_ATOMIC(struct wf_region *) region;                 /* [A] [W] writes: the running fiber's */
-    WF_ATOMIC(uint32_t) stuck;                            /* [A] the monitor's verdict */
-    WF_ATOMIC(uint32_t) duty;                             /* [A] enum wf_duty (spare.h) */
-    struct wf_deque fresh;                                /* fibers just created */
-    struct wf_ready ready;   /* fibers that were woken or have yielded */
-    struct wf_parker parker; /* see park.h */
+    WF_ATOMIC(uint32_t) load;                             /* [A] [W] writes: see load.h */
+    WF_ATOMIC(uint32_t) use;                              /* [A] [W] writes: see load.h */
+    WF_ATOMIC(uint64_t) turns_per_s;      /* [A] [W] writes: at the last busy looks */
+    WF_ATOMIC(uint32_t) calm_ms;          /* [A] how long no other takes its ready fibers */
+    WF_ATOMIC(int64_t) calm_end;          /* [A] and until when; a worker that took some writes */
+    WF_ATOMIC(struct wf_region *) region; /* [A] [W] writes: the running fiber's */
+    WF_ATOMIC(uint32_t) stuck;            /* [A] the monitor's verdict */
+    WF_ATOMIC(uint32_t) duty;             /* [A] enum wf_duty (spare.h) */
+    struct wf_deque fresh;                /* fibers just created */
+    struct wf_ready ready;                /* fibers that were woken or have yielded */
+    struct wf_parker parker;              /* see park.h */
 };
 
 enum wf_phase {

@@ -63,6 +63,7 @@ static void spare_main(void *arg)
     wf_runtime_report_started(runtime, error);
     self->now = wf_os_now();
     self->busy_since = self->now;
+    self->judged = self->now;
     while (error == 0 && !wf_runtime_is_done(runtime)) {
         if (is_in_reserve(self))
             rest(self);

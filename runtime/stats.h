@@ -34,7 +34,8 @@
     X(stalls)          \
     X(rescues)         \
     X(spare_calls)     \
-    X(tasks_stolen)
+    X(tasks_stolen)    \
+    X(gathered)
 
 struct wf_counters {
 #define WF_DECLARE_COUNTER(name) WF_ATOMIC(uint64_t) name; /* its worker writes, anyone reads */

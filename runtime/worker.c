@@ -114,6 +114,12 @@ static struct weft_fiber *take_injected(struct wf_worker *self)
 {
     if (WF_UNLIKELY(self->runtime->is_chaotic))
         return wf_chaos_take_injected(self);
+    if (WF_UNLIKELY(wf_balance_gives(self))) {
+        /* The host is awake then, or wakes, and looks here before it sleeps. */
+        if (wf_inject_size(&self->runtime->inject) > 0)
+            wf_worker_notify(self, self->host);
+        return NULL;
+    }
     receive_injected(self);
     return wf_ready_pop(&self->ready);
 }
@@ -426,6 +432,8 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
     if (wf_wheel_is_armed(&self->wheel))
         (void)wf_wait_expire(self, self);
     wf_balance_consider(self);
+    if (WF_UNLIKELY(wf_balance_gives(self)) && fiber == NULL)
+        wf_balance_give(self);
     return fiber;
 }
 
@@ -445,6 +453,7 @@ void wf_worker_loop(struct wf_worker *self)
 {
     self->now = wf_os_now();
     self->busy_since = self->now;
+    self->judged = self->now;
     while (!wf_runtime_is_done(self->runtime))
         wf_worker_pass(self);
     wf_balance_end_search(self);

@@ -7,6 +7,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -205,6 +207,25 @@ uint64_t wf_os_thread_sleeps(void)
 
     getrusage(RUSAGE_THREAD, &usage);
     return (uint64_t)usage.ru_nvcsw;
+}
+
+void wf_os_thread_use(struct wf_os_use *use)
+{
+    struct timespec cpu;
+    char text[64];
+    ssize_t length = -1;
+    int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        length = read(fd, text, sizeof text - 1);
+        close(fd);
+    }
+    text[length > 0 ? length : 0] = '\0';
+    if (sscanf(text, "%" SCNd64 " %" SCNd64, &use->ran, &use->waited) == 2)
+        return;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    use->ran = (int64_t)cpu.tv_sec * 1000000000 + cpu.tv_nsec;
+    use->waited = 0;
 }
 
 void wf_os_block_sigpipe(void)

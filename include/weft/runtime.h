@@ -36,9 +36,9 @@ struct weft_config {
     uint32_t ring_entries;   /* WEFT_RING_ENTRIES: submission slots per worker, 8-32768, a power
                                 of two; default 1024 */
     uint32_t wake_backlog_us; /* WEFT_WAKE_BACKLOG_US: the window, in microseconds, over which
-                                 it is seen whether a worker sleeps; after 5 without a pause others
-                                 share its fresh fibers, after 50 its ready ones, 1-1000000;
-                                 default 2000 */
+                                 it is seen whether a worker sleeps; after 5 with hardly a pause
+                                 others share its fresh fibers, after 50 and four busy looks
+                                 (32 windows each) its ready ones, 1-1000000; default 2000 */
     uint32_t guard;           /* WEFT_GUARD: 1 best available (default), 2 mprotect, 3 canary */
     uint32_t chaos;           /* WEFT_CHAOS: a seed, any number but 0 (default: off).  Resumes every
                                  fiber on another worker than the one it left, where there is one:
@@ -191,7 +191,8 @@ struct weft_stats {
                               the timers and the I/O of a stuck one */
     uint64_t spare_calls;  /* times that a spare worker was called to work */
     uint64_t tasks_stolen; /* forked tasks that another fiber ran than the one that forked them */
-    uint64_t reserved[7];
+    uint64_t gathered;     /* fibers that a worker with little to do has left to another one */
+    uint64_t reserved[6];
 };
 
 /*

@@ -137,6 +137,43 @@ inline take_injected(found)
     }
 }
 
+#define HOST ((self + 1) % WORKERS)
+
+/* take_injected() of a worker.  With GIVES it may leave what is there to another one at any look,
+ * and two may do so to each other; load.h allows less. */
+inline look_at_injected()
+{
+#ifdef GIVES
+    if
+    :: take_injected(found)
+    :: !is_searching ->
+        if
+#ifndef MISTAKE_GIVE_WITHOUT_NOTIFY
+        :: injected > 0 -> notify(HOST, success)
+#endif
+        :: else -> skip
+        fi
+    fi
+#else
+    take_injected(found)
+#endif
+}
+
+/* wf_balance_give() */
+inline give()
+{
+#ifdef GIVES
+    if
+    :: !found && !is_searching && ready[self] > 0 ->
+        atomic { injected = injected + ready[self]; ready[self] = 0 };
+        notify(HOST, success)
+    :: true
+    fi
+#else
+    skip
+#endif
+}
+
 /* A piece of work: it may make another, and the last one ends the run. */
 inline carry_out()
 {
@@ -216,12 +253,12 @@ inline poll()
 inline sleep_for_work()
 {
 #ifdef MISTAKE_LOOK_BEFORE_ANNOUNCE
-    take_injected(found);
+    look_at_injected();
     announce();
 #else
     announce();
 #ifndef MISTAKE_PEEK_ONLY
-    take_injected(found);
+    look_at_injected();
 #endif
 #endif
     if
@@ -248,7 +285,7 @@ inline sleep_for_work()
 inline find_elsewhere()
 {
 #ifndef MISTAKE_PEEK_ONLY
-    take_injected(found);
+    look_at_injected();
 #endif
     if
     :: !found -> steal()
@@ -261,7 +298,8 @@ inline find_elsewhere()
     if
     :: is_searching && (found || ready[self] > 0) -> end_search(); is_searching = false
     :: else -> skip
-    fi
+    fi;
+    give()
 }
 
 proctype worker(byte self)

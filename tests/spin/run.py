@@ -18,13 +18,16 @@ SOUND = [
     ("two workers, everything", [], SAFETY),
     ("three workers, spawn", ["WORKERS=3", "FOREIGN=0", "COMPLETIONS=0"], SAFETY),
     ("one worker", ["WORKERS=1", "SPAWNS=0", "PUSHES=2"], SAFETY),
+    ("two workers that give", ["GIVES", "SPAWNS=0"], SAFETY),
     ("liveness, foreign push", ["LIVENESS", "SPAWNS=0", "COMPLETIONS=0"], []),
+    ("liveness, what is given", ["LIVENESS", "GIVES", "FOREIGN=0", "SPAWNS=0"], []),
     ("liveness, spawn", ["LIVENESS", "FOREIGN=0", "COMPLETIONS=0"], []),
     ("liveness, completion", ["LIVENESS", "FOREIGN=0", "SPAWNS=0"], []),
 ]
 
-# Mistake, what must be found.
+# Mistake, what must be found, further definitions.
 MISTAKES = [
+    ("GIVE_WITHOUT_NOTIFY", "invalid end state", ["GIVES"]),
     ("LOOK_BEFORE_ANNOUNCE", "invalid end state"),
     ("LOOK_BEFORE_PUSH", "invalid end state"),
     ("NOTIFY_WITHOUT_INTERRUPT", "invalid end state"),
@@ -75,10 +78,11 @@ def main():
         rate = run.states / max(run.seconds, 0.01)
         print(f"{name:30} {run.states:9,} states, {rate:9,.0f} per second: {run.error or 'sound'}",
               flush=True)
-    for mistake, expected in MISTAKES:
+    for mistake, expected, *more in MISTAKES:
         live = ["LIVENESS"] if expected == "acceptance cycle" else []
-        run = Verifier(compiler, [f"MISTAKE_{mistake}", "COMPLETIONS=0", *live,
-                                  *(["SPAWNS=0"] if live else [])], [] if live else SAFETY)
+        small = ["SPAWNS=0"] if live else []
+        run = Verifier(compiler, [f"MISTAKE_{mistake}", "COMPLETIONS=0", *live, *small,
+                                  *sum(more, [])], [] if live else SAFETY)
         failures += run.error is None or not run.error.startswith(expected)
         print(f"{mistake:30} {run.error or 'NOT FOUND'}", flush=True)
     return 1 if failures else 0

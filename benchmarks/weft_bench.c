@@ -62,6 +62,7 @@ static const struct bench_case cases[] = {
     {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, bench_memory_parked, run_in_weft},
     {"memory/parked/n=100000", BENCH_BYTES_PER_FIBER, 1, 1, 100000, bench_memory_parked,
      run_in_weft},
+    {"memory/parked/n=1000000", BENCH_REPORT, 1, 1, 1000000, bench_memory_million, run_in_weft},
     {"timer/sleep_storm/n=10000", BENCH_SECONDS, 1, 1, 10000, bench_timer_sleep_storm, run_in_weft},
     {"hog/echo/hogs=0", BENCH_REPORT, 2, 1, BENCH_HOGS(BENCH_HOG_COMPUTE, 0), bench_hog_echo,
      run_in_weft},

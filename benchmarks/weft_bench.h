@@ -20,6 +20,7 @@ void bench_forkjoin_queens(struct bench *b);
 
 /* memory_bench.c; the parameter is the number of fibers */
 void bench_memory_parked(struct bench *b);
+void bench_memory_million(struct bench *b);
 
 /* timer_bench.c; the parameter is the number of fibers */
 void bench_timer_sleep_storm(struct bench *b);

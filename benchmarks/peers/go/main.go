@@ -21,6 +21,7 @@ var benchmarks = []benchmark{
 	{"spawn/skynet/workers=2", seconds, 2, 1, skynet},
 	{"memory/parked/n=10000", bytesPerFiber, 1, 1, memoryParked(10000)},
 	{"memory/parked/n=100000", bytesPerFiber, 1, 1, memoryParked(100000)},
+	{"memory/parked/n=1000000", bytesPerFiber, 1, 1, memoryParked(1000000)},
 	{"timer/sleep_storm/n=10000", seconds, 1, 1, sleepStorm(10000)},
 	{"hog/echo/hogs=0", reports, 2, 1, hogEcho(compute, 0)},
 	{"hog/echo/hogs=1", reports, 2, 1, hogEcho(compute, 1)},

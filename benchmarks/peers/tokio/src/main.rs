@@ -25,6 +25,9 @@ const BENCHMARKS: &[Benchmark] = &[
     bench("spawn/skynet/workers=2", Metric::Seconds, 2, 1, skynet),
     bench("memory/parked/n=10000", Metric::BytesPerFiber, 1, 1, |r, _| memory_parked(r, 10_000)),
     bench("memory/parked/n=100000", Metric::BytesPerFiber, 1, 1, |r, _| memory_parked(r, 100_000)),
+    bench("memory/parked/n=1000000", Metric::BytesPerFiber, 1, 1, |r, _| {
+        memory_parked(r, 1_000_000)
+    }),
     bench("timer/sleep_storm/n=10000", Metric::Seconds, 1, 1, |r, _| sleep_storm(r, 10_000)),
     bench("hog/echo/hogs=0", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Compute, 0)),
     bench("hog/echo/hogs=1", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Compute, 1)),

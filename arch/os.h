@@ -80,6 +80,10 @@ struct wf_os_use {
 };
 void wf_os_thread_use(struct wf_os_use *use);
 
+/* Asks the kernel to take the calling thread soon after each wake, before threads that compute, for
+ * shorter slices in return.  Changes nothing before Linux 6.12. */
+void wf_os_thread_hurry(void);
+
 /* In the calling thread: a write to a peer that is gone then only fails. */
 void wf_os_block_sigpipe(void);
 

@@ -199,6 +199,7 @@ static void monitor_main(void *arg)
     struct wf_monitor *monitor = &runtime->monitor;
     int64_t now;
 
+    wf_os_thread_hurry();
     /* A worker that waits for the start looks stuck, and its spare would run the first fiber to its
      * end before the start has happened. */
     if (!wf_runtime_await_start(runtime))

@@ -56,6 +56,9 @@ static void spare_main(void *arg)
     struct weft_runtime *runtime = self->runtime;
     int error = wf_runtime_enter(self);
 
+    /* All CPUs may be taken by fibers that compute: that is what a spare is called for. */
+    wf_os_thread_hurry();
+
     if (error == 0) {
         /* SP.1 seq_cst: our fields, and before our look whether the runtime is done. */
         atomic_store_explicit(&runtime->crew, self->index + 1, memory_order_seq_cst);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* What wf_os_thread_hurry() changes of a thread, and what it leaves alone. */
+#include "arch/os.h"
+
+#include <criterion/criterion.h>
+#include <sched.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { TIMEOUT_S = 60 };
+
+/* struct sched_attr of the kernel in its first version. */
+struct attributes {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+static struct attributes attributes_now(void)
+{
+    struct attributes now = {.size = sizeof now};
+
+    cr_assert_eq(syscall(SYS_sched_getattr, 0, &now, sizeof now, 0), 0);
+    return now;
+}
+
+/* A spare that lost its niceness, or took a larger share, would do more than hurry. */
+Test(hurry, shortens_the_slice_and_nothing_else, .timeout = TIMEOUT_S)
+{
+    struct attributes before, after;
+
+    cr_assert_eq(setpriority(PRIO_PROCESS, 0, 7), 0);
+    before = attributes_now();
+    wf_os_thread_hurry();
+    after = attributes_now();
+    cr_expect_eq(after.policy, before.policy);
+    cr_expect_eq(after.nice, 7);
+    cr_expect_eq(after.flags, before.flags);
+    if (before.runtime == 0)
+        cr_skip_test("the kernel has no slices to ask for (before Linux 6.12)");
+    cr_expect_lt(after.runtime, before.runtime);
+}
+
+/* Whoever has chosen another policy has a reason. */
+Test(hurry, leaves_other_policies_alone, .timeout = TIMEOUT_S)
+{
+    struct sched_param none = {0};
+    struct attributes before, after;
+
+    cr_assert_eq(sched_setscheduler(0, SCHED_BATCH, &none), 0);
+    before = attributes_now();
+    wf_os_thread_hurry();
+    after = attributes_now();
+    cr_expect_eq(after.policy, SCHED_BATCH);
+    cr_expect_eq(after.runtime, before.runtime);
+}

@@ -25,6 +25,12 @@ size_t wf_os_page_size(void);
 void *wf_os_map(size_t size);
 void wf_os_unmap(void *address, size_t size);
 
+/* Give the pages of wf_os_map()ed memory back: it reads as zeros then, and costs nothing until it
+ * is touched again.  The first leaves guards within the range alone; the second takes them and the
+ * page tables away as well, and leaves nothing of the range unmapped at any moment. */
+void wf_os_discard(void *address, size_t size);
+int wf_os_renew(void *address, size_t size);
+
 /* Makes a range of wf_os_map()ed memory fault on access.  The first form is a page-table marker
  * (MADV_GUARD_INSTALL, Linux 6.13) and costs no mapping; the second splits the mapping in two. */
 int wf_os_guard_marker(void *address, size_t size);

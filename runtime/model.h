@@ -135,6 +135,7 @@ struct wf_worker {
     WF_ATOMIC(struct wf_region *) region; /* [A] [W] writes: the running fiber's */
     WF_ATOMIC(uint32_t) stuck;            /* [A] the monitor's verdict */
     WF_ATOMIC(uint32_t) duty;             /* [A] enum wf_duty (spare.h) */
+    WF_ATOMIC(uint32_t) trim;             /* [A] enum wf_trim_request (trim.h) */
     struct wf_deque fresh;                /* fibers just created */
     struct wf_ready ready;                /* fibers that were woken or have yielded */
     struct wf_parker parker;              /* see park.h */

@@ -16,6 +16,7 @@ enum {
     LOOKS_PER_STALL = 2, /* a burst is seen after 1 to 1.5 times stall_us */
     DISMISS_MS = 100,    /* guessed */
     QUIET_MS = 100,      /* guessed: waking the monitor costs about as much as ten of its looks */
+    TRIM_MS = 1,         /* guessed: between two bouts of giving memory back */
 };
 
 void wf_monitor_wake(struct wf_monitor *monitor)
@@ -149,6 +150,7 @@ static void look(struct weft_runtime *runtime, int64_t now)
     review_spares(runtime, now);
     if (stuck > 0 || runtime->monitor.stall.asked != NULL)
         wf_stall_look(runtime, now);
+    wf_trim_look(runtime, now);
 }
 
 static bool all_asleep(struct weft_runtime *runtime)
@@ -193,6 +195,13 @@ static void forget(struct weft_runtime *runtime, int64_t now)
         runtime->workers[i]->watch.since = now;
 }
 
+static int64_t until_next_look(const struct wf_monitor *monitor)
+{
+    int64_t tick = monitor->stall_ns / LOOKS_PER_STALL, bout = TRIM_MS * WEFT_MILLISECOND;
+
+    return monitor->trim.has_more && bout < tick ? bout : tick;
+}
+
 static void monitor_main(void *arg)
 {
     struct weft_runtime *runtime = arg;
@@ -207,10 +216,11 @@ static void monitor_main(void *arg)
     now = wf_os_now();
     forget(runtime, now);
     while (!wf_runtime_is_done(runtime)) {
-        nap(runtime, now + monitor->stall_ns / LOOKS_PER_STALL);
+        nap(runtime, now + until_next_look(monitor));
         now = wf_os_now();
         look(runtime, now);
-        if (now - monitor->quiet_since >= QUIET_MS * WEFT_MILLISECOND) {
+        if (now - monitor->quiet_since >= QUIET_MS * WEFT_MILLISECOND &&
+            wf_trim_settle(runtime, now)) {
             doze(runtime);
             now = wf_os_now();
             forget(runtime, now);

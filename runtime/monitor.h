@@ -9,7 +9,8 @@
  * After `stall_report_ms` it reports the fiber (stall.h).
  *
  * It looks several times in `stall_us` while any worker is awake, and sleeps without a limit after
- * a tenth of a second in which none was (watcher.h).
+ * a tenth of a second in which none was (watcher.h).  It also gives memory back that stacks no
+ * longer need (trim.h).
  */
 #ifndef WF_RUNTIME_MONITOR_H
 #define WF_RUNTIME_MONITOR_H
@@ -18,6 +19,7 @@
 #include "arch/os.h"
 #include "runtime/stall.h"
 #include "runtime/stats.h"
+#include "runtime/trim.h"
 #include "runtime/watcher.h"
 
 #include <stdbool.h>
@@ -32,6 +34,7 @@ struct wf_watch {
     int64_t since;  /* for how long they have been that many */
     bool is_stuck;
     bool is_reported;
+    uint64_t changes; /* spawns and ends when it was last asked for all its stacks: see trim.h */
 };
 
 /* All but the atomics are the monitor's alone once it runs. */
@@ -43,6 +46,7 @@ struct wf_monitor {
     int64_t freed_since;   /* not all workers have been stuck since then; 0: they are */
     bool cannot_start;     /* spares: the system refused one */
     struct wf_stall stall; /* see stall.h */
+    struct wf_trim trim;   /* see trim.h */
     struct wf_watcher watcher;
     WF_CACHE_ALIGNED WF_ATOMIC(uint32_t) stuck_count; /* stuck workers, a hint for the others */
     struct wf_counters counters;

@@ -127,8 +127,9 @@ static void collect(struct weft_runtime *runtime, struct weft_stats *stats)
     stats->fibers_spawned -= wf_counter_read(&runtime->refused);
     wf_stats_collect(&runtime->outside, stats);
     wf_lock_acquire(&depot->lock);
-    stats->stacks_mapped = depot->carved;
-    stats->stacks_unguarded = depot->unguarded;
+    stats->stacks_mapped = depot->carved_max;
+    stats->stacks_unguarded = depot->unguarded_max;
+    stats->stacks_trimmed = depot->trimmed;
     stats->slab_bytes = depot->mapped_bytes;
     wf_lock_release(&depot->lock);
 }

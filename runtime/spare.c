@@ -39,6 +39,7 @@ static void hand_over(struct wf_worker *self)
 static void rest(struct wf_worker *self)
 {
     hand_over(self);
+    wf_worker_trim(self);
     wf_park_announce(self->park, &self->parker);
     if (is_in_reserve(self) && !wf_runtime_is_done(self->runtime)) {
         wf_count(&self->counters.parks, 1);

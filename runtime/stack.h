@@ -11,11 +11,11 @@
  * exceeds the cache goes to the depot that all workers share.  There the workers of each group have
  * slabs and free stacks of their own: a stack lies in the memory of whoever touches it first, so it
  * goes back to the group that carved it, and workers take from their own group first, then from the
- * others, nearest first, before anything new is carved.  Slabs stay mapped until the depot is
- * destroyed, so the memory of a record stays a record: late readers may look at its state.
+ * others, nearest first, before anything new is carved.
  *
- *   Edge   From                      To                        Promises
- *   SK.1   map: slabs release        find: slabs acquire       the slab's fields
+ * What is not needed is given back to the system, by the monitor (trim.h); the address space stays
+ * until the depot is destroyed, so the memory of a record stays a record: late readers may look at
+ * its state (slab.h).
  */
 #ifndef WF_RUNTIME_STACK_H
 #define WF_RUNTIME_STACK_H
@@ -23,6 +23,7 @@
 #include "arch/atomic.h"
 #include "arch/compiler.h"
 #include "runtime/lock.h"
+#include "runtime/slab.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,20 +45,17 @@ enum wf_guard {
 struct wf_stack {
     struct wf_stack *next; /* whoever holds the stack: in a cache or in the depot */
     char *base;            /* immutable: the lowest address, guard included */
-    uint16_t size_class;   /* immutable */
-    uint16_t guard;        /* immutable: enum wf_guard */
+    struct wf_slab *slab;  /* immutable: that it lies in */
+    uint8_t size_class;    /* immutable */
+    uint8_t guard;         /* immutable: enum wf_guard */
+    uint8_t index;         /* immutable: in its slab */
     uint32_t group;        /* immutable: that carved it */
 };
-
-struct wf_slab;
 
 /* What the workers of a group have in common. */
 struct wf_stack_group {
     WF_CACHE_ALIGNED struct wf_lock lock; /* guards all that follows */
-    /* Only the first of a list has room.  Signal handlers read them without the lock. */
-    WF_ATOMIC(struct wf_slab *) slabs[WF_STACK_CLASSES];
-    struct wf_stack *free[WF_STACK_CLASSES];
-    WF_ATOMIC(uint32_t) count[WF_STACK_CLASSES]; /* of free; anyone may read it as a hint */
+    struct wf_shelf shelves[WF_STACK_CLASSES];
 };
 
 typedef WF_ATOMIC(uint32_t) wf_stack_flag;
@@ -69,15 +67,18 @@ struct wf_stack_depot {
     const uint32_t *group_order;   /* immutable: a row for each group, nearest first */
     struct wf_stack_group *groups; /* immutable */
 
-    struct wf_lock lock;         /* guards all that follows; taken under a group's lock */
-    enum wf_guard guard;         /* the form for the next stack */
-    unsigned long mapping_quota; /* stacks that may still be guarded by a mapping */
-    uint64_t carved;
-    uint64_t unguarded;
-    uint64_t mapped_bytes;
     wf_stack_flag *has_canaries; /* immutable: becomes 1 with the first canary; or NULL */
-    uint64_t carved_bytes;       /* of the stacks, guards left out */
     uint64_t carved_limit;       /* immutable: for carved_bytes */
+
+    struct wf_lock lock;               /* guards all that follows; taken under a group's lock */
+    enum wf_guard guard;               /* the form for the next stack */
+    unsigned long mapping_quota;       /* stacks that may still be guarded by a mapping */
+    bool has_complained;               /* that there are no more guard pages */
+    uint64_t carved, carved_max;       /* stacks that there are, and were at most */
+    uint64_t carved_bytes;             /* of those, guards left out */
+    uint64_t unguarded, unguarded_max; /* of those, with canaries */
+    uint64_t trimmed;                  /* stacks whose memory has been given back, each time */
+    uint64_t mapped_bytes;
 };
 
 /* A worker's cache.  Only its worker touches it. */
@@ -111,14 +112,35 @@ void wf_stack_depot_destroy(struct wf_stack_depot *depot);
 /* The form of guard that this kernel supports best. */
 enum wf_guard wf_stack_guard_probe(void);
 
-/* Returns a stack, whose record is zeroed on its first use ever and as left behind otherwise; NULL
- * when there is no memory.  Caller: the worker whose cache it is. */
+/* Returns a stack, whose record is as left behind, or zeros where there was none or its memory has
+ * been given back; NULL when there is no memory.  Caller: the worker whose cache it is. */
 struct wf_stack *wf_stack_alloc(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
                                 unsigned size_class);
 
 /* Caller: the worker whose cache it is; nothing runs on the stack any more. */
 void wf_stack_free(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
                    struct wf_stack *stack);
+
+/* Gives the stacks of the cache to the depot: `all`, or of each size half, those that have lain
+ * there for longest.  Caller: the worker whose cache it is. */
+void wf_stack_flush(struct wf_stack_depot *depot, struct wf_stack_cache *cache, bool all);
+
+/* Decides what the depot gives back next: `all` that it has, or half of what has not been wanted
+ * since the last review.  Caller: one at a time. */
+void wf_stack_review(struct wf_stack_depot *depot, bool all);
+
+/* Gives it back, of at most `limit` slabs: some 20 µs each.  Returns true if there may be more.
+ * Caller: one at a time. */
+bool wf_stack_trim(struct wf_stack_depot *depot, unsigned limit);
+
+/* True if no free stack in the depot has any memory. */
+bool wf_stack_is_trimmed(struct wf_stack_depot *depot);
+
+/* For slab.c: makes a guard and returns which form it has; counts a stack.  Caller holds the
+ * depot's lock. */
+enum wf_guard wf_stack_guard(struct wf_stack_depot *depot, char *base);
+void wf_stack_count_carved(struct wf_stack_depot *depot, unsigned size_class, enum wf_guard guard);
+void wf_stack_write_canary(const struct wf_stack_depot *depot, const struct wf_stack *stack);
 
 /* True unless the stack has a canary and something wrote over it. */
 bool wf_stack_is_intact(const struct wf_stack_depot *depot, const struct wf_stack *stack);
@@ -134,7 +156,8 @@ static inline char *wf_stack_bottom(const struct wf_stack_depot *depot,
  * signal handler too, while the depot exists. */
 const struct wf_stack *wf_stack_find_guard(struct wf_stack_depot *depot, const void *address);
 
-/* Calls visit(record, arg) for every stack that was ever handed out.  Caller: anyone. */
+/* Calls visit(record, arg) for every stack that is not free in the depot, also for those in caches
+ * that nobody uses.  Caller: anyone. */
 void wf_stack_visit(struct wf_stack_depot *depot, void (*visit)(struct wf_stack *, void *),
                     void *arg);
 

@@ -223,12 +223,20 @@ WF_INLINE struct weft_fiber *find_next(struct wf_worker *self)
     return fiber != NULL ? fiber : wf_deque_pop(&self->fresh);
 }
 
+void wf_worker_trim(struct wf_worker *self)
+{
+    /* relaxed: a request; it can wait for the next look. */
+    if (WF_UNLIKELY(atomic_load_explicit(&self->trim, memory_order_relaxed) != WF_TRIM_NOTHING))
+        wf_trim_serve(self);
+}
+
 /* Rule 3. */
 static struct weft_fiber *find_oldest(struct wf_worker *self)
 {
     struct weft_fiber *fiber;
 
     self->fair_tick = self->tick + FAIR_INTERVAL;
+    wf_worker_trim(self);
     (void)wf_worker_serve(self, self);
     (void)wf_balance_rescue(self);
     wf_balance_consider(self);
@@ -418,6 +426,7 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
 {
     struct weft_fiber *fiber = take_injected(self);
 
+    wf_worker_trim(self);
     if (fiber == NULL)
         fiber = wf_balance_steal(self);
     if (WF_UNLIKELY(self->runtime->is_chaotic) && fiber != NULL && wf_chaos_forbids(self, fiber) &&

@@ -61,6 +61,9 @@ struct weft_fiber *wf_worker_take_next(struct wf_worker *worker);
  */
 bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker);
 
+/* Hands stacks over if the monitor has asked for it.  Caller: the worker. */
+void wf_worker_trim(struct wf_worker *self);
+
 /* Ends the sleep of `worker`, if it sleeps.  Caller: a worker of its runtime, or with NULL for
  * `self` a visitor (outside.h), after publishing what it shall see. */
 bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker);

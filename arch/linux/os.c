@@ -61,6 +61,24 @@ void wf_os_unmap(void *address, size_t size)
         abort(); /* only a range that was never mapped is refused: a bug of ours */
 }
 
+void wf_os_discard(void *address, size_t size)
+{
+    /* Refused for locked memory, which then stays. */
+    (void)madvise(address, size, MADV_DONTNEED);
+}
+
+int wf_os_renew(void *address, size_t size)
+{
+    if (mmap(address, size, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK | MAP_FIXED, -1,
+             0) == MAP_FAILED)
+        return -errno;
+    /* As wf_os_map() does it: with the same marks the kernel makes it one mapping with its
+     * neighbours. */
+    (void)madvise(address, size, MADV_NOHUGEPAGE);
+    return 0;
+}
+
 int wf_os_guard_marker(void *address, size_t size)
 {
     return madvise(address, size, MADV_GUARD_INSTALL) == 0 ? 0 : -errno;

@@ -181,18 +181,19 @@ struct weft_stats {
     uint64_t ops_cancelled;   /* cancellations sent after a deadline or a cancel */
     uint64_t timers_armed;
     uint64_t timers_fired;
-    uint64_t stacks_mapped;    /* stacks that have been carved from slabs */
-    uint64_t stacks_unguarded; /* of those, how many have a canary instead of a guard page */
+    uint64_t stacks_mapped;    /* stacks that there were at most at one time */
+    uint64_t stacks_unguarded; /* the same for those with a canary instead of a guard page */
     uint64_t slab_bytes;       /* address space mapped for stacks */
     uint64_t ready_spills;     /* fibers that a queue had no memory for: the shared one took them */
-    uint64_t cq_overflows; /* completions that the kernel had to keep because the ring was full */
-    uint64_t stalls;       /* times that a worker was found stuck in one fiber */
-    uint64_t rescues;      /* times that fibers became ready because another worker looked after
-                              the timers and the I/O of a stuck one */
-    uint64_t spare_calls;  /* times that a spare worker was called to work */
-    uint64_t tasks_stolen; /* forked tasks that another fiber ran than the one that forked them */
-    uint64_t gathered;     /* fibers that a worker with little to do has left to another one */
-    uint64_t reserved[6];
+    uint64_t cq_overflows;   /* completions that the kernel had to keep because the ring was full */
+    uint64_t stalls;         /* times that a worker was found stuck in one fiber */
+    uint64_t rescues;        /* times that fibers became ready because another worker looked after
+                                the timers and the I/O of a stuck one */
+    uint64_t spare_calls;    /* times that a spare worker was called to work */
+    uint64_t tasks_stolen;   /* forked tasks that another fiber ran than the one that forked them */
+    uint64_t gathered;       /* fibers that a worker with little to do has left to another one */
+    uint64_t stacks_trimmed; /* stacks whose memory went back to the system, since nobody used it */
+    uint64_t reserved[5];
 };
 
 /*

@@ -13,7 +13,7 @@ INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTIL
 PUBLIC = ["weft.h", "weft/*.h"]
 # What every part of the runtime stands on; they know nothing of fibers.
 BASICS = ["runtime/check.h", "runtime/list.h", "runtime/lock.h", "runtime/alloc.h"]
-LEAVES = ["check", "list", "lock", "alloc", "deque", "ready", "inject", "stack", "park"]
+LEAVES = ["check", "list", "lock", "alloc", "deque", "ready", "inject", "slab", "stack", "park"]
 
 # The first line that fits a file holds for it: what it may include of the project.  A file may
 # always include the header of its own name, and headers of its own folder written without one.
@@ -23,6 +23,8 @@ LAYERS = [
     ("arch/atomic.h", ["arch/*", "model_atomic.h"]),  # the model checker's, in tests/model/
     ("arch/*", ["arch/*"]),
     ("runtime/ready.h", ["runtime/deque.h"]),
+    ("runtime/slab.c", ["arch/*", "runtime/stack.h", *BASICS]),
+    ("runtime/stack.h", ["arch/*", "runtime/slab.h", *BASICS]),
     *[(f"runtime/{leaf}.[ch]", ["arch/*", "weft/base.h", *BASICS]) for leaf in LEAVES],
     ("runtime/*", ["arch/*", "runtime/*", *PUBLIC]),
     ("sync/*", [*PUBLIC, "sync/*", "arch/*", "runtime/wait.h", *BASICS]),

@@ -136,7 +136,8 @@ WRAPPED(void *, mmap, void *address, size_t length, int prot, int flags, int fd,
         errno = ENOMEM;
     else
         result = REAL(mmap)(address, length, prot, flags, fd, offset);
-    if (result != MAP_FAILED)
+    /* With MAP_FIXED it takes the place of what the library has already. */
+    if (result != MAP_FAILED && (flags & MAP_FIXED) == 0)
         (void)atomic_fetch_add(&mapped_bytes, (long)length);
     return result;
 }

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/trim.h"
+
+#include "runtime/model.h"
+
+enum {
+    REVIEW_MS = 50,  /* halving, a million stacks are gone after a second */
+    SLABS_MAX = 64,  /* at a time: about a millisecond */
+    CHANGES_MIN = 16 /* spawns and ends that make it worth waking a worker */
+};
+
+static void ask(struct wf_worker *worker, enum wf_trim_request request)
+{
+    /* relaxed: a request; the worker finds it at one of its next looks. */
+    atomic_store_explicit(&worker->trim, request, memory_order_relaxed);
+}
+
+void wf_trim_serve(struct wf_worker *self)
+{
+    /* relaxed: as above. */
+    uint32_t request = atomic_exchange_explicit(&self->trim, WF_TRIM_NOTHING, memory_order_relaxed);
+
+    wf_stack_flush(&self->runtime->depot, &self->stacks, request == WF_TRIM_ALL);
+}
+
+static void flush_outside(struct weft_runtime *runtime, bool all)
+{
+    wf_lock_acquire(&runtime->outside_lock);
+    wf_stack_flush(&runtime->depot, &runtime->outside_stacks, all);
+    wf_lock_release(&runtime->outside_lock);
+}
+
+static void review(struct weft_runtime *runtime, int64_t now)
+{
+    struct wf_trim *trim = &runtime->monitor.trim;
+    uint32_t crew = wf_runtime_crew(runtime);
+
+    for (uint32_t i = 0; i < crew; i++)
+        ask(runtime->workers[i], WF_TRIM_HALF);
+    flush_outside(runtime, false);
+    wf_stack_review(&runtime->depot, false);
+    trim->review_at = now + REVIEW_MS * WEFT_MILLISECOND;
+    trim->has_more = true;
+}
+
+void wf_trim_look(struct weft_runtime *runtime, int64_t now)
+{
+    struct wf_trim *trim = &runtime->monitor.trim;
+
+    if (now >= trim->review_at)
+        review(runtime, now);
+    if (trim->has_more)
+        trim->has_more = wf_stack_trim(&runtime->depot, SLABS_MAX);
+}
+
+/* Wakes the workers that may have much in their caches.  Returns false if there are none. */
+static bool ask_for_all(struct weft_runtime *runtime)
+{
+    uint32_t crew = wf_runtime_crew(runtime);
+    bool has_asked = false;
+
+    for (uint32_t i = 0; i < crew; i++) {
+        struct wf_worker *worker = runtime->workers[i];
+        uint64_t changes = wf_counter_read(&worker->counters.fibers_spawned) +
+                           wf_counter_read(&worker->counters.fibers_freed);
+
+        if (changes - worker->watch.changes < CHANGES_MIN)
+            continue;
+        worker->watch.changes = changes;
+        ask(worker, WF_TRIM_ALL);
+        has_asked |= wf_monitor_notify(runtime, worker);
+    }
+    return has_asked;
+}
+
+bool wf_trim_settle(struct weft_runtime *runtime, int64_t now)
+{
+    if (ask_for_all(runtime)) {
+        /* They are not asleep now, and what they hand over has to wait for the next time. */
+        runtime->monitor.quiet_since = now;
+        return false;
+    }
+    flush_outside(runtime, true);
+    wf_stack_review(&runtime->depot, true);
+    return !wf_stack_trim(&runtime->depot, SLABS_MAX) && wf_stack_is_trimmed(&runtime->depot);
+}

@@ -132,3 +132,45 @@ void bench_channel_throughput(struct bench *b)
     if (failed != 0 || sum != share * (share + 1) / 2 * sender_count)
         bench_fail(b, "values were lost");
 }
+
+/*
+ * select/4
+ *
+ * Question  What does a value cost that is received by a select over four unbuffered channels?
+ * Method    four fibers send b->batch numbers together, each on a channel of its own; one receives
+ *           them all by select.  The time is per number.
+ * Includes  the send, the select, the switches between the five fibers.
+ * Excludes  spawning them but for its share of the batch; other workers.
+ * Distrust  a run in which the sum of what was received is wrong fails.
+ */
+void bench_select_4(struct bench *b)
+{
+    values channels[4];
+    struct party senders[4];
+    weft_fiber *fibers[4];
+    uint64_t share = b->batch / 4 + 1;
+    uint64_t sum = 0;
+    int failed = 0;
+
+    bench_start(b);
+    for (int i = 0; i < 4; i++) {
+        failed |= values_init(&channels[i], NULL, 0);
+        senders[i] = (struct party){&channels[i], share, 0};
+        failed |= weft_spawn(&fibers[i], send_all, &senders[i]);
+    }
+    for (uint64_t i = 0; i < 4 * share; i++) {
+        uint64_t value = 0;
+        struct weft_select_case cases[4] = {WEFT_RECEIVE_CASE(&channels[0].base, &value),
+                                            WEFT_RECEIVE_CASE(&channels[1].base, &value),
+                                            WEFT_RECEIVE_CASE(&channels[2].base, &value),
+                                            WEFT_RECEIVE_CASE(&channels[3].base, &value)};
+
+        failed |= weft_select(cases, 4, WEFT_FOREVER) < 0;
+        sum += value;
+    }
+    for (int i = 0; i < 4; i++)
+        failed |= weft_join(fibers[i], NULL, WEFT_FOREVER);
+    bench_stop(b);
+    if (failed != 0 || sum != share * (share + 1) / 2 * 4)
+        bench_fail(b, "values were lost");
+}

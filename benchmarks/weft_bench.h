@@ -38,6 +38,7 @@ void bench_balance_echo_light(struct bench *b);
 #define BENCH_PARTIES(senders, receivers) ((uint64_t)(senders) << 8 | (receivers))
 void bench_channel_pingpong(struct bench *b);
 void bench_channel_throughput(struct bench *b);
+void bench_select_4(struct bench *b);
 
 /* idle_bench.c; the parameter is the number of fibers */
 void bench_idle_parked(struct bench *b);

@@ -3,6 +3,7 @@
 #include "runtime/wait.h"
 
 #include "arch/tls.h"
+#include "runtime/chaos.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
 #include "runtime/poller.h"
@@ -24,6 +25,11 @@ struct wf_poller *wf_worker_poller(struct wf_worker *self)
 bool wf_self_is_cancelled(struct wf_worker *self)
 {
     return wf_fiber_is_cancelled(self->runtime, self->current);
+}
+
+uint32_t wf_self_random(struct wf_worker *self)
+{
+    return self != NULL ? wf_chaos_random(self) : (uint32_t)wf_os_now();
 }
 
 struct wf_waiter *wf_wait_begin(struct wf_worker *self, wf_interrupt_fn *interrupt, void *place)

@@ -86,6 +86,9 @@ struct wf_poller *wf_worker_poller(struct wf_worker *self);
 /* True if the running fiber has been cancelled, or its runtime is ending. */
 bool wf_self_is_cancelled(struct wf_worker *self);
 
+/* A number that nobody can rely on; `self` is NULL on a plain thread. */
+uint32_t wf_self_random(struct wf_worker *self);
+
 /* Caller: a fiber.  The waiter is the fiber's own and is valid until wf_wait_end() returns. */
 struct wf_waiter *wf_wait_begin(struct wf_worker *self, wf_interrupt_fn *interrupt, void *place);
 

@@ -19,6 +19,7 @@ LEAVES = ["check", "list", "lock", "alloc", "deque", "ready", "inject", "slab", 
 # always include the header of its own name, and headers of its own folder written without one.
 LAYERS = [
     ("include/weft.h", ["weft/*.h"]),
+    ("include/weft/select.h", ["weft/base.h", "weft/channel.h"]),
     ("include/weft/*", ["weft/base.h"]),
     ("arch/atomic.h", ["arch/*", "model_atomic.h"]),  # the model checker's, in tests/model/
     ("arch/*", ["arch/*"]),

@@ -45,6 +45,12 @@ void *(wf_tls_get)(void)
     return &fibers->fibers[rl::ctx().current_thread()].worker;
 }
 
+uint32_t wf_chaos_random(struct wf_worker *self)
+{
+    (void)self;
+    return rl::rand(4);
+}
+
 int64_t wf_os_now(void)
 {
     return 1;

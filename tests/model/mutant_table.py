@@ -45,6 +45,10 @@ def channel(name, before, after, path="sync/channel.h"):
     return Mutant("channel", "channel/" + name, path, before, after)
 
 
+def select(name, before, after):
+    return Mutant("select", "select/" + name, "sync/select.c", before, after)
+
+
 DEQUE_H = "runtime/deque.h"
 CLAIM = """\
     return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
@@ -466,4 +470,23 @@ int weft_channel_try_send""", "sync/channel.c"),
           "(word & ~(uint32_t)LOCKED);"),
     mutex("cancel-ends-a-lock-that-none-may-end", "(void)lock_slow(mutex, NULL, INT64_MAX);",
           "(void)lock_slow(mutex, take_out, INT64_MAX);"),
+    select("locks-in-the-order-of-the-cases",
+           "(uintptr_t)(*place)->channel < (uintptr_t)each->channel", "true"),
+    select("waits-without-another-look",
+           "        if (each->channel == NULL || (each->result",
+           "        if (true || each->channel == NULL || (each->result"),
+    select("interrupts-what-is-decided",
+           "waiter->place, WF_WAIT_INTERRUPTED);", "waiter->place, WF_WAIT_INTERRUPTED) || true;"),
+    select("leaves-its-entries",
+           "        (void)wf_wait_queue_remove(queue_of(each), &each->entry.wait);\n", ""),
+    select("leaves-while-others-look",
+           "        if (&each->entry.wait == winner)",
+           "        if (&each->entry.wait == winner || each->entry.wait.next == NULL)"),
+    select("unlocks-before-it-stands-there", """\
+    queue_all(selection, waiter);
+    unlock_all(selection);
+    self""", """\
+    unlock_all(selection);
+    queue_all(selection, waiter);
+    self"""),
 ]

@@ -43,6 +43,17 @@ void *(wf_tls_get)(void)
     return nullptr;
 }
 
+int64_t wf_os_now(void)
+{
+    return 0;
+}
+
+uint32_t wf_chaos_random(struct wf_worker *self)
+{
+    (void)self;
+    return 0;
+}
+
 void wf_lock_acquire_slow(struct wf_lock *lock)
 {
     uint32_t expected;

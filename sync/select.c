@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Select over channels.
+ *
+ * A select that waits stands in the queues of all its channels at once, and its claim says which of
+ * them has won (wait_queue.h).  It looks at all channels, and comes to stand in their queues, with
+ * all their locks held.  So when two selects face each other, each with a case that the other one
+ * needs, one of them comes first as a whole: the other finds it waiting and has only its claim to
+ * take, never two claims at once.  Locks are taken in the order of their addresses, so nobody waits
+ * in a circle.
+ *
+ * Most selects find a case ready, so first each channel is looked at alone.
+ */
+#include "sync/channel.h"
+
+#include "arch/os.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <weft/select.h>
+
+/* A case as weft_select() sees it. */
+struct select_case {
+    struct wf_channel *channel;
+    void *item;
+    size_t item_size;
+    uint32_t kind;
+    int32_t result;
+    struct wf_channel_entry entry;
+    struct select_case *next; /* in the order of the channels' addresses */
+};
+
+static_assert(sizeof(struct select_case) <= sizeof(struct weft_select_case), "it fits");
+static_assert(offsetof(struct select_case, entry) == offsetof(struct weft_select_case, reserved),
+              "the program does not look at what follows");
+
+struct selection {
+    struct select_case *cases;
+    unsigned count;
+    unsigned start;            /* the case that is looked at first */
+    struct select_case *first; /* of those with a channel, in the order of addresses */
+    struct wf_wait_claim claim;
+};
+
+static struct wf_wait_queue *queue_of(struct select_case *each)
+{
+    return each->kind == WEFT_SELECT_SEND ? &each->channel->senders : &each->channel->receivers;
+}
+
+/* -EAGAIN if the case is not ready.  Caller holds the channel's lock. */
+static int try_case(struct select_case *each, struct wf_wait_entry **woken)
+{
+    return each->kind == WEFT_SELECT_SEND ? wf_channel_offer(each->channel, each->item, woken)
+                                          : wf_channel_accept(each->channel, each->item, woken);
+}
+
+static struct select_case *case_after(const struct selection *selection, unsigned i)
+{
+    unsigned index = selection->start + i;
+
+    return &selection->cases[index < selection->count ? index : index - selection->count];
+}
+
+static void check_cases(const struct selection *selection)
+{
+    for (unsigned i = 0; i < selection->count; i++) {
+        struct select_case *each = &selection->cases[i];
+
+        if (each->channel == NULL)
+            continue;
+        if (WF_UNLIKELY(each->kind != WEFT_SELECT_SEND && each->kind != WEFT_SELECT_RECEIVE))
+            wf_panic("weft_select: case %u is neither a send nor a receive", i);
+        (void)wf_channel_of((weft_channel *)(void *)each->channel, each->item_size, "weft_select");
+    }
+}
+
+/* Looks at one channel after the other.  NULL if no case is ready. */
+static struct select_case *try_each(struct wf_worker *self, const struct selection *selection)
+{
+    for (unsigned i = 0; i < selection->count; i++) {
+        struct select_case *each = case_after(selection, i);
+        struct wf_wait_entry *woken;
+
+        if (each->channel == NULL)
+            continue;
+        wf_lock_acquire(&each->channel->lock);
+        each->result = try_case(each, &woken);
+        wf_lock_release(&each->channel->lock);
+        if (woken != NULL)
+            wf_wake(self, woken->waiter, 0);
+        if (each->result != -EAGAIN)
+            return each;
+    }
+    return NULL;
+}
+
+static void sort_cases(struct selection *selection)
+{
+    selection->first = NULL;
+    for (unsigned i = 0; i < selection->count; i++) {
+        struct select_case *each = &selection->cases[i];
+        struct select_case **place = &selection->first;
+
+        if (each->channel == NULL)
+            continue;
+        while (*place != NULL && (uintptr_t)(*place)->channel < (uintptr_t)each->channel)
+            place = &(*place)->next;
+        each->next = *place;
+        *place = each;
+    }
+}
+
+/* The next case that has another channel. */
+static struct select_case *next_channel(struct select_case *each)
+{
+    struct wf_channel *channel = each->channel;
+
+    while (each != NULL && each->channel == channel)
+        each = each->next;
+    return each;
+}
+
+static void lock_all(struct selection *selection)
+{
+    for (struct select_case *each = selection->first; each != NULL; each = next_channel(each))
+        wf_lock_acquire(&each->channel->lock);
+}
+
+static void unlock_all(struct selection *selection)
+{
+    for (struct select_case *each = selection->first; each != NULL; each = next_channel(each))
+        wf_lock_release(&each->channel->lock);
+}
+
+/* Caller holds all locks. */
+static void queue_all(struct selection *selection, struct wf_waiter *waiter)
+{
+    /* relaxed: the locks publish it. */
+    atomic_store_explicit(&selection->claim.winner, NULL, memory_order_relaxed);
+    for (struct select_case *each = selection->first; each != NULL; each = each->next) {
+        each->entry.item = each->item;
+        each->entry.wait.waiter = waiter;
+        each->entry.wait.claim = &selection->claim;
+        wf_wait_queue_push(queue_of(each), &each->entry.wait);
+    }
+}
+
+/* The wait is over.  Each lock is taken even for an entry that is in no queue any more: whoever
+ * took it out may still be looking at our claim. */
+static void leave_all(struct selection *selection, const struct wf_wait_entry *winner)
+{
+    for (struct select_case *each = selection->first; each != NULL; each = each->next) {
+        if (&each->entry.wait == winner)
+            continue;
+        wf_lock_acquire(&each->channel->lock);
+        (void)wf_wait_queue_remove(queue_of(each), &each->entry.wait);
+        wf_lock_release(&each->channel->lock);
+    }
+}
+
+static bool interrupt_select(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+{
+    (void)self;
+    (void)reason;
+    return wf_wait_claim_take((struct wf_wait_claim *)waiter->place, WF_WAIT_INTERRUPTED);
+}
+
+static WF_NOINLINE int sleep_thread(struct selection *selection, weft_time deadline)
+{
+    struct wf_waiter waiter;
+
+    wf_wait_begin_thread(&waiter, interrupt_select, &selection->claim);
+    queue_all(selection, &waiter);
+    unlock_all(selection);
+    return wf_wait_end_thread(&waiter, deadline);
+}
+
+static int sleep_fiber(struct wf_worker *self, struct selection *selection, weft_time deadline)
+{
+    struct wf_waiter *waiter = wf_wait_begin(self, interrupt_select, &selection->claim);
+
+    queue_all(selection, waiter);
+    unlock_all(selection);
+    self = wf_wait_end(self, deadline);
+    return waiter->result;
+}
+
+/* Caller holds all locks, and no case is ready.  Returns as weft_select() does. */
+static int wait_for_case(struct wf_worker *self, struct selection *selection, weft_time deadline)
+{
+    struct wf_wait_entry *winner;
+    struct select_case *won;
+    int result;
+
+    for (struct select_case *each = selection->first; each != NULL; each = each->next)
+        each->entry.wait.next = NULL;
+    if (self == NULL)
+        result = sleep_thread(selection, deadline);
+    else
+        result = sleep_fiber(self, selection, deadline);
+    /* relaxed: the wake, or the end of our own wait, has published it. */
+    winner = atomic_load_explicit(&selection->claim.winner, memory_order_relaxed);
+    leave_all(selection, winner);
+    if (winner == WF_WAIT_INTERRUPTED)
+        return result;
+    won = (struct select_case *)(void *)((char *)winner - offsetof(struct select_case, entry));
+    won->result = result;
+    return (int)(won - selection->cases);
+}
+
+/* Looks at all channels together, and waits if it has to. */
+static int select_slowly(struct wf_worker *self, struct selection *selection, weft_time deadline)
+{
+    struct wf_wait_entry *woken;
+
+    sort_cases(selection);
+    lock_all(selection);
+    for (unsigned i = 0; i < selection->count; i++) {
+        struct select_case *each = case_after(selection, i);
+
+        if (each->channel == NULL || (each->result = try_case(each, &woken)) == -EAGAIN)
+            continue;
+        unlock_all(selection);
+        if (woken != NULL)
+            wf_wake(self, woken->waiter, 0);
+        return (int)(each - selection->cases);
+    }
+    if (deadline != WEFT_FOREVER && wf_os_now() >= deadline) {
+        unlock_all(selection);
+        return -ETIMEDOUT;
+    }
+    return wait_for_case(self, selection, deadline);
+}
+
+int weft_select(struct weft_select_case *cases, unsigned count, weft_time deadline)
+{
+    struct wf_worker *self = wf_self();
+    struct selection selection;
+    struct select_case *ready;
+
+    selection.cases = (struct select_case *)(void *)cases;
+    selection.count = count;
+    selection.start = count > 1 ? wf_self_random(self) % count : 0;
+    check_cases(&selection);
+    if (self != NULL && WF_UNLIKELY(wf_self_is_cancelled(self)))
+        return -ECANCELED;
+    ready = try_each(self, &selection);
+    if (ready != NULL)
+        return (int)(ready - selection.cases);
+    /* One who does not wait at all may have missed what came and went; it asked at some moment. */
+    if (deadline <= 0)
+        return -ETIMEDOUT;
+    return select_slowly(self, &selection, deadline);
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+// sync/select.c over channel.c and runtime/wait.c: of two selects that face each other each does
+// one case, and the two fit; a cancel and a close come in between; nobody waits in a circle (Relacy
+// reports that as a deadlock), and nobody looks at a select that has returned.
+#include "model_fibers.h"
+
+// The atomics of the model are larger than those of the library.
+#undef static_assert
+#define static_assert(condition, message) typedef int model_unchecked_layout
+#define wf_alloc(size) model_alloc(size)
+#define wf_free(memory) model_free(memory)
+#include "sync/wait_queue.c"
+
+#include "sync/channel.c"
+#define sleep_thread select_sleep_thread
+#include "sync/select.c"
+
+struct model_channel {
+    wf_channel channel;
+
+    void init()
+    {
+        atomic_store_explicit(&channel.lock.word, WF_LOCK_FREE, memory_order_relaxed);
+        channel.item_size = sizeof(int);
+        channel.capacity = 0;
+        channel.buffer = nullptr;
+        channel.head = channel.count = channel.is_closed = 0;
+        channel.senders.first = channel.receivers.first = nullptr;
+    }
+
+    weft_channel *get()
+    {
+        return reinterpret_cast<weft_channel *>(&channel);
+    }
+};
+
+struct outcome {
+    int index;
+    int result;
+    int got;
+};
+
+// Sends 10 * id + 1 on `to`, or receives from `from`.
+static outcome exchange(model_channel *to, model_channel *from, int id)
+{
+    int sent = 10 * id + 1;
+    outcome own = {0, 0, 0};
+    weft_select_case cases[2] = {WEFT_SEND_CASE(to->get(), &sent),
+                                 WEFT_RECEIVE_CASE(from->get(), &own.got)};
+
+    own.index = weft_select(cases, 2, INT64_MAX);
+    if (own.index >= 0)
+        own.result = cases[own.index].result;
+    return own;
+}
+
+// Two selects face each other; nothing else is there that could free them.
+struct select_faces : fiber_suite<select_faces, 2> {
+    model_channel channels[2];
+    outcome outcomes[2];
+
+    void setup()
+    {
+        channels[0].init();
+        channels[1].init();
+    }
+
+    void fiber(unsigned index)
+    {
+        outcomes[index] = exchange(&channels[index], &channels[1 - index], static_cast<int>(index));
+    }
+
+    void at_rest()
+    {
+        int sender = outcomes[0].index == 0 ? 0 : 1;
+
+        RL_ASSERT(outcomes[sender].index == 0 && outcomes[1 - sender].index == 1);
+        RL_ASSERT(outcomes[0].result == 0 && outcomes[1].result == 0);
+        RL_ASSERT(outcomes[1 - sender].got == 10 * sender + 1);
+        RL_ASSERT(outcomes[sender].got == 0);
+        for (model_channel &each : channels) {
+            RL_ASSERT(wf_wait_queue_is_empty(&each.channel.senders));
+            RL_ASSERT(wf_wait_queue_is_empty(&each.channel.receivers));
+        }
+    }
+};
+
+// The same while one of them is cancelled and a channel is closed.
+struct select_ends : fiber_suite<select_ends, 4> {
+    model_channel channels[2];
+    outcome outcomes[2];
+
+    void setup()
+    {
+        channels[0].init();
+        channels[1].init();
+    }
+
+    void fiber(unsigned index)
+    {
+        if (index < 2)
+            outcomes[index] = exchange(&channels[index], &channels[1 - index],
+                                       static_cast<int>(index));
+        else if (index == 2)
+            model_cancel(0);
+        else
+            weft_channel_close(channels[0].get());
+    }
+
+    // The value that `index` has sent, or 0.
+    int sent_by(int index)
+    {
+        return outcomes[index].index == 0 && outcomes[index].result == 0 ? 10 * index + 1 : 0;
+    }
+
+    void at_rest()
+    {
+        RL_ASSERT(outcomes[0].index == -ECANCELED || outcomes[0].index >= 0);
+        RL_ASSERT(outcomes[1].index >= 0);
+        RL_ASSERT(outcomes[0].got == sent_by(1));
+        RL_ASSERT(outcomes[1].got == sent_by(0));
+        for (model_channel &each : channels) {
+            RL_ASSERT(wf_wait_queue_is_empty(&each.channel.senders));
+            RL_ASSERT(wf_wait_queue_is_empty(&each.channel.receivers));
+        }
+    }
+};
+
+// A select over two channels, each with a sender of its own: both are received in the end.
+struct select_senders : fiber_suite<select_senders, 3> {
+    model_channel channels[2];
+    rl::var<int> sum;
+
+    void setup()
+    {
+        channels[0].init();
+        channels[1].init();
+        sum($) = 0;
+    }
+
+    void fiber(unsigned index)
+    {
+        int value = 1 << index;
+        int error;
+
+        if (index < 2) {
+            error = weft_channel_send(channels[index].get(), &value, sizeof value, INT64_MAX);
+            RL_ASSERT(error == 0);
+            return;
+        }
+        for (int i = 0; i < 2; i++) {
+            weft_select_case cases[2] = {WEFT_RECEIVE_CASE(channels[0].get(), &value),
+                                         WEFT_RECEIVE_CASE(channels[1].get(), &value)};
+            int winner = weft_select(cases, 2, INT64_MAX);
+
+            RL_ASSERT(winner >= 0 && cases[winner].result == 0 && value == 1 << winner);
+            sum($) = sum($) + value;
+        }
+    }
+
+    void at_rest()
+    {
+        RL_ASSERT(sum($) == 3);
+    }
+};
+
+int main()
+{
+    bool good = model_run<select_faces>("faces");
+
+    good = good && model_run<select_ends>("ends");
+    good = good && model_run<select_senders>("senders");
+    return good ? 0 : 1;
+}

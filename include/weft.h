@@ -10,6 +10,7 @@
 #include "weft/io.h"
 #include "weft/mutex.h"
 #include "weft/runtime.h"
+#include "weft/scope.h"
 #include "weft/select.h"
 #include "weft/task.h"
 

@@ -45,7 +45,7 @@ int32_t wf_op_run(struct wf_op *op, weft_time deadline)
     if (self == NULL)
         return -EPERM;
     if (wf_self_is_cancelled(self))
-        return -ECANCELED;
+        return wf_self_refusal(self);
     return run(self, op, interrupt_op, deadline);
 }
 

@@ -3,6 +3,7 @@
 #include "runtime/fiber.h"
 
 #include "runtime/end.h"
+#include "runtime/extra.h"
 #include "runtime/model.h"
 #include "runtime/wait_internal.h"
 #include "runtime/worker.h"
@@ -93,6 +94,8 @@ static void fiber_main(void *arg)
         wf_panic("fiber %lu \"%s\" returned in the child of a fork(): end the child by _exit(), "
                  "exit() or exec",
                  (unsigned long)fiber->id, fiber->name);
+    if (WF_UNLIKELY(fiber->has_more))
+        self = wf_extra_end(self, fiber);
     wf_worker_exit(self, take_joiner(self, fiber));
 }
 
@@ -104,9 +107,7 @@ struct weft_fiber *wf_fiber_init(struct weft_runtime *runtime, struct wf_stack *
 
     fiber->fn = fn;
     fiber->arg = arg;
-    fiber->is_main = false;
     fiber->region = NULL;
-    fiber->request = WF_REQUEST_WAIT;
     fiber->waiter.runtime = runtime;
     set_name(fiber, name);
     /* relaxed: the queue publishes it; until it runs, nobody finds it waiting. */
@@ -165,20 +166,22 @@ int wf_fiber_spawn_main(struct wf_worker *self)
     return 0;
 }
 
-struct weft_fiber *wf_fiber_create_detached(struct wf_worker *self, unsigned size_class,
-                                            int (*fn)(void *), void *arg)
+int wf_fiber_create_detached(struct wf_worker *self, unsigned size_class, const char *name,
+                             int (*fn)(void *), void *arg, struct weft_fiber **result)
 {
     struct weft_fiber *fiber;
 
     if (!wf_fiber_reserve_live(self->runtime))
-        return NULL;
-    fiber = create(self, size_class, NULL, fn, arg);
-    if (fiber == NULL)
+        return -EAGAIN;
+    fiber = create(self, size_class, name, fn, arg);
+    if (fiber == NULL) {
         wf_fiber_release_live(self->runtime);
-    else
-        /* relaxed: no other thread knows the fiber yet. */
-        atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
-    return fiber;
+        return -ENOMEM;
+    }
+    /* relaxed: no other thread knows the fiber yet. */
+    atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
+    *result = fiber;
+    return 0;
 }
 
 unsigned wf_fiber_class(const struct weft_runtime *runtime, const struct weft_fiber_attr *attr)
@@ -197,11 +200,13 @@ static inline int spawn(const struct weft_fiber_attr *attr, weft_fiber **result,
     struct wf_worker *self = wf_self();
     struct weft_fiber *fiber;
     unsigned size_class;
+    int refusal;
 
     if (self == NULL)
         return -EPERM;
-    if (WF_UNLIKELY(wf_self_is_cancelled(self)))
-        return -ECANCELED;
+    refusal = wf_self_refusal(self);
+    if (WF_UNLIKELY(refusal != 0))
+        return refusal;
     size_class = wf_fiber_class(self->runtime, attr);
     if (size_class >= WF_STACK_CLASSES)
         return -EINVAL;
@@ -233,27 +238,35 @@ int weft_spawn(weft_fiber **fiber, int (*fn)(void *), void *arg)
     return spawn(NULL, fiber, fn, arg, __builtin_return_address(0));
 }
 
+static void finish_detached(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    struct weft_runtime *runtime = self->runtime;
+
+    if (WF_LIKELY(!fiber->is_main)) {
+        destroy(self, fiber);
+        return;
+    }
+    fiber->is_main = false;
+    runtime->main_result = fiber->result;
+    destroy(self, fiber);
+    if (wf_end_begin(runtime))
+        wf_end_cancel(self, runtime);
+}
+
 void wf_fiber_finish(struct wf_worker *self, struct weft_fiber *fiber)
 {
     struct weft_runtime *runtime = self->runtime;
-    /* Once the joiner knows, the record is no longer ours. */
-    bool is_main = fiber->is_main;
-    int result = fiber->result;
     struct wf_waiter *joiner;
 
     wf_san_fiber_end(&fiber->san);
     wf_count(&self->counters.fibers_finished, 1);
     /* JN.1 and JN.2 acq_rel: the result for the joiner, its waiter for us. */
     joiner = atomic_exchange_explicit(&fiber->joiner, WF_JOINER_DONE, memory_order_acq_rel);
+    /* Unless it is detached, the record is no longer ours: the joiner knows. */
     if (joiner == WF_JOINER_DETACHED)
-        destroy(self, fiber);
+        finish_detached(self, fiber);
     else if (is_waiter(joiner)) /* else it has been taken, or comes later */
         wf_wake(self, joiner, 0);
-    if (WF_UNLIKELY(is_main)) {
-        runtime->main_result = result;
-        if (wf_end_begin(runtime))
-            wf_end_cancel(self, runtime);
-    }
     wf_end_check(self, runtime);
 }
 
@@ -274,11 +287,12 @@ static inline int wait_for_end(struct wf_worker *self, struct weft_fiber *fiber,
 {
     struct wf_waiter *expected = NULL;
     struct wf_waiter *waiter;
+    int refusal = wf_self_refusal(self);
 
     if (fiber == self->current)
         wf_panic("weft_join: a fiber cannot join itself (fiber %lu)", (unsigned long)fiber->id);
-    if (wf_self_is_cancelled(self))
-        return -ECANCELED;
+    if (refusal != 0)
+        return refusal;
     waiter = wf_wait_begin(self, wf_fiber_interrupt_join, fiber);
     /* JN.2 acq_rel: our waiter for the end; JN.1 acquire on failure: the result. */
     if (atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, waiter,
@@ -345,7 +359,7 @@ void weft_cancel(weft_fiber *fiber)
         return;
     }
     /* WT.3 seq_cst: before our look whether it waits. */
-    atomic_store_explicit(&fiber->cancelled, 1, memory_order_seq_cst);
+    atomic_fetch_or_explicit(&fiber->cancelled, WF_CANCEL_FIBER, memory_order_seq_cst);
     wf_wait_cancel(self, &fiber->waiter);
 }
 
@@ -391,14 +405,19 @@ int weft_sleep_until(weft_time deadline)
 {
     struct wf_worker *self = wf_self();
     struct wf_waiter *waiter;
+    int refusal;
 
     if (self == NULL)
         return -EPERM;
-    if (wf_self_is_cancelled(self))
-        return -ECANCELED;
+    refusal = wf_self_refusal(self);
+    if (refusal != 0)
+        return refusal;
     waiter = wf_wait_begin(self, interrupt_sleep, NULL);
     self = wf_wait_end_inline(self, deadline);
-    return waiter->result == -ETIMEDOUT ? 0 : waiter->result;
+    if (waiter->result != -ETIMEDOUT)
+        return waiter->result;
+    /* A scope's deadline ends a sleep for the same reason as the sleep's own. */
+    return wf_self_refusal(self) == 0 || wf_os_now() >= deadline ? 0 : -ETIMEDOUT;
 }
 
 int weft_sleep(int64_t ns)

@@ -12,10 +12,10 @@ struct wf_worker;
 /* Makes the runtime's first fiber, detached.  0 or -ENOMEM.  Caller: worker 0, in its loop. */
 int wf_fiber_spawn_main(struct wf_worker *self);
 
-/* Makes a detached fiber that is READY and in no queue; NULL when there is no memory, or max_fibers
- * are alive.  Caller: a worker, which will run it. */
-struct weft_fiber *wf_fiber_create_detached(struct wf_worker *self, unsigned size_class,
-                                            int (*fn)(void *), void *arg);
+/* Makes a detached fiber that is READY and in no queue.  0; -ENOMEM; -EAGAIN when max_fibers are
+ * alive.  Caller: a worker, which will run or queue it. */
+int wf_fiber_create_detached(struct wf_worker *self, unsigned size_class, const char *name,
+                             int (*fn)(void *), void *arg, struct weft_fiber **result);
 
 /* Tells the joiner, or frees the fiber if it is detached.  Caller: the worker that ran it, after
  * the fiber's last switch. */
@@ -49,6 +49,11 @@ int wf_fiber_join_outside(struct wf_worker *self, struct weft_fiber *fiber, int 
                           weft_time deadline);
 void wf_fiber_detach_outside(struct weft_fiber *fiber);
 void wf_fiber_cancel_outside(struct weft_fiber *fiber);
+
+/* Starts a detached fiber for such a caller, beyond the limit of max_fibers.  0, -ENOMEM, or
+ * -ECANCELED if the runtime is ending.  Caller: a visitor (outside.h). */
+int wf_fiber_start_outside(struct weft_runtime *runtime, const char *name, int (*fn)(void *),
+                           void *arg);
 
 /* weft_stop() for such callers.  0 or -ENOMEM. */
 int wf_fiber_stop_outside(struct weft_runtime *runtime);

@@ -82,7 +82,7 @@ int weft_spawn_on(weft_runtime *runtime, const struct weft_fiber_attr *attr, wef
     if (wf_outside_is_child(runtime))
         return -ECHILD;
     if (self != NULL && wf_self_is_cancelled(self))
-        return -ECANCELED;
+        return wf_self_refusal(self);
     wf_outside_enter(runtime);
     result = spawn(runtime, attr, fiber, fn, arg, __builtin_return_address(0));
     wf_outside_leave(runtime);
@@ -171,9 +171,24 @@ void wf_fiber_cancel_outside(struct weft_fiber *fiber)
         return;
     wf_outside_enter(runtime);
     /* WT.3 seq_cst: before our look whether it waits. */
-    atomic_store_explicit(&fiber->cancelled, 1, memory_order_seq_cst);
+    atomic_fetch_or_explicit(&fiber->cancelled, WF_CANCEL_FIBER, memory_order_seq_cst);
     wf_wait_cancel(NULL, &fiber->waiter);
     wf_outside_leave(runtime);
+}
+
+/* Beyond the limit: what the library needs to end others must not fail for their number. */
+static int make_detached(struct weft_runtime *runtime, const char *name, int (*fn)(void *),
+                         void *arg, struct weft_fiber **result)
+{
+    int error = make(runtime, 0, name, fn, arg, NULL, result);
+
+    if (error != 0)
+        return error;
+    /* relaxed: a count; it is given back as all are. */
+    atomic_fetch_add_explicit(&runtime->live, 1, memory_order_relaxed);
+    /* relaxed: the queue publishes it. */
+    atomic_store_explicit(&(*result)->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
+    return 0;
 }
 
 static int cancel_all(void *arg)
@@ -192,14 +207,21 @@ int wf_fiber_stop_outside(struct weft_runtime *runtime)
 
     if (wf_runtime_is_ending(runtime))
         return 0;
-    error = make(runtime, 0, "stop", cancel_all, runtime, NULL, &fiber);
+    error = make_detached(runtime, "stop", cancel_all, runtime, &fiber);
     if (error != 0)
         return error == -ECANCELED ? 0 : error;
-    /* relaxed: a count; this fiber is made beyond the limit, and given back as all are. */
-    atomic_fetch_add_explicit(&runtime->live, 1, memory_order_relaxed);
-    /* relaxed: the queue publishes it. */
-    atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
     wf_end_begin(runtime);
     wf_outside_push(fiber);
     return 0;
+}
+
+int wf_fiber_start_outside(struct weft_runtime *runtime, const char *name, int (*fn)(void *),
+                           void *arg)
+{
+    struct weft_fiber *fiber;
+    int error = make_detached(runtime, name, fn, arg, &fiber);
+
+    if (error == 0)
+        wf_outside_push(fiber);
+    return error;
 }

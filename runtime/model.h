@@ -31,6 +31,7 @@
 #include "runtime/wait.h"
 #include "runtime/worker.h"
 
+#include <errno.h>
 #include <weft/fiber.h>
 #include <weft/runtime.h>
 
@@ -38,6 +39,14 @@
 #define WF_JOINER_DONE ((struct wf_waiter *)1)     /* the fiber has ended, its result stands */
 #define WF_JOINER_DETACHED ((struct wf_waiter *)2) /* nobody will come: free it at its end */
 #define WF_JOINER_GONE ((struct wf_waiter *)3)     /* joined or detached, and freed */
+
+/* Why a fiber may not wait.  0: it may, unless its runtime is ending. */
+enum wf_cancel {
+    WF_CANCEL_FIBER = 1,  /* weft_cancel() */
+    WF_CANCEL_SCOPE = 2,  /* a scope around it is cancelled (scope.h) */
+    WF_CANCEL_LATE = 4,   /* the same, by its deadline */
+    WF_CANCEL_SHIELD = 8, /* a scope around it keeps everything off that comes from further out */
+};
 
 /*
  * A fiber, at the high end of its own stack.
@@ -51,10 +60,14 @@ struct weft_fiber {
     struct wf_context context;            /* [F] stale while the fiber runs */
     struct wf_san san;                    /* [F] */
     struct wf_region *region;             /* [F] where its tasks are, or NULL: see task.h */
+    WF_ATOMIC(struct wf_scope *) scope;   /* see scope.h; NULL: the runtime's */
+    struct weft_fiber *sibling;           /* under the lock of the scope that it belongs to */
+    struct weft_fiber **sibling_link;     /* the same: what points to it */
+    struct wf_extra *extra;               /* [F] see extra.h; NULL: nothing */
     struct wf_node node;                  /* [F] link in the injector */
     struct wf_waiter waiter;              /* see wait.h */
     WF_ATOMIC(struct wf_waiter *) joiner; /* [A] a waiter or one of the values above */
-    WF_ATOMIC(uint32_t) cancelled;        /* [A] 1 once cancelled */
+    WF_ATOMIC(uint32_t) cancelled;        /* [A] bits of enum wf_cancel */
     WF_ATOMIC(uint32_t) joined_outside;   /* [A] 1 once joined by none of its runtime's fibers */
     int32_t result;                       /* [J] */
     enum wf_request request;              /* [F] why it gave up its worker last */
@@ -63,7 +76,8 @@ struct weft_fiber {
     uint64_t id;                          /* [I] */
     const void *spawn_site;               /* [I] for reports; NULL: the first fiber */
     uint32_t last_worker;                 /* [F] index of the worker that ran it last */
-    bool is_main;                         /* [I] the runtime ends with it */
+    bool is_main;                         /* [I] the runtime ends with it; false in a free record */
+    bool has_more;                        /* [F] its end has more to do: see extra.h; the same */
     char name[WEFT_FIBER_NAME_MAX];       /* [F] */
 };
 
@@ -233,12 +247,32 @@ static inline bool wf_runtime_is_done(struct weft_runtime *runtime)
     return atomic_load_explicit(&runtime->phase, memory_order_seq_cst) == WF_PHASE_DONE;
 }
 
-/* The fiber may be gone: its flag is all that is looked at. */
-static inline bool wf_fiber_is_cancelled(struct weft_runtime *runtime, struct weft_fiber *fiber)
+/* The same as wf_fiber_refusal(), where there is something to judge. */
+static WF_COLD int wf_cancel_judge(struct weft_runtime *runtime, uint32_t bits)
+{
+    if ((bits & WF_CANCEL_SHIELD) == 0 &&
+        ((bits & WF_CANCEL_FIBER) != 0 || wf_runtime_is_ending(runtime)))
+        return -ECANCELED;
+    if ((bits & WF_CANCEL_SCOPE) != 0)
+        return (bits & WF_CANCEL_LATE) != 0 ? -ETIMEDOUT : -ECANCELED;
+    return 0;
+}
+
+/* 0, or why the fiber may not wait: -ECANCELED, -ETIMEDOUT.  The fiber may be gone: its flag is all
+ * that is looked at. */
+static inline int wf_fiber_refusal(struct weft_runtime *runtime, struct weft_fiber *fiber)
 {
     /* WT.3 seq_cst: after the caller's own state change, if it has made one. */
-    return atomic_load_explicit(&fiber->cancelled, memory_order_seq_cst) != 0 ||
-           wf_runtime_is_ending(runtime);
+    uint32_t bits = atomic_load_explicit(&fiber->cancelled, memory_order_seq_cst);
+
+    if (WF_LIKELY(bits == 0 && !wf_runtime_is_ending(runtime)))
+        return 0;
+    return wf_cancel_judge(runtime, bits);
+}
+
+static inline bool wf_fiber_is_cancelled(struct weft_runtime *runtime, struct weft_fiber *fiber)
+{
+    return wf_fiber_refusal(runtime, fiber) != 0;
 }
 
 #endif

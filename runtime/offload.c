@@ -190,7 +190,7 @@ int weft_blocking(int (*fn)(void *), void *arg, weft_time deadline)
     if (self == NULL)
         return fn(arg);
     if (wf_self_is_cancelled(self))
-        return -ECANCELED;
+        return wf_self_refusal(self);
     call.offload = &self->runtime->offload;
     call.waiter = wf_wait_begin(self, interrupt_call, &call);
     submit(call.offload, &call, self);

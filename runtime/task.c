@@ -175,7 +175,7 @@ static bool interrupt_task_join(struct wf_worker *self, struct wf_waiter *waiter
     wf_lock_acquire(&region->lock);
     if (task->runner != NULL) {
         /* WT.3 seq_cst: before our look whether it waits. */
-        atomic_store_explicit(&task->runner->cancelled, 1, memory_order_seq_cst);
+        atomic_fetch_or_explicit(&task->runner->cancelled, WF_CANCEL_FIBER, memory_order_seq_cst);
         wf_wait_cancel(self, &task->runner->waiter);
     }
     wf_lock_release(&region->lock);
@@ -278,10 +278,10 @@ static void start_task(struct wf_worker *self, struct wf_region *region, struct 
 
     wf_lock_acquire(&region->lock);
     task->runner = fiber;
-    /* relaxed: whoever cancels the owner from now on takes the lock, or the owner does. */
-    if (atomic_load_explicit(&region->fiber->cancelled, memory_order_relaxed) != 0) {
+    /* Whoever cancels the owner from now on takes the lock, or the owner does. */
+    if (wf_fiber_is_cancelled(self->runtime, region->fiber)) {
         /* relaxed: our own flag, and we do not wait. */
-        atomic_store_explicit(&fiber->cancelled, 1, memory_order_relaxed);
+        atomic_fetch_or_explicit(&fiber->cancelled, WF_CANCEL_FIBER, memory_order_relaxed);
     }
     wf_lock_release(&region->lock);
 }
@@ -395,9 +395,9 @@ static struct weft_fiber *make_thief(struct wf_worker *self, struct wf_region *r
     struct weft_fiber *fiber = NULL;
 
     if (region != NULL) {
-        fiber = wf_fiber_create_detached(self, region->stack_class, run_stolen, region);
         /* Without a fiber there is nothing to stay awake for: the owner runs the task itself. */
-        self->lacks_fiber = fiber == NULL;
+        self->lacks_fiber = wf_fiber_create_detached(self, region->stack_class, NULL, run_stolen,
+                                                     region, &fiber) != 0;
         /* In chaos mode it would go to another worker, and all may have left by now: the end of the
          * runtime waits for the fibers that it has counted, and this one can come after that. */
         if (fiber != NULL)

@@ -40,8 +40,8 @@ static void place(struct wf_wheel *wheel, struct wf_timer *timer)
         link_timer(&wheel->due, timer);
         return;
     }
-    timer->level = (uint32_t)(63 - __builtin_clzll(differs)) / WF_WHEEL_DIGIT_BITS;
-    timer->slot = (uint32_t)(timer->tick >> (timer->level * WF_WHEEL_DIGIT_BITS)) &
+    timer->level = (uint16_t)((unsigned)(63 - __builtin_clzll(differs)) / WF_WHEEL_DIGIT_BITS);
+    timer->slot = (uint16_t)(timer->tick >> (timer->level * WF_WHEEL_DIGIT_BITS)) &
                   (WF_WHEEL_SLOTS - 1);
     wheel->occupied[timer->level] |= UINT64_C(1) << timer->slot;
     link_timer(&wheel->slots[timer->level][timer->slot], timer);
@@ -83,6 +83,11 @@ void wf_timer_cancel(struct wf_timer *timer)
         add_count(wheel, -1);
     }
     wf_lock_release(&wheel->lock);
+}
+
+void wf_timer_move(struct wf_timer *timer, int64_t deadline)
+{
+    timer->tick = tick_of_deadline(deadline);
 }
 
 /* The first tick at which a slot has to be expired or cascaded.  On each level only slots behind
@@ -129,9 +134,12 @@ static struct wf_timer **drain_due(struct wf_wheel *wheel, uint64_t now_tick,
         enum wf_timer_claim outcome = claim(timer);
 
         unlink_timer(wheel, timer);
-        if (outcome == WF_TIMER_LATER) {
+        if (outcome == WF_TIMER_LATER || outcome == WF_TIMER_MOVED) {
+            uint64_t passed = now_tick > wheel->elapsed ? now_tick : wheel->elapsed;
+
             /* Not a tick that this call still comes to. */
-            timer->tick = (now_tick > wheel->elapsed ? now_tick : wheel->elapsed) + 1;
+            if (outcome == WF_TIMER_LATER || timer->tick <= passed)
+                timer->tick = passed + 1;
             place(wheel, timer);
             continue;
         }

@@ -28,14 +28,21 @@ enum {
 
 struct wf_wheel;
 
-/* All fields but `wheel` are under the lock of that wheel. */
+/* What a timer is a part of. */
+enum wf_timer_kind {
+    WF_TIMER_OF_WAITER, /* wait.h */
+    WF_TIMER_OF_SCOPE,  /* scope.h */
+};
+
+/* All fields but `wheel` and `kind` are under the lock of that wheel. */
 struct wf_timer {
     struct wf_wheel *wheel; /* the wheel it was last armed on; whoever owns the timer */
     struct wf_timer *next;  /* in its slot, or in the list that wf_wheel_expire() returns */
     struct wf_timer **link; /* what points to it; NULL while not armed */
     uint64_t tick;          /* when it expires */
-    uint32_t level;         /* WF_WHEEL_LEVELS: in the due list */
-    uint32_t slot;
+    uint32_t kind;          /* enum wf_timer_kind; immutable */
+    uint16_t level;         /* WF_WHEEL_LEVELS: in the due list */
+    uint16_t slot;
 };
 
 struct wf_wheel {
@@ -61,6 +68,7 @@ enum wf_timer_claim {
     WF_TIMER_CLAIMED, /* it is returned */
     WF_TIMER_VOID,    /* nobody waits for it any more */
     WF_TIMER_LATER,   /* this cannot be told now: it expires again at the tick after `now` */
+    WF_TIMER_MOVED,   /* claim() has called wf_timer_move() */
 };
 
 /*
@@ -72,6 +80,10 @@ enum wf_timer_claim {
  */
 struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
                                  enum wf_timer_claim (*claim)(struct wf_timer *));
+
+/* Gives a timer that is due a later deadline, which may be behind `now` all the same.  Caller:
+ * claim(), which then returns WF_TIMER_MOVED. */
+void wf_timer_move(struct wf_timer *timer, int64_t deadline);
 
 /* When wf_wheel_expire() is due next, in nanoseconds; INT64_MAX while no timer is armed.  It may
  * be early, when a slot has to be cascaded.  Caller: the worker whose wheel it is; to any other

@@ -7,6 +7,7 @@
 #include "runtime/model.h"
 #include "runtime/outside.h"
 #include "runtime/poller.h"
+#include "runtime/scope.h"
 #include "runtime/wait_internal.h"
 #include "runtime/worker.h"
 
@@ -22,9 +23,14 @@ struct wf_poller *wf_worker_poller(struct wf_worker *self)
     return self->poller;
 }
 
+int wf_self_refusal(struct wf_worker *self)
+{
+    return wf_fiber_refusal(self->runtime, self->current);
+}
+
 bool wf_self_is_cancelled(struct wf_worker *self)
 {
-    return wf_fiber_is_cancelled(self->runtime, self->current);
+    return wf_self_refusal(self) != 0;
 }
 
 uint32_t wf_self_random(struct wf_worker *self)
@@ -185,8 +191,10 @@ void wf_wait_cancel(struct wf_worker *self, struct wf_waiter *waiter)
         struct weft_runtime *runtime = waiter->runtime;
         struct wf_worker *home = waiter->home;
 
-        if (wf_fiber_is_cancelled(runtime, fiber)) {
-            bool is_ready = interrupt(self, waiter, -ECANCELED);
+        int refusal = wf_fiber_refusal(runtime, fiber);
+
+        if (refusal != 0) {
+            bool is_ready = interrupt(self, waiter, refusal);
 
             /* Our own ring is submitted with our next poll.  What a plain thread submitted would
              * be cancelled by the kernel when the thread ends. */
@@ -206,6 +214,8 @@ void wf_wait_cancel(struct wf_worker *self, struct wf_waiter *waiter)
 
 static enum wf_timer_claim claim_timer(struct wf_timer *timer)
 {
+    if (timer->kind != WF_TIMER_OF_WAITER)
+        return wf_scope_claim(timer);
     switch (pin(WF_CONTAINER_OF(timer, struct wf_waiter, timer))) {
     case WF_WAIT_WAITING:
         return WF_TIMER_CLAIMED;
@@ -223,11 +233,15 @@ bool wf_wait_expire(struct wf_worker *self, struct wf_worker *worker)
     bool made_ready = false;
 
     while (timer != NULL) {
-        struct wf_waiter *waiter = WF_CONTAINER_OF(timer, struct wf_waiter, timer);
+        struct wf_timer *due = timer;
 
         timer = timer->next;
         wf_count(&self->counters.timers_fired, 1);
-        made_ready |= interrupt(self, waiter, -ETIMEDOUT);
+        if (due->kind == WF_TIMER_OF_WAITER)
+            made_ready |= interrupt(self, WF_CONTAINER_OF(due, struct wf_waiter, timer),
+                                    -ETIMEDOUT);
+        else
+            made_ready |= wf_scope_expire(self, due);
     }
     return made_ready;
 }

@@ -83,7 +83,12 @@ struct wf_worker *wf_self(void);
 
 struct wf_poller *wf_worker_poller(struct wf_worker *self);
 
-/* True if the running fiber has been cancelled, or its runtime is ending. */
+/* 0, or why the running fiber may not wait: -ECANCELED if it or a scope around it has been
+ * cancelled or its runtime is ending, -ETIMEDOUT if the deadline of a scope around it has passed.
+ */
+int wf_self_refusal(struct wf_worker *self);
+
+/* True if that is not 0. */
 bool wf_self_is_cancelled(struct wf_worker *self);
 
 /* A number that nobody can rely on; `self` is NULL on a plain thread. */

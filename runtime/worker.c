@@ -314,7 +314,7 @@ WF_INLINE void *result_of_leave(struct wf_worker *self, struct weft_fiber *fiber
 {
     if (fiber == NULL || fiber->request != WF_REQUEST_YIELD)
         return self;
-    return (void *)(intptr_t)(wf_fiber_is_cancelled(self->runtime, fiber) ? -ECANCELED : 0);
+    return (void *)(intptr_t)wf_fiber_refusal(self->runtime, fiber);
 }
 
 static WF_NOINLINE void *land_slowly(struct wf_worker *self)

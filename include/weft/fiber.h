@@ -50,7 +50,8 @@ struct weft_fiber_attr {
  * Errors    -ENOMEM (no memory or address space for a stack, or max_stack_memory_mib are in use),
  *           -EAGAIN (max_fibers are alive),
  *           -EINVAL (stack size out of range), -EPERM (plain thread), -ECANCELED (the runtime is
- *           ending, or the calling fiber was cancelled).
+ *           ending, or the calling fiber or a scope around it was cancelled), -ETIMEDOUT (the
+           deadline of a scope around it has passed: weft/scope.h).
  */
 WEFT_API WEFT_MUST_USE int weft_spawn(weft_fiber **fiber, int (*fn)(void *), void *arg);
 

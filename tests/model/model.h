@@ -123,8 +123,8 @@ template <typename Suite> struct model_functions {
     }
 };
 
-/* WEFT_MODEL_ITERATIONS executions. */
-template <typename Suite> static bool model_run(const char *name)
+/* WEFT_MODEL_ITERATIONS executions, divided by `share` where a model has many suites. */
+template <typename Suite> static bool model_run(const char *name, unsigned long share = 1)
 {
     typedef model_functions<Suite> functions;
     static const model_suite suite = {functions::construct, functions::destroy,
@@ -134,6 +134,7 @@ template <typename Suite> static bool model_run(const char *name)
     unsigned long iterations = wanted != nullptr ? std::strtoul(wanted, nullptr, 10)
                                                  : model_default_iterations;
 
+    iterations /= share;
     std::printf("%s: %lu executions\n", name, iterations);
     std::fflush(stdout);
     return model_engine_run(suite, Suite::params::thread_count, name, iterations);

@@ -42,6 +42,8 @@
 #define atomic_exchange_explicit(object, value, order) (object)->exchange((value), (order), $)
 #define atomic_fetch_add_explicit(object, value, order) (object)->fetch_add((value), (order), $)
 #define atomic_fetch_sub_explicit(object, value, order) (object)->fetch_sub((value), (order), $)
+#define atomic_fetch_or_explicit(object, value, order) (object)->fetch_or((value), (order), $)
+#define atomic_fetch_and_explicit(object, value, order) (object)->fetch_and((value), (order), $)
 #define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure) \
     model_compare_exchange<false>((object), (expected), (value), (success), (failure), $)
 #define atomic_compare_exchange_weak_explicit(object, expected, value, success, failure) \

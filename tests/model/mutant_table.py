@@ -2,6 +2,8 @@
 """The mistakes of mutants.py: each replaces a text that occurs exactly once in its file."""
 import collections
 
+from mutant_scope import SCOPE_MUTANTS
+
 Mutant = collections.namedtuple("Mutant", "model name path before after")
 
 
@@ -490,3 +492,5 @@ int weft_channel_try_send""", "sync/channel.c"),
     queue_all(selection, waiter);
     self"""),
 ]
+MUTANTS += [Mutant("scope", "scope/" + mutant["name"], mutant["path"], mutant["before"],
+                   mutant["after"]) for mutant in SCOPE_MUTANTS]

@@ -82,6 +82,21 @@ void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber)
     state->mutex.unlock($);
 }
 
+enum wf_timer_claim wf_scope_claim(struct wf_timer *timer)
+{
+    (void)timer;
+    RL_ASSERT(false); // no scope has a timer here
+    return WF_TIMER_VOID;
+}
+
+bool wf_scope_expire(struct wf_worker *self, struct wf_timer *timer)
+{
+    (void)self;
+    (void)timer;
+    RL_ASSERT(false);
+    return false;
+}
+
 void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
 {
     wf_worker_push_ready(self, fiber);
@@ -166,6 +181,7 @@ template <typename Derived> struct wait_suite : rl::test_suite<Derived, THREADS>
         atomic_store_explicit(&state->fiber.cancelled, 0, memory_order_relaxed);
         atomic_store_explicit(&state->fiber.waiter.state, WF_WAIT_RUNNING, memory_order_relaxed);
         state->fiber.waiter.timer.link = nullptr;
+        state->fiber.waiter.timer.kind = WF_TIMER_OF_WAITER;
         state->fiber.waiter.runtime = &state->runtime;
         atomic_store_explicit(&state->place, nullptr, memory_order_relaxed);
         atomic_store_explicit(&state->elsewhere, nullptr, memory_order_relaxed);

@@ -47,6 +47,7 @@ static const struct bench_case cases[] = {
     {"spawn/join_empty/workers=2", BENCH_NS_PER_OP, 2, 1, 0, bench_spawn_join_empty, run_in_weft},
     {"spawn/skynet/workers=1", BENCH_SECONDS, 1, 1, 0, bench_spawn_skynet, run_in_weft},
     {"spawn/skynet/workers=2", BENCH_SECONDS, 2, 1, 0, bench_spawn_skynet, run_in_weft},
+    {"scope/spawn_join_100", BENCH_NS_PER_OP, 1, 100, 0, bench_scope_spawn_join, run_in_weft},
     {"forkjoin/fib/n=32/workers=1", BENCH_NS_PER_OP, 1, BENCH_FIB_32, 32, bench_forkjoin_fib,
      run_in_weft},
     {"forkjoin/fib/n=32/workers=2", BENCH_NS_PER_OP, 2, BENCH_FIB_32, 32, bench_forkjoin_fib,

@@ -12,6 +12,9 @@ void bench_switch_yield(struct bench *b);
 void bench_spawn_join_empty(struct bench *b);
 void bench_spawn_skynet(struct bench *b);
 
+/* scope_bench.c */
+void bench_scope_spawn_join(struct bench *b);
+
 /* forkjoin_bench.c; fib's parameter is n, its operations the forks of one fib(n) */
 enum { BENCH_FIB_32 = 3524577, BENCH_FIB_40 = 165580140 };
 void bench_forkjoin_fib(struct bench *b);

@@ -19,6 +19,7 @@ var benchmarks = []benchmark{
 	{"spawn/join_empty/workers=2", nsPerOp, 2, 1, spawnJoinEmpty},
 	{"spawn/skynet/workers=1", seconds, 1, 1, skynet},
 	{"spawn/skynet/workers=2", seconds, 2, 1, skynet},
+	{"scope/spawn_join_100", nsPerOp, 1, 100, scopeSpawnJoin},
 	{"memory/parked/n=10000", bytesPerFiber, 1, 1, memoryParked(10000)},
 	{"memory/parked/n=100000", bytesPerFiber, 1, 1, memoryParked(100000)},
 	{"memory/parked/n=1000000", bytesPerFiber, 1, 1, memoryParked(1000000)},
@@ -87,6 +88,29 @@ func spawnJoinEmpty(batch int) (sample, error) {
 	}
 	elapsed := time.Since(start)
 	if ran != batch {
+		return sample{}, errors.New("some goroutines did not run")
+	}
+	return sample{elapsed: elapsed}, nil
+}
+
+// A WaitGroup is the usual way to wait for a group of goroutines.
+func scopeSpawnJoin(batch int) (sample, error) {
+	const members = 100
+	ran := 0 // one P runs them all
+	start := time.Now()
+	for i := 0; i < batch; i++ {
+		var group sync.WaitGroup
+		group.Add(members)
+		for j := 0; j < members; j++ {
+			go func() {
+				defer group.Done()
+				ran++
+			}()
+		}
+		group.Wait()
+	}
+	elapsed := time.Since(start)
+	if ran != batch*members {
 		return sample{}, errors.New("some goroutines did not run")
 	}
 	return sample{elapsed: elapsed}, nil

@@ -23,6 +23,7 @@ const BENCHMARKS: &[Benchmark] = &[
     bench("spawn/join_empty/workers=2", Metric::NsPerOp, 2, 1, spawn_join_empty),
     bench("spawn/skynet/workers=1", Metric::Seconds, 1, 1, skynet),
     bench("spawn/skynet/workers=2", Metric::Seconds, 2, 1, skynet),
+    bench("scope/spawn_join_100", Metric::NsPerOp, 1, 100, scope_spawn_join),
     bench("memory/parked/n=10000", Metric::BytesPerFiber, 1, 1, |r, _| memory_parked(r, 10_000)),
     bench("memory/parked/n=100000", Metric::BytesPerFiber, 1, 1, |r, _| memory_parked(r, 100_000)),
     bench("memory/parked/n=1000000", Metric::BytesPerFiber, 1, 1, |r, _| {
@@ -120,6 +121,29 @@ fn spawn_join_empty(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
         (ran, start.elapsed())
     })?;
     if ran != batch {
+        return Err("some tasks did not run".into());
+    }
+    Ok(Sample::Elapsed(elapsed))
+}
+
+/// A JoinSet is tokio's group of tasks; it frees each as it is joined.
+fn scope_spawn_join(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
+    const MEMBERS: u64 = 100;
+    let (ran, elapsed) = on_worker(runtime, async move {
+        let start = Instant::now();
+        let mut ran = 0;
+        for _ in 0..batch {
+            let mut group = tokio::task::JoinSet::new();
+            for _ in 0..MEMBERS {
+                group.spawn(async { 1u64 });
+            }
+            while let Some(one) = group.join_next().await {
+                ran += one.unwrap_or(0);
+            }
+        }
+        (ran, start.elapsed())
+    })?;
+    if ran != batch * MEMBERS {
         return Err("some tasks did not run".into());
     }
     Ok(Sample::Elapsed(elapsed))

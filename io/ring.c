@@ -16,6 +16,9 @@
  *   2. While the owner waits, or is on its way into the wait, it alone reaps.  Another thread could
  *      take the completion that is to end the wait before the wait has begun.
  *
+ * A fiber that is alone on its worker has no batch to share.  Where it sends again and again, small
+ * sends are system calls of their own, which spare it the way through the loop (docs/adr/0021).
+ *
  * user_data is the address of the operation, with a generation in the upper 16 bits that no other
  * operation of the ring had lately: a late cancel finds nothing instead of its successor.  (User
  * addresses have 47 bits on x86-64: Linux, Documentation/arch/x86/x86_64/mm.rst.)
@@ -36,12 +39,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     TAG_NONE = 0,  /* of a cancel request: nobody waits for its completion */
     TAG_EVENT = 1, /* of the read that wf_poller_interrupt() completes */
     ADDRESS_BITS = 48,
     REAP_BATCH = 64,
+    AT_ONCE_MAX = 16,            /* guessed: sends between two looks at the ring */
+    AT_ONCE_LENGTH_MAX = 1 << 14 /* bytes: to copy more outweighs the rest */
 };
 
 struct ring {
@@ -56,6 +62,8 @@ struct ring {
     uint64_t event_buffer;        /* the kernel writes it */
     bool event_is_armed;          /* false: an interrupt has come; the owner does not wait */
     bool owner_waits;             /* rule 2 */
+    unsigned at_once;             /* operations that were attempted since the last poll */
+    int last_sent;                /* the descriptor, if a send was the last operation, or -1 */
 };
 
 static struct ring *ring_of(struct wf_poller *poller)
@@ -94,6 +102,7 @@ static int create_ring(struct wf_poller **poller, uint32_t entries, struct wf_co
     if (ring == NULL)
         return -ENOMEM;
     ring->counters = counters;
+    ring->last_sent = -1;
     error = wf_ring_set_up(&ring->uring, entries, &name);
     if (error != 0) {
         char text[320];
@@ -242,6 +251,7 @@ static unsigned poll_ring(struct wf_poller *poller, struct wf_worker *self, int6
     bool waits;
 
     wf_lock_acquire(&ring->lock);
+    ring->at_once = 0;
     waits = deadline != 0 && ring->event_is_armed && io_uring_cq_ready(&ring->uring) == 0;
     count = publish(ring);
     if (waits || count > 0 || kernel_has_more(ring)) {
@@ -358,6 +368,48 @@ static void prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
 }
 
 /* What cannot be queued now is queued after a submission. */
+/* True if there is no batch to join, nothing to reap, and it is not time to look at the ring. */
+static bool may_attempt(struct ring *ring, const struct wf_op *op)
+{
+    bool may;
+
+    wf_lock_acquire(&ring->lock);
+    may = ring->last_sent == op->fd && ring->at_once < AT_ONCE_MAX &&
+          io_uring_sq_ready(&ring->uring) == 0 && io_uring_cq_ready(&ring->uring) == 0;
+    if (may)
+        ring->at_once++;
+    wf_lock_release(&ring->lock);
+    return may;
+}
+
+/* A function of its own because errno is a thread's: here no switch comes between it and the call.
+ */
+static WF_NOINLINE int32_t send_now(const struct wf_op *op)
+{
+    ssize_t n = send(op->fd, op->buffer, op->length, op->flags | MSG_DONTWAIT);
+
+    return n < 0 ? -errno : (int32_t)n;
+}
+
+static bool attempt(struct wf_op *op, weft_time deadline)
+{
+    struct wf_worker *self = wf_self();
+    struct ring *ring = ring_of(wf_worker_poller(self));
+
+    (void)deadline;
+    if (op->code != WF_OP_SEND || op->length > AT_ONCE_LENGTH_MAX || !wf_self_is_alone(self) ||
+        !may_attempt(ring, op))
+        return false;
+    op->result = send_now(op);
+    if (op->result == -EINTR || (op->result == -EAGAIN && (op->flags & MSG_DONTWAIT) == 0))
+        return false;
+    wf_lock_acquire(&ring->lock);
+    wf_count(&ring->counters->ops_submitted, 1);
+    wf_count(&ring->counters->ops_completed, 1);
+    wf_lock_release(&ring->lock);
+    return true;
+}
+
 static void start(struct wf_worker *self, struct wf_op *op)
 {
     struct ring *ring = ring_of(wf_worker_poller(self));
@@ -370,6 +422,7 @@ static void start(struct wf_worker *self, struct wf_op *op)
     prepare(sqe, op);
     io_uring_sqe_set_data64(sqe, op->tag);
     ring->in_flight++;
+    ring->last_sent = op->code == WF_OP_SEND ? op->fd : -1;
     wf_count(&ring->counters->ops_submitted, 1);
     wf_lock_release(&ring->lock);
 }
@@ -397,6 +450,7 @@ const struct wf_backend wf_backend_ring = {
     .needs_service = ring_needs_service,
     .interrupt = interrupt_wait,
     .describe = wf_ring_describe,
+    .attempt = attempt,
     .start = start,
     .cancel = cancel,
 };

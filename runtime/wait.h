@@ -94,6 +94,10 @@ bool wf_self_is_cancelled(struct wf_worker *self);
 /* A number that nobody can rely on; `self` is NULL on a plain thread. */
 uint32_t wf_self_random(struct wf_worker *self);
 
+/* True if no other fiber is ready on this worker, as far as it knows.  Never in chaos, which
+ * switches wherever a program has to reckon with it. */
+bool wf_self_is_alone(struct wf_worker *self);
+
 /* Caller: a fiber.  The waiter is the fiber's own and is valid until wf_wait_end() returns. */
 struct wf_waiter *wf_wait_begin(struct wf_worker *self, wf_interrupt_fn *interrupt, void *place);
 

@@ -157,6 +157,13 @@ struct weft_fiber *wf_worker_take_next(struct wf_worker *worker)
     return take_next(worker);
 }
 
+bool wf_self_is_alone(struct wf_worker *self)
+{
+    return wf_balance_backlog(self) == 0 && !self->runtime->is_chaotic &&
+           /* relaxed: only this worker fills the slot. */
+           atomic_load_explicit(&self->next, memory_order_relaxed) == NULL;
+}
+
 void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
 {
     if (WF_UNLIKELY(self->runtime->is_chaotic) && wf_chaos_divert_fresh(self, fiber))

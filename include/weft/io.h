@@ -26,6 +26,9 @@ extern "C" {
  * waiting is done and reported, else -ETIMEDOUT.  Of a regular file even cached data can be out of
  * an attempt's reach: some file systems hand every transfer to a kernel thread.
  *
+ * Most calls suspend the fiber, also where nothing has to be waited for.  Some do not, such as
+ * small sends in a row of a fiber that is alone on its worker: a program must reckon with both.
+ *
  * Do not close a descriptor while another fiber waits on it: shut it down (sockets) or cancel the
  * fiber first.
  */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { PAIRS = 8, ROUNDS = 100, WAITERS = 1000 };
@@ -81,6 +82,39 @@ CHILD(talk_under_faults)
     return 0;
 }
 
+static int send_many(void *arg)
+{
+    int fds[2];
+    char got[ROUNDS];
+
+    (void)arg;
+    make_socket_pair(fds);
+    for (int i = 0; i < ROUNDS; i++) {
+        char sent = (char)i;
+        CHECK_EQ(weft_send(fds[0], &sent, 1, 0, WEFT_FOREVER), 1);
+    }
+    CHECK_EQ(weft_recv(fds[1], got, sizeof got, MSG_WAITALL, WEFT_FOREVER), ROUNDS);
+    for (int i = 0; i < ROUNDS; i++)
+        CHECK_EQ(got[i], (char)i);
+    CHECK_EQ(drain(fds[1]), 0);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    return 0;
+}
+
+CHILD(send_under_faults)
+{
+    struct weft_config config = {.workers = parameter, .backend = WEFT_BACKEND_IO_URING};
+    struct weft_stats stats;
+
+    (void)unsetenv("WEFT_BACKEND");
+    (void)unsetenv("WEFT_CHAOS"); /* in which no send is tried outside the ring */
+    CHECK_EQ(weft_run(&config, send_many, NULL), 0);
+    CHECK_EQ(weft_stats_read(&stats), 0);
+    CHECK_EQ(stats.ops_completed, stats.ops_submitted);
+    return 0;
+}
+
 static unsigned count_injected(const char *path)
 {
     FILE *file = fopen(path, "re");
@@ -94,22 +128,24 @@ static unsigned count_injected(const char *path)
     return count;
 }
 
-static void run_under_fault(unsigned workers, const char *fault)
+static void run_under_fault(unsigned workers, const char *child, const char *call,
+                            const char *fault)
 {
     /* Sanitizers do not look for leaks under a tracer. */
     const char *const environment[] = {"ASAN_OPTIONS=detect_leaks=0", NULL};
     char path[] = "/tmp/weft-fault-XXXXXX";
     int fd = mkstemp(path);
-    char injection[64];
-    const char *const tracer[] = {
-        "strace", "-f", "-qq", "-o", path, "-e", "trace=io_uring_enter", "-e", injection, NULL};
+    char trace[32], injection[64];
+    const char *const tracer[] = {"strace", "-f",  "-qq", "-o",      path,
+                                  "-e",     trace, "-e",  injection, NULL};
     struct child_end end;
     unsigned injected;
 
     cr_assert_geq(fd, 0);
     (void)close(fd);
-    (void)snprintf(injection, sizeof injection, "inject=io_uring_enter:error=%s:when=2+3", fault);
-    run_child_under(tracer, "talk_under_faults", workers, environment, &end);
+    (void)snprintf(injection, sizeof injection, "inject=%s:error=%s:when=2+3", call, fault);
+    (void)snprintf(trace, sizeof trace, "trace=%s", call);
+    run_child_under(tracer, child, workers, environment, &end);
     injected = count_injected(path);
     (void)unlink(path);
     /* strace 126: it is not there.  1 without a single call: it may not trace here. */
@@ -124,19 +160,30 @@ static void run_under_fault(unsigned workers, const char *fault)
  * world, or waits for room that only it can make, is lost. */
 WORKER_TEST(ring_fault, a_busy_kernel_loses_nothing, TEST_TIMEOUT_S)
 {
-    run_under_fault(*workers, "EBUSY");
+    run_under_fault(*workers, "talk_under_faults", "io_uring_enter", "EBUSY");
 }
 
 /* The kernel is short of memory for a moment. */
 WORKER_TEST(ring_fault, a_kernel_short_of_memory_loses_nothing, TEST_TIMEOUT_S)
 {
-    run_under_fault(*workers, "EAGAIN");
+    run_under_fault(*workers, "talk_under_faults", "io_uring_enter", "EAGAIN");
 }
 
 /* A signal ends the call: what was prepared must still be prepared, and the wait goes on. */
 WORKER_TEST(ring_fault, an_interrupted_call_loses_nothing, TEST_TIMEOUT_S)
 {
-    run_under_fault(*workers, "EINTR");
+    run_under_fault(*workers, "talk_under_faults", "io_uring_enter", "EINTR");
+}
+
+/* A send that is tried outside the ring then goes through it, and none goes twice. */
+WORKER_TEST(ring_fault, an_interrupted_send_loses_nothing, TEST_TIMEOUT_S)
+{
+    run_under_fault(*workers, "send_under_faults", "sendto", "EINTR");
+}
+
+WORKER_TEST(ring_fault, a_send_without_room_waits_for_it, TEST_TIMEOUT_S)
+{
+    run_under_fault(*workers, "send_under_faults", "sendto", "EAGAIN");
 }
 
 struct crowd {

@@ -458,7 +458,7 @@ Test(blocking, threads_refused_fail_no_call_that_can_wait, .timeout = TEST_TIMEO
         for (size_t i = 0; i < 2; i++) {
             struct child_end end;
 
-            run_child(children[i], workers, NULL, &end);
+            run_child(children[i], workers, environment_without_threads, &end);
             cr_expect_eq(end.exit_status, 0, "%s, signal %d: %s", children[i], end.signal,
                          end.output);
         }

@@ -6,8 +6,11 @@
 #include "check.h"
 
 #include <grp.h>
+#include <stddef.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+const char *const environment_without_threads[] = {"ASAN_OPTIONS=detect_leaks=0", NULL};
 
 void forbid_threads(void)
 {

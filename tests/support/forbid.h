@@ -6,4 +6,7 @@
 /* Lets this process start no further thread: the system refuses it with EAGAIN. */
 void forbid_threads(void);
 
+/* The environment of such a process: LeakSanitizer would start a thread at its end. */
+extern const char *const environment_without_threads[];
+
 #endif

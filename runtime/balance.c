@@ -114,12 +114,12 @@ static bool are_alone(struct wf_worker *self, struct wf_worker *other)
     return other->index < runtime->worker_count;
 }
 
-/* The worker takes ready fibers of another one. */
+/* The worker takes ready fibers of another one.  One that is stuck needs help in any case. */
 static void begin_trial(struct wf_worker *self, struct wf_worker *victim)
 {
     struct wf_trial *trial = &self->trial;
 
-    if (trial->of != NULL || load_of(self) > WF_LOAD_IDLE || !may_give(self) ||
+    if (trial->of != NULL || load_of(self) > WF_LOAD_IDLE || !may_give(self) || is_stuck(victim) ||
         !are_alone(self, victim))
         return;
     trial->of = victim;
@@ -141,7 +141,7 @@ static void end_trial(struct wf_worker *self)
     /* relaxed: hints. */
     use = atomic_load_explicit(&self->use, memory_order_relaxed) +
           atomic_load_explicit(&victim->use, memory_order_relaxed);
-    if (are_alone(self, victim) &&
+    if (are_alone(self, victim) && !is_stuck(victim) &&
         wf_load_trial_fails(turns * 1000 / ms, trial->alone_per_s, use)) {
         trial->failed = victim;
         /* relaxed: a hint. */
@@ -231,7 +231,7 @@ void wf_balance_consider(struct wf_worker *self)
 bool wf_balance_gives(struct wf_worker *self)
 {
     /* Whoever was woken was woken for what it would leave to the other one. */
-    return self->host != NULL && !self->is_searching && plight_of(self->host) < WF_OVERLOAD_FRESH;
+    return self->host != NULL && !self->is_searching && plight_of(self->host) < WF_OVERLOAD_READY;
 }
 
 void wf_balance_give(struct wf_worker *self)

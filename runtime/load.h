@@ -59,13 +59,13 @@ static inline uint32_t wf_load_mean(uint32_t load, uint32_t seen)
 
 /*
  * True if a second worker has not been worth it: the two make fewer turns than the first one alone
- * did, and use hardly more than one CPU together.  That is how it looks when the clients are what
- * limits the server, above all on the same machine.  Turns alone would not tell: a program may have
- * come to longer ones.
+ * did, by a twentieth, and use hardly more than one CPU together.  That is how it looks when the
+ * clients are what limits the server, above all on the same machine.  Turns alone would not tell: a
+ * program may have come to longer ones.
  */
 static inline bool wf_load_trial_fails(uint64_t turns_per_s, uint64_t alone_per_s, uint32_t use)
 {
-    return turns_per_s < alone_per_s && use < WF_LOAD_FULL + WF_LOAD_IDLE;
+    return turns_per_s * 20 < alone_per_s * 19 && use < WF_LOAD_FULL + WF_LOAD_IDLE;
 }
 
 /* For how long no other trial follows one that has failed; `calm_ms`: after the one before. */

@@ -113,6 +113,8 @@ Test(load, a_trial_fails_only_without_gain_and_without_use, .timeout = TIMEOUT_S
     cr_expect_not(wf_load_trial_fails(130000, 100000, 900), "more requests with two");
     cr_expect_not(wf_load_trial_fails(70, 100000, 2000), "longer turns, and two CPUs in use");
     cr_expect_not(wf_load_trial_fails(100000, 100000, 900));
+    cr_expect_not(wf_load_trial_fails(96000, 100000, 900), "that much is noise");
+    cr_expect_not(wf_load_trial_fails(0, 0, 0));
 }
 
 Test(load, the_calm_after_failures_doubles_up_to_a_minute, .timeout = TIMEOUT_S)

@@ -12,7 +12,7 @@ if(WEFT_TOOLS)
   install(TARGETS weft-tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
-# Two export sets, because only the archive makes its user link liburing, hwloc and jemalloc: a
+# Two export sets, because only the archive makes its user link liburing and hwloc: a
 # machine without their development files can still use the shared library.
 install(TARGETS weft EXPORT weft LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS weft_static EXPORT weft_static ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
@@ -46,11 +46,11 @@ if(is_includedir_absolute)
 else()
   set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
-# Plain libraries, not Requires.private: a program that links the archive usually takes the three
+# Plain libraries, not Requires.private: a program that links the archive usually takes the two
 # below it as shared libraries, and must not need what they would need to be linked statically
 # (hwloc asks for libudev's development files then).  Nor does --cflags need their .pc files.
 set(pc_libs_private
-  ${WEFT_LIBURING_LDFLAGS} ${WEFT_HWLOC_LDFLAGS} ${WEFT_JEMALLOC_LDFLAGS} -pthread)
+  ${WEFT_LIBURING_LDFLAGS} ${WEFT_HWLOC_LDFLAGS} -pthread)
 list(JOIN pc_libs_private " " pc_libs_private)
 configure_file(cmake/weft.pc.in ${PROJECT_BINARY_DIR}/weft.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/weft.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

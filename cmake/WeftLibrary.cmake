@@ -6,10 +6,6 @@ find_package(Threads REQUIRED)
 pkg_check_modules(WEFT_LIBURING REQUIRED IMPORTED_TARGET liburing>=2.3)
 pkg_check_modules(WEFT_HWLOC REQUIRED IMPORTED_TARGET hwloc>=2.0)
 set(weft_dependencies PkgConfig::WEFT_LIBURING PkgConfig::WEFT_HWLOC)
-if(WEFT_ALLOCATOR STREQUAL "jemalloc")
-  pkg_check_modules(WEFT_JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
-  list(APPEND weft_dependencies PkgConfig::WEFT_JEMALLOC)
-endif()
 list(APPEND weft_dependencies Threads::Threads)
 
 file(GLOB weft_sources CONFIGURE_DEPENDS
@@ -33,7 +29,6 @@ endif()
 target_include_directories(weft_objects PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
 target_compile_definitions(weft_objects PRIVATE
   _GNU_SOURCE
-  WF_ALLOCATOR_JEMALLOC=$<STREQUAL:${WEFT_ALLOCATOR},jemalloc>
   WF_CHECK_LEVEL=${weft_check_level}
   $<$<BOOL:${WEFT_CHAOS_POINTS}>:WEFT_CHAOS_POINTS>)
 # No LTO: across translation units the compiler would see through the thread-local accessor and

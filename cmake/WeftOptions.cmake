@@ -7,18 +7,13 @@ option(WEFT_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
 option(WEFT_TOOLS "Build the command-line tool" ${PROJECT_IS_TOP_LEVEL})
 option(WEFT_WERROR "Treat compiler warnings as errors" ${PROJECT_IS_TOP_LEVEL})
 
-set(WEFT_ALLOCATOR jemalloc CACHE STRING "Allocator of runtime objects: jemalloc or system")
 set(WEFT_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them; empty for none")
 option(WEFT_COVERAGE "Count which lines run" OFF)
 option(WEFT_CHAOS_POINTS "Let chaos mode delay each compare-and-swap" OFF)
 set(WEFT_CHECK_LEVEL "" CACHE STRING
   "0: cheap assertions; 1: and costlier ones; 2: and invariants; empty: by build type")
-set_property(CACHE WEFT_ALLOCATOR PROPERTY STRINGS jemalloc system)
 set_property(CACHE WEFT_CHECK_LEVEL PROPERTY STRINGS "" 0 1 2)
 
-if(NOT WEFT_ALLOCATOR MATCHES "^(jemalloc|system)$")
-  message(FATAL_ERROR "WEFT_ALLOCATOR is '${WEFT_ALLOCATOR}'; it can be jemalloc or system.")
-endif()
 if(NOT WEFT_CHECK_LEVEL MATCHES "^[012]?$")
   message(FATAL_ERROR "WEFT_CHECK_LEVEL is '${WEFT_CHECK_LEVEL}'; it can be 0, 1, 2 or empty.")
 endif()

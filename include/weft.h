@@ -3,6 +3,7 @@
 #ifndef WEFT_H
 #define WEFT_H
 
+#include "weft/allocator.h"
 #include "weft/base.h"
 #include "weft/blocking.h"
 #include "weft/channel.h"

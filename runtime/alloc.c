@@ -1,50 +1,233 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ *   Edge   From                     To                       Promises
+ *   AL.1   choice: kind release     use: kind acquire        the arena, the program's functions
+ */
 #include "runtime/alloc.h"
 
+#include "arch/atomic.h"
+#include "runtime/check.h"
+#include "runtime/lock.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ALIGNMENT 128
 
-#if defined(WF_ALLOCATOR_JEMALLOC) && WF_ALLOCATOR_JEMALLOC
-#include <jemalloc/jemalloc.h>
+/* jemalloc's, by the names that are its own.  Weak: they are null unless the program has it. */
+#define FROM_JEMALLOC extern __attribute__((weak, visibility("default")))
+FROM_JEMALLOC void *mallocx(size_t size, int flags);
+FROM_JEMALLOC void dallocx(void *memory, int flags);
+FROM_JEMALLOC size_t sallocx(const void *memory, int flags);
+FROM_JEMALLOC int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t size);
 
-void *wf_alloc(size_t size)
+/* As in jemalloc's manual, mallocx(3).  No thread cache: it would give memory of another arena, and
+ * keep memory for threads that end. */
+enum {
+    JEMALLOC_ALIGN_128 = 7, /* its logarithm */
+    JEMALLOC_ZERO = 0x40,
+    JEMALLOC_NO_CACHE = (-1 + 2) << 8,
+    JEMALLOC_ARENA_SHIFT = 20,
+};
+
+enum kind { KIND_UNKNOWN, KIND_MALLOC, KIND_JEMALLOC, KIND_PROGRAM };
+
+/* Chosen before the first allocation, and anew only while nothing is allocated. */
+static struct {
+    struct wf_lock lock; /* guards the choice */
+    WF_ATOMIC(uint32_t) kind;
+    WF_ATOMIC(uint64_t) bytes;
+    struct wf_allocator program;
+    unsigned arena;
+} state;
+
+/* What stands before the memory that a program's allocator gave: it is told the size again. */
+struct header {
+    size_t size; /* with this header */
+};
+
+static bool make_arena(void)
 {
-    return mallocx(size, MALLOCX_ALIGN(ALIGNMENT) | MALLOCX_ZERO);
+    size_t size = sizeof state.arena;
+
+    return mallocx != NULL && dallocx != NULL && sallocx != NULL && mallctl != NULL &&
+           mallctl("arenas.create", &state.arena, &size, NULL, 0) == 0;
 }
 
-void wf_free(void *memory)
+/* The caller holds the lock. */
+static enum kind choose(int *error)
 {
-    if (memory != NULL)
-        dallocx(memory, 0);
+    const char *wanted = getenv("WEFT_ALLOCATOR");
+    bool is_any = wanted == NULL || *wanted == '\0' || strcmp(wanted, "auto") == 0;
+
+    *error = 0;
+    if (is_any && state.program.alloc != NULL)
+        return KIND_PROGRAM;
+    if (is_any)
+        return make_arena() ? KIND_JEMALLOC : KIND_MALLOC;
+    if (strcmp(wanted, "system") == 0)
+        return KIND_MALLOC;
+    if (strcmp(wanted, "jemalloc") != 0) {
+        wf_complain("WEFT_ALLOCATOR=%s is none of auto, system and jemalloc", wanted);
+        *error = -EINVAL;
+    } else if (make_arena()) {
+        return KIND_JEMALLOC;
+    } else {
+        wf_complain("WEFT_ALLOCATOR=jemalloc, but the program has no jemalloc: link it with "
+                    "-ljemalloc, or preload it");
+        *error = -ENOTSUP;
+    }
+    return KIND_MALLOC;
 }
 
-const char *wf_alloc_name(void)
+static enum kind kind_now(int *error)
 {
-    return "jemalloc " JEMALLOC_VERSION;
+    /* AL.1 acquire: the arena, or the program's functions. */
+    enum kind kind = (enum kind)atomic_load_explicit(&state.kind, memory_order_acquire);
+
+    if (kind != KIND_UNKNOWN)
+        return kind;
+    wf_lock_acquire(&state.lock);
+    /* relaxed: under the lock. */
+    kind = (enum kind)atomic_load_explicit(&state.kind, memory_order_relaxed);
+    if (kind == KIND_UNKNOWN) {
+        kind = choose(error);
+        /* AL.1 release: what choose() has set up.  A choice that failed is made again. */
+        atomic_store_explicit(&state.kind, *error == 0 ? kind : KIND_UNKNOWN, memory_order_release);
+    }
+    wf_lock_release(&state.lock);
+    return kind;
 }
 
-#else
+static void count(size_t size)
+{
+    /* relaxed: a count. */
+    atomic_fetch_add_explicit(&state.bytes, size, memory_order_relaxed);
+}
 
-void *wf_alloc(size_t size)
+static void *alloc_program(size_t size)
+{
+    size_t whole = size + ALIGNMENT;
+    char *memory = state.program.alloc(state.program.context, whole, ALIGNMENT);
+
+    if (memory == NULL)
+        return NULL;
+    memset(memory, 0, whole);
+    ((struct header *)(void *)memory)->size = whole;
+    count(whole);
+    return memory + ALIGNMENT;
+}
+
+static void free_program(void *memory)
+{
+    struct header *header = (struct header *)(void *)((char *)memory - ALIGNMENT);
+
+    count(-header->size);
+    state.program.free(state.program.context, header, header->size);
+}
+
+static void *alloc_malloc(size_t size)
 {
     size_t rounded = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     void *memory = aligned_alloc(ALIGNMENT, rounded);
 
-    if (memory != NULL)
-        memset(memory, 0, rounded);
+    if (memory == NULL)
+        return NULL;
+    memset(memory, 0, rounded);
+    count(malloc_usable_size(memory));
     return memory;
+}
+
+static void *alloc_jemalloc(size_t size)
+{
+    int flags = JEMALLOC_ALIGN_128 | JEMALLOC_ZERO | JEMALLOC_NO_CACHE |
+                (int)((state.arena + 1) << JEMALLOC_ARENA_SHIFT);
+    void *memory = mallocx(size, flags);
+
+    if (memory != NULL)
+        count(sallocx(memory, 0));
+    return memory;
+}
+
+void *wf_alloc(size_t size)
+{
+    int error = 0;
+
+    switch (kind_now(&error)) {
+    case KIND_PROGRAM:
+        return alloc_program(size);
+    case KIND_JEMALLOC:
+        return alloc_jemalloc(size);
+    default:
+        return alloc_malloc(size);
+    }
 }
 
 void wf_free(void *memory)
 {
-    free(memory);
+    int error = 0;
+
+    if (memory == NULL)
+        return;
+    switch (kind_now(&error)) {
+    case KIND_PROGRAM:
+        free_program(memory);
+        return;
+    case KIND_JEMALLOC:
+        count(-sallocx(memory, 0));
+        dallocx(memory, JEMALLOC_NO_CACHE);
+        return;
+    default:
+        count(-malloc_usable_size(memory));
+        free(memory);
+    }
 }
 
-const char *wf_alloc_name(void)
+uint64_t wf_alloc_bytes(void)
 {
-    return "system";
+    /* relaxed: a count. */
+    return atomic_load_explicit(&state.bytes, memory_order_relaxed);
 }
 
-#endif
+int wf_alloc_check(void)
+{
+    int error = 0;
+
+    (void)kind_now(&error);
+    return error;
+}
+
+int wf_alloc_set(const struct wf_allocator *allocator)
+{
+    int error = 0;
+
+    wf_lock_acquire(&state.lock);
+    if (wf_alloc_bytes() != 0) {
+        error = -EBUSY;
+    } else {
+        state.program = *allocator;
+        /* relaxed: whoever allocates comes after the caller. */
+        atomic_store_explicit(&state.kind, KIND_UNKNOWN, memory_order_relaxed);
+    }
+    wf_lock_release(&state.lock);
+    return error;
+}
+
+void wf_alloc_describe(char *text, size_t size)
+{
+    int error = 0;
+    enum kind kind = kind_now(&error);
+    const char *version = "of an unknown version";
+    size_t length = sizeof version;
+
+    if (kind == KIND_JEMALLOC) {
+        (void)mallctl("version", &version, &length, NULL, 0);
+        snprintf(text, size, "jemalloc %s, arena %u", version, state.arena);
+    } else {
+        snprintf(text, size, "%s", kind == KIND_PROGRAM ? "the program's" : "malloc");
+    }
+}

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory for runtime objects.  With jemalloc it is asked by its own names (mallocx), which leaves
- * the program's malloc alone: the program chooses that by what it links.
+ * Memory for runtime objects.  It comes from the program's allocator if it has given one
+ * (weft/allocator.h); else from jemalloc if the program has that, in an arena of the library's own;
+ * else from malloc.  The library links none: docs/adr/0022 says why.
  */
 #ifndef WF_RUNTIME_ALLOC_H
 #define WF_RUNTIME_ALLOC_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Zeroed, aligned to a pair of cache lines; NULL when there is none.  `size` is not 0. */
 void *wf_alloc(size_t size);
@@ -14,7 +16,23 @@ void *wf_alloc(size_t size);
 /* `memory` may be NULL. */
 void wf_free(void *memory);
 
-/* "jemalloc 5.3.0-..." or "system". */
-const char *wf_alloc_name(void);
+/* Bytes that wf_alloc() has given and wf_free() has not got back, in the whole process. */
+uint64_t wf_alloc_bytes(void);
+
+/* "jemalloc 5.3.0-..., arena 9", "malloc" or "the program's". */
+void wf_alloc_describe(char *text, size_t size);
+
+/* Reads WEFT_ALLOCATOR.  0; -EINVAL or -ENOTSUP after a line that says what is wrong. */
+int wf_alloc_check(void);
+
+/* A program's allocator: a null `alloc` means none. */
+struct wf_allocator {
+    void *(*alloc)(void *context, size_t size, size_t alignment);
+    void (*free)(void *context, void *memory, size_t size);
+    void *context;
+};
+
+/* 0; -EBUSY while memory of the one before is in use. */
+int wf_alloc_set(const struct wf_allocator *allocator);
 
 #endif

@@ -189,8 +189,11 @@ int weft_doctor(const struct weft_config *config, FILE *out)
     struct weft_config resolved;
     struct wf_topology *topology;
     char backend[512];
+    char allocator[128];
     int error = wf_config_resolve(config, &resolved, origins);
 
+    if (error == 0)
+        error = wf_alloc_check();
     if (error == 0)
         error = wf_topology_create(&topology);
     if (error != 0)
@@ -201,7 +204,8 @@ int weft_doctor(const struct weft_config *config, FILE *out)
     error = wf_poller_describe(resolved.backend, backend, sizeof backend);
     fprintf(out, ROW "%s\n", "I/O backend", backend);
     print_guard(out, &resolved);
-    fprintf(out, ROW "%s\n", "allocator", wf_alloc_name());
+    wf_alloc_describe(allocator, sizeof allocator);
+    fprintf(out, ROW "%s\n", "allocator", allocator);
     print_options(out, &resolved, origins);
     wf_topology_destroy(topology);
     return error;

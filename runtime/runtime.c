@@ -126,6 +126,7 @@ static void collect(struct weft_runtime *runtime, struct weft_stats *stats)
     wf_stats_collect(&runtime->monitor.counters, stats);
     stats->fibers_spawned -= wf_counter_read(&runtime->refused);
     wf_stats_collect(&runtime->outside, stats);
+    stats->allocated_bytes = wf_alloc_bytes();
     wf_lock_acquire(&depot->lock);
     stats->stacks_mapped = depot->carved_max;
     stats->stacks_unguarded = depot->unguarded_max;

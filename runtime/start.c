@@ -2,6 +2,7 @@
 /* The start of a runtime and its end: its threads, in the order in which they come and go. */
 #include "arch/probe.h"
 #include "arch/tls.h"
+#include "runtime/alloc.h"
 #include "runtime/config.h"
 #include "runtime/end.h"
 #include "runtime/fiber.h"
@@ -228,6 +229,8 @@ int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,
     if (wf_self() != NULL)
         return -EDEADLK;
     error = wf_config_resolve(config, &resolved, NULL);
+    if (error == 0)
+        error = wf_alloc_check();
     if (error != 0)
         return error;
     error = wf_os_process_watch(forget_parent);

@@ -91,7 +91,8 @@ struct weft_config {
  * Switches  never.
  * Errors    -EINVAL (a value out of range, a null `fn`), -ENOMEM, -EAGAIN (no more threads),
  *           -EPERM or -ENOSYS (WEFT_BACKEND_IO_URING was asked for, and the kernel or a sandbox
- *           refuses it), -EDEADLK (called from a fiber).
+ *           refuses it), -EDEADLK (called from a fiber), -ENOTSUP (WEFT_ALLOCATOR asks for an
+ *           allocator that is not there).
  */
 WEFT_API WEFT_MUST_USE int weft_run(const struct weft_config *config, int (*fn)(void *), void *arg);
 
@@ -193,7 +194,10 @@ struct weft_stats {
     uint64_t tasks_stolen;   /* forked tasks that another fiber ran than the one that forked them */
     uint64_t gathered;       /* fibers that a worker with little to do has left to another one */
     uint64_t stacks_trimmed; /* stacks whose memory went back to the system, since nobody used it */
-    uint64_t reserved[5];
+    uint64_t
+        allocated_bytes; /* gauge: memory of the library's objects, stacks left out, in the
+                            whole process; after a run, what it was when the last fiber ended */
+    uint64_t reserved[4];
 };
 
 /*

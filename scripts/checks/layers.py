@@ -50,7 +50,7 @@ FOREIGN = [
     ("liburing/*", ["io/ring.[ch]"]),
     ("linux/io_uring.h", ["io/ring.[ch]"]),
     ("pthread.h", ["arch/linux/os.c"]),
-    ("jemalloc/*", ["runtime/alloc.c"]),
+    ("jemalloc/*", []),
     ("sanitizer/*", ["arch/sanitizer.h"]),
     ("valgrind/*", ["arch/sanitizer.h"]),
     ("stdatomic.h", ["arch/atomic.h"]),

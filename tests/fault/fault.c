@@ -206,7 +206,12 @@ WRAPPED(int, epoll_create1, int flags)
     return fails("epoll_create1") ? refuse(EMFILE) : REAL(epoll_create1)(flags);
 }
 
-/* The library always hands a mode on. */
+/* A mode that was not handed on is not looked at either. */
+WRAPPED(int, open, const char *path, int flags, mode_t mode)
+{
+    return fails("open") ? refuse(EMFILE) : REAL(open)(path, flags, mode);
+}
+
 WRAPPED(int, openat, int dir_fd, const char *path, int flags, mode_t mode)
 {
     return fails("openat") ? refuse(EMFILE) : REAL(openat)(dir_fd, path, flags, mode);

@@ -194,9 +194,8 @@ struct weft_stats {
     uint64_t tasks_stolen;   /* forked tasks that another fiber ran than the one that forked them */
     uint64_t gathered;       /* fibers that a worker with little to do has left to another one */
     uint64_t stacks_trimmed; /* stacks whose memory went back to the system, since nobody used it */
-    uint64_t
-        allocated_bytes; /* gauge: memory of the library's objects, stacks left out, in the
-                            whole process; after a run, what it was when the last fiber ended */
+    uint64_t allocated_bytes; /* gauge: memory of the library's objects in the whole process, stacks
+                                 left out; after a run, when its last fiber had ended */
     uint64_t reserved[4];
 };
 

@@ -21,6 +21,12 @@ enum {
     WF_MONITOR_OFF = 3,
 };
 
+/* Values of weft_config.stack_usage. */
+enum {
+    WF_STACK_USAGE_OFF = 1,
+    WF_STACK_USAGE_ON = 2,
+};
+
 /* Values of weft_config.overflow_report. */
 enum {
     WF_OVERFLOW_REPORT_ON = 1,

@@ -119,6 +119,8 @@ struct weft_fiber *wf_fiber_init(struct weft_runtime *runtime, struct wf_stack *
     /* relaxed: as above. */
     atomic_store_explicit(&fiber->joiner, NULL, memory_order_relaxed);
     wf_san_fiber(&fiber->san, bottom, (size_t)((char *)fiber - bottom));
+    if (WF_UNLIKELY(runtime->usage.sites != NULL))
+        wf_usage_begin(runtime, fiber);
     wf_context_init(&fiber->context, fiber, fiber_main, fiber);
     return fiber;
 }
@@ -258,6 +260,8 @@ void wf_fiber_finish(struct wf_worker *self, struct weft_fiber *fiber)
     struct weft_runtime *runtime = self->runtime;
     struct wf_waiter *joiner;
 
+    if (WF_UNLIKELY(runtime->usage.sites != NULL))
+        wf_usage_end(runtime, fiber);
     wf_san_fiber_end(&fiber->san);
     wf_count(&self->counters.fibers_finished, 1);
     /* JN.1 and JN.2 acq_rel: the result for the joiner, its waiter for us. */

@@ -28,6 +28,7 @@
 #include "runtime/stats.h"
 #include "runtime/task.h"
 #include "runtime/timer.h"
+#include "runtime/usage.h"
 #include "runtime/wait.h"
 #include "runtime/worker.h"
 
@@ -209,6 +210,7 @@ struct weft_runtime {
     struct wf_offload offload;    /* see offload.h */
     struct wf_task_pool tasks;    /* see task.h */
     struct wf_overflow overflow;  /* see overflow.h */
+    struct wf_usage usage;        /* see usage.h */
 
     /* What threads that are no worker count. */
     WF_CACHE_ALIGNED struct wf_counters outside; /* [A] */

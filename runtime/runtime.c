@@ -178,6 +178,7 @@ void wf_runtime_destroy(struct weft_runtime *runtime)
             destroy_worker(runtime->workers[i]);
     wf_free(runtime->workers);
     wf_task_pool_destroy(&runtime->tasks);
+    wf_usage_destroy(runtime);
     wf_stack_depot_destroy(&runtime->depot);
     if (runtime->topology != NULL)
         wf_topology_destroy(runtime->topology);
@@ -194,7 +195,9 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
     runtime->config = *config;
     wf_offload_init(&runtime->offload, config->blocking_threads);
     wf_task_pool_init(&runtime->tasks);
-    error = wf_topology_create(&runtime->topology);
+    error = wf_usage_create(runtime);
+    if (error == 0)
+        error = wf_topology_create(&runtime->topology);
     if (error == 0)
         error = wf_stack_depot_init(
             &runtime->depot, sizeof(struct weft_fiber), (enum wf_guard)config->guard,

@@ -6,6 +6,7 @@
 #include "base.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -200,6 +201,18 @@ WEFT_API weft_fiber *weft_self(void);
  * Switches  never.
  */
 WEFT_API uint64_t weft_fiber_id(const weft_fiber *fiber);
+
+/*
+ * How many bytes of its stack a fiber has used so far, at the most.  Needs `stack_usage`
+ * (weft/runtime.h).  The fiber's record, up to 2 KiB at the top of the stack, is not in it.
+ *
+ * Returns   the number of bytes; a negative errno if nothing is measured.
+ * Context   the fiber itself, or the owner of the handle.  Of a fiber that runs elsewhere meanwhile
+ *           it is an estimate.
+ * Switches  never.
+ * Errors    -ENOENT (the runtime was started without `stack_usage`).
+ */
+WEFT_API ssize_t weft_fiber_stack_used(const weft_fiber *fiber);
 
 /*
  * The name of a fiber.

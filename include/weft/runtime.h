@@ -64,15 +64,19 @@ struct weft_config {
     uint32_t max_stack_memory_mib; /* WEFT_MAX_STACK_MEMORY_MIB: memory that stacks may take, in
                                       MiB, counted as if each were touched in full; default no
                                       limit but memory */
-    uint64_t reserved[4];          /* zero */
+    uint32_t stack_usage;          /* WEFT_STACK_USAGE: 1 off (default), 2 paints each stack before
+                                      its fiber runs, to see how much of it was used
+                                      (weft_stack_report()); slow, and touches all of it */
+    uint32_t reserved32;           /* zero */
+    uint64_t reserved[3];          /* zero */
 };
 
-#define WEFT_CONFIG_INIT                                \
-    {                                                   \
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-        {                                               \
-            0, 0, 0, 0                                  \
-        }                                               \
+#define WEFT_CONFIG_INIT                                      \
+    {                                                         \
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+        {                                                     \
+            0, 0, 0                                           \
+        }                                                     \
     }
 
 /*
@@ -230,6 +234,19 @@ WEFT_API int weft_stats_read_on(weft_runtime *runtime, struct weft_stats *stats)
  * Errors    -ERANGE (no such worker), -EPERM (plain thread).
  */
 WEFT_API int weft_stats_read_worker(unsigned index, struct weft_stats *stats);
+
+/*
+ * Print how much stack the fibers have used that have ended: for each place that spawned some the
+ * most that one of them used, the size of their stacks, and the size that would have done with a
+ * quarter to spare.  Needs `stack_usage`.
+ *
+ * Returns   0, or a negative errno.
+ * Context   any thread, any fiber.  May block on `out`.
+ * Switches  never.
+ * Errors    -ENOENT (the runtime was started without `stack_usage`), -ECHILD (in a child of the
+ *           process that started the runtime).
+ */
+WEFT_API int weft_stack_report(weft_runtime *runtime, FILE *out);
 
 /*
  * The number of workers of the runtime that the caller belongs to.

@@ -8,6 +8,7 @@
 #include "weft/blocking.h"
 #include "weft/channel.h"
 #include "weft/fiber.h"
+#include "weft/future.h"
 #include "weft/io.h"
 #include "weft/mutex.h"
 #include "weft/runtime.h"

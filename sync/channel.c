@@ -80,7 +80,7 @@ int weft_channel_send(weft_channel *channel, const void *item, size_t item_size,
     int result;
 
     if (WF_LIKELY(self != NULL) && WF_UNLIKELY(wf_self_is_cancelled(self)))
-        return -ECANCELED;
+        return wf_self_refusal(self);
     wf_lock_acquire(&ch->lock);
     result = wf_channel_offer(ch, item, &receiver);
     if (result == -EAGAIN) {
@@ -103,7 +103,7 @@ int weft_channel_receive(weft_channel *channel, void *item, size_t item_size, we
     int result;
 
     if (WF_LIKELY(self != NULL) && WF_UNLIKELY(wf_self_is_cancelled(self)))
-        return -ECANCELED;
+        return wf_self_refusal(self);
     wf_lock_acquire(&ch->lock);
     result = wf_channel_accept(ch, item, &sender);
     if (result == -EAGAIN) {

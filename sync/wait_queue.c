@@ -46,7 +46,7 @@ int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, str
     int error = 0;
 
     if (WF_UNLIKELY(self != NULL && wf_self_is_cancelled(self)))
-        error = -ECANCELED;
+        error = wf_self_refusal(self);
     else if (deadline != INT64_MAX && (deadline <= 0 || wf_os_now() >= deadline))
         error = -ETIMEDOUT;
     if (WF_UNLIKELY(error != 0)) {

@@ -84,6 +84,16 @@ static inline void wf_san_record(void *record, size_t size)
 #endif
 }
 
+/* Caller: whoever unmaps memory that has held stacks, just before. */
+static inline void wf_san_unmap(void *memory, size_t size)
+{
+    (void)memory, (void)size;
+#ifdef WF_ASAN
+    /* What comes to lie there next can be mapped past the sanitizer, as io_uring's rings are. */
+    __asan_unpoison_memory_region(memory, size);
+#endif
+}
+
 /* Caller: the worker, on its own stack, after the fiber's last switch. */
 static inline void wf_san_fiber_end(struct wf_san *san)
 {

@@ -445,6 +445,7 @@ void wf_shelf_unmap(struct wf_stack_depot *depot, struct wf_shelf *shelf)
     while (chunk != NULL) {
         struct wf_chunk *next = chunk->next;
 
+        wf_san_unmap(chunk->base, chunk_bytes(depot, chunk));
         wf_os_unmap(chunk->base, chunk_bytes(depot, chunk));
         wf_free(chunk);
         chunk = next;

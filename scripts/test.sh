@@ -10,8 +10,8 @@
 #                   and stress tests under asan and tsan, and the http tests under asan; the api
 #                   tests in chaos mode under asan (64 workers)
 #   --quick         every test but the stress tests, in release only
-#   --long          soak tests run for their full time (WEFT_SOAK=1), and the api tests in chaos
-#                   mode under tsan (16 workers) as well
+#   --long          soak tests run for their full time (WEFT_SOAK=1), and in chaos mode the stress
+#                   tests too, under asan (64 workers) and tsan (16 workers)
 #   --preset NAME   only this preset of CMakePresets.json; may be given again
 #
 # The last line is "N passed, N failed", over all runs, with ", N skipped" after it if some were.
@@ -129,13 +129,15 @@ run_preset()
 }
 
 # run_chaos PRESET WORKERS: the seed is a new one each time, and is printed.  Not the monitor's
-# tests: they count on who is stuck with what behind it.
+# tests: they count on who is stuck with what behind it, and in chaos all steal from all at once.
 run_chaos()
 {
     [ -d "build/$1" ] || return 0
     seed=$(($(date +%s) % 1000000 + 1))
+    folders=api
+    [ -z "${WEFT_SOAK:-}" ] || folders="api|stress"
     export WEFT_CHAOS=$seed WEFT_WORKERS="$2"
-    run "$1" "api tests in chaos, WEFT_CHAOS=$seed WEFT_WORKERS=$2" -L '^api$' \
+    run "$1" "$folders tests in chaos, WEFT_CHAOS=$seed WEFT_WORKERS=$2" -L "^($folders)\$" \
         -E '^api/(monitor|stall)_test$'
     unset WEFT_CHAOS WEFT_WORKERS
 }

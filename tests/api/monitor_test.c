@@ -263,8 +263,9 @@ static unsigned count_threads(void)
 static int run_hogs(void *arg)
 {
     struct hogs *hogs = arg;
-    weft_fiber *fibers[64], *helper;
+    weft_fiber *fibers[128], *helper;
 
+    CHECK(hogs->count <= sizeof fibers / sizeof *fibers);
     /* The youngest runs first: the hogs, and the helper behind them. */
     helper = must_spawn(hogs->helper, hogs->helper_arg);
     for (unsigned i = 0; i < hogs->count; i++)

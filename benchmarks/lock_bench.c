@@ -115,3 +115,86 @@ void bench_mutex_contended(struct bench *b)
     bench_report(b, "ns_per_op", 0, ns);
     bench_report(b, "longest_us", 0, (double)timed.longest_ns / 1e3);
 }
+
+/*
+ * semaphore/uncontended
+ *
+ * Question  What does it cost to take a permit that is there, and to give it back?
+ * Method    b->batch pairs, one after the other, by one fiber on one worker.
+ * Includes  the lock within the semaphore, twice.
+ * Excludes  waiting, and fetching the line from another core.
+ * Distrust  nothing in particular.
+ */
+void bench_semaphore_uncontended(struct bench *b)
+{
+    weft_semaphore semaphore = WEFT_SEMAPHORE_INIT(1);
+    uint64_t failures = 0;
+
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch; i++) {
+        if (weft_semaphore_acquire(&semaphore, 1, WEFT_FOREVER) == 0)
+            weft_semaphore_release(&semaphore, 1);
+        else
+            failures++;
+    }
+    bench_stop(b);
+    if (failures != 0 || weft_semaphore_available(&semaphore) != 1)
+        bench_fail(b, "permits were lost");
+}
+
+struct pingpong {
+    weft_mutex mutex;
+    weft_condition turned;
+    uint64_t turn; /* under the mutex; the first player's while it is even */
+    uint64_t end;
+    uint64_t waits;
+};
+
+static int play(struct pingpong *game, uint64_t parity)
+{
+    int error = weft_mutex_lock(&game->mutex, WEFT_FOREVER);
+
+    if (error != 0)
+        return error;
+    while (game->turn < game->end && error == 0) {
+        if (game->turn % 2 == parity) {
+            game->turn++;
+            weft_condition_signal(&game->turned);
+        } else {
+            game->waits++;
+            error = weft_condition_wait(&game->turned, &game->mutex, WEFT_FOREVER);
+        }
+    }
+    weft_condition_broadcast(&game->turned);
+    weft_mutex_unlock(&game->mutex);
+    return error;
+}
+
+static int play_second(void *arg)
+{
+    return play(arg, 1);
+}
+
+/*
+ * condvar/pingpong
+ *
+ * Question  What does it cost to pass a turn on by a condition variable?
+ * Method    Two fibers on one worker wait for their turns under one mutex; a batch is so many
+ * turns. Includes  a signal, a wait, a switch, and unlocking and locking the mutex, each turn.
+ * Excludes  a second worker.
+ * Distrust  fewer waits than turns, which fails the run.
+ */
+void bench_condvar_pingpong(struct bench *b)
+{
+    struct pingpong game = {WEFT_MUTEX_INIT, WEFT_CONDITION_INIT, 0, b->batch, 0};
+    weft_fiber *fiber;
+    int result = -1;
+
+    bench_start(b);
+    if (weft_spawn(&fiber, play_second, &game) != 0 || play(&game, 0) != 0 ||
+        weft_join(fiber, &result, WEFT_FOREVER) != 0 || result != 0)
+        bench_fail(b, "the game was broken off");
+    bench_stop(b);
+    if (game.turn != b->batch || game.waits + 2 < b->batch)
+        bench_fail(b, "some turns were not waited for");
+}

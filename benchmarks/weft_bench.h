@@ -49,5 +49,7 @@ void bench_idle_parked(struct bench *b);
 /* lock_bench.c */
 void bench_mutex_uncontended(struct bench *b);
 void bench_mutex_contended(struct bench *b);
+void bench_semaphore_uncontended(struct bench *b);
+void bench_condvar_pingpong(struct bench *b);
 
 #endif

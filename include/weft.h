@@ -7,6 +7,7 @@
 #include "weft/base.h"
 #include "weft/blocking.h"
 #include "weft/channel.h"
+#include "weft/condition.h"
 #include "weft/fiber.h"
 #include "weft/future.h"
 #include "weft/io.h"
@@ -14,6 +15,7 @@
 #include "weft/runtime.h"
 #include "weft/scope.h"
 #include "weft/select.h"
+#include "weft/semaphore.h"
 #include "weft/task.h"
 
 #endif

@@ -72,9 +72,6 @@ enum {
 #define BYPASSES (~(uint32_t)(BYPASS - 1))
 #define FAIR ((uint32_t)WF_MUTEX_BYPASSES * BYPASS)
 
-/* What a waiter is woken with. */
-enum { LOOK_AGAIN, HANDED_OVER };
-
 /* In the frame of whoever wants the lock. */
 struct lock_wait {
     struct wf_mutex *mutex;
@@ -154,18 +151,17 @@ static bool give_up(struct lock_wait *wait)
 }
 
 /* Announces a waiter, for as long as the mutex is locked.  Caller holds the queue lock. */
-static bool announce(struct lock_wait *wait)
+static bool announce(struct wf_mutex *mutex, bool is_woken)
 {
-    struct wf_mutex *mutex = wait->mutex;
     /* relaxed: the compare-and-swap decides. */
     uint32_t word = atomic_load_explicit(&mutex->word, memory_order_relaxed);
     uint32_t target;
 
     do {
-        if ((word & LOCKED) == 0 || (wait->is_woken && (word & GIVEN) != 0))
+        if ((word & LOCKED) == 0 || (is_woken && (word & GIVEN) != 0))
             return false;
         target = word | QUEUED;
-        if (wait->is_woken)
+        if (is_woken)
             target = (target & ~(uint32_t)WOKEN) + BYPASSES_PER_LOSS * BYPASS;
         /* relaxed: the queue is published by its lock. */
     } while (!atomic_compare_exchange_weak_explicit(&mutex->word, &word, target,
@@ -249,11 +245,12 @@ static int sleep_until_woken(struct wf_worker *self, struct lock_wait *wait,
     return waiter->result;
 }
 
-static int lock_slow(struct wf_mutex *mutex, wf_interrupt_fn *interrupt, int64_t deadline)
+static int lock_slow(struct wf_mutex *mutex, wf_interrupt_fn *interrupt, int64_t deadline,
+                     bool is_woken)
 {
-    struct lock_wait wait = {mutex, {NULL, NULL, NULL, NULL}, false};
+    struct lock_wait wait = {mutex, {NULL, NULL, NULL, NULL}, is_woken};
 
-    if (spin(wf_self(), mutex))
+    if (!is_woken && spin(wf_self(), mutex))
         return 0;
     for (;;) {
         struct wf_worker *self = wf_self(); /* another after each wait */
@@ -270,13 +267,13 @@ static int lock_slow(struct wf_mutex *mutex, wf_interrupt_fn *interrupt, int64_t
         if (result != 0)
             continue;
         wf_lock_acquire(&mutex->queue_lock);
-        if (!announce(&wait)) {
+        if (!announce(mutex, wait.is_woken)) {
             wf_lock_release(&mutex->queue_lock);
             continue;
         }
         result = sleep_until_woken(self, &wait, interrupt, deadline);
-        if (result != LOOK_AGAIN)
-            return result == HANDED_OVER ? 0 : result;
+        if (result != WF_MUTEX_LOOK_AGAIN)
+            return result == WF_MUTEX_HANDED_OVER ? 0 : result;
         wait.is_woken = true;
     }
 }
@@ -306,7 +303,7 @@ static bool wake_first(struct wf_mutex *mutex)
     atomic_store_explicit(&mutex->word, word, memory_order_release);
     /* The mutex is still there: the waiter will look at it, or holds it. */
     wf_lock_release(&mutex->queue_lock);
-    wf_wake(wf_self(), entry->waiter, is_fair ? HANDED_OVER : LOOK_AGAIN);
+    wf_wake(wf_self(), entry->waiter, is_fair ? WF_MUTEX_HANDED_OVER : WF_MUTEX_LOOK_AGAIN);
     return true;
 }
 
@@ -355,13 +352,26 @@ int weft_mutex_lock(weft_mutex *mutex, weft_time deadline)
 {
     if (WF_LIKELY(lock_free(wf_mutex_of(mutex))))
         return 0;
-    return lock_slow(wf_mutex_of(mutex), take_out, deadline);
+    return lock_slow(wf_mutex_of(mutex), take_out, deadline, false);
 }
 
-void wf_mutex_lock_always(struct wf_mutex *mutex)
+void wf_mutex_lock_after(struct wf_mutex *mutex, int result)
 {
-    if (!lock_free(mutex))
-        (void)lock_slow(mutex, NULL, INT64_MAX);
+    if (result == WF_MUTEX_HANDED_OVER || (result != WF_MUTEX_LOOK_AGAIN && lock_free(mutex)))
+        return;
+    (void)lock_slow(mutex, NULL, INT64_MAX, result == WF_MUTEX_LOOK_AGAIN);
+}
+
+bool wf_mutex_enqueue(struct wf_mutex *mutex, struct wf_wait_entry *entry)
+{
+    bool is_locked;
+
+    wf_lock_acquire(&mutex->queue_lock);
+    is_locked = announce(mutex, false);
+    if (is_locked)
+        wf_wait_queue_push(&mutex->queue, entry);
+    wf_lock_release(&mutex->queue_lock);
+    return is_locked;
 }
 
 int weft_mutex_try_lock(weft_mutex *mutex)
@@ -371,17 +381,21 @@ int weft_mutex_try_lock(weft_mutex *mutex)
     return take(wf_mutex_of(mutex), false, &word) ? 0 : -EBUSY;
 }
 
-void weft_mutex_unlock(weft_mutex *mutex)
+void wf_mutex_unlock(struct wf_mutex *mutex)
 {
     uint32_t expected = LOCKED;
 
     /* relaxed: spares a compare-and-swap that fails; MX.1 release: what we did, for the next
      * holder; relaxed on failure: the slow way looks again. */
-    if (WF_UNLIKELY(
-            atomic_load_explicit(&wf_mutex_of(mutex)->word, memory_order_relaxed) != LOCKED ||
-            !atomic_compare_exchange_strong_explicit(&wf_mutex_of(mutex)->word, &expected, 0,
-                                                     memory_order_release, memory_order_relaxed)))
-        unlock_slow(wf_mutex_of(mutex));
+    if (WF_UNLIKELY(atomic_load_explicit(&mutex->word, memory_order_relaxed) != LOCKED ||
+                    !atomic_compare_exchange_strong_explicit(
+                        &mutex->word, &expected, 0, memory_order_release, memory_order_relaxed)))
+        unlock_slow(mutex);
+}
+
+void weft_mutex_unlock(weft_mutex *mutex)
+{
+    wf_mutex_unlock(wf_mutex_of(mutex));
 }
 
 void weft_mutex_destroy(weft_mutex *mutex)

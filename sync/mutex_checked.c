@@ -14,14 +14,16 @@
 _Static_assert(sizeof(struct wf_mutex) == sizeof(weft_mutex), "the public type has other fields");
 _Static_assert(sizeof(weft_mutex) == 16, "a mutex is 16 bytes");
 
-static bool is_checked(struct wf_mutex *mutex)
+bool wf_mutex_is_checked(struct wf_mutex *mutex)
 {
     /* relaxed: the caller finds itself in the table only if it has set the bit itself. */
     return (atomic_load_explicit(&mutex->word, memory_order_relaxed) & WF_MUTEX_CHECKED) != 0;
 }
 
-static void set_checked(struct wf_mutex *mutex)
+void wf_mutex_note_holder(struct wf_mutex *mutex)
 {
+    if (!wf_held_add(mutex))
+        return;
     /* relaxed: the holder alone clears it. */
     atomic_fetch_or_explicit(&mutex->word, WF_MUTEX_CHECKED, memory_order_relaxed);
 }
@@ -31,11 +33,11 @@ int weft_mutex_lock_checked(weft_mutex *mutex, weft_time deadline)
     struct wf_mutex *internal = wf_mutex_of(mutex);
     int error;
 
-    if (is_checked(internal) && wf_held_is_mine(internal))
+    if (wf_mutex_is_checked(internal) && wf_held_is_mine(internal))
         wf_panic("weft_mutex_lock: the caller has locked the mutex %p already", (void *)mutex);
     error = weft_mutex_lock(mutex, deadline);
-    if (error == 0 && wf_held_add(internal))
-        set_checked(internal);
+    if (error == 0)
+        wf_mutex_note_holder(internal);
     return error;
 }
 
@@ -44,8 +46,8 @@ int weft_mutex_try_lock_checked(weft_mutex *mutex)
     struct wf_mutex *internal = wf_mutex_of(mutex);
     int error = weft_mutex_try_lock(mutex);
 
-    if (error == 0 && wf_held_add(internal))
-        set_checked(internal);
+    if (error == 0)
+        wf_mutex_note_holder(internal);
     return error;
 }
 

@@ -31,10 +31,6 @@ def wait(name, before, after, path="runtime/wait.c"):
     return Mutant("wait", "wait/" + name, path, before, after)
 
 
-def mutex(name, before, after):
-    return Mutant("mutex", "mutex/" + name, "sync/mutex.c", before, after)
-
-
 def task(name, before, after):
     return Mutant("task", "task/" + name, "runtime/split.h", before, after)
 
@@ -420,58 +416,6 @@ int weft_channel_try_send""", "sync/channel.c"),
     if""", """\
     result = wf_channel_accept(ch, item, &sender);
     if""", "sync/channel.c"),
-    mutex("lock-is-relaxed", """(word | LOCKED) & ~mine,
-                                                  memory_order_acquire, memory_order_relaxed))""",
-          """(word | LOCKED) & ~mine,
-                                                  memory_order_relaxed, memory_order_relaxed))"""),
-    mutex("unlock-is-relaxed", """memory_order_release, memory_order_relaxed)))
-        unlock_slow""", """memory_order_relaxed, memory_order_relaxed)))
-        unlock_slow"""),
-    mutex("slow-unlock-is-relaxed", """&word, target, memory_order_release,
-                                                  memory_order_relaxed))
-            return;""", """&word, target, memory_order_relaxed,
-                                                  memory_order_relaxed))
-            return;"""),
-    mutex("wakes-after-it-is-free", """\
-    /* The mutex is still there: the waiter will look at it, or holds it. */
-    wf_lock_release(&mutex->queue_lock);
-    wf_wake(wf_self(), entry->waiter, is_fair ? HANDED_OVER : LOOK_AGAIN);
-""", """\
-    wf_wake(wf_self(), entry->waiter, is_fair ? HANDED_OVER : LOOK_AGAIN);
-    rl::yield(20, $);
-    wf_lock_release(&mutex->queue_lock);
-"""),
-    mutex("woken-one-sleeps-with-its-mark",
-          "target = (target & ~(uint32_t)WOKEN) + BYPASSES_PER_LOSS * BYPASS;",
-          "target = target + BYPASSES_PER_LOSS * BYPASS;"),
-    mutex("woken-one-leaves-with-its-mark", "        rest = word & ~(uint32_t)WOKEN;\n",
-          "        rest = word;\n"),
-    mutex("gives-up-what-it-was-given",
-          "        if ((word & LOCKED) == 0 || (word & GIVEN) != 0)\n            return false;\n"
-          "        rest", "        rest"),
-    mutex("sleeps-though-it-is-free",
-          "        if ((word & LOCKED) == 0 || (wait->is_woken && (word & GIVEN) != 0))\n"
-          "            return false;\n", ""),
-    mutex("sleeps-on-what-it-was-given",
-          "if ((word & LOCKED) == 0 || (wait->is_woken && (word & GIVEN) != 0))\n"
-          "            return false;\n        target",
-          "if ((word & LOCKED) == 0)\n            return false;\n        target"),
-    mutex("frees-what-it-gives", "target + BYPASS : target | LOCKED | GIVEN;",
-          "target + BYPASS : target | GIVEN;"),
-    mutex("leaves-the-queue-announced", "        rest = word & ~(uint32_t)QUEUED;\n",
-          "        rest = word;\n"),
-    mutex("retracts-though-others-wait",
-          "    if (!wf_wait_queue_is_empty(&mutex->queue))\n        return;\n", ""),
-    mutex("unlock-forgets-those-who-wait",
-          "        if ((word & (QUEUED | WOKEN)) == QUEUED) {",
-          "        if (word == (LOCKED | QUEUED) && rl::rand(4) != 0) {"),
-    mutex("frees-what-it-hands-over",
-          "is_fair ? word & ~BYPASSES : (word & ~(uint32_t)LOCKED) | WOKEN;",
-          "is_fair ? word & ~(BYPASSES | LOCKED) : (word & ~(uint32_t)LOCKED) | WOKEN;"),
-    mutex("wakes-without-a-mark", "(word & ~(uint32_t)LOCKED) | WOKEN;",
-          "(word & ~(uint32_t)LOCKED);"),
-    mutex("cancel-ends-a-lock-that-none-may-end", "(void)lock_slow(mutex, NULL, INT64_MAX);",
-          "(void)lock_slow(mutex, take_out, INT64_MAX);"),
     select("locks-in-the-order-of-the-cases",
            "(uintptr_t)(*place)->channel < (uintptr_t)each->channel", "true"),
     select("waits-without-another-look",

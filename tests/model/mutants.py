@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 
+from mutant_locks import LOCK_MUTANTS
 from mutant_table import MUTANTS
 
 FOLDER = pathlib.Path(__file__).resolve().parent
@@ -98,7 +99,7 @@ def main():
     parser.add_argument("--only", default="", help="mutants whose name contains this")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     args = parser.parse_args()
-    chosen = [mutant for mutant in MUTANTS if args.only in mutant.name]
+    chosen = [mutant for mutant in MUTANTS + LOCK_MUTANTS if args.only in mutant.name]
     failures = 0
     with tempfile.TemporaryDirectory(prefix="weft-mutants-") as folder, \
             concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:

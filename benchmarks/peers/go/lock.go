@@ -104,3 +104,52 @@ func mutexContended(int) (sample, error) {
 		{"ns_per_op", false, ns}, {"longest_us", false, longest},
 	}}, err
 }
+
+// A buffered channel, which is what Go's own documentation uses as a semaphore.
+func semaphoreUncontended(batch int) (sample, error) {
+	permits := make(chan struct{}, 1)
+	start := time.Now()
+	for i := 0; i < batch; i++ {
+		permits <- struct{}{}
+		<-permits
+	}
+	elapsed := time.Since(start)
+	if len(permits) != 0 {
+		return sample{}, errors.New("permits were lost")
+	}
+	return sample{elapsed: elapsed}, nil
+}
+
+func condvarPingpong(batch int) (sample, error) {
+	var mutex sync.Mutex
+	turned := sync.NewCond(&mutex)
+	turn, waits := 0, 0
+	play := func(parity int) {
+		mutex.Lock()
+		for turn < batch {
+			if turn%2 == parity {
+				turn++
+				turned.Signal()
+			} else {
+				waits++
+				turned.Wait()
+			}
+		}
+		turned.Broadcast()
+		mutex.Unlock()
+	}
+	var second sync.WaitGroup
+	second.Add(1)
+	start := time.Now()
+	go func() {
+		defer second.Done()
+		play(1)
+	}()
+	play(0)
+	second.Wait()
+	elapsed := time.Since(start)
+	if turn != batch || waits+2 < batch {
+		return sample{}, errors.New("some turns were not waited for")
+	}
+	return sample{elapsed: elapsed}, nil
+}

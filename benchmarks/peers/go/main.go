@@ -43,6 +43,8 @@ var benchmarks = []benchmark{
 	{"idle/parked=10000", reports, 2, 1, idleParked(10000)},
 	{"mutex/uncontended", nsPerOp, 1, 1, mutexUncontended},
 	{"mutex/contended", reports, 2, 1, mutexContended},
+	{"semaphore/uncontended", nsPerOp, 1, 1, semaphoreUncontended},
+	{"condvar/pingpong", nsPerOp, 1, 1, condvarPingpong},
 }
 
 func switchYield(batch int) (sample, error) {

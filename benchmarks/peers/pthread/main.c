@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,11 +211,82 @@ static void mutex_contended(struct bench *b)
     bench_report(b, "longest_us", 0, (double)timed.longest_ns / 1e3);
 }
 
+static void semaphore_uncontended(struct bench *b)
+{
+    sem_t semaphore;
+    uint64_t failures = 0;
+    int value = 0;
+
+    sem_init(&semaphore, 0, 1);
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch; i++) {
+        if (sem_wait(&semaphore) == 0)
+            sem_post(&semaphore);
+        else
+            failures++;
+    }
+    bench_stop(b);
+    sem_getvalue(&semaphore, &value);
+    sem_destroy(&semaphore);
+    if (failures != 0 || value != 1)
+        bench_fail(b, "permits were lost");
+}
+
+struct pingpong {
+    pthread_mutex_t mutex;
+    pthread_cond_t turned;
+    uint64_t turn; /* under the mutex; the first player's while it is even */
+    uint64_t end;
+    uint64_t waits;
+};
+
+static void play(struct pingpong *game, uint64_t parity)
+{
+    pthread_mutex_lock(&game->mutex);
+    while (game->turn < game->end) {
+        if (game->turn % 2 == parity) {
+            game->turn++;
+            pthread_cond_signal(&game->turned);
+        } else {
+            game->waits++;
+            pthread_cond_wait(&game->turned, &game->mutex);
+        }
+    }
+    pthread_cond_broadcast(&game->turned);
+    pthread_mutex_unlock(&game->mutex);
+}
+
+static void *play_second(void *arg)
+{
+    play(arg, 1);
+    return NULL;
+}
+
+/* The kernel runs the two threads where it likes. */
+static void condvar_pingpong(struct bench *b)
+{
+    struct pingpong game = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, b->batch, 0};
+    pthread_t thread;
+
+    bench_start(b);
+    if (pthread_create(&thread, NULL, play_second, &game) != 0) {
+        bench_fail(b, "no thread");
+        return;
+    }
+    play(&game, 0);
+    pthread_join(thread, NULL);
+    bench_stop(b);
+    if (game.turn != b->batch || game.waits + 2 < b->batch)
+        bench_fail(b, "some turns were not waited for");
+}
+
 static const struct bench_case cases[] = {
     {"spawn/join_empty/workers=1", BENCH_NS_PER_OP, 1, 1, 0, spawn_join_empty, NULL},
     {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, memory_parked, NULL},
     {"mutex/uncontended", BENCH_NS_PER_OP, 1, 1, 0, mutex_uncontended, NULL},
     {"mutex/contended", BENCH_REPORT, 2, 1, 0, mutex_contended, NULL},
+    {"semaphore/uncontended", BENCH_NS_PER_OP, 1, 1, 0, semaphore_uncontended, NULL},
+    {"condvar/pingpong", BENCH_NS_PER_OP, 1, 1, 0, condvar_pingpong, NULL},
 };
 
 int main(int argc, char **argv)

@@ -82,3 +82,21 @@ pub fn contended(runtime: &Runtime) -> Result<Sample, String> {
         Report { metric: "longest_us", is_higher_better: false, value: longest / 1e3 },
     ]))
 }
+
+pub fn semaphore_uncontended(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
+    let (failures, elapsed) = on_worker(runtime, async move {
+        let semaphore = tokio::sync::Semaphore::new(1);
+        let mut failures = 0;
+        let start = Instant::now();
+        for _ in 0..batch {
+            if semaphore.acquire().await.is_err() {
+                failures += 1;
+            }
+        }
+        (failures + 1 - semaphore.available_permits(), start.elapsed())
+    })?;
+    if failures != 0 {
+        return Err("permits were lost".into());
+    }
+    Ok(Sample::Elapsed(elapsed))
+}

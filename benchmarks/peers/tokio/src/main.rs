@@ -54,6 +54,7 @@ const BENCHMARKS: &[Benchmark] = &[
     bench("idle/parked=10000", Metric::Report, 2, 1, |r, _| idle_parked(r, 10_000)),
     bench("mutex/uncontended", Metric::NsPerOp, 1, 1, lock::uncontended),
     bench("mutex/contended", Metric::Report, 2, 1, |r, _| lock::contended(r)),
+    bench("semaphore/uncontended", Metric::NsPerOp, 1, 1, lock::semaphore_uncontended),
 ];
 
 const fn bench(

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""The mistakes of mutants.py in locks: as in mutant_table.py."""
+from mutant_table import Mutant
+
+
+def mutex(name, before, after):
+    return Mutant("mutex", "mutex/" + name, "sync/mutex.c", before, after)
+
+
+def condition(name, before, after):
+    return Mutant("condition", "condition/" + name, "sync/condition.c", before, after)
+
+
+def semaphore(name, before, after):
+    return Mutant("semaphore", "semaphore/" + name, "sync/semaphore.c", before, after)
+
+
+LOCK_MUTANTS = [
+    mutex("lock-is-relaxed", """(word | LOCKED) & ~mine,
+                                                  memory_order_acquire, memory_order_relaxed))""",
+          """(word | LOCKED) & ~mine,
+                                                  memory_order_relaxed, memory_order_relaxed))"""),
+    mutex("unlock-is-relaxed", """memory_order_release, memory_order_relaxed)))
+        unlock_slow""", """memory_order_relaxed, memory_order_relaxed)))
+        unlock_slow"""),
+    mutex("slow-unlock-is-relaxed", """&word, target, memory_order_release,
+                                                  memory_order_relaxed))
+            return;""", """&word, target, memory_order_relaxed,
+                                                  memory_order_relaxed))
+            return;"""),
+    mutex("wakes-after-it-is-free", """\
+    /* The mutex is still there: the waiter will look at it, or holds it. */
+    wf_lock_release(&mutex->queue_lock);
+    wf_wake(wf_self(), entry->waiter, is_fair ? WF_MUTEX_HANDED_OVER : WF_MUTEX_LOOK_AGAIN);
+""", """\
+    wf_wake(wf_self(), entry->waiter, is_fair ? WF_MUTEX_HANDED_OVER : WF_MUTEX_LOOK_AGAIN);
+    rl::yield(20, $);
+    wf_lock_release(&mutex->queue_lock);
+"""),
+    mutex("woken-one-sleeps-with-its-mark",
+          "target = (target & ~(uint32_t)WOKEN) + BYPASSES_PER_LOSS * BYPASS;",
+          "target = target + BYPASSES_PER_LOSS * BYPASS;"),
+    mutex("woken-one-leaves-with-its-mark", "        rest = word & ~(uint32_t)WOKEN;\n",
+          "        rest = word;\n"),
+    mutex("gives-up-what-it-was-given",
+          "        if ((word & LOCKED) == 0 || (word & GIVEN) != 0)\n            return false;\n"
+          "        rest", "        rest"),
+    mutex("sleeps-though-it-is-free",
+          "        if ((word & LOCKED) == 0 || (is_woken && (word & GIVEN) != 0))\n"
+          "            return false;\n", ""),
+    mutex("sleeps-on-what-it-was-given",
+          "if ((word & LOCKED) == 0 || (is_woken && (word & GIVEN) != 0))\n"
+          "            return false;\n        target",
+          "if ((word & LOCKED) == 0)\n            return false;\n        target"),
+    mutex("frees-what-it-gives", "target + BYPASS : target | LOCKED | GIVEN;",
+          "target + BYPASS : target | GIVEN;"),
+    mutex("leaves-the-queue-announced", "        rest = word & ~(uint32_t)QUEUED;\n",
+          "        rest = word;\n"),
+    mutex("unlock-forgets-those-who-wait",
+          "        if ((word & (QUEUED | WOKEN)) == QUEUED) {",
+          "        if (word == (LOCKED | QUEUED) && rl::rand(4) != 0) {"),
+    mutex("frees-what-it-hands-over",
+          "is_fair ? word & ~BYPASSES : (word & ~(uint32_t)LOCKED) | WOKEN;",
+          "is_fair ? word & ~(BYPASSES | LOCKED) : (word & ~(uint32_t)LOCKED) | WOKEN;"),
+    mutex("cancel-ends-a-lock-that-none-may-end", "(void)lock_slow(mutex, NULL, INT64_MAX, result",
+          "(void)lock_slow(mutex, take_out, INT64_MAX, result"),
+    condition("unlocks-before-it-is-queued", """\
+    wf_lock_acquire(&wait->condition->lock);
+    wf_wait_queue_push(""", """\
+    wf_mutex_unlock(wait->mutex);
+    wf_lock_acquire(&wait->condition->lock);
+    wf_mutex_lock_after(wait->mutex, WF_MUTEX_ASK);
+    wf_wait_queue_push("""),
+    condition("comes-back-without-the-mutex",
+              "    wf_mutex_lock_after(wait.mutex, result);\n", ""),
+    condition("cancel-ends-what-was-signalled",
+              "    return wf_wait_claim_take(&wait->claim, WF_WAIT_INTERRUPTED);",
+              "    (void)wf_wait_claim_take(&wait->claim, WF_WAIT_INTERRUPTED);\n    return true;"),
+    semaphore("gives-what-is-not-there",
+              "        if (count > semaphore->permits)\n            break;\n", ""),
+    semaphore("counts-no-grant", "        semaphore->permits -= count;\n        (void)",
+              "        (void)"),
+    semaphore("forgets-those-behind-a-cancelled-one",
+              "    list = grant(semaphore);\n    wf_lock_release(&semaphore->lock);\n"
+              "    wf_wait_queue_wake_list(wf_self(), list, 0);\n    return error;",
+              "    list = NULL;\n    wf_lock_release(&semaphore->lock);\n"
+              "    wf_wait_queue_wake_list(wf_self(), list, 0);\n    return error;"),
+]

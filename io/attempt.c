@@ -311,8 +311,12 @@ static bool attempt(struct wf_op *op, weft_time deadline)
 
 bool wf_epoll_attempt(struct wf_op *op, weft_time deadline)
 {
-    bool is_done = attempt(op, deadline);
+    bool is_done;
 
+    /* Not a connect, which goes on after a signal, nor a close, which has been done. */
+    do
+        is_done = attempt(op, deadline);
+    while (is_done && op->result == -EINTR && op->code != WF_OP_CONNECT && op->code != WF_OP_CLOSE);
     /* A fiber that never has to wait gives way now and then. */
     if (is_done && wf_epoll_count_done(wf_self()))
         (void)weft_yield();

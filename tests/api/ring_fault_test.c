@@ -69,9 +69,9 @@ static int talk_in_pairs(void *arg)
     return 0;
 }
 
-CHILD(talk_under_faults)
+static int run_talk(unsigned workers, uint32_t backend)
 {
-    struct weft_config config = {.workers = parameter, .backend = WEFT_BACKEND_IO_URING};
+    struct weft_config config = {.workers = workers, .backend = backend};
     struct weft_stats stats;
 
     (void)unsetenv("WEFT_BACKEND");
@@ -80,6 +80,16 @@ CHILD(talk_under_faults)
     CHECK_EQ(stats.ops_completed, stats.ops_submitted);
     CHECK_EQ(stats.fibers_freed, stats.fibers_spawned);
     return 0;
+}
+
+CHILD(talk_under_faults)
+{
+    return run_talk(parameter, WEFT_BACKEND_IO_URING);
+}
+
+CHILD(talk_on_epoll_under_faults)
+{
+    return run_talk(parameter, WEFT_BACKEND_EPOLL);
 }
 
 static int send_many(void *arg)
@@ -135,7 +145,7 @@ static void run_under_fault(unsigned workers, const char *child, const char *cal
     const char *const environment[] = {"ASAN_OPTIONS=detect_leaks=0", NULL};
     char path[] = "/tmp/weft-fault-XXXXXX";
     int fd = mkstemp(path);
-    char trace[32], injection[64];
+    char trace[64], injection[128];
     const char *const tracer[] = {"strace", "-f",  "-qq", "-o",      path,
                                   "-e",     trace, "-e",  injection, NULL};
     struct child_end end;
@@ -184,6 +194,19 @@ WORKER_TEST(ring_fault, an_interrupted_send_loses_nothing, TEST_TIMEOUT_S)
 WORKER_TEST(ring_fault, a_send_without_room_waits_for_it, TEST_TIMEOUT_S)
 {
     run_under_fault(*workers, "send_under_faults", "sendto", "EAGAIN");
+}
+
+/* On epoll the fiber makes the call itself. */
+WORKER_TEST(ring_fault, an_interrupted_transfer_is_repeated, TEST_TIMEOUT_S)
+{
+    run_under_fault(*workers, "talk_on_epoll_under_faults", "preadv2,pwritev2,epoll_pwait2",
+                    "EINTR");
+}
+
+/* Whoever is told that a descriptor is ready can find that it is not. */
+WORKER_TEST(ring_fault, a_transfer_that_would_wait_after_all_waits_again, TEST_TIMEOUT_S)
+{
+    run_under_fault(*workers, "talk_on_epoll_under_faults", "preadv2,pwritev2", "EAGAIN");
 }
 
 struct crowd {

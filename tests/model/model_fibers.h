@@ -129,6 +129,21 @@ void wf_timer_arm(struct wf_wheel *wheel, struct wf_timer *timer, int64_t deadli
     RL_ASSERT(false);
 }
 
+enum wf_timer_claim wf_scope_claim(struct wf_timer *timer)
+{
+    (void)timer;
+    RL_ASSERT(false);
+    return WF_TIMER_VOID;
+}
+
+bool wf_scope_expire(struct wf_worker *self, struct wf_timer *timer)
+{
+    (void)self;
+    (void)timer;
+    RL_ASSERT(false);
+    return false;
+}
+
 void wf_timer_cancel(struct wf_timer *timer)
 {
     (void)timer;

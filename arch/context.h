@@ -37,4 +37,12 @@ void wf_context_switch(struct wf_context *from, const struct wf_context *to);
 void *wf_context_switch_and_land(struct wf_context *from, const struct wf_context *to,
                                  void *(*land)(void *), void *arg);
 
+/*
+ * Saves the running context in `from` and continues `to`, where the call that it left by returns
+ * `result`.  Floating-point control modes are neither saved nor restored: both sides share them, as
+ * a function and its caller do.  For contexts that know each other; fastest as a tail call.  A new
+ * context may be entered by it.
+ */
+int wf_context_hand_over(struct wf_context *from, const struct wf_context *to, int result);
+
 #endif

@@ -124,6 +124,39 @@ static inline void wf_san_switched(struct wf_san *self, struct wf_san *other)
 #endif
 }
 
+/* A stack beside the one that a fiber or a thread has: a generator's.  Only an address sanitizer is
+ * told: to a thread sanitizer it is still the same thread of control. */
+static inline void wf_san_stack(struct wf_san *san, void *bottom, size_t size)
+{
+    (void)san, (void)bottom, (void)size;
+#ifdef WF_ASAN
+    __asan_unpoison_memory_region(bottom, size);
+    san->fake_stack = NULL;
+    san->bottom = bottom;
+    san->size = size;
+#endif
+}
+
+/* Caller: right before the switch; `dies` when `from` never runs again. */
+static inline void wf_san_stack_switch(struct wf_san *from, struct wf_san *to, bool dies)
+{
+    (void)from, (void)to, (void)dies;
+#ifdef WF_ASAN
+    __sanitizer_start_switch_fiber(dies ? NULL : &from->fake_stack, to->bottom, to->size);
+#endif
+}
+
+/* Caller: right after a switch, on the stack of `self`, coming from that of `other`.  Returns
+ * `result`, so that without a sanitizer the switch can be the last thing in a function. */
+static inline int wf_san_stack_switched(struct wf_san *self, struct wf_san *other, int result)
+{
+    (void)self, (void)other;
+#ifdef WF_ASAN
+    __sanitizer_finish_switch_fiber(self->fake_stack, &other->bottom, &other->size);
+#endif
+    return result;
+}
+
 /* Caller: whoever maps a stack, once. */
 static inline void wf_san_stack_mapped(void *bottom, size_t size)
 {

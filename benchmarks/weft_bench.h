@@ -37,6 +37,9 @@ void bench_hog_echo(struct bench *b);
 void bench_balance_echo(struct bench *b);
 void bench_balance_echo_light(struct bench *b);
 
+/* generator_bench.c */
+void bench_generator_next(struct bench *b);
+
 /* channel_bench.c; the parameter is BENCH_PARTIES(senders, receivers) */
 #define BENCH_PARTIES(senders, receivers) ((uint64_t)(senders) << 8 | (receivers))
 void bench_channel_pingpong(struct bench *b);

@@ -10,6 +10,7 @@
 #include "weft/condition.h"
 #include "weft/fiber.h"
 #include "weft/future.h"
+#include "weft/generator.h"
 #include "weft/io.h"
 #include "weft/mutex.h"
 #include "weft/runtime.h"

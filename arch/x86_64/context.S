@@ -127,6 +127,42 @@ wf_context_switch_and_land:
     .cfi_endproc
     .size wf_context_switch_and_land, . - wf_context_switch_and_land
 
+/* Neither stores nor compares the floating-point control words, which is much of what a switch
+ * costs on some processors (docs/adr/0004).  Leaves by a jump: whoever asks and whoever answers
+ * left at different places, and each place is mostly the same from one time to the next. */
+    .globl wf_context_hand_over
+    .hidden wf_context_hand_over
+    .type wf_context_hand_over, @function
+    .p2align 5
+wf_context_hand_over:
+    .cfi_startproc
+    endbr64
+    sub $WF_FRAME_SIZE, %rsp
+    .cfi_adjust_cfa_offset WF_FRAME_SIZE
+    mov %r15, WF_FRAME_R15(%rsp)
+    .cfi_rel_offset %r15, WF_FRAME_R15
+    mov %r14, WF_FRAME_R14(%rsp)
+    .cfi_rel_offset %r14, WF_FRAME_R14
+    mov %r13, WF_FRAME_R13(%rsp)
+    .cfi_rel_offset %r13, WF_FRAME_R13
+    mov %r12, WF_FRAME_R12(%rsp)
+    .cfi_rel_offset %r12, WF_FRAME_R12
+    mov %rbx, WF_FRAME_RBX(%rsp)
+    .cfi_rel_offset %rbx, WF_FRAME_RBX
+    mov %rbp, WF_FRAME_RBP(%rsp)
+    .cfi_rel_offset %rbp, WF_FRAME_RBP
+    mov %rsp, (%rdi)
+    mov (%rsi), %rsp
+    mov %edx, %eax
+    restore
+    pop %rcx
+    .cfi_adjust_cfa_offset -8
+    .cfi_register %rip, %rcx
+    /* notrack: the target follows a call and has no landing mark. */
+    notrack jmp *%rcx
+    .cfi_endproc
+    .size wf_context_hand_over, . - wf_context_hand_over
+
 /*
  * Where a new context begins: the first switch in loads entry into rbx and its argument into r12.
  * Unwinding ends here, by the undefined return address and by the null frame pointer.  The entry

@@ -39,6 +39,7 @@ var benchmarks = []benchmark{
 	{"channel/throughput/senders=1/receivers=1/workers=2", nsPerOp, 2, 1, channelThroughput(1, 1)},
 	{"channel/throughput/senders=4/receivers=1/workers=2", nsPerOp, 2, 1, channelThroughput(4, 1)},
 	{"channel/throughput/senders=4/receivers=4/workers=2", nsPerOp, 2, 1, channelThroughput(4, 4)},
+	{"generator/next", nsPerOp, 1, 1, generatorNext},
 	{"select/4", nsPerOp, 1, 1, selectFour},
 	{"idle/parked=10000", reports, 2, 1, idleParked(10000)},
 	{"mutex/uncontended", nsPerOp, 1, 1, mutexUncontended},

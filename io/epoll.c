@@ -272,36 +272,42 @@ static void cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_o
     wf_wake_later(self, op->waiter, 0);
 }
 
+/* Moves one to the end of a list of those to be woken.  Caller has the lock. */
+static struct wf_op **move_to(struct wf_op **end, struct instance *instance, struct watch *watch,
+                              struct wf_op *op, int32_t result)
+{
+    take_out(watch, op);
+    op->result = result;
+    op->next = NULL;
+    *end = op;
+    instance->waiting--;
+    wf_count(&instance->counters->ops_completed, 1);
+    return &op->next;
+}
+
 /* Takes out those for whom one of `events` matters, into a list.  Those that stay are watched for
  * anew.  Caller has the lock. */
 static struct wf_op *take_ready(struct instance *instance, int fd, uint32_t events)
 {
     struct watch *watch = watch_of(instance, fd);
-    struct wf_op *ready = NULL, **end = &ready, *op = watch->first;
+    struct wf_op *ready = NULL, **end = &ready, *next;
 
-    watch->first = watch->last = NULL;
     watch->events = 0;
-    while (op != NULL) {
-        struct wf_op *next = op->next;
+    for (struct wf_op *op = watch->first; op != NULL; op = next) {
         uint32_t mine = events & (wf_epoll_events(op) | EPOLLERR | EPOLLHUP);
 
-        if (mine == 0) {
-            append(watch, op);
-        } else {
-            op->result = op->code == WF_OP_POLL ? (int32_t)mine : WF_OP_TRY_AGAIN;
-            op->is_listed = false;
-            op->next = NULL;
-            *end = op;
-            end = &op->next;
-            instance->waiting--;
-            wf_count(&instance->counters->ops_completed, 1);
-        }
-        op = next;
+        next = op->next;
+        if (mine == 0)
+            watch->events |= wf_epoll_events(op);
+        else
+            end = move_to(end, instance, watch, op,
+                          op->code == WF_OP_POLL ? (int32_t)mine : WF_OP_TRY_AGAIN);
     }
-    /* It was armed a moment ago: only a descriptor that was closed meanwhile can be refused, and
-     * nobody is told of that (docs/limits.md). */
-    if (watch->first != NULL)
-        (void)arm(instance, watch, fd);
+    /* Where that is refused, as for a descriptor that was closed meanwhile, they try again and
+     * meet the error themselves. */
+    if (watch->first != NULL && arm(instance, watch, fd) != 0)
+        while (watch->first != NULL)
+            end = move_to(end, instance, watch, watch->first, WF_OP_TRY_AGAIN);
     return ready;
 }
 

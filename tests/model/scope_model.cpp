@@ -101,6 +101,11 @@ struct wf_worker *wf_worker_wait(struct wf_worker *self)
     return self;
 }
 
+uint32_t wf_chaos_random(struct wf_worker *)
+{
+    return rl::rand(4);
+}
+
 int64_t wf_os_now(void)
 {
     return INT64_C(1) << 40; // every deadline has passed

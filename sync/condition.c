@@ -88,7 +88,7 @@ int weft_condition_wait(weft_condition *handle, weft_mutex *mutex, weft_time dea
     int result;
 
     if (self != NULL && wf_self_is_cancelled(self))
-        return -ECANCELED;
+        return wf_self_refusal(self);
     if (deadline != INT64_MAX && (deadline <= 0 || wf_os_now() >= deadline))
         return -ETIMEDOUT;
     wait.mutex = wf_mutex_of(mutex);

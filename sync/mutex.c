@@ -121,7 +121,7 @@ static bool spin(struct wf_worker *self, struct wf_mutex *mutex)
 static int refuse_wait(struct wf_worker *self, int64_t deadline)
 {
     if (self != NULL && wf_self_is_cancelled(self))
-        return -ECANCELED;
+        return wf_self_refusal(self);
     if (deadline != INT64_MAX && (deadline <= 0 || wf_os_now() >= deadline))
         return -ETIMEDOUT;
     return 0;

@@ -243,7 +243,7 @@ int weft_select(struct weft_select_case *cases, unsigned count, weft_time deadli
     selection.start = count > 1 ? wf_self_random(self) % count : 0;
     check_cases(&selection);
     if (self != NULL && WF_UNLIKELY(wf_self_is_cancelled(self)))
-        return -ECANCELED;
+        return wf_self_refusal(self);
     ready = try_each(self, &selection);
     if (ready != NULL)
         return (int)(ready - selection.cases);

@@ -86,8 +86,8 @@ def verdict(mutant, args):
         return "neither passes nor fails within five minutes"
     if run.returncode == 0:
         return "survives"
-    # Relacy's verdict counts as death, and a plain pointer that a missing lock has torn: Relacy sees
-    # only what goes through the seam.  Any other end may be the checker's own.
+    # Relacy's verdict counts as death, and so does a plain pointer that a missing lock has torn:
+    # Relacy sees only what goes through the seam.  Any other end may be the checker's own.
     if run.returncode != -signal.SIGSEGV and "\niteration: " not in run.stdout:
         return f"ends with status {run.returncode} and no verdict: {run.stdout[-500:]}"
     return None

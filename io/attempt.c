@@ -173,6 +173,10 @@ static bool call(struct wf_op *op, int (*fn)(void *), weft_time deadline)
 {
     int error = weft_blocking(fn, op, deadline);
 
+    /* No thread is to be had.  A file keeps the worker waiting for a device at most; a connect may
+     * wait for a fiber of this very worker. */
+    if (error == -EAGAIN && fn != run_connect)
+        error = fn(op);
     if (error != 0) /* it was not called */
         op->result = error;
     return true;

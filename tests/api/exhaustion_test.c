@@ -236,7 +236,8 @@ static struct weft_config small_config(unsigned workers)
     config.stack_size_kib = 64;
     config.ring_entries = 64;
     config.blocking_threads = 2;
-    config.backend = WEFT_BACKEND_IO_URING;
+    config.backend = WEFT_BACKEND_IO_URING; /* its requests are swept; epoll has a test below */
+    (void)unsetenv("WEFT_BACKEND");
     config.monitor = 2; /* whether a spare worker is called for is chance */
     return config;
 }
@@ -376,6 +377,30 @@ WORKER_TEST(exhaustion, a_start_needs_all_of_its_parts, TEST_TIMEOUT_S)
         (void)fault_disarm();
         cr_expect_not_null(fault_fired(), "%s is not called", spared[i]);
     }
+}
+
+static int read_without_a_pool(void *arg)
+{
+    char bytes[4] = "";
+    int fd = *(int *)arg;
+
+    fault_arm(1, true);
+    CHECK_EQ(weft_pread(fd, bytes, 4, 3, WEFT_FOREVER), 4);
+    CHECK_EQ(weft_fsync(fd, WEFT_FOREVER), 0);
+    (void)fault_disarm();
+    CHECK_EQ(memcmp(bytes, "3456", 4), 0);
+    return fault_fired() != NULL;
+}
+
+/* On epoll files go to the pool.  Whoever took "no thread" for "not ready yet" would ask for ever.
+ */
+WORKER_TEST(exhaustion, files_on_epoll_do_without_the_pool, TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = *workers, .backend = WEFT_BACKEND_EPOLL, .monitor = 3};
+    int fd = make_file("0123456789", 10);
+
+    cr_expect_eq(run_config(&config, read_without_a_pool, &fd), 1);
+    (void)close(fd);
 }
 
 static int listen_in_vain(void *arg)

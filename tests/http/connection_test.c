@@ -229,8 +229,7 @@ HTTP_TEST(connection, every_way_to_end_gives_its_descriptor_back)
     int64_t deadline;
     unsigned before;
 
-    /* A spare worker, for which it is chance whether it is called, has descriptors of its own. */
-    cr_assert_eq(setenv("WEFT_MONITOR", "2", 1), 0);
+    servers_have_no_spares();
     server_start_with(&server, *number, NULL);
     assert_serves(&server);
     sleep_ms(50);

@@ -131,6 +131,7 @@ HTTP_TEST(fault, client_that_never_reads_ends_by_its_deadline)
     unsigned before;
     int64_t deadline = now_ms() + 60000;
 
+    servers_have_no_spares();
     server_start_with(&server, *number, "--write-timeout-ms=400", NULL);
     assert_serves(&server);
     sleep_ms(50);

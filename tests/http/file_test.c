@@ -268,6 +268,7 @@ HTTP_TEST(file, descriptors_are_given_back)
     unsigned before;
 
     tree_make(&tree);
+    servers_have_no_spares();
     server_start_with(&server, *number, tree.root_option, NULL);
     client_open(&client, &server);
     expect_file(&client, "/file/small", "small file");

@@ -73,6 +73,10 @@ void server_end(struct server_process *server, int signal, struct server_end *en
 /* SIGTERM; asserts exit status 0 and that nothing was said on standard error. */
 void server_stop(struct server_process *server);
 
+/* Servers that are started later call no spare workers: these have descriptors of their own, and it
+ * is chance whether they are called.  For tests that count descriptors. */
+void servers_have_no_spares(void);
+
 /* From /proc: descriptors in use, user and system time so far, resident memory. */
 unsigned server_descriptor_count(const struct server_process *server);
 unsigned server_descriptor_highest(const struct server_process *server);

@@ -179,7 +179,8 @@ static void judge_load(struct wf_worker *self)
     wf_os_thread_use(&used);
     ran = used.ran - self->used.ran;
     waited = used.waited - self->used.waited;
-    seen = wf_load_part(ran + waited, elapsed);
+    seen = wf_load_seen(ran + waited, self->asleep_ns, elapsed);
+    self->asleep_ns = 0;
     /* relaxed: hints to the others. */
     atomic_store_explicit(&self->load, wf_load_mean(load_of(self), seen), memory_order_relaxed);
     atomic_store_explicit(&self->use, wf_load_part(ran, elapsed), memory_order_relaxed);

@@ -8,8 +8,8 @@
  * each in which it did.  A worker that runs dry now and then, because a client was slow for a
  * moment, keeps most of its score; one that sleeps in every fourth window gains none.
  *
- * Load is the part of the time, in thousandths, in which the worker's thread ran or wanted to, and
- * use the part in which it ran.
+ * Load is the part of the time, in thousandths, in which the worker's thread ran, wanted to, or at
+ * any rate did not wait for work, and use the part in which it ran.
  */
 #ifndef WF_RUNTIME_LOAD_H
 #define WF_RUNTIME_LOAD_H
@@ -49,6 +49,19 @@ static inline uint32_t wf_load_part(int64_t ns, int64_t elapsed_ns)
     if (ns <= 0 || elapsed_ns <= 0)
         return 0;
     return ns < elapsed_ns ? (uint32_t)(ns * WF_LOAD_FULL / elapsed_ns) : WF_LOAD_FULL;
+}
+
+/*
+ * What one look has seen of a load: the thread ran or wanted to, as the kernel counts it, or at
+ * least it did not wait for work.  Neither alone is enough.  What a hypervisor takes away
+ * counts as running for nobody; and some of the waits for work are work, since they submit.
+ */
+static inline uint32_t wf_load_seen(int64_t ran_or_waited_ns, int64_t asleep_ns, int64_t elapsed_ns)
+{
+    uint32_t counted = wf_load_part(ran_or_waited_ns, elapsed_ns);
+    uint32_t awake = wf_load_part(elapsed_ns - asleep_ns, elapsed_ns);
+
+    return counted > awake ? counted : awake;
 }
 
 /* The load after a look that has seen `seen`: one odd stretch does not decide. */

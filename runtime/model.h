@@ -121,6 +121,7 @@ struct wf_worker {
     uint64_t sleeps;              /* [W] how often the thread had slept then */
     int64_t judged;               /* [W] when it was last looked how much it has to do */
     struct wf_os_use used;        /* [W] what its thread had used then */
+    int64_t asleep_ns;            /* [W] in waits for work since then */
     uint64_t turns_judged;        /* [W] its turns then */
     uint32_t busy_looks;          /* [W] how many looks in a row have found it busy */
     struct wf_trial trial;        /* [W] */

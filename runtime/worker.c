@@ -420,8 +420,11 @@ static struct weft_fiber *sleep_for_work(struct wf_worker *self)
     wf_park_announce(park, &self->parker);
     fiber = take_injected(self);
     if (fiber == NULL && !wf_runtime_is_done(self->runtime) && !wf_task_look(self)) {
+        int64_t since = wf_os_now();
+
         wf_count(&self->counters.parks, 1);
         (void)wf_poller_poll(self->poller, self, wf_wheel_next(&self->wheel));
+        self->asleep_ns += wf_os_now() - since;
     }
     self->is_searching = wf_park_retract(park, &self->parker);
     wf_monitor_rouse(&self->runtime->monitor);

@@ -68,6 +68,17 @@ Test(load, a_part_is_in_thousandths_and_never_beyond, .timeout = TIMEOUT_S)
     cr_expect_eq(wf_load_part(1, 0), 0);
 }
 
+/* A machine that runs the thread for two thirds of the time, while it never waits for work, would
+ * otherwise count as one with time to spare, and a second worker would never be called. */
+Test(load, time_that_a_hypervisor_takes_is_load, .timeout = TIMEOUT_S)
+{
+    cr_expect_eq(wf_load_seen(66, 0, 100), WF_LOAD_FULL);
+    cr_expect_eq(wf_load_seen(66, 20, 100), 800);
+    cr_expect_eq(wf_load_seen(66, 50, 100), 660, "half of the waits submitted");
+    cr_expect_eq(wf_load_seen(0, 100, 100), 0);
+    cr_expect_eq(wf_load_seen(0, 101, 100), 0, "two clocks are read");
+}
+
 /* From either end it takes a few looks, and none is needed twice: the mean comes to its goal. */
 Test(load, the_load_follows_what_is_seen, .timeout = TIMEOUT_S)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What wf_os_thread_hurry() changes of a thread, and what it leaves alone. */
+/* What the runtime asks the kernel about a thread, and asks it to do with one. */
 #include "arch/os.h"
 
 #include <criterion/criterion.h>
@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { TIMEOUT_S = 60 };
@@ -29,7 +30,7 @@ static struct attributes attributes_now(void)
 }
 
 /* A spare that lost its niceness, or took a larger share, would do more than hurry. */
-Test(hurry, shortens_the_slice_and_nothing_else, .timeout = TIMEOUT_S)
+Test(os_thread, a_hurry_shortens_the_slice_and_nothing_else, .timeout = TIMEOUT_S)
 {
     struct attributes before, after;
 
@@ -46,7 +47,7 @@ Test(hurry, shortens_the_slice_and_nothing_else, .timeout = TIMEOUT_S)
 }
 
 /* Whoever has chosen another policy has a reason. */
-Test(hurry, leaves_other_policies_alone, .timeout = TIMEOUT_S)
+Test(os_thread, a_hurry_leaves_other_policies_alone, .timeout = TIMEOUT_S)
 {
     struct sched_param none = {0};
     struct attributes before, after;
@@ -57,4 +58,27 @@ Test(hurry, leaves_other_policies_alone, .timeout = TIMEOUT_S)
     after = attributes_now();
     cr_expect_eq(after.policy, SCHED_BATCH);
     cr_expect_eq(after.runtime, before.runtime);
+}
+
+static int64_t cpu_ns(void)
+{
+    struct timespec now;
+
+    cr_assert_eq(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* The time in /proc stands still between two ticks of the kernel.  A look that was shorter than one
+ * saw a busy thread idle, or one that had run for longer than the look. */
+Test(os_thread, use_is_exact_between_ticks, .timeout = TIMEOUT_S)
+{
+    for (int i = 0; i < 1000; i++) {
+        int64_t before = cpu_ns(), after;
+        struct wf_os_use use;
+
+        wf_os_thread_use(&use);
+        after = cpu_ns();
+        cr_assert(before <= use.ran && use.ran <= after);
+        cr_assert_geq(use.waited, 0);
+    }
 }

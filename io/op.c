@@ -41,11 +41,12 @@ static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *in
 int32_t wf_op_run(struct wf_op *op, weft_time deadline)
 {
     struct wf_worker *self = wf_self();
+    int refusal = wf_self_refusal(self);
 
     if (self == NULL)
         return -EPERM;
-    if (wf_self_is_cancelled(self))
-        return wf_self_refusal(self);
+    if (refusal != 0)
+        return refusal;
     return run(self, op, interrupt_op, deadline);
 }
 

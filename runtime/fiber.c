@@ -371,7 +371,7 @@ bool weft_is_cancelled(void)
 {
     struct wf_worker *self = wf_self();
 
-    return self != NULL && wf_self_is_cancelled(self);
+    return wf_self_refusal(self) != 0;
 }
 
 int weft_yield(void)

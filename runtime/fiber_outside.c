@@ -81,8 +81,9 @@ int weft_spawn_on(weft_runtime *runtime, const struct weft_fiber_attr *attr, wef
         return weft_spawn_with(attr, fiber, fn, arg);
     if (wf_outside_is_child(runtime))
         return -ECHILD;
-    if (self != NULL && wf_self_is_cancelled(self))
-        return wf_self_refusal(self);
+    result = wf_self_refusal(self);
+    if (result != 0)
+        return result;
     wf_outside_enter(runtime);
     result = spawn(runtime, attr, fiber, fn, arg, __builtin_return_address(0));
     wf_outside_leave(runtime);

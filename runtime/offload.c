@@ -186,11 +186,12 @@ int weft_blocking(int (*fn)(void *), void *arg, weft_time deadline)
 {
     struct wf_worker *self = wf_self();
     struct wf_call call = {.fn = fn, .arg = arg};
+    int refusal = wf_self_refusal(self);
 
     if (self == NULL)
         return fn(arg);
-    if (wf_self_is_cancelled(self))
-        return wf_self_refusal(self);
+    if (refusal != 0)
+        return refusal;
     call.offload = &self->runtime->offload;
     call.waiter = wf_wait_begin(self, interrupt_call, &call);
     submit(call.offload, &call, self);

@@ -25,12 +25,16 @@ struct wf_poller *wf_worker_poller(struct wf_worker *self)
 
 int wf_self_refusal(struct wf_worker *self)
 {
-    return wf_fiber_refusal(self->runtime, self->current);
+    return self == NULL ? 0 : wf_fiber_refusal(self->runtime, self->current);
 }
 
-bool wf_self_is_cancelled(struct wf_worker *self)
+int wf_wait_refusal(struct wf_worker *self, int64_t deadline)
 {
-    return wf_self_refusal(self) != 0;
+    int refusal = wf_self_refusal(self);
+
+    if (refusal != 0 || deadline == WEFT_FOREVER || (deadline > 0 && wf_os_now() < deadline))
+        return refusal;
+    return -ETIMEDOUT;
 }
 
 uint32_t wf_self_random(struct wf_worker *self)

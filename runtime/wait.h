@@ -85,11 +85,11 @@ struct wf_poller *wf_worker_poller(struct wf_worker *self);
 
 /* 0, or why the running fiber may not wait: -ECANCELED if it or a scope around it has been
  * cancelled or its runtime is ending, -ETIMEDOUT if the deadline of a scope around it has passed.
- */
+ * A plain thread, with NULL for `self`, always may. */
 int wf_self_refusal(struct wf_worker *self);
 
-/* True if that is not 0. */
-bool wf_self_is_cancelled(struct wf_worker *self);
+/* The same before a wait until `deadline`: -ETIMEDOUT also if that has passed. */
+int wf_wait_refusal(struct wf_worker *self, int64_t deadline);
 
 /* A number that nobody can rely on; `self` is NULL on a plain thread. */
 uint32_t wf_self_random(struct wf_worker *self);

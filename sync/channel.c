@@ -79,8 +79,9 @@ int weft_channel_send(weft_channel *channel, const void *item, size_t item_size,
     struct wf_wait_entry *receiver;
     int result;
 
-    if (WF_LIKELY(self != NULL) && WF_UNLIKELY(wf_self_is_cancelled(self)))
-        return wf_self_refusal(self);
+    result = wf_self_refusal(self);
+    if (WF_UNLIKELY(result != 0))
+        return result;
     wf_lock_acquire(&ch->lock);
     result = wf_channel_offer(ch, item, &receiver);
     if (result == -EAGAIN) {
@@ -102,8 +103,9 @@ int weft_channel_receive(weft_channel *channel, void *item, size_t item_size, we
     struct wf_wait_entry *sender;
     int result;
 
-    if (WF_LIKELY(self != NULL) && WF_UNLIKELY(wf_self_is_cancelled(self)))
-        return wf_self_refusal(self);
+    result = wf_self_refusal(self);
+    if (WF_UNLIKELY(result != 0))
+        return result;
     wf_lock_acquire(&ch->lock);
     result = wf_channel_accept(ch, item, &sender);
     if (result == -EAGAIN) {

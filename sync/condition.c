@@ -85,12 +85,10 @@ int weft_condition_wait(weft_condition *handle, weft_mutex *mutex, weft_time dea
     struct wf_worker *self = wf_self();
     struct signal_wait wait;
     bool was_checked = wf_mutex_is_checked(wf_mutex_of(mutex));
-    int result;
+    int result = wf_wait_refusal(self, deadline);
 
-    if (self != NULL && wf_self_is_cancelled(self))
-        return wf_self_refusal(self);
-    if (deadline != INT64_MAX && (deadline <= 0 || wf_os_now() >= deadline))
-        return -ETIMEDOUT;
+    if (result != 0)
+        return result;
     wait.mutex = wf_mutex_of(mutex);
     wait.condition = internal(handle);
     result = sleep_until_signalled(self, &wait, deadline);

@@ -117,16 +117,6 @@ static bool spin(struct wf_worker *self, struct wf_mutex *mutex)
     return false;
 }
 
-/* Why the caller may not wait; 0 if it may. */
-static int refuse_wait(struct wf_worker *self, int64_t deadline)
-{
-    if (self != NULL && wf_self_is_cancelled(self))
-        return wf_self_refusal(self);
-    if (deadline != INT64_MAX && (deadline <= 0 || wf_os_now() >= deadline))
-        return -ETIMEDOUT;
-    return 0;
-}
-
 /* Gives up.  Returns false if the lock is to be had after all, and then must be taken: the one on
  * its way is the only one who was told. */
 static bool give_up(struct lock_wait *wait)
@@ -261,7 +251,7 @@ static int lock_slow(struct wf_mutex *mutex, wf_interrupt_fn *interrupt, int64_t
             return 0;
         if (WF_UNLIKELY((word & DEAD) != 0))
             wf_panic("weft_mutex_lock: the mutex %p was destroyed", (void *)mutex);
-        result = interrupt != NULL ? refuse_wait(self, deadline) : 0;
+        result = interrupt != NULL ? wf_wait_refusal(self, deadline) : 0;
         if (result != 0 && give_up(&wait))
             return result;
         if (result != 0)

@@ -237,13 +237,15 @@ int weft_select(struct weft_select_case *cases, unsigned count, weft_time deadli
     struct wf_worker *self = wf_self();
     struct selection selection;
     struct select_case *ready;
+    int refusal;
 
     selection.cases = (struct select_case *)(void *)cases;
     selection.count = count;
     selection.start = count > 1 ? wf_self_random(self) % count : 0;
     check_cases(&selection);
-    if (self != NULL && WF_UNLIKELY(wf_self_is_cancelled(self)))
-        return wf_self_refusal(self);
+    refusal = wf_self_refusal(self);
+    if (WF_UNLIKELY(refusal != 0))
+        return refusal;
     ready = try_each(self, &selection);
     if (ready != NULL)
         return (int)(ready - selection.cases);

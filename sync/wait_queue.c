@@ -43,15 +43,11 @@ int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, str
 {
     struct place place = {queue, lock, entry};
     struct wf_waiter *waiter;
-    int error = 0;
+    int refusal = wf_wait_refusal(self, deadline);
 
-    if (WF_UNLIKELY(self != NULL && wf_self_is_cancelled(self)))
-        error = wf_self_refusal(self);
-    else if (deadline != INT64_MAX && (deadline <= 0 || wf_os_now() >= deadline))
-        error = -ETIMEDOUT;
-    if (WF_UNLIKELY(error != 0)) {
+    if (WF_UNLIKELY(refusal != 0)) {
         wf_lock_release(lock);
-        return error;
+        return refusal;
     }
     entry->claim = NULL;
     if (WF_UNLIKELY(self == NULL))

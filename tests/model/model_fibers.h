@@ -14,6 +14,7 @@
 #include "runtime/model.h"
 
 #include "model.h"
+#include "model_lock.h"
 
 #include <cstring>
 
@@ -54,22 +55,6 @@ uint32_t wf_chaos_random(struct wf_worker *self)
 int64_t wf_os_now(void)
 {
     return 1;
-}
-
-void wf_lock_acquire_slow(struct wf_lock *lock)
-{
-    uint32_t expected;
-
-    do {
-        rl::yield(1, $);
-        expected = WF_LOCK_FREE;
-    } while (!atomic_compare_exchange_strong_explicit(&lock->word, &expected, WF_LOCK_HELD,
-                                                      memory_order_acquire, memory_order_relaxed));
-}
-
-void wf_lock_release_slow(struct wf_lock *lock)
-{
-    (void)lock;
 }
 
 static model_fiber *model_of(weft_fiber *fiber)

@@ -12,23 +12,7 @@
 #include "runtime/watcher.h"
 
 #include "model.h"
-
-// The lock has a model of its own.
-void wf_lock_acquire_slow(struct wf_lock *lock)
-{
-    uint32_t expected;
-
-    do {
-        rl::yield(1, $);
-        expected = WF_LOCK_FREE;
-    } while (!atomic_compare_exchange_strong_explicit(&lock->word, &expected, WF_LOCK_HELD,
-                                                      memory_order_acquire, memory_order_relaxed));
-}
-
-void wf_lock_release_slow(struct wf_lock *lock)
-{
-    (void)lock;
-}
+#include "model_lock.h"
 
 // Where a worker sleeps: an interrupt ends the sleep under way, or the next one.
 struct poller {

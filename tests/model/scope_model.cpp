@@ -10,6 +10,7 @@
 #include "runtime/model.h"
 
 #include "model.h"
+#include "model_lock.h"
 
 #include <cstring>
 
@@ -49,22 +50,6 @@ static unsigned index_of(weft_fiber *fiber)
 void *(wf_tls_get)(void)
 {
     return &state->workers[rl::ctx().threadx_->index_];
-}
-
-void wf_lock_acquire_slow(struct wf_lock *lock)
-{
-    uint32_t expected;
-
-    do {
-        rl::yield(1, $);
-        expected = WF_LOCK_FREE;
-    } while (!atomic_compare_exchange_strong_explicit(&lock->word, &expected, WF_LOCK_HELD,
-                                                      memory_order_acquire, memory_order_relaxed));
-}
-
-void wf_lock_release_slow(struct wf_lock *lock)
-{
-    (void)lock;
 }
 
 void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber)

@@ -11,17 +11,9 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static volatile char sink;
-
-static void forbid_core(void)
-{
-    struct rlimit none = {0, 0};
-
-    CHECK_EQ(setrlimit(RLIMIT_CORE, &none), 0);
-}
 
 /* A page that faults until the program's handler lets it be read. */
 static char *page;
@@ -171,7 +163,6 @@ CHILD(fault)
 {
     struct weft_config config = {.workers = 2};
 
-    forbid_core();
     make_page();
     if (parameter == 1)
         install(open_page, (int)SA_RESETHAND);
@@ -214,7 +205,6 @@ CHILD(send_fault)
 {
     struct weft_config config = {.workers = 2};
 
-    forbid_core();
     if (parameter == 1)
         CHECK(signal(SIGSEGV, SIG_IGN) != SIG_ERR);
     return weft_run(&config, send_signal, NULL);

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 enum { STACK_KIB = 64, HANDLED = 42, GUARD_CANARY = 3 };
 
@@ -155,19 +154,11 @@ static int run_named(void *arg)
     return must_join(fiber);
 }
 
-static void forbid_core(void)
-{
-    struct rlimit none = {0, 0};
-
-    CHECK_EQ(setrlimit(RLIMIT_CORE, &none), 0);
-}
-
 CHILD(overflow)
 {
     struct weft_config config = {.workers = parameter / OVERFLOWS};
     int (*fn)(void *) = overflows[parameter % OVERFLOWS];
 
-    forbid_core();
     return weft_run(&config, run_named, (void *)&fn);
 }
 
@@ -268,7 +259,6 @@ CHILD(smash_the_canary)
     struct weft_config config = {.workers = parameter, .guard = GUARD_CANARY};
     int (*fn)(void *) = overwrite_the_canary;
 
-    forbid_core();
     return weft_run(&config, run_named, (void *)&fn);
 }
 
@@ -293,7 +283,6 @@ CHILD(overflow_unreported)
     struct weft_config config = {.workers = 2, .overflow_report = parameter};
     int (*fn)(void *) = overflow_by_recursion;
 
-    forbid_core();
     return weft_run(&config, run_named, (void *)&fn);
 }
 
@@ -335,7 +324,6 @@ CHILD(stray_into_a_guard)
     struct weft_config config = {.workers = 1};
     weft_runtime *first = must_start(1, NULL, NULL), *second = must_start(1, NULL, NULL);
 
-    forbid_core();
     CHECK_EQ(weft_stop(parameter == 0 ? first : second), 0);
     (void)must_end(parameter == 0 ? first : second);
     return weft_run(&config, touch_the_guard, parameter == 0 ? second : first);

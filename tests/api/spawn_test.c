@@ -8,7 +8,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static int return_arg(void *arg)
@@ -310,9 +309,7 @@ static int overflow_beside_others(void *arg)
 CHILD(overflow)
 {
     struct weft_config config = {.workers = 1, .guard = parameter};
-    struct rlimit no_core = {0, 0};
 
-    CHECK_EQ(setrlimit(RLIMIT_CORE, &no_core), 0);
     return weft_run(&config, overflow_beside_others, NULL);
 }
 

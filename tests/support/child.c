@@ -5,10 +5,13 @@
 
 #include "check.h"
 
+#include <criterion/criterion.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,6 +35,9 @@ bool child_requested(int argc, char **argv)
 
 int child_main(char **argv)
 {
+    struct rlimit none = {0, 0};
+
+    CHECK_EQ(setrlimit(RLIMIT_CORE, &none), 0);
     for (struct child *child = children; child; child = child->next)
         if (strcmp(child->name, argv[2]) == 0)
             return child->fn((unsigned)strtoul(argv[3], NULL, 10));
@@ -131,4 +137,16 @@ void run_child_under(const char *const *prefix, const char *name, unsigned param
         CHECK_EQ(errno, EINTR);
     end->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     end->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+void expect_abort(const char *name, unsigned parameter, const char *words)
+{
+    struct child_end end;
+
+    run_child(name, parameter, NULL, &end);
+    cr_expect_eq(end.signal, SIGABRT, "%s %u: status %d, signal %d: %s", name, parameter,
+                 end.exit_status, end.signal, end.output);
+    cr_expect_not_null(strstr(end.output, words), "%s %u says: %s", name, parameter, end.output);
+    cr_expect_null(strstr(end.output, "_test.c"), "%s %u fails a check of the test: %s", name,
+                   parameter, end.output);
 }

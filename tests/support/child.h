@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Functions that run in a fresh process of their own, for what a test must not do to itself: die,
- * drop privileges, forbid system calls, or start with another environment.
+ * drop privileges, forbid system calls, or start with another environment.  It leaves no core file.
  *
  * The process is this executable once more, not a bare fork: ThreadSanitizer does not let the
  * child of a process with several threads start threads of its own.
@@ -49,6 +49,10 @@ void run_child(const char *name, unsigned parameter, const char *const *environm
  */
 void run_child_under(const char *const *prefix, const char *name, unsigned parameter,
                      const char *const *environment, struct child_end *end);
+
+/* Runs it and expects that it dies by abort(), with these words in what it wrote, and not for a
+ * check of the test. */
+void expect_abort(const char *name, unsigned parameter, const char *words);
 
 /* Caller: main(). */
 bool child_requested(int argc, char **argv);

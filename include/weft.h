@@ -8,6 +8,7 @@
 #include "weft/blocking.h"
 #include "weft/channel.h"
 #include "weft/condition.h"
+#include "weft/event.h"
 #include "weft/fiber.h"
 #include "weft/future.h"
 #include "weft/generator.h"

@@ -58,8 +58,9 @@ static inline void wf_san_thread(struct wf_san *san)
 #endif
 }
 
-/* Caller: the spawner, before the fiber can run. */
-static inline void wf_san_fiber(struct wf_san *san, void *bottom, size_t size)
+/* A stack beside the one that a fiber or a thread has: a generator's.  Only an address sanitizer is
+ * told: to a thread sanitizer it is still the same thread of control. */
+static inline void wf_san_stack(struct wf_san *san, void *bottom, size_t size)
 {
     (void)san, (void)bottom, (void)size;
 #ifdef WF_ASAN
@@ -69,6 +70,12 @@ static inline void wf_san_fiber(struct wf_san *san, void *bottom, size_t size)
     san->bottom = bottom;
     san->size = size;
 #endif
+}
+
+/* Caller: the spawner, before the fiber can run. */
+static inline void wf_san_fiber(struct wf_san *san, void *bottom, size_t size)
+{
+    wf_san_stack(san, bottom, size);
 #ifdef WF_TSAN
     san->fiber = __tsan_create_fiber(0);
 #endif
@@ -104,40 +111,6 @@ static inline void wf_san_fiber_end(struct wf_san *san)
 }
 
 /* Caller: right before the switch; `dies` when `from` never runs again. */
-static inline void wf_san_switch(struct wf_san *from, struct wf_san *to, bool dies)
-{
-    (void)from, (void)to, (void)dies;
-#ifdef WF_ASAN
-    __sanitizer_start_switch_fiber(dies ? NULL : &from->fake_stack, to->bottom, to->size);
-#endif
-#ifdef WF_TSAN
-    __tsan_switch_to_fiber(to->fiber, 0);
-#endif
-}
-
-/* Caller: right after a switch, on the stack of `self`, coming from the stack of `other`. */
-static inline void wf_san_switched(struct wf_san *self, struct wf_san *other)
-{
-    (void)self, (void)other;
-#ifdef WF_ASAN
-    __sanitizer_finish_switch_fiber(self->fake_stack, &other->bottom, &other->size);
-#endif
-}
-
-/* A stack beside the one that a fiber or a thread has: a generator's.  Only an address sanitizer is
- * told: to a thread sanitizer it is still the same thread of control. */
-static inline void wf_san_stack(struct wf_san *san, void *bottom, size_t size)
-{
-    (void)san, (void)bottom, (void)size;
-#ifdef WF_ASAN
-    __asan_unpoison_memory_region(bottom, size);
-    san->fake_stack = NULL;
-    san->bottom = bottom;
-    san->size = size;
-#endif
-}
-
-/* Caller: right before the switch; `dies` when `from` never runs again. */
 static inline void wf_san_stack_switch(struct wf_san *from, struct wf_san *to, bool dies)
 {
     (void)from, (void)to, (void)dies;
@@ -155,6 +128,20 @@ static inline int wf_san_stack_switched(struct wf_san *self, struct wf_san *othe
     __sanitizer_finish_switch_fiber(self->fake_stack, &other->bottom, &other->size);
 #endif
     return result;
+}
+
+/* The same for fibers, and for the stacks that workers switch from. */
+static inline void wf_san_switch(struct wf_san *from, struct wf_san *to, bool dies)
+{
+    wf_san_stack_switch(from, to, dies);
+#ifdef WF_TSAN
+    __tsan_switch_to_fiber(to->fiber, 0);
+#endif
+}
+
+static inline void wf_san_switched(struct wf_san *self, struct wf_san *other)
+{
+    (void)wf_san_stack_switched(self, other, 0);
 }
 
 /* Caller: whoever maps a stack, once. */

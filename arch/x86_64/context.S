@@ -20,13 +20,13 @@
 
     .text
 
-/* Saves the running context below its return address, and continues on the stack of the other.  On
- * exit %eax is zero if their floating-point control modes are the same. */
-    .macro save_and_change_stacks
+    .macro make_frame
     sub $WF_FRAME_SIZE, %rsp
     .cfi_adjust_cfa_offset WF_FRAME_SIZE
-    stmxcsr WF_FRAME_MXCSR(%rsp)
-    fnstcw WF_FRAME_X87_CW(%rsp)
+    .endm
+
+/* What a function keeps for its caller. */
+    .macro save
     mov %r15, WF_FRAME_R15(%rsp)
     .cfi_rel_offset %r15, WF_FRAME_R15
     mov %r14, WF_FRAME_R14(%rsp)
@@ -39,6 +39,15 @@
     .cfi_rel_offset %rbx, WF_FRAME_RBX
     mov %rbp, WF_FRAME_RBP(%rsp)
     .cfi_rel_offset %rbp, WF_FRAME_RBP
+    .endm
+
+/* Saves the running context below its return address, and continues on the stack of the other.  On
+ * exit %eax is zero if their floating-point control modes are the same. */
+    .macro save_and_change_stacks
+    make_frame
+    stmxcsr WF_FRAME_MXCSR(%rsp)
+    fnstcw WF_FRAME_X87_CW(%rsp)
+    save
     mov WF_FRAME_MXCSR(%rsp), %eax
     movzwl WF_FRAME_X87_CW(%rsp), %r8d
 
@@ -137,20 +146,8 @@ wf_context_switch_and_land:
 wf_context_hand_over:
     .cfi_startproc
     endbr64
-    sub $WF_FRAME_SIZE, %rsp
-    .cfi_adjust_cfa_offset WF_FRAME_SIZE
-    mov %r15, WF_FRAME_R15(%rsp)
-    .cfi_rel_offset %r15, WF_FRAME_R15
-    mov %r14, WF_FRAME_R14(%rsp)
-    .cfi_rel_offset %r14, WF_FRAME_R14
-    mov %r13, WF_FRAME_R13(%rsp)
-    .cfi_rel_offset %r13, WF_FRAME_R13
-    mov %r12, WF_FRAME_R12(%rsp)
-    .cfi_rel_offset %r12, WF_FRAME_R12
-    mov %rbx, WF_FRAME_RBX(%rsp)
-    .cfi_rel_offset %rbx, WF_FRAME_RBX
-    mov %rbp, WF_FRAME_RBP(%rsp)
-    .cfi_rel_offset %rbp, WF_FRAME_RBP
+    make_frame
+    save
     mov %rsp, (%rdi)
     mov (%rsi), %rsp
     mov %edx, %eax

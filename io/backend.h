@@ -30,7 +30,7 @@ struct wf_backend {
 
     /*
      * Does at once what can be done without waiting in the kernel.  Returns true if op->result is
-     * the operation's, false if it has to wait.  It may suspend.  NULL: the backend never attempts.
+     * the operation's, false if it has to wait.  It may suspend.
      */
     bool (*attempt)(struct wf_op *op, weft_time deadline);
 

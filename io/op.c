@@ -25,7 +25,7 @@ static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *in
 
     do {
         op->reason = 0;
-        if (backend->attempt != NULL && backend->attempt(op, deadline))
+        if (backend->attempt(op, deadline))
             return op->result;
         self = wf_self(); /* the attempt may have suspended */
         op->waiter = wf_wait_begin(self, interrupt, op);

@@ -367,7 +367,6 @@ static void prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
     }
 }
 
-/* What cannot be queued now is queued after a submission. */
 /* True if there is no batch to join, nothing to reap, and it is not time to look at the ring. */
 static bool may_attempt(struct ring *ring, const struct wf_op *op)
 {
@@ -410,6 +409,7 @@ static bool attempt(struct wf_op *op, weft_time deadline)
     return true;
 }
 
+/* What cannot be queued now is queued after a submission. */
 static void start(struct wf_worker *self, struct wf_op *op)
 {
     struct ring *ring = ring_of(wf_worker_poller(self));

@@ -348,7 +348,8 @@ static int wait_until(struct instance *instance, struct epoll_event *events, int
                              &(struct timespec){left / 1000000000, left % 1000000000}, NULL);
     if (count >= 0)
         return count;
-    if (errno == ENOSYS && !instance->has_no_pwait2) /* Linux before 5.11 */
+    /* Linux before 5.11, or a sandbox that is older than the call. */
+    if ((errno == ENOSYS || errno == EPERM) && !instance->has_no_pwait2)
         instance->has_no_pwait2 = true;
     else if (errno != EINTR)
         wf_panic("epoll_wait: %s", strerror(errno));

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Makes a ring with the best flags that the kernel knows, and names them.  0 or -errno. */
+/* Makes a ring with the best flags that the kernel knows, and names them; tries each system call
+ * and looks for each operation that is going to be needed.  0 or -errno. */
 int wf_ring_set_up(struct io_uring *ring, uint32_t entries, const char **name);
 
 /* Writes one line on why the set-up failed and what to do about it. */

@@ -7,15 +7,11 @@
 #include "../support/forbid.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,37 +28,37 @@ static int return_zero(void *arg)
     return 0;
 }
 
-/* Makes io_uring_setup fail with `error`, as the default profiles of container engines do. */
-static void forbid_io_uring(unsigned error)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+/* Each way in which a sandbox refuses io_uring. */
+static const struct refusal {
+    long system_call;
+    unsigned error;
+} refusals[] = {
+    {SYS_io_uring_setup, EPERM},  {SYS_io_uring_setup, ENOSYS},   {SYS_io_uring_enter, EPERM},
+    {SYS_io_uring_enter, ENOSYS}, {SYS_io_uring_register, EPERM}, {SYS_io_uring_register, ENOSYS},
+};
 
-    CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    CHECK_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+enum { REFUSALS = sizeof refusals / sizeof *refusals };
+
+static void refuse_io_uring(unsigned which)
+{
+    (void)unsetenv("WEFT_BACKEND");
+    forbid_system_call(refusals[which].system_call, refusals[which].error);
 }
 
 CHILD(run_without_io_uring)
 {
     struct weft_config config = {.backend = WEFT_BACKEND_IO_URING};
 
-    (void)unsetenv("WEFT_BACKEND");
-    forbid_io_uring(parameter);
-    return weft_run(&config, must_not_run, NULL) == -(int)parameter ? 0 : 1;
+    refuse_io_uring(parameter);
+    return weft_run(&config, must_not_run, NULL) == -(int)refusals[parameter].error ? 0 : 1;
 }
 
 CHILD(doctor_without_io_uring)
 {
     struct weft_config config = {.backend = WEFT_BACKEND_IO_URING};
 
-    (void)unsetenv("WEFT_BACKEND");
-    forbid_io_uring(parameter);
-    return weft_doctor(&config, stdout) == -(int)parameter ? 0 : 1;
+    refuse_io_uring(parameter);
+    return weft_doctor(&config, stdout) == -(int)refusals[parameter].error ? 0 : 1;
 }
 
 static int write_and_read(void *arg)
@@ -83,23 +79,20 @@ static int write_and_read(void *arg)
 
 CHILD(run_on_what_is_left)
 {
-    (void)unsetenv("WEFT_BACKEND");
-    forbid_io_uring(parameter);
+    refuse_io_uring(parameter);
     CHECK_EQ(weft_run(NULL, write_and_read, NULL), 0);
     CHECK_EQ(weft_run(NULL, write_and_read, NULL), 0); /* says it once only */
     return weft_doctor(NULL, stdout);
 }
 
-static const unsigned refusals[] = {EPERM, ENOSYS};
-
 /* Containers refuse io_uring by default.  A bare "Operation not permitted" sends the user to look
  * for file permissions: the line must say what is blocked and what can be done. */
 Test(refusal, io_uring_refused_is_named_with_a_remedy, .timeout = TEST_TIMEOUT_S)
 {
-    for (size_t i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < REFUSALS; i++) {
         struct child_end end;
-        run_child("run_without_io_uring", refusals[i], NULL, &end);
-        cr_expect_eq(end.exit_status, 0, "%s: %s", strerror((int)refusals[i]), end.output);
+        run_child("run_without_io_uring", i, NULL, &end);
+        cr_expect_eq(end.exit_status, 0, "refusal %u: %s", i, end.output);
         cr_expect_not_null(strstr(end.output, "io_uring"), "not named: \"%s\"", end.output);
         cr_expect_not_null(strstr(end.output, "allow"), "no remedy: \"%s\"", end.output);
     }
@@ -108,12 +101,12 @@ Test(refusal, io_uring_refused_is_named_with_a_remedy, .timeout = TEST_TIMEOUT_S
 /* A program that did not ask for io_uring runs all the same, and it is said why it runs slower. */
 Test(refusal, io_uring_refused_is_replaced_by_epoll, .timeout = TEST_TIMEOUT_S)
 {
-    for (size_t i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < REFUSALS; i++) {
         struct child_end end;
         const char *said;
 
-        run_child("run_on_what_is_left", refusals[i], NULL, &end);
-        cr_expect_eq(end.exit_status, 0, "%s: %s", strerror((int)refusals[i]), end.output);
+        run_child("run_on_what_is_left", i, NULL, &end);
+        cr_expect_eq(end.exit_status, 0, "refusal %u: %s", i, end.output);
         said = strstr(end.output, "weft: io_uring");
         cr_assert_not_null(said, "not named: \"%s\"", end.output);
         cr_expect_not_null(strstr(said, "epoll"), "not said: \"%s\"", end.output);
@@ -122,13 +115,34 @@ Test(refusal, io_uring_refused_is_replaced_by_epoll, .timeout = TEST_TIMEOUT_S)
     }
 }
 
+CHILD(sleep_without_pwait2)
+{
+    struct weft_config config = {.backend = WEFT_BACKEND_EPOLL};
+
+    (void)unsetenv("WEFT_BACKEND");
+    forbid_system_call(SYS_epoll_pwait2, parameter);
+    return weft_run(&config, write_and_read, NULL);
+}
+
+/* Kernels before 5.11 do not have it, and sandboxes that are older than it refuse it. */
+Test(refusal, epoll_waits_without_epoll_pwait2, .timeout = TEST_TIMEOUT_S)
+{
+    static const unsigned errors[] = {ENOSYS, EPERM};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct child_end end;
+        run_child("sleep_without_pwait2", errors[i], NULL, &end);
+        cr_expect_eq(end.exit_status, 0, "error %u: %s", errors[i], end.output);
+    }
+}
+
 /* The doctor is asked exactly on such machines: it must finish and give the same verdict. */
 Test(refusal, doctor_reports_io_uring_refused, .timeout = TEST_TIMEOUT_S)
 {
-    for (size_t i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < REFUSALS; i++) {
         struct child_end end;
-        run_child("doctor_without_io_uring", refusals[i], NULL, &end);
-        cr_expect_eq(end.exit_status, 0, "%s: %s", strerror((int)refusals[i]), end.output);
+        run_child("doctor_without_io_uring", i, NULL, &end);
+        cr_expect_eq(end.exit_status, 0, "refusal %u: %s", i, end.output);
         cr_expect_not_null(strstr(end.output, "io_uring"), "not named: \"%s\"", end.output);
     }
 }

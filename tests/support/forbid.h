@@ -6,6 +6,9 @@
 /* Lets this process start no further thread: the system refuses it with EAGAIN. */
 void forbid_threads(void);
 
+/* Makes the system call fail with `error`, as the profiles of container engines do. */
+void forbid_system_call(long number, unsigned error);
+
 /* The environment of such a process: LeakSanitizer would start a thread at its end. */
 extern const char *const environment_without_threads[];
 

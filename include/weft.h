@@ -19,5 +19,6 @@
 #include "weft/select.h"
 #include "weft/semaphore.h"
 #include "weft/task.h"
+#include "weft/wait_group.h"
 
 #endif

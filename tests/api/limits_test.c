@@ -4,13 +4,10 @@
 
 #include "../support/child.h"
 #include "../support/fixture.h"
+#include "../support/memory.h"
 
 #include <errno.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 enum { LIMIT = 50 };
 
@@ -164,17 +161,6 @@ Test(limits, a_limit_without_room_for_one_stack_fails_the_start, .timeout = TEST
     assert_resources_return_to(before);
 }
 
-static unsigned long address_space_bytes(void)
-{
-    unsigned long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-
-    CHECK(file != NULL);
-    CHECK_EQ(fscanf(file, "%lu", &pages), 1);
-    (void)fclose(file);
-    return pages * (unsigned long)sysconf(_SC_PAGESIZE);
-}
-
 static int exhaust_address_space(void *arg)
 {
     enum { FIBERS = 4096 };
@@ -187,7 +173,7 @@ static int exhaust_address_space(void *arg)
 
     (void)arg;
     CHECK_EQ(getrlimit(RLIMIT_AS, &limit), 0);
-    limit.rlim_cur = address_space_bytes() + (1ul << 30);
+    limit.rlim_cur = memory_now().size_kib * 1024 + (1ul << 30);
     CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
     for (int round = 0; round < 3; round++) {
         spawned_before = fibers_spawned();

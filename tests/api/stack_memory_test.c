@@ -5,71 +5,15 @@
 
 #include "../support/child.h"
 #include "../support/fixture.h"
+#include "../support/memory.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 enum { FEW = 500, MANY = 5000, PAIRS = 20000 };
-
-struct memory {
-    unsigned long resident_kib;
-    unsigned long mappings;
-};
-
-static struct memory memory_now(void)
-{
-    struct memory memory = {0, 0};
-    unsigned long size = 0, pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-
-    CHECK(file != NULL);
-    CHECK_EQ(fscanf(file, "%lu %lu", &size, &pages), 2);
-    (void)fclose(file);
-    memory.resident_kib = pages * (unsigned long)sysconf(_SC_PAGESIZE) / 1024;
-    file = fopen("/proc/self/maps", "re");
-    CHECK(file != NULL);
-    for (int c; (c = getc(file)) != EOF;)
-        memory.mappings += c == '\n';
-    (void)fclose(file);
-    return memory;
-}
-
-static int sleep_for_ever(void *arg)
-{
-    (void)arg;
-    return weft_sleep_until(WEFT_FOREVER);
-}
-
-/* Returns what the process took while all of them were parked. */
-static struct memory park_and_end(int count)
-{
-    weft_fiber **fibers = calloc((size_t)count, sizeof(weft_fiber *));
-    struct memory parked;
-
-    CHECK(fibers != NULL);
-    /* In small helpings: queues grow with what is in them, and do not shrink. */
-    for (int i = 0; i < count; i++) {
-        fibers[i] = must_spawn(sleep_for_ever, NULL);
-        if (i % 64 == 0)
-            CHECK_EQ(weft_yield(), 0);
-    }
-    parked = memory_now();
-    for (int i = 0; i < count; i++) {
-        weft_cancel(fibers[i]);
-        if (i % 64 == 0)
-            CHECK_EQ(weft_yield(), 0);
-    }
-    for (int i = 0; i < count; i++)
-        CHECK_EQ(must_join(fibers[i]), -ECANCELED);
-    free(fibers);
-    return parked;
-}
 
 static bool is_near(unsigned long now, unsigned long begin, unsigned long slack)
 {

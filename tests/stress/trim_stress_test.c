@@ -2,46 +2,11 @@
 /* Memory goes back while fibers come and go, at the scale that it is for. */
 #define _GNU_SOURCE 1
 
+#include "../support/memory.h"
 #include "stress.h"
 
-#include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-static int sleep_for_ever(void *arg)
-{
-    (void)arg;
-    return weft_sleep_until(WEFT_FOREVER);
-}
-
-static unsigned long resident_kib(void)
-{
-    unsigned long size = 0, pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-
-    CHECK(file != NULL);
-    CHECK_EQ(fscanf(file, "%lu %lu", &size, &pages), 2);
-    (void)fclose(file);
-    return pages * (unsigned long)sysconf(_SC_PAGESIZE) / 1024;
-}
-
-static void park_and_end(weft_fiber **fibers, int count)
-{
-    for (int i = 0; i < count; i++) {
-        fibers[i] = must_spawn(sleep_for_ever, NULL);
-        if (i % 64 == 0)
-            CHECK_EQ(weft_yield(), 0);
-    }
-    for (int i = 0; i < count; i++) {
-        weft_cancel(fibers[i]);
-        if (i % 64 == 0)
-            CHECK_EQ(weft_yield(), 0);
-    }
-    for (int i = 0; i < count; i++)
-        CHECK_EQ(must_join(fibers[i]), -ECANCELED);
-}
 
 static int count_of_fibers(void)
 {
@@ -53,28 +18,23 @@ static int count_of_fibers(void)
 static int give_all_back(void *arg)
 {
     int count = count_of_fibers();
-    weft_fiber **fibers = calloc((size_t)count, sizeof(weft_fiber *));
     unsigned long begin, most;
     weft_time end;
 
     (void)arg;
-    CHECK(fibers != NULL);
-    for (int i = 0; i < count; i++)
-        fibers[i] = weft_self(); /* their pages belong to the beginning */
-    park_and_end(fibers, 1000);
+    (void)park_and_end(1000);
     CHECK_EQ(weft_sleep(WEFT_SECOND), 0);
-    begin = resident_kib();
-    park_and_end(fibers, count);
+    begin = memory_now().resident_kib;
+    (void)park_and_end(count);
     end = weft_now();
     /* What they had touched is a hundred times as much.  Queues that have grown stay
      * (docs/limits.md): where one worker has all fibers, two slots for each and as many in what the
      * queue outgrew. */
     most = begin + begin / 20 + (unsigned long)count * 4 * sizeof(void *) / 1024;
-    while (resident_kib() > most)
+    while (memory_now().resident_kib > most)
         CHECK_EQ(weft_sleep(10 * WEFT_MILLISECOND), 0);
     (void)fprintf(stderr, "memory of %d fibers was back after %ld ms\n", count,
                   (long)((weft_now() - end) / WEFT_MILLISECOND));
-    free(fibers);
     return 0;
 }
 

@@ -19,8 +19,9 @@ static int count_up(weft_generator *self, void *arg)
  *
  * Question  What does a value from a generator cost?
  * Method    a fiber asks a generator that counts for b->batch values.
- * Includes  two switches, one to the generator and one back; two calls; the addition on one side
- * and the comparison on the other. Excludes  making the generator, which the batch pays once.
+ * Includes  two switches, one to the generator and one back; two calls; an addition on one side, a
+ *           comparison on the other.
+ * Excludes  making the generator, which the batch pays once.
  * Distrust  a run in which the numbers do not follow each other fails.
  */
 void bench_generator_next(struct bench *b)

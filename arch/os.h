@@ -72,6 +72,15 @@ void wf_os_affinity_set(const struct wf_os_affinity *affinity);
 uint32_t wf_os_process(void);
 int wf_os_process_watch(void (*in_child)(void));
 
+/*
+ * A value that each thread has of its own, NULL at first; `at_end` is called at the end of a thread
+ * whose value is not NULL, which it then is.  0 or -errno.
+ */
+int wf_os_thread_slot_create(uint32_t *slot, void (*at_end)(void *value));
+void wf_os_thread_slot_delete(uint32_t slot);
+void *wf_os_thread_value(uint32_t slot);
+int wf_os_thread_value_set(uint32_t slot, void *value);
+
 /* Lets other threads run. */
 void wf_os_yield(void);
 

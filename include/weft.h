@@ -13,6 +13,7 @@
 #include "weft/future.h"
 #include "weft/generator.h"
 #include "weft/io.h"
+#include "weft/local.h"
 #include "weft/mutex.h"
 #include "weft/runtime.h"
 #include "weft/scope.h"

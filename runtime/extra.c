@@ -6,6 +6,7 @@
 #include "runtime/scope.h"
 
 #include <errno.h>
+#include <weft/local.h>
 #include <weft/scope.h>
 
 struct wf_defer {
@@ -14,13 +15,18 @@ struct wf_defer {
     void *arg;
 };
 
-/* Gives the fiber its extra, if it has none yet. */
-static struct wf_extra *extra_of(struct weft_fiber *fiber)
+struct wf_extra *wf_extra_of(struct weft_fiber *fiber)
 {
     if (fiber->extra == NULL)
         fiber->extra = wf_alloc(sizeof *fiber->extra);
     fiber->has_more = true;
     return fiber->extra;
+}
+
+void wf_extra_give(struct weft_fiber *fiber, struct wf_extra *extra)
+{
+    fiber->extra = extra;
+    fiber->has_more = true;
 }
 
 int weft_defer(void (*fn)(void *), void *arg)
@@ -31,7 +37,7 @@ int weft_defer(void (*fn)(void *), void *arg)
 
     if (self == NULL)
         return -EPERM;
-    extra = extra_of(self->current);
+    extra = wf_extra_of(self->current);
     defer = extra != NULL ? wf_alloc(sizeof *defer) : NULL;
     if (defer == NULL)
         return -ENOMEM;
@@ -54,11 +60,22 @@ static void run_defers(struct wf_extra *extra)
     }
 }
 
+/* Defers may use values, and the destructors of values may defer. */
+static void end_extra(struct wf_extra *extra)
+{
+    unsigned rounds = 0;
+
+    do
+        run_defers(extra);
+    while (rounds++ < WEFT_LOCAL_ROUNDS && wf_local_destroy_round(&extra->locals));
+    wf_local_free(&extra->locals);
+}
+
 struct wf_worker *wf_extra_end(struct wf_worker *self, struct weft_fiber *fiber)
 {
     wf_scope_check_closed(fiber);
     if (fiber->extra != NULL) {
-        run_defers(fiber->extra);
+        end_extra(fiber->extra);
         wf_scope_check_closed(fiber);
         wf_free(fiber->extra);
         fiber->extra = NULL;

@@ -195,18 +195,15 @@ unsigned wf_fiber_class(const struct weft_runtime *runtime, const struct weft_fi
     return wf_stack_class((size_t)attr->stack_size_kib * 1024);
 }
 
-/* `site` is where the program calls us. */
-static inline int spawn(const struct weft_fiber_attr *attr, weft_fiber **result, int (*fn)(void *),
-                        void *arg, const void *site)
+/* `extra` is what the fiber inherits, or NULL. */
+static inline int spawn_with_extra(struct wf_worker *self, const struct weft_fiber_attr *attr,
+                                   weft_fiber **result, int (*fn)(void *), void *arg,
+                                   const void *site, struct wf_extra *extra)
 {
-    struct wf_worker *self = wf_self();
     struct weft_fiber *fiber;
     unsigned size_class;
-    int refusal;
+    int refusal = wf_self_refusal(self);
 
-    if (self == NULL)
-        return -EPERM;
-    refusal = wf_self_refusal(self);
     if (WF_UNLIKELY(refusal != 0))
         return refusal;
     size_class = wf_fiber_class(self->runtime, attr);
@@ -220,6 +217,8 @@ static inline int spawn(const struct weft_fiber_attr *attr, weft_fiber **result,
         return -ENOMEM;
     }
     fiber->spawn_site = site;
+    if (extra != NULL)
+        wf_extra_give(fiber, extra);
     if (result != NULL)
         *result = fiber;
     else
@@ -227,6 +226,32 @@ static inline int spawn(const struct weft_fiber_attr *attr, weft_fiber **result,
         atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
     wf_worker_push_fresh(self, fiber);
     return 0;
+}
+
+static WF_COLD int spawn_heir(const struct weft_fiber_attr *attr, weft_fiber **result,
+                              int (*fn)(void *), void *arg, const void *site)
+{
+    struct wf_extra *extra = NULL;
+    int error = wf_local_inherit(&extra);
+
+    if (error == 0)
+        error = spawn_with_extra(wf_self(), attr, result, fn, arg, site, extra);
+    if (error != 0)
+        wf_local_disinherit(extra);
+    return error;
+}
+
+/* `site` is where the program calls us. */
+static inline int spawn(const struct weft_fiber_attr *attr, weft_fiber **result, int (*fn)(void *),
+                        void *arg, const void *site)
+{
+    struct wf_worker *self = wf_self();
+
+    if (self == NULL)
+        return -EPERM;
+    if (WF_UNLIKELY(self->current->extra != NULL) && wf_local_has_heirs(self))
+        return spawn_heir(attr, result, fn, arg, site);
+    return spawn_with_extra(self, attr, result, fn, arg, site, NULL);
 }
 
 int weft_spawn_with(const struct weft_fiber_attr *attr, weft_fiber **fiber, int (*fn)(void *),

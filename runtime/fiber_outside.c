@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Spawn, join, detach and cancel by plain threads and by fibers of other runtimes. */
 #include "runtime/end.h"
+#include "runtime/extra.h"
 #include "runtime/fiber.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
@@ -43,8 +44,10 @@ static int make(struct weft_runtime *runtime, unsigned size_class, const char *n
     return 0;
 }
 
+/* `extra` is what the fiber inherits, or NULL. */
 static int spawn(struct weft_runtime *runtime, const struct weft_fiber_attr *attr,
-                 weft_fiber **result, int (*fn)(void *), void *arg, const void *site)
+                 weft_fiber **result, int (*fn)(void *), void *arg, const void *site,
+                 struct wf_extra *extra)
 {
     unsigned size_class = wf_fiber_class(runtime, attr);
     struct weft_fiber *fiber;
@@ -62,6 +65,8 @@ static int spawn(struct weft_runtime *runtime, const struct weft_fiber_attr *att
         wf_fiber_release_live(runtime);
         return error;
     }
+    if (extra != NULL)
+        wf_extra_give(fiber, extra);
     if (result != NULL)
         *result = fiber;
     else
@@ -75,6 +80,7 @@ int weft_spawn_on(weft_runtime *runtime, const struct weft_fiber_attr *attr, wef
                   int (*fn)(void *), void *arg)
 {
     struct wf_worker *self = wf_self();
+    struct wf_extra *extra = NULL;
     int result;
 
     if (wf_worker_is_of(self, runtime))
@@ -82,11 +88,15 @@ int weft_spawn_on(weft_runtime *runtime, const struct weft_fiber_attr *attr, wef
     if (wf_outside_is_child(runtime))
         return -ECHILD;
     result = wf_self_refusal(self);
+    if (result == 0 && wf_local_has_heirs(self))
+        result = wf_local_inherit(&extra);
     if (result != 0)
         return result;
     wf_outside_enter(runtime);
-    result = spawn(runtime, attr, fiber, fn, arg, __builtin_return_address(0));
+    result = spawn(runtime, attr, fiber, fn, arg, __builtin_return_address(0), extra);
     wf_outside_leave(runtime);
+    if (result != 0)
+        wf_local_disinherit(extra);
     return result;
 }
 

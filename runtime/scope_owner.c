@@ -204,17 +204,15 @@ int weft_scope_set_deadline(weft_scope *opaque, weft_time deadline)
     return 0;
 }
 
-static inline int spawn(struct wf_scope *scope, const struct weft_fiber_attr *attr,
-                        int (*fn)(void *), void *arg, const void *site)
+/* `extra` is what the fiber inherits, or NULL. */
+static inline int spawn_with_extra(struct wf_worker *self, struct wf_scope *scope,
+                                   const struct weft_fiber_attr *attr, int (*fn)(void *), void *arg,
+                                   const void *site, struct wf_extra *extra)
 {
-    struct wf_worker *self = wf_self();
     struct weft_fiber *fiber;
     unsigned size_class;
-    int error;
+    int error = wf_self_refusal(self);
 
-    if (self == NULL)
-        return -EPERM;
-    error = wf_self_refusal(self);
     if (error != 0)
         return error;
     if (WF_UNLIKELY(scope->state != WF_SCOPE_OPEN))
@@ -232,9 +230,36 @@ static inline int spawn(struct wf_scope *scope, const struct weft_fiber_attr *at
     if (error != 0)
         return error;
     fiber->spawn_site = site;
+    if (extra != NULL)
+        wf_extra_give(fiber, extra);
     wf_scope_join(scope, fiber);
     wf_worker_push_fresh(self, fiber);
     return 0;
+}
+
+static WF_COLD int spawn_heir(struct wf_scope *scope, const struct weft_fiber_attr *attr,
+                              int (*fn)(void *), void *arg, const void *site)
+{
+    struct wf_extra *extra = NULL;
+    int error = wf_local_inherit(&extra);
+
+    if (error == 0)
+        error = spawn_with_extra(wf_self(), scope, attr, fn, arg, site, extra);
+    if (error != 0)
+        wf_local_disinherit(extra);
+    return error;
+}
+
+static inline int spawn(struct wf_scope *scope, const struct weft_fiber_attr *attr,
+                        int (*fn)(void *), void *arg, const void *site)
+{
+    struct wf_worker *self = wf_self();
+
+    if (self == NULL)
+        return -EPERM;
+    if (WF_UNLIKELY(self->current->extra != NULL) && wf_local_has_heirs(self))
+        return spawn_heir(scope, attr, fn, arg, site);
+    return spawn_with_extra(self, scope, attr, fn, arg, site, NULL);
 }
 
 int weft_scope_spawn(weft_scope *scope, int (*fn)(void *), void *arg)

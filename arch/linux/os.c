@@ -214,6 +214,28 @@ int wf_os_process_watch(void (*in_child)(void))
     return error;
 }
 
+static_assert(sizeof(pthread_key_t) == sizeof(uint32_t), "a slot is a pthread key");
+
+int wf_os_thread_slot_create(uint32_t *slot, void (*at_end)(void *value))
+{
+    return -pthread_key_create(slot, at_end);
+}
+
+void wf_os_thread_slot_delete(uint32_t slot)
+{
+    (void)pthread_key_delete(slot);
+}
+
+void *wf_os_thread_value(uint32_t slot)
+{
+    return pthread_getspecific(slot);
+}
+
+int wf_os_thread_value_set(uint32_t slot, void *value)
+{
+    return -pthread_setspecific(slot, value);
+}
+
 void wf_os_yield(void)
 {
     sched_yield();

@@ -130,3 +130,35 @@ WORKER_TEST(rules, detaching_a_joined_fiber_aborts, TEST_TIMEOUT_S)
 {
     expect_mistake_aborts(*workers, 5);
 }
+
+CHILD(misuse_key)
+{
+    weft_local_key none = {0, 0}, wild = {WEFT_LOCAL_KEYS_MAX, 1};
+    weft_local_key key;
+
+    CHECK_EQ(weft_local_key_create(&key, NULL), 0);
+    weft_local_key_delete(key);
+    if (parameter == 0)
+        (void)weft_local_get(none);
+    else if (parameter == 1)
+        (void)weft_local_get(wild);
+    else if (parameter == 2)
+        CHECK_EQ(weft_local_set(key, &key), 0);
+    else
+        weft_local_key_delete(key);
+    return 0;
+}
+
+/* It would give out the values of another key. */
+Test(rules, a_local_key_that_is_none_aborts, .timeout = TEST_TIMEOUT_S)
+{
+    static const char *const words[] = {
+        "weft_local_get: there is no such key",
+        "weft_local_get: there is no such key",
+        "weft_local_set: there is no such key",
+        "weft_local_key_delete: there is no such key",
+    };
+
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
+        expect_abort("misuse_key", i, words[i]);
+}

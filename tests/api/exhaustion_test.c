@@ -212,6 +212,45 @@ static void use_files(void)
         CHECK_EQ(weft_close(fd), 0);
 }
 
+static int copy_block(void *value, void **copy)
+{
+    *copy = malloc(1);
+    (void)value;
+    return *copy != NULL ? 0 : -ENOMEM;
+}
+
+static int set_local(void *arg)
+{
+    weft_local_key *key = arg;
+    void *block = malloc(1);
+
+    if (block == NULL || !went_well(weft_local_set(*key, block)))
+        free(block);
+    return weft_local_get(*key) != NULL;
+}
+
+static void use_locals(void)
+{
+    struct weft_local_attr attr = {.destroy = free, .copy = copy_block, .inherit = true};
+    weft_scope scope = WEFT_SCOPE_INIT;
+    weft_local_key key;
+    weft_fiber *fiber;
+
+    if (!went_well(weft_local_key_create(&key, &attr)))
+        return;
+    if (went_well(weft_spawn(&fiber, set_local, &key)))
+        (void)must_join(fiber);
+    if (set_local(&key) != 0) {
+        if (went_well(weft_spawn(&fiber, return_four, NULL)))
+            CHECK_EQ(must_join(fiber), 4);
+        if (went_well(weft_scope_spawn(&scope, return_four, NULL)))
+            CHECK_EQ(weft_scope_close(&scope, 0), 0);
+        free(weft_local_get(key));
+        CHECK_EQ(weft_local_set(key, NULL), 0);
+    }
+    weft_local_key_delete(key);
+}
+
 static int use_everything(void *arg)
 {
     struct weft_stats stats;
@@ -224,6 +263,7 @@ static int use_everything(void *arg)
     use_the_pool();
     use_tcp();
     use_files();
+    use_locals();
     CHECK_EQ(weft_stats_read(&stats), 0);
     return 0;
 }
@@ -419,4 +459,21 @@ static int listen_in_vain(void *arg)
 WORKER_TEST(exhaustion, a_listener_tells_memory_from_a_bad_address, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_workers(*workers, listen_in_vain, NULL), 0);
+}
+
+/* Without it the values of a plain thread would never be destroyed. */
+Test(exhaustion, the_first_local_key_needs_one_of_the_threads, .timeout = TEST_TIMEOUT_S)
+{
+    weft_local_key key;
+
+    fault_arm_function("pthread_key_create");
+    cr_expect_eq(weft_local_key_create(&key, NULL), -EAGAIN);
+    (void)fault_disarm();
+    cr_assert_eq(weft_local_key_create(&key, NULL), 0);
+    fault_arm_function("wf_alloc");
+    cr_expect_eq(weft_local_set(key, &key), -ENOMEM);
+    (void)fault_disarm();
+    cr_expect_null(weft_local_get(key));
+    cr_expect_eq(weft_local_set(key, &key), 0);
+    cr_expect_eq(weft_local_get(key), &key);
 }

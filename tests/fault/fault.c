@@ -180,6 +180,11 @@ WRAPPED(int, pthread_atfork, void (*prepare)(void), void (*parent)(void), void (
     return fails("pthread_atfork") ? ENOMEM : REAL(pthread_atfork)(prepare, parent, child);
 }
 
+WRAPPED(int, pthread_key_create, pthread_key_t *key, void (*destroy)(void *))
+{
+    return fails("pthread_key_create") ? EAGAIN : REAL(pthread_key_create)(key, destroy);
+}
+
 /* Without `old` it puts back what was there, for which the kernel needs nothing. */
 WRAPPED(int, sigaltstack, const stack_t *stack, stack_t *old)
 {

@@ -103,6 +103,21 @@ void wf_poller_submit(struct wf_poller *, struct wf_worker *)
 void wf_poller_interrupt(struct wf_poller *)
 {
 }
+bool wf_local_has_heirs(struct wf_worker *)
+{
+    return false;
+}
+int wf_local_inherit(struct wf_extra **)
+{
+    return 0;
+}
+void wf_local_disinherit(struct wf_extra *)
+{
+}
+void wf_extra_give(struct weft_fiber *, struct wf_extra *)
+{
+    RL_ASSERT(false);
+}
 void wf_outside_push(struct weft_fiber *)
 {
     RL_ASSERT(false);

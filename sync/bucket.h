@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arithmetic of a rate limiter, as functions of given times: a token bucket, kept as one point
+ * in time.
+ *
+ * That point is when the bucket will be full again, "theoretical arrival time" in the virtual
+ * scheduling form of the Generic Cell Rate Algorithm (ITU-T I.371, annex A): each permit moves it
+ * by one interval, and permits are there if it then lies no further ahead than the bucket is deep.
+ * Deviations: several permits may be taken at once, as if in as many cells; and who comes too early
+ * is not refused but learns when it will conform.
+ *
+ * Times are counted in ticks, of which a nanosecond has as many as a period has permits: then the
+ * interval between two permits is a whole number of ticks, the period.  Nothing is ever rounded
+ * but the end of a wait, up to the next nanosecond.
+ */
+#ifndef WF_SYNC_BUCKET_H
+#define WF_SYNC_BUCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Of times below 2^63 ns, and at most 2^62 permits: below 2^125, and the sum of two still fits.
+ * Aligned as the public struct is. */
+__extension__ typedef __int128 wf_ticks __attribute__((aligned(8)));
+
+#define WF_BUCKET_MAX ((uint64_t)1 << 62)
+
+struct wf_bucket {
+    uint64_t permits; /* immutable: 1 to WF_BUCKET_MAX */
+    int64_t period;   /* immutable: ns, 1 or more */
+    uint64_t burst;   /* immutable: 1 to WF_BUCKET_MAX */
+    wf_ticks full;    /* when it is, unless more is taken; may have passed */
+};
+
+static inline bool wf_bucket_is_valid(const struct wf_bucket *bucket)
+{
+    return bucket->permits - 1 < WF_BUCKET_MAX && bucket->period > 0 &&
+           bucket->burst - 1 < WF_BUCKET_MAX;
+}
+
+/* The first nanosecond in which it holds `count` permits, 1 to WF_BUCKET_MAX, which can be more
+ * than the burst: the sum of what several take one after the other.  INT64_MAX if there is none,
+ * and something below 0 if it has always held them. */
+static inline int64_t wf_bucket_due(const struct wf_bucket *bucket, uint64_t count)
+{
+    wf_ticks permits = (wf_ticks)bucket->permits;
+    wf_ticks due = bucket->full + ((wf_ticks)count - (wf_ticks)bucket->burst) * bucket->period;
+
+    if (due <= 0)
+        return -1;
+    due = due / permits + (due % permits != 0);
+    return due < INT64_MAX ? (int64_t)due : INT64_MAX;
+}
+
+/* At `now`: a bucket that has been full for a while does not hold more for it. */
+static inline void wf_bucket_cap(struct wf_bucket *bucket, int64_t now)
+{
+    wf_ticks ticks = (wf_ticks)now * (wf_ticks)bucket->permits;
+
+    if (bucket->full < ticks)
+        bucket->full = ticks;
+}
+
+/* Caller knows that they are due. */
+static inline void wf_bucket_take(struct wf_bucket *bucket, uint64_t count)
+{
+    bucket->full += (wf_ticks)count * bucket->period;
+}
+
+#endif

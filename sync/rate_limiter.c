@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rate limiters: a bucket, and a list of those who wait for their turn, under one lock.
+ *
+ * Each waits until the time at which its turn comes if all before it take theirs, by a deadline of
+ * its own; so none depends on another to be woken.  When one gives up, the turns behind it come
+ * earlier.  Only the first of these is told: it sleeps anew, and so the next when it is the first.
+ *
+ * A deadline or a cancel takes a waiter out of its queue, which is why that is not the list: a turn
+ * keeps its place in the list until it is granted or given up, both under the lock.  All that is
+ * here is under the lock or a wait of sync/wait_queue.h; the models of these two cover it.
+ */
+#include "runtime/check.h"
+#include "runtime/lock.h"
+#include "sync/bucket.h"
+#include "sync/wait_queue.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <weft/rate_limiter.h>
+
+/* In the frame of whoever waits; under the lock. */
+struct turn {
+    struct wf_wait_entry entry;
+    struct wf_wait_queue queue; /* of `entry` alone */
+    struct turn *next;
+    struct turn *previous;
+    uint64_t count;
+    int64_t wake_at;
+    bool is_granted; /* it is in the list no more, and its permits are taken */
+};
+
+struct limiter {
+    struct wf_bucket bucket; /* `full` under the lock: without those who wait */
+    struct turn *first;      /* under the lock, and what follows */
+    struct turn *last;
+    uint64_t wanted; /* by those who wait */
+    struct wf_lock lock;
+    uint32_t reserved32;
+    uint64_t reserved[2];
+};
+
+_Static_assert(sizeof(struct limiter) == sizeof(weft_rate_limiter) &&
+                   offsetof(struct limiter, bucket.burst) == offsetof(weft_rate_limiter, burst),
+               "the public type has other fields");
+
+static struct limiter *internal(weft_rate_limiter *handle, const char *call)
+{
+    struct limiter *limiter = (struct limiter *)(void *)handle;
+
+    if (WF_UNLIKELY(!wf_bucket_is_valid(&limiter->bucket)))
+        wf_panic("%s: the limiter is not initialised, or its rate or burst is out of range", call);
+    return limiter;
+}
+
+static void append(struct limiter *limiter, struct turn *turn)
+{
+    turn->next = NULL;
+    turn->previous = limiter->last;
+    if (limiter->last != NULL)
+        limiter->last->next = turn;
+    else
+        limiter->first = turn;
+    limiter->last = turn;
+    limiter->wanted += turn->count;
+}
+
+static void unlink_turn(struct limiter *limiter, struct turn *turn)
+{
+    if (turn->previous != NULL)
+        turn->previous->next = turn->next;
+    else
+        limiter->first = turn->next;
+    if (turn->next != NULL)
+        turn->next->previous = turn->previous;
+    else
+        limiter->last = turn->previous;
+    limiter->wanted -= turn->count;
+}
+
+/*
+ * Grants what is due at `now`; returns the entries to wake, among them the first that must go on
+ * waiting if its turn comes earlier than it thinks.  Caller holds the lock.
+ *
+ * A turn counts from when it was due, not from when somebody noticed: the bucket is not capped
+ * here.  It need not be: while there is a list, its first was not due when last looked at.
+ */
+static struct wf_wait_entry *grant(struct limiter *limiter, int64_t now)
+{
+    struct wf_wait_entry *list = NULL;
+    struct wf_wait_entry **end = &list;
+    struct turn *turn;
+
+    while ((turn = limiter->first) != NULL) {
+        int64_t due = wf_bucket_due(&limiter->bucket, turn->count);
+
+        if (due <= now) {
+            wf_bucket_take(&limiter->bucket, turn->count);
+            unlink_turn(limiter, turn);
+            turn->is_granted = true;
+        }
+        /* One that a deadline or a cancel has taken out finds what it was granted. */
+        if ((due <= now || due < turn->wake_at) &&
+            wf_wait_queue_remove(&turn->queue, &turn->entry)) {
+            *end = &turn->entry;
+            end = &turn->entry.previous;
+        }
+        if (due > now)
+            break;
+    }
+    *end = NULL;
+    return list;
+}
+
+/* When the turn of one who asks now will come.  Caller holds the lock and has granted what is due.
+ */
+static int64_t due_behind_all(struct limiter *limiter, int64_t now, uint64_t count)
+{
+    if (count > WF_BUCKET_MAX - limiter->wanted)
+        return INT64_MAX;
+    wf_bucket_cap(&limiter->bucket, now); /* no change unless nobody waits */
+    return wf_bucket_due(&limiter->bucket, limiter->wanted + count);
+}
+
+/* The same for one in the list.  Caller holds the lock. */
+static int64_t due_in_list(const struct limiter *limiter, const struct turn *turn)
+{
+    uint64_t wanted = 0;
+
+    for (const struct turn *t = turn; t != NULL; t = t->previous)
+        wanted += t->count;
+    return wf_bucket_due(&limiter->bucket, wanted);
+}
+
+/* Caller holds the lock, and does not when this returns. */
+static int await(struct limiter *limiter, struct turn *turn)
+{
+    int refusal = 0;
+
+    while (!turn->is_granted && refusal == 0) {
+        struct wf_wait_entry *list;
+        int error = wf_wait_queue_sleep(wf_self(), &turn->queue, &limiter->lock, &turn->entry,
+                                        turn->wake_at);
+
+        if (error == 0 && turn->is_granted)
+            return 0;
+        if (error != 0) /* a cancel, the deadline of a scope, or just the time to look */
+            refusal = wf_self_refusal(wf_self());
+        wf_lock_acquire(&limiter->lock);
+        if (!turn->is_granted && refusal != 0)
+            unlink_turn(limiter, turn);
+        list = grant(limiter, weft_now());
+        wf_lock_release(&limiter->lock);
+        wf_wait_queue_wake_list(wf_self(), list, 0);
+        wf_lock_acquire(&limiter->lock);
+        if (!turn->is_granted && refusal == 0)
+            turn->wake_at = due_in_list(limiter, turn);
+    }
+    wf_lock_release(&limiter->lock);
+    return turn->is_granted ? 0 : refusal;
+}
+
+int weft_rate_limiter_init(weft_rate_limiter *limiter, uint64_t permits, int64_t period,
+                           uint64_t burst)
+{
+    weft_rate_limiter made = WEFT_RATE_LIMITER_INIT(permits, period, burst);
+    struct wf_bucket bucket = {permits, period, burst, 0};
+
+    if (!wf_bucket_is_valid(&bucket))
+        return -EINVAL;
+    *limiter = made;
+    return 0;
+}
+
+/* Takes without waiting; or returns false with `*due`, when the turn would come.  Caller holds the
+ * lock. */
+static bool take(struct limiter *limiter, uint64_t count, int64_t now, int64_t *due)
+{
+    *due = due_behind_all(limiter, now, count);
+    if (*due > now || limiter->first != NULL)
+        return false;
+    wf_bucket_take(&limiter->bucket, count);
+    return true;
+}
+
+int weft_rate_limiter_acquire(weft_rate_limiter *handle, uint64_t count, weft_time deadline)
+{
+    struct limiter *limiter = internal(handle, "weft_rate_limiter_acquire");
+    struct turn turn = {.count = count};
+    struct wf_wait_entry *list;
+    int64_t now;
+    int error = 0;
+
+    if (count > limiter->bucket.burst)
+        return -EINVAL;
+    if (count == 0)
+        return 0;
+    wf_lock_acquire(&limiter->lock);
+    now = weft_now();
+    list = grant(limiter, now);
+    if (!take(limiter, count, now, &turn.wake_at)) {
+        error = wf_self_refusal(wf_self());
+        if (error == 0 && (turn.wake_at > deadline || turn.wake_at == INT64_MAX))
+            error = -ETIMEDOUT;
+        if (error == 0) {
+            append(limiter, &turn);
+            error = -EAGAIN;
+        }
+    }
+    if (WF_LIKELY(error == -EAGAIN && list == NULL))
+        return await(limiter, &turn);
+    wf_lock_release(&limiter->lock);
+    wf_wait_queue_wake_list(wf_self(), list, 0);
+    if (error != -EAGAIN)
+        return error;
+    wf_lock_acquire(&limiter->lock);
+    return await(limiter, &turn);
+}
+
+int weft_rate_limiter_try_acquire(weft_rate_limiter *handle, uint64_t count)
+{
+    struct limiter *limiter = internal(handle, "weft_rate_limiter_try_acquire");
+    struct wf_wait_entry *list;
+    int64_t now;
+    int64_t due;
+    bool is_taken;
+
+    if (count > limiter->bucket.burst)
+        return -EINVAL;
+    if (count == 0)
+        return 0;
+    wf_lock_acquire(&limiter->lock);
+    now = weft_now();
+    list = grant(limiter, now);
+    is_taken = take(limiter, count, now, &due);
+    wf_lock_release(&limiter->lock);
+    wf_wait_queue_wake_list(wf_self(), list, 0);
+    return is_taken ? 0 : -EBUSY;
+}
+
+weft_time weft_rate_limiter_due(weft_rate_limiter *handle, uint64_t count)
+{
+    struct limiter *limiter = internal(handle, "weft_rate_limiter_due");
+    struct wf_wait_entry *list;
+    int64_t now;
+    int64_t due;
+
+    if (count > limiter->bucket.burst)
+        return WEFT_FOREVER;
+    wf_lock_acquire(&limiter->lock);
+    now = weft_now();
+    list = grant(limiter, now);
+    due = due_behind_all(limiter, now, count);
+    wf_lock_release(&limiter->lock);
+    wf_wait_queue_wake_list(wf_self(), list, 0);
+    return due;
+}

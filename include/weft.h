@@ -4,6 +4,7 @@
 #define WEFT_H
 
 #include "weft/allocator.h"
+#include "weft/barrier.h"
 #include "weft/base.h"
 #include "weft/blocking.h"
 #include "weft/channel.h"

@@ -16,6 +16,7 @@
 #include "weft/io.h"
 #include "weft/local.h"
 #include "weft/mutex.h"
+#include "weft/once.h"
 #include "weft/rate_limiter.h"
 #include "weft/runtime.h"
 #include "weft/scope.h"

@@ -15,6 +15,10 @@ def semaphore(name, before, after):
     return Mutant("semaphore", "semaphore/" + name, "sync/semaphore.c", before, after)
 
 
+def once(name, before, after):
+    return Mutant("once", "once/" + name, "sync/once.c", before, after)
+
+
 LOCK_MUTANTS = [
     mutex("lock-is-relaxed", """(word | LOCKED) & ~mine,
                                                   memory_order_acquire, memory_order_relaxed))""",
@@ -85,4 +89,26 @@ LOCK_MUTANTS = [
               "    wf_wait_queue_wake_list(wf_self(), list, 0);\n    return error;",
               "    list = NULL;\n    wf_lock_release(&semaphore->lock);\n"
               "    wf_wait_queue_wake_list(wf_self(), list, 0);\n    return error;"),
+    once("looks-relaxed", "atomic_load_explicit(&once->state, memory_order_acquire)",
+         "atomic_load_explicit(&once->state, memory_order_relaxed)"),
+    once("done-is-relaxed", "&once->state, DONE, memory_order_release)",
+         "&once->state, DONE, memory_order_relaxed)"),
+    once("says-done-before-it-is", "    int result = fn(arg);\n",
+         "    atomic_store_explicit(&once->state, DONE, memory_order_release);\n"
+         "    int result = fn(arg);\n"),
+    once("two-run-it-at-once", "    if (state == RUNNING) {\n        if (WF_UNLIKELY(",
+         "    if (state == RUNNING && rl::rand(2) == 0) {\n        if (WF_UNLIKELY("),
+    once("hands-over-what-is-free", "        list->previous = NULL; /* a list of one */\n",
+         "        list->previous = NULL;\n"
+         "        atomic_store_explicit(&once->state, IDLE, memory_order_relaxed);\n"),
+    once("failure-wakes-nobody",
+         "} else if ((list = wf_wait_queue_take(&once->queue)) != NULL) {\n",
+         "} else if ((list = NULL) != NULL) {\n"),
+    once("failure-leaves-it-running",
+         "        atomic_store_explicit(&once->state, IDLE, memory_order_relaxed);\n", ""),
+    once("success-wakes-one", "        list = wf_wait_queue_take_all(&once->queue);\n",
+         "        list = wf_wait_queue_take(&once->queue);\n"
+         "        if (list != NULL)\n            list->previous = NULL;\n"),
+    once("success-tells-them-to-try", "list, result >= 0 ? 0 : YOUR_TURN);",
+         "list, YOUR_TURN);"),
 ]

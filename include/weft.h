@@ -7,6 +7,7 @@
 #include "weft/barrier.h"
 #include "weft/base.h"
 #include "weft/blocking.h"
+#include "weft/broadcast.h"
 #include "weft/channel.h"
 #include "weft/condition.h"
 #include "weft/event.h"

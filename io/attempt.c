@@ -38,11 +38,15 @@ uint32_t wf_epoll_events(const struct wf_op *op)
     case WF_OP_POLL:
         return (uint32_t)op->flags;
     case WF_OP_READ:
+    case WF_OP_READV:
     case WF_OP_RECV:
+    case WF_OP_RECVMSG:
     case WF_OP_ACCEPT:
         return POLLIN;
     case WF_OP_WRITE:
+    case WF_OP_WRITEV:
     case WF_OP_SEND:
+    case WF_OP_SENDMSG:
     case WF_OP_CONNECT:
         return POLLOUT;
     case WF_OP_OPENAT:
@@ -86,24 +90,71 @@ static WF_NOINLINE int32_t events_now(int fd, int events)
     return (pollfd.revents & POLLNVAL) != 0 ? -EBADF : pollfd.revents;
 }
 
-/* A read or write by read(2) and its like, which may block. */
-static int32_t transfer(const struct wf_op *op, size_t length)
-{
-    struct iovec part = {op->buffer, length};
+/* What a read or write moves: one buffer, or several. */
+struct parts {
+    struct iovec one;
+    const struct iovec *at;
+    size_t count;
+};
 
-    /* With an offset of -1 these use the file's own. */
-    if (op->code == WF_OP_READ)
-        return result_of(preadv2(op->fd, &part, 1, op->offset, 0));
-    return result_of(pwritev2(op->fd, &part, 1, op->offset, 0));
+static void set_parts(struct parts *parts, const struct wf_op *op)
+{
+    parts->one = (struct iovec){op->buffer, length_of(op)};
+    parts->at = &parts->one;
+    parts->count = 1;
+    if (op->code == WF_OP_READV || op->code == WF_OP_WRITEV) {
+        parts->at = op->buffer;
+        parts->count = op->length;
+    }
 }
 
-static int32_t transfer_without_wait(const struct wf_op *op)
+static size_t total_of(const struct parts *parts)
 {
-    struct iovec part = {op->buffer, length_of(op)};
+    size_t total = 0;
 
-    if (op->code == WF_OP_READ)
-        return result_of(preadv2(op->fd, &part, 1, op->offset, RWF_NOWAIT));
-    return result_of(pwritev2(op->fd, &part, 1, op->offset, RWF_NOWAIT));
+    for (size_t i = 0; i < parts->count; i++)
+        total += parts->at[i].iov_len;
+    return total;
+}
+
+/* No more than the first `length` bytes, and perhaps less: the first part that is not empty. */
+static void shorten(struct parts *parts, size_t length)
+{
+    while (parts->count > 1 && parts->at->iov_len == 0) {
+        parts->at++;
+        parts->count--;
+    }
+    if (total_of(parts) <= length)
+        return;
+    parts->one = *parts->at;
+    if (parts->one.iov_len > length)
+        parts->one.iov_len = length;
+    parts->at = &parts->one;
+    parts->count = 1;
+}
+
+static bool is_read(const struct wf_op *op)
+{
+    return op->code == WF_OP_READ || op->code == WF_OP_READV;
+}
+
+/* Without RWF_NOWAIT among the flags it may block.  With an offset of -1 it is the file's own. */
+static int32_t transfer(const struct wf_op *op, const struct parts *parts, int64_t offset,
+                        int flags)
+{
+    int count = parts->count <= INT_MAX ? (int)parts->count : -1;
+
+    if (is_read(op))
+        return result_of(preadv2(op->fd, parts->at, count, offset, flags));
+    return result_of(pwritev2(op->fd, parts->at, count, offset, flags));
+}
+
+static int32_t transfer_all(const struct wf_op *op, int flags)
+{
+    struct parts parts;
+
+    set_parts(&parts, op);
+    return transfer(op, &parts, op->offset, flags);
 }
 
 static bool is_file(int fd)
@@ -117,24 +168,43 @@ static int run_transfer(void *arg)
 {
     struct wf_op *op = arg;
 
-    op->result = transfer(op, length_of(op));
+    op->result = transfer_all(op, 0);
     return 0;
+}
+
+/* Reads on where a read has stopped.  Returns false if there was not as much as there is room. */
+static bool read_on(struct wf_op *op, const struct parts *parts)
+{
+    int64_t offset = op->offset >= 0 ? op->offset + op->result : -1;
+    int32_t result = transfer(op, parts, offset, 0);
+
+    if (result > 0) /* what was read counts, whatever comes then */
+        op->result += result;
+    return result >= 0 && (size_t)result == total_of(parts);
 }
 
 /* The rest of a read of which a part was in the page cache. */
 static int run_rest(void *arg)
 {
     struct wf_op *op = arg;
-    struct wf_op rest = *op;
-    int32_t result;
+    struct parts all, rest;
+    size_t done = (size_t)op->result;
 
-    rest.buffer = (char *)op->buffer + op->result;
-    rest.length = length_of(op) - (size_t)op->result;
-    if (op->offset >= 0)
-        rest.offset += op->result;
-    result = transfer(&rest, rest.length);
-    if (result > 0) /* what was read counts, whatever comes then */
-        op->result += result;
+    set_parts(&all, op);
+    while (all.count > 0 && done >= all.at->iov_len) {
+        done -= all.at->iov_len;
+        all.at++;
+        all.count--;
+    }
+    if (all.count == 0)
+        return 0;
+    rest = (struct parts){.one = {(char *)all.at->iov_base + done, all.at->iov_len - done},
+                          .count = 1};
+    rest.at = &rest.one;
+    all.at++;
+    all.count--;
+    if (read_on(op, &rest) && all.count > 0)
+        (void)read_on(op, &all);
     return 0;
 }
 
@@ -156,7 +226,7 @@ static int run_sync(void *arg)
 {
     struct wf_op *op = arg;
 
-    op->result = result_of(fsync(op->fd));
+    op->result = result_of(op->flags != 0 ? fdatasync(op->fd) : fsync(op->fd));
     return 0;
 }
 
@@ -185,37 +255,45 @@ static bool call(struct wf_op *op, int (*fn)(void *), weft_time deadline)
 /* RWF_NOWAIT means nothing to this kind of descriptor. */
 static bool transfer_when_ready(struct wf_op *op, weft_time deadline)
 {
-    int events = op->code == WF_OP_READ ? POLLIN : POLLOUT;
-    size_t length = length_of(op);
+    struct parts parts;
 
     if (op->cannot_wait || is_file(op->fd))
         return call(op, run_transfer, deadline);
+    set_parts(&parts, op);
     if (!is_nonblocking(op->fd)) {
-        op->result = events_now(op->fd, events);
+        op->result = events_now(op->fd, is_read(op) ? POLLIN : POLLOUT);
         if (op->result <= 0)
             return op->result < 0;
         /* Ready for writing is ready for so much, and no more (pipe(7)). */
-        if (op->code == WF_OP_WRITE && length > PIPE_BUF)
-            length = PIPE_BUF;
+        if (!is_read(op))
+            shorten(&parts, PIPE_BUF);
     }
-    op->result = transfer(op, length);
+    op->result = transfer(op, &parts, op->offset, 0);
     return op->result != -EAGAIN;
+}
+
+/* True if the read came to its end before all had been read that there was room for. */
+static bool is_short_read(const struct wf_op *op)
+{
+    struct parts parts;
+
+    set_parts(&parts, op);
+    return is_read(op) && op->result > 0 && (size_t)op->result < total_of(&parts);
 }
 
 static bool attempt_transfer(struct wf_op *op, weft_time deadline)
 {
     if (op->cannot_wait)
         return call(op, run_transfer, deadline);
-    op->result = transfer_without_wait(op);
+    op->result = transfer_all(op, RWF_NOWAIT);
     if (op->result == -ESPIPE && op->offset >= 0) {
         op->offset = -1; /* pipes and sockets have no offsets (weft/io.h) */
-        op->result = transfer_without_wait(op);
+        op->result = transfer_all(op, RWF_NOWAIT);
     }
     if (op->result == -EOPNOTSUPP || op->result == -ENOSYS)
         return transfer_when_ready(op, deadline);
     /* A part of a file can be in memory while the rest is not: that is no short read. */
-    if (op->code == WF_OP_READ && op->result > 0 && (size_t)op->result < length_of(op) &&
-        is_file(op->fd)) {
+    if (is_short_read(op) && is_file(op->fd)) {
         (void)weft_blocking(run_rest, op, WEFT_FOREVER);
         return true;
     }
@@ -289,11 +367,19 @@ static bool attempt(struct wf_op *op, weft_time deadline)
     switch (op->code) {
     case WF_OP_READ:
     case WF_OP_WRITE:
+    case WF_OP_READV:
+    case WF_OP_WRITEV:
         return attempt_transfer(op, deadline);
     case WF_OP_RECV:
         return attempt_receive(op, deadline);
     case WF_OP_SEND:
         op->result = result_of(send(op->fd, op->buffer, length_of(op), op->flags | MSG_DONTWAIT));
+        return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
+    case WF_OP_RECVMSG:
+        op->result = result_of(recvmsg(op->fd, op->buffer, op->flags | MSG_DONTWAIT));
+        return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
+    case WF_OP_SENDMSG:
+        op->result = result_of(sendmsg(op->fd, op->buffer, op->flags | MSG_DONTWAIT));
         return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
     case WF_OP_ACCEPT:
         return attempt_accept(op);

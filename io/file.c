@@ -51,6 +51,63 @@ ssize_t weft_write(int fd, const void *buf, size_t len, weft_time deadline)
     return wf_op_run_ready(&op, POLLOUT, deadline);
 }
 
+/* `offset`: -1 for the file's own, which is what the kernel takes it for. */
+static ssize_t transfer_parts(enum wf_opcode code, int fd, const struct iovec *parts, int count,
+                              off_t offset, weft_time deadline)
+{
+    struct wf_op op = {.code = code,
+                       .fd = fd,
+                       .buffer = (void *)(uintptr_t)parts,
+                       .length = (size_t)count,
+                       .offset = offset};
+
+    if (count < 0)
+        return -EINVAL;
+    return wf_op_run_ready(&op, code == WF_OP_READV ? POLLIN : POLLOUT, deadline);
+}
+
+ssize_t weft_readv(int fd, const struct iovec *parts, int count, weft_time deadline)
+{
+    return transfer_parts(WF_OP_READV, fd, parts, count, -1, deadline);
+}
+
+ssize_t weft_writev(int fd, const struct iovec *parts, int count, weft_time deadline)
+{
+    return transfer_parts(WF_OP_WRITEV, fd, parts, count, -1, deadline);
+}
+
+ssize_t weft_preadv(int fd, const struct iovec *parts, int count, off_t offset, weft_time deadline)
+{
+    if (offset < 0)
+        return -EINVAL;
+    return transfer_parts(WF_OP_READV, fd, parts, count, offset, deadline);
+}
+
+ssize_t weft_pwritev(int fd, const struct iovec *parts, int count, off_t offset, weft_time deadline)
+{
+    if (offset < 0)
+        return -EINVAL;
+    return transfer_parts(WF_OP_WRITEV, fd, parts, count, offset, deadline);
+}
+
+ssize_t weft_read_exact(int fd, void *buf, size_t len, weft_time deadline)
+{
+    char *at = buf;
+    size_t left = len;
+
+    while (left > 0) {
+        ssize_t n = weft_read(fd, at, left, deadline);
+
+        if (n < 0)
+            return n;
+        if (n == 0)
+            return left == len ? 0 : -ENODATA;
+        at += n;
+        left -= (size_t)n;
+    }
+    return (ssize_t)len;
+}
+
 ssize_t weft_write_all(int fd, const void *buf, size_t len, weft_time deadline)
 {
     const char *at = buf;
@@ -88,6 +145,13 @@ int weft_openat(int dir_fd, const char *path, int flags, mode_t mode, weft_time 
 int weft_fsync(int fd, weft_time deadline)
 {
     struct wf_op op = {.code = WF_OP_FSYNC, .fd = fd};
+
+    return wf_op_run(&op, deadline);
+}
+
+int weft_fdatasync(int fd, weft_time deadline)
+{
+    struct wf_op op = {.code = WF_OP_FSYNC, .fd = fd, .flags = 1};
 
     return wf_op_run(&op, deadline);
 }

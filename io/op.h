@@ -20,13 +20,17 @@
 enum wf_opcode {
     WF_OP_READ,    /* fd, buffer, length, offset (-1: the file's own) */
     WF_OP_WRITE,   /* fd, buffer, length, offset */
+    WF_OP_READV,   /* fd, buffer: struct iovec, length of that array, offset */
+    WF_OP_WRITEV,  /* fd, buffer: struct iovec, length of that array, offset */
     WF_OP_RECV,    /* fd, buffer, length, flags */
     WF_OP_SEND,    /* fd, buffer, length, flags */
+    WF_OP_RECVMSG, /* fd, buffer: struct msghdr, flags */
+    WF_OP_SENDMSG, /* fd, buffer: struct msghdr, flags */
     WF_OP_ACCEPT,  /* fd, flags */
     WF_OP_CONNECT, /* fd, buffer: address, length */
     WF_OP_POLL,    /* fd, flags: events */
     WF_OP_OPENAT,  /* fd: folder, buffer: path, flags, length: mode */
-    WF_OP_FSYNC,   /* fd */
+    WF_OP_FSYNC,   /* fd, flags: whether data alone is enough */
     WF_OP_CLOSE,   /* fd */
 };
 

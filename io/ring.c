@@ -340,11 +340,23 @@ static void prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
     case WF_OP_WRITE:
         io_uring_prep_write(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
         break;
+    case WF_OP_READV:
+        io_uring_prep_readv(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
+        break;
+    case WF_OP_WRITEV:
+        io_uring_prep_writev(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
+        break;
     case WF_OP_RECV:
         io_uring_prep_recv(sqe, op->fd, op->buffer, length, op->flags);
         break;
     case WF_OP_SEND:
         io_uring_prep_send(sqe, op->fd, op->buffer, length, op->flags);
+        break;
+    case WF_OP_RECVMSG:
+        io_uring_prep_recvmsg(sqe, op->fd, op->buffer, (unsigned)op->flags);
+        break;
+    case WF_OP_SENDMSG:
+        io_uring_prep_sendmsg(sqe, op->fd, op->buffer, (unsigned)op->flags);
         break;
     case WF_OP_ACCEPT:
         io_uring_prep_accept(sqe, op->fd, NULL, NULL, op->flags);
@@ -359,7 +371,7 @@ static void prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
         io_uring_prep_openat(sqe, op->fd, op->buffer, op->flags, (mode_t)op->length);
         break;
     case WF_OP_FSYNC:
-        io_uring_prep_fsync(sqe, op->fd, 0);
+        io_uring_prep_fsync(sqe, op->fd, op->flags != 0 ? IORING_FSYNC_DATASYNC : 0);
         break;
     case WF_OP_CLOSE:
         io_uring_prep_close(sqe, op->fd);

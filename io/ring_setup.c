@@ -23,7 +23,8 @@ static const struct {
 
 /* What operations and their cancels are made of. */
 static const int opcodes_needed[] = {
-    IORING_OP_READ,   IORING_OP_WRITE,   IORING_OP_RECV,         IORING_OP_SEND,
+    IORING_OP_READ,   IORING_OP_WRITE,   IORING_OP_READV,        IORING_OP_WRITEV,
+    IORING_OP_RECV,   IORING_OP_SEND,    IORING_OP_RECVMSG,      IORING_OP_SENDMSG,
     IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_POLL_ADD,     IORING_OP_OPENAT,
     IORING_OP_FSYNC,  IORING_OP_CLOSE,   IORING_OP_ASYNC_CANCEL,
 };

@@ -49,6 +49,54 @@ ssize_t weft_send_all(int fd, const void *buf, size_t len, int flags, weft_time 
     return (ssize_t)len;
 }
 
+static ssize_t move_message(enum wf_opcode code, int fd, struct msghdr *message, int flags,
+                            weft_time deadline)
+{
+    struct wf_op op = {.code = code, .fd = fd, .buffer = message, .flags = flags};
+
+    if ((flags & MSG_DONTWAIT) != 0)
+        return wf_op_run(&op, deadline);
+    return wf_op_run_ready(&op, code == WF_OP_RECVMSG ? POLLIN : POLLOUT, deadline);
+}
+
+ssize_t weft_recvmsg(int fd, struct msghdr *message, int flags, weft_time deadline)
+{
+    return move_message(WF_OP_RECVMSG, fd, message, flags | MSG_CMSG_CLOEXEC, deadline);
+}
+
+ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags, weft_time deadline)
+{
+    return move_message(WF_OP_SENDMSG, fd, (struct msghdr *)(uintptr_t)message,
+                        flags | MSG_NOSIGNAL, deadline);
+}
+
+ssize_t weft_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
+                      socklen_t *addr_len, weft_time deadline)
+{
+    struct iovec part = {buf, len};
+    struct msghdr message = {.msg_name = addr,
+                             .msg_namelen = addr != NULL ? *addr_len : 0,
+                             .msg_iov = &part,
+                             .msg_iovlen = 1};
+    ssize_t n = weft_recvmsg(fd, &message, flags, deadline);
+
+    if (n >= 0 && addr != NULL)
+        *addr_len = message.msg_namelen;
+    return n;
+}
+
+ssize_t weft_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+                    socklen_t addr_len, weft_time deadline)
+{
+    struct iovec part = {(void *)(uintptr_t)buf, len};
+    struct msghdr message = {.msg_name = (void *)(uintptr_t)addr,
+                             .msg_namelen = addr != NULL ? addr_len : 0,
+                             .msg_iov = &part,
+                             .msg_iovlen = 1};
+
+    return weft_sendmsg(fd, &message, flags, deadline);
+}
+
 int weft_accept(int fd, weft_time deadline)
 {
     struct wf_op op = {.code = WF_OP_ACCEPT, .fd = fd, .flags = SOCK_CLOEXEC};

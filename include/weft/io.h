@@ -7,6 +7,7 @@
 
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -99,6 +100,61 @@ WEFT_API WEFT_MUST_USE ssize_t weft_pwrite(int fd, const void *buf, size_t len, 
                                            weft_time deadline);
 
 /*
+ * Read into `count` buffers, one after the other, from `fd` at its current offset.
+ *
+ * Returns   the number of bytes read in all; 0 at end of file; a negative errno on failure.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of the buffers; bytes that arrived first win.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of readv(2).
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_readv(int fd, const struct iovec *parts, int count,
+                                          weft_time deadline);
+
+/*
+ * Write from `count` buffers, one after the other, to `fd` at its current offset.  Never raises
+ * SIGPIPE.
+ *
+ * Returns   the number of bytes written in all, which may be less than there are; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of the buffers; bytes that went first win.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of writev(2).
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_writev(int fd, const struct iovec *parts, int count,
+                                           weft_time deadline);
+
+/*
+ * The same at `offset`, leaving the current offset alone, as weft_pread() and weft_pwrite() do.
+ *
+ * Returns   as weft_readv() and weft_writev(); -EINVAL for a negative offset.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    as weft_readv() and weft_writev().
+ * Errors    as weft_readv() and weft_writev().
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_preadv(int fd, const struct iovec *parts, int count,
+                                           off_t offset, weft_time deadline);
+WEFT_API WEFT_MUST_USE ssize_t weft_pwritev(int fd, const struct iovec *parts, int count,
+                                            off_t offset, weft_time deadline);
+
+/*
+ * Read exactly `len` bytes from `fd` at its current offset.
+ *
+ * Returns   `len`; 0 if the end of file came before the first byte; -ENODATA if it came after; the
+ *           negative errno that stopped it, when some bytes may have been read.
+ * Deadline  absolute, for the whole.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of `buf`.
+ * Errors    -ENODATA, and those of weft_read().
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_read_exact(int fd, void *buf, size_t len, weft_time deadline);
+
+/*
  * Receive up to `len` bytes from the socket `fd`; `flags` as for recv(2).
  *
  * Returns   the number of bytes received; 0 when the peer has shut down; a negative errno.
@@ -138,6 +194,69 @@ WEFT_API WEFT_MUST_USE ssize_t weft_send(int fd, const void *buf, size_t len, in
  */
 WEFT_API WEFT_MUST_USE ssize_t weft_send_all(int fd, const void *buf, size_t len, int flags,
                                              weft_time deadline);
+
+/*
+ * Receive a message: several buffers, the sender's address, and what comes beside the data, as
+ * recvmsg(2) has it.  Descriptors that come along are close-on-exec.
+ *
+ * Returns   the number of bytes received; 0 when the peer has shut down, or for an empty datagram;
+ *           a negative errno, with `message` unchanged.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of all that `message` points to; a message that
+ *           arrived first is returned, with its descriptors, never lost.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EAGAIN (MSG_DONTWAIT and nothing
+ *           there), and those of recvmsg(2).
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_recvmsg(int fd, struct msghdr *message, int flags,
+                                            weft_time deadline);
+
+/*
+ * Send a message, as sendmsg(2) does; MSG_NOSIGNAL is implied.
+ *
+ * Returns   the number of bytes sent, which may be less than there are on a stream; a negative
+ *           errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of all that `message` points to; bytes that went
+ *           first win.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EAGAIN (MSG_DONTWAIT and no room),
+ *           and those of sendmsg(2).
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags,
+                                            weft_time deadline);
+
+/*
+ * Receive up to `len` bytes and the address of who sent them, where `addr` is not NULL and
+ * `*addr_len` says how much room is there; afterwards it says how long the address is.
+ *
+ * Returns   the number of bytes received; of a longer datagram the rest is lost; a negative errno,
+ *           with the address unchanged.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of the buffers; what arrived first wins.
+ * Errors    those of weft_recvmsg().
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_recvfrom(int fd, void *buf, size_t len, int flags,
+                                             struct sockaddr *addr, socklen_t *addr_len,
+                                             weft_time deadline);
+
+/*
+ * Send `len` bytes to `addr`, or to the peer if that is NULL; MSG_NOSIGNAL is implied.
+ *
+ * Returns   the number of bytes sent; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED, once the kernel has let go of the buffers; what went first wins.
+ * Errors    those of weft_sendmsg().
+ */
+WEFT_API WEFT_MUST_USE ssize_t weft_sendto(int fd, const void *buf, size_t len, int flags,
+                                           const struct sockaddr *addr, socklen_t addr_len,
+                                           weft_time deadline);
 
 /*
  * Make a TCP socket that listens on `host`, a numeric IPv4 or IPv6 address (NULL: all IPv4
@@ -217,6 +336,18 @@ WEFT_API WEFT_MUST_USE int weft_openat(int dir_fd, const char *path, int flags, 
  * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of fsync(2).
  */
 WEFT_API WEFT_MUST_USE int weft_fsync(int fd, weft_time deadline);
+
+/*
+ * The same without metadata that is not needed to read the data back, such as times.
+ *
+ * Returns   0; a negative errno.
+ * Deadline  as weft_fsync().
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    as weft_fsync().
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of fdatasync(2).
+ */
+WEFT_API WEFT_MUST_USE int weft_fdatasync(int fd, weft_time deadline);
 
 /*
  * Close a descriptor.  It is closed in every case, also when the fiber is cancelled.

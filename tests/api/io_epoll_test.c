@@ -228,6 +228,33 @@ WORKER_TEST(io_epoll, a_reader_and_a_writer_share_a_descriptor, TEST_TIMEOUT_S)
     cr_expect_eq(run_on_epoll(*workers, wait_both_ways, NULL), 0);
 }
 
+/* Leaves the first `length` bytes of a file in memory, and no others. */
+static void cache_only(int fd, char *got, size_t length)
+{
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM); /* nothing is read ahead */
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    CHECK_EQ(pread(fd, got, length, 0), (ssize_t)length);
+    memset(got, 0, BIG);
+}
+
+/* Of the parts, the one that ends where memory does, the one before and the one after. */
+static void read_half_cached(int fd, const char *bytes, char *got)
+{
+    for (size_t first = BIG / 4; first < BIG; first += BIG / 4) {
+        const struct iovec parts[] = {{got, first}, {got + first, 0}, {got + first, BIG - first}};
+
+        cache_only(fd, got, BIG / 2);
+        CHECK_EQ(weft_preadv(fd, parts, 3, 0, WEFT_FOREVER), BIG);
+        CHECK_EQ(memcmp(bytes, got, BIG), 0);
+    }
+    cache_only(fd, got, BIG / 2);
+    CHECK_EQ(lseek(fd, 10, SEEK_SET), 10);
+    CHECK_EQ(weft_read(fd, got, BIG, WEFT_FOREVER), BIG - 10);
+    CHECK_EQ(memcmp(bytes + 10, got, BIG - 10), 0);
+    CHECK_EQ(lseek(fd, 0, SEEK_CUR), BIG);
+    CHECK_EQ(lseek(fd, 0, SEEK_SET), 0);
+}
+
 static int use_files(void *arg)
 {
     static char bytes[BIG], got[BIG];
@@ -236,12 +263,14 @@ static int use_files(void *arg)
 
     (void)arg;
     CHECK(fd >= 0);
-    memset(bytes, 'a', sizeof bytes);
+    for (int i = 0; i < BIG; i++)
+        bytes[i] = (char)(i * 7 + i / 256);
     CHECK_EQ(weft_write_all(fd, bytes, BIG, WEFT_FOREVER), BIG);
     CHECK_EQ(weft_fsync(fd, WEFT_FOREVER), 0);
     CHECK_EQ(weft_close(fd), 0);
     fd = weft_openat(AT_FDCWD, path, O_RDONLY, 0, WEFT_FOREVER);
     CHECK(fd >= 0);
+    read_half_cached(fd, bytes, got);
     /* Out of memory, so that the read cannot be done at once. */
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     CHECK_EQ(weft_read(fd, got, BIG, WEFT_FOREVER), BIG);

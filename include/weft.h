@@ -12,6 +12,7 @@
 #include "weft/condition.h"
 #include "weft/event.h"
 #include "weft/fiber.h"
+#include "weft/file.h"
 #include "weft/future.h"
 #include "weft/generator.h"
 #include "weft/io.h"

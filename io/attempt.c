@@ -17,6 +17,7 @@
 
 #include "arch/atomic.h"
 #include "arch/compiler.h"
+#include "io/call.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -241,12 +242,10 @@ static int run_connect(void *arg)
 /* Calls `fn(op)` on the pool.  Always true, as the result of an attempt. */
 static bool call(struct wf_op *op, int (*fn)(void *), weft_time deadline)
 {
-    int error = weft_blocking(fn, op, deadline);
+    /* What connects may wait for a fiber of this very worker, and is never called here. */
+    int error = fn == run_connect ? weft_blocking(fn, op, deadline)
+                                  : wf_call_file(fn, op, deadline);
 
-    /* No thread is to be had.  A file keeps the worker waiting for a device at most; a connect may
-     * wait for a fiber of this very worker. */
-    if (error == -EAGAIN && fn != run_connect)
-        error = fn(op);
     if (error != 0) /* it was not called */
         op->result = error;
     return true;

@@ -127,17 +127,28 @@ WEFT_API WEFT_MUST_USE ssize_t weft_writev(int fd, const struct iovec *parts, in
                                            weft_time deadline);
 
 /*
- * The same at `offset`, leaving the current offset alone, as weft_pread() and weft_pwrite() do.
+ * weft_readv() at `offset`, leaving the current offset alone.
  *
- * Returns   as weft_readv() and weft_writev(); -EINVAL for a negative offset.
+ * Returns   the number of bytes read in all; 0 at end of file; a negative errno.
  * Deadline  absolute; see above.
  * Context   fiber.
  * Switches  yes.
- * Cancel    as weft_readv() and weft_writev().
- * Errors    as weft_readv() and weft_writev().
+ * Cancel    as weft_readv().
+ * Errors    those of weft_readv(); -EINVAL for a negative offset.
  */
 WEFT_API WEFT_MUST_USE ssize_t weft_preadv(int fd, const struct iovec *parts, int count,
                                            off_t offset, weft_time deadline);
+
+/*
+ * weft_writev() at `offset`, leaving the current offset alone.
+ *
+ * Returns   the number of bytes written in all, which may be less than there are; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    as weft_writev().
+ * Errors    those of weft_writev(); -EINVAL for a negative offset.
+ */
 WEFT_API WEFT_MUST_USE ssize_t weft_pwritev(int fd, const struct iovec *parts, int count,
                                             off_t offset, weft_time deadline);
 

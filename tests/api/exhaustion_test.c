@@ -198,6 +198,8 @@ static void use_tcp(void)
 
 static void use_files(void)
 {
+    struct weft_dir_entry entry;
+    weft_dir *dir;
     char bytes[4] = "";
     int fd;
 
@@ -210,6 +212,10 @@ static void use_files(void)
     fd = weft_openat(-100, "/dev/null", 0, 0, WEFT_FOREVER);
     if (went_well(fd))
         CHECK_EQ(weft_close(fd), 0);
+    if (went_well(weft_dir_open(&dir, -100, "/proc/self", WEFT_FOREVER))) {
+        CHECK_EQ(weft_dir_next(dir, &entry, WEFT_FOREVER), 1);
+        weft_dir_close(dir);
+    }
 }
 
 static int copy_block(void *value, void **copy)

@@ -244,6 +244,13 @@ WRAPPED(int, io_uring_queue_init_params, unsigned entries, struct io_uring *ring
                : REAL(io_uring_queue_init_params)(entries, ring, params);
 }
 
+WRAPPED(int, io_uring_register_probe, struct io_uring *ring, struct io_uring_probe *probe,
+        unsigned count)
+{
+    return fails("io_uring_register_probe") ? -ENOMEM
+                                            : REAL(io_uring_register_probe)(ring, probe, count);
+}
+
 WRAPPED(int, io_uring_register_ring_fd, struct io_uring *ring)
 {
     return fails("io_uring_register_ring_fd") ? -ENOMEM : REAL(io_uring_register_ring_fd)(ring);

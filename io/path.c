@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls on files and names, each on the blocking pool. */
+#define _GNU_SOURCE 1
+
+#include <weft/file.h>
+
+#include "arch/compiler.h"
+#include "io/call.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What the calls here have between them; each uses a part. */
+struct file_call {
+    int fd, other_fd;
+    const char *path, *other_path;
+    void *buffer;
+    off_t *offset, *other_offset;
+    off_t from;
+    size_t length;
+    mode_t mode;
+    int flags;
+    unsigned mask;
+    ssize_t result;
+};
+
+/* Not inlined: errno is a thread's, and the pool's thread is another one than the caller's. */
+static WF_NOINLINE int finish(struct file_call *call, ssize_t result)
+{
+    call->result = result < 0 ? -errno : result;
+    return 0;
+}
+
+static ssize_t make(int (*fn)(void *), struct file_call *call, weft_time deadline)
+{
+    int error = wf_call_file(fn, call, deadline);
+
+    return error != 0 ? error : call->result;
+}
+
+static int run_statx(void *arg)
+{
+    struct file_call *call = arg;
+
+    return finish(call, statx(call->fd, call->path, call->flags, call->mask, call->buffer));
+}
+
+int weft_statx(int dir_fd, const char *path, int flags, unsigned mask, struct statx *status,
+               weft_time deadline)
+{
+    struct file_call call = {
+        .fd = dir_fd, .path = path, .flags = flags, .mask = mask, .buffer = status};
+
+    return (int)make(run_statx, &call, deadline);
+}
+
+static int run_fallocate(void *arg)
+{
+    struct file_call *call = arg;
+
+    return finish(call, fallocate(call->fd, call->flags, call->from, (off_t)call->length));
+}
+
+int weft_fallocate(int fd, int mode, off_t offset, off_t len, weft_time deadline)
+{
+    struct file_call call = {.fd = fd, .flags = mode, .from = offset, .length = (size_t)len};
+
+    return (int)make(run_fallocate, &call, deadline);
+}
+
+static int run_ftruncate(void *arg)
+{
+    struct file_call *call = arg;
+
+    return finish(call, ftruncate(call->fd, (off_t)call->length));
+}
+
+int weft_ftruncate(int fd, off_t len, weft_time deadline)
+{
+    struct file_call call = {.fd = fd, .length = (size_t)len};
+
+    return (int)make(run_ftruncate, &call, deadline);
+}
+
+static int run_copy(void *arg)
+{
+    struct file_call *call = arg;
+
+    return finish(call, copy_file_range(call->fd, call->offset, call->other_fd, call->other_offset,
+                                        call->length, call->mask));
+}
+
+ssize_t weft_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t len,
+                             unsigned flags, weft_time deadline)
+{
+    struct file_call call = {.fd = in,
+                             .offset = in_offset,
+                             .other_fd = out,
+                             .other_offset = out_offset,
+                             .length = len,
+                             .mask = flags};
+
+    return make(run_copy, &call, deadline);
+}
+
+static int run_rename(void *arg)
+{
+    struct file_call *call = arg;
+
+    return finish(call,
+                  renameat2(call->fd, call->path, call->other_fd, call->other_path, call->mask));
+}
+
+int weft_renameat(int old_dir_fd, const char *old_path, int new_dir_fd, const char *new_path,
+                  unsigned flags, weft_time deadline)
+{
+    struct file_call call = {.fd = old_dir_fd,
+                             .path = old_path,
+                             .other_fd = new_dir_fd,
+                             .other_path = new_path,
+                             .mask = flags};
+
+    return (int)make(run_rename, &call, deadline);
+}
+
+static int run_unlink(void *arg)
+{
+    struct file_call *call = arg;
+
+    return finish(call, unlinkat(call->fd, call->path, call->flags));
+}
+
+int weft_unlinkat(int dir_fd, const char *path, int flags, weft_time deadline)
+{
+    struct file_call call = {.fd = dir_fd, .path = path, .flags = flags};
+
+    return (int)make(run_unlink, &call, deadline);
+}
+
+static int run_mkdir(void *arg)
+{
+    struct file_call *call = arg;
+
+    return finish(call, mkdirat(call->fd, call->path, call->mode));
+}
+
+int weft_mkdirat(int dir_fd, const char *path, mode_t mode, weft_time deadline)
+{
+    struct file_call call = {.fd = dir_fd, .path = path, .mode = mode};
+
+    return (int)make(run_mkdir, &call, deadline);
+}
+
+static int run_link(void *arg)
+{
+    struct file_call *call = arg;
+
+    return finish(call,
+                  linkat(call->fd, call->path, call->other_fd, call->other_path, call->flags));
+}
+
+int weft_linkat(int old_dir_fd, const char *old_path, int new_dir_fd, const char *new_path,
+                int flags, weft_time deadline)
+{
+    struct file_call call = {.fd = old_dir_fd,
+                             .path = old_path,
+                             .other_fd = new_dir_fd,
+                             .other_path = new_path,
+                             .flags = flags};
+
+    return (int)make(run_link, &call, deadline);
+}
+
+static int run_symlink(void *arg)
+{
+    struct file_call *call = arg;
+
+    return finish(call, symlinkat(call->other_path, call->fd, call->path));
+}
+
+int weft_symlinkat(const char *target, int dir_fd, const char *path, weft_time deadline)
+{
+    struct file_call call = {.other_path = target, .fd = dir_fd, .path = path};
+
+    return (int)make(run_symlink, &call, deadline);
+}
+
+static int run_readlink(void *arg)
+{
+    struct file_call *call = arg;
+
+    return finish(call, readlinkat(call->fd, call->path, call->buffer, call->length));
+}
+
+ssize_t weft_readlinkat(int dir_fd, const char *path, char *buf, size_t len, weft_time deadline)
+{
+    struct file_call call = {.fd = dir_fd, .path = path, .buffer = buf, .length = len};
+
+    return make(run_readlink, &call, deadline);
+}

@@ -99,6 +99,9 @@ static const struct bench_case cases[] = {
     {"idle/parked=10000", BENCH_REPORT, 2, 1, 10000, bench_idle_parked, run_in_weft},
     {"mutex/uncontended", BENCH_NS_PER_OP, 1, 1, 0, bench_mutex_uncontended, run_in_weft},
     {"mutex/contended", BENCH_REPORT, 2, 1, 0, bench_mutex_contended, run_in_weft},
+    {"rwlock/read_mostly/fibers=1", BENCH_NS_PER_OP, 1, 1, 0, bench_rwlock_alone, run_in_weft},
+    {"rwlock/read_mostly/fibers=1000", BENCH_REPORT, 2, 1, 0, bench_rwlock_read_mostly,
+     run_in_weft},
     {"semaphore/uncontended", BENCH_NS_PER_OP, 1, 1, 0, bench_semaphore_uncontended, run_in_weft},
     {"condvar/pingpong", BENCH_NS_PER_OP, 1, 1, 0, bench_condvar_pingpong, run_in_weft},
 };

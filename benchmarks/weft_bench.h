@@ -55,4 +55,8 @@ void bench_mutex_contended(struct bench *b);
 void bench_semaphore_uncontended(struct bench *b);
 void bench_condvar_pingpong(struct bench *b);
 
+/* rwlock_bench.c */
+void bench_rwlock_alone(struct bench *b);
+void bench_rwlock_read_mostly(struct bench *b);
+
 #endif

@@ -21,6 +21,7 @@
 #include "weft/once.h"
 #include "weft/rate_limiter.h"
 #include "weft/runtime.h"
+#include "weft/rwlock.h"
 #include "weft/scope.h"
 #include "weft/select.h"
 #include "weft/semaphore.h"

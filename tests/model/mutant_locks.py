@@ -19,6 +19,10 @@ def once(name, before, after):
     return Mutant("once", "once/" + name, "sync/once.c", before, after)
 
 
+def rwlock(name, before, after):
+    return Mutant("rwlock", "rwlock/" + name, "sync/rwlock.c", before, after)
+
+
 LOCK_MUTANTS = [
     mutex("lock-is-relaxed", """(word | LOCKED) & ~mine,
                                                   memory_order_acquire, memory_order_relaxed))""",
@@ -111,4 +115,69 @@ LOCK_MUTANTS = [
          "        if (list != NULL)\n            list->previous = NULL;\n"),
     once("success-tells-them-to-try", "list, result >= 0 ? 0 : YOUR_TURN);",
          "list, YOUR_TURN);"),
+    rwlock("lock-is-relaxed", "&lock->word, &word, target, memory_order_acquire,",
+           "&lock->word, &word, target, memory_order_relaxed,"),
+    rwlock("unlock-is-relaxed", "&lock->word, &word, target, memory_order_release,",
+           "&lock->word, &word, target, memory_order_relaxed,"),
+    rwlock("hands-over-without-the-other-readers", "memory_order_acq_rel, memory_order_relaxed))\n"
+           "        list", "memory_order_relaxed, memory_order_relaxed))\n        list"),
+    rwlock("hand-over-is-relaxed",
+           "atomic_store_explicit(&lock->word, word, memory_order_release);\n    return list;",
+           "atomic_store_explicit(&lock->word, word, memory_order_relaxed);\n    return list;"),
+    rwlock("downgrade-is-relaxed", "READER - WRITER, memory_order_release);",
+           "READER - WRITER, memory_order_relaxed);"),
+    rwlock("lets-readers-in-without-the-writers-before",
+           "&lock->word, readers, memory_order_acquire);",
+           "&lock->word, readers, memory_order_relaxed);"),
+    rwlock("writer-joins-readers", "return (word & ~PREFER_READERS) == 0 ? word | WRITER : 0;",
+           "return (word & (WRITER | QUEUED)) == 0 ? word | WRITER : 0;"),
+    rwlock("reader-joins-a-writer", "if (WF_UNLIKELY((word & (WRITER | DEAD)) != 0 ||",
+           "if (WF_UNLIKELY((word & DEAD) != 0 ||"),
+    rwlock("hands-over-beside-a-new-reader", """(word & WRITER) != 0 ||
+        atomic_compare_exchange_strong_explicit(""", """(word & WRITER) != 0 ||
+        (rl::rand(2) == 0 && (atomic_fetch_add_explicit(&lock->word, WRITER - READER,
+            memory_order_acq_rel), true)) ||
+        atomic_compare_exchange_strong_explicit("""),
+    rwlock("lets-all-in-but-counts-one-less", "        *readers += READER;\n",
+           "        *readers += list == entry ? READER : 0;\n"),
+    rwlock("forgets-the-writer-it-hands-over-to", "allow_bypasses(word | WRITER, 1);",
+           "allow_bypasses(word, 1);"),
+    rwlock("leaves-the-queue-announced", "        word &= ~(QUEUED | BYPASSES);\n", ""),
+    rwlock("gives-up-and-stays-announced", "    retract_if_last(lock);\n    return list;",
+           "    return list;"),
+    rwlock("gives-up-with-readers-behind-it", """\
+    list = let_readers_in(lock);
+    wf_lock_release(&lock->queue_lock);
+    wake(list);
+    return error;""", """\
+    list = NULL;
+    retract_if_last(lock);
+    wf_lock_release(&lock->queue_lock);
+    wake(list);
+    return error;"""),
+    rwlock("downgrades-for-itself-alone", "    if ((word & QUEUED) == 0)\n        return;\n",
+           "    return;\n"),
+    rwlock("unlocks-under-the-queue-lock", """\
+        retract_if_last(lock);
+        /* Not unlocked""", """\
+        retract_if_last(lock);
+        atomic_fetch_sub_explicit(&lock->word, (word & WRITER) != 0 ? WRITER : READER,
+                                  memory_order_release);
+        rl::yield(20, $);
+        wf_lock_release(&lock->queue_lock);
+        return true;
+        /* Not unlocked"""),
+    rwlock("wakes-before-it-has-done", """\
+        list = hand_over(lock);
+    wf_lock_release(&lock->queue_lock);
+    wake(list);
+""", """\
+        list = hand_over(lock);
+    wake(list);
+    rl::yield(20, $);
+    wf_lock_release(&lock->queue_lock);
+"""),
+    rwlock("sleeps-though-it-is-to-be-had",
+           "        if ((is_writer ? with_writer(word) : with_reader(word)) != 0)\n"
+           "            return false;\n", ""),
 ]

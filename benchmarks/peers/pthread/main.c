@@ -211,6 +211,98 @@ static void mutex_contended(struct bench *b)
     bench_report(b, "longest_us", 0, (double)timed.longest_ns / 1e3);
 }
 
+enum { READERS_MAX = 1000, OPS_PER_WRITE = 20 };
+
+struct library {
+    pthread_rwlock_t lock;
+    uint64_t value; /* under the lock, as are the next three when the threads end */
+    uint64_t ops;
+    uint64_t writes;
+    uint64_t threads;
+    int is_over; /* atomic */
+};
+
+static uint64_t use(struct library *library, uint64_t number, uint64_t count)
+{
+    uint64_t writes = 0;
+
+    for (uint64_t i = 0; i < count; i++) {
+        if ((number + i) % OPS_PER_WRITE == 0) {
+            if (pthread_rwlock_wrlock(&library->lock) != 0)
+                break;
+            library->value++;
+            writes++;
+        } else {
+            if (pthread_rwlock_rdlock(&library->lock) != 0 || library->value == UINT64_MAX)
+                break;
+        }
+        pthread_rwlock_unlock(&library->lock);
+    }
+    return writes;
+}
+
+static void rwlock_alone(struct bench *b)
+{
+    static struct library library = {.lock = PTHREAD_RWLOCK_INITIALIZER};
+    uint64_t before = library.value;
+    uint64_t writes;
+
+    bench_start(b);
+    writes = use(&library, 0, b->batch);
+    bench_stop(b);
+    if (writes != (b->batch + OPS_PER_WRITE - 1) / OPS_PER_WRITE ||
+        library.value - before != writes)
+        bench_fail(b, "some locks failed");
+}
+
+static void *use_until_over(void *arg)
+{
+    struct library *library = arg;
+    uint64_t ops = 0;
+    uint64_t writes = 0;
+    uint64_t number;
+
+    pthread_rwlock_wrlock(&library->lock);
+    number = library->threads++;
+    pthread_rwlock_unlock(&library->lock);
+    while (__atomic_load_n(&library->is_over, __ATOMIC_RELAXED) == 0) {
+        writes += use(library, number + ops, 1);
+        ops++;
+    }
+    pthread_rwlock_wrlock(&library->lock);
+    library->ops += ops;
+    library->writes += writes;
+    pthread_rwlock_unlock(&library->lock);
+    return NULL;
+}
+
+/* glibc's lock prefers readers, unless it is told otherwise. */
+static void rwlock_read_mostly(struct bench *b)
+{
+    static pthread_t threads[READERS_MAX];
+    struct library library = {.lock = PTHREAD_RWLOCK_INITIALIZER};
+    const struct timespec window = {b->is_quick ? 0 : 1, b->is_quick ? 250000000 : 0};
+    uint64_t start = bench_now_ns();
+    pthread_attr_t attr;
+    unsigned created = 0;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_SIZE);
+    while (created < READERS_MAX &&
+           pthread_create(&threads[created], &attr, use_until_over, &library) == 0)
+        created++;
+    pthread_attr_destroy(&attr);
+    nanosleep(&window, NULL);
+    __atomic_store_n(&library.is_over, 1, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < created; i++)
+        pthread_join(threads[i], NULL);
+    bench_report(b, "ns_per_op", 0, (double)(bench_now_ns() - start) / (double)library.ops);
+    if (created < READERS_MAX)
+        bench_fail(b, "only %u threads were created", created);
+    if (library.value != library.writes)
+        bench_fail(b, "two wrote at once");
+}
+
 static void semaphore_uncontended(struct bench *b)
 {
     sem_t semaphore;
@@ -285,6 +377,8 @@ static const struct bench_case cases[] = {
     {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, memory_parked, NULL},
     {"mutex/uncontended", BENCH_NS_PER_OP, 1, 1, 0, mutex_uncontended, NULL},
     {"mutex/contended", BENCH_REPORT, 2, 1, 0, mutex_contended, NULL},
+    {"rwlock/read_mostly/fibers=1", BENCH_NS_PER_OP, 1, 1, 0, rwlock_alone, NULL},
+    {"rwlock/read_mostly/fibers=1000", BENCH_REPORT, 2, 1, 0, rwlock_read_mostly, NULL},
     {"semaphore/uncontended", BENCH_NS_PER_OP, 1, 1, 0, semaphore_uncontended, NULL},
     {"condvar/pingpong", BENCH_NS_PER_OP, 1, 1, 0, condvar_pingpong, NULL},
 };

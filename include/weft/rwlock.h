@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Readers-writer locks, for fibers and plain threads in any mix: held by any number of readers, or
+ * by one writer.
+ *
+ *   static weft_rwlock lock = WEFT_RWLOCK_INIT;
+ *
+ *   if (weft_rwlock_read_lock(&lock, weft_after(WEFT_SECOND)) == 0) {
+ *       ...                                       may suspend, and wake on another worker
+ *       weft_rwlock_unlock(&lock);
+ *   }
+ *
+ * A lock that nobody waits for is taken by one compare-and-swap and given back by another, also
+ * where other readers hold it.
+ *
+ * WEFT_RWLOCK_INIT is fair to writers: while one waits, those who come to read wait behind it, but
+ * for a few, which may still join the readers that hold the lock: WEFT_RWLOCK_BYPASSES for each
+ * that was let in before the writer.  Those who wait get the lock in the order in which they came,
+ * readers without a writer between them all at once.  So neither side keeps the other out for ever:
+ * a writer with n others before it waits for those that have the lock, and for at most
+ * (n + 1) * (WEFT_RWLOCK_BYPASSES + 1) holders more.
+ *
+ * WEFT_RWLOCK_INIT_PREFER_READERS lets readers in whenever no writer holds the lock, and those who
+ * wait before any writer.  A reader waits for one writer at most; writers wait for as long as there
+ * is always some reader.
+ *
+ * Whoever holds a fair lock for reading must not lock it for reading once more: a writer that came
+ * in between waits for the first lock, and the second one for the writer.
+ *
+ * A lock needs no clean-up.  The one that holds it last may free its memory as soon as it has
+ * unlocked it, if nobody else is going to use it.
+ */
+#ifndef WEFT_RWLOCK_H
+#define WEFT_RWLOCK_H
+
+#include "base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEFT_RWLOCK_BYPASSES                                             \
+    64 /* so often may readers pass the first that waits for a fair lock \
+        */
+
+/* The fields are the library's.  Zero is a free lock that is fair. */
+typedef struct weft_rwlock {
+    uint64_t word;
+    void *queue;
+    void *readers;
+    uint32_t queue_lock;
+    uint32_t reserved;
+} weft_rwlock;
+
+#define WEFT_RWLOCK_PREFER_READERS 8 /* in `word`; the rest is the library's */
+
+#define WEFT_RWLOCK_INIT    \
+    {                       \
+        0, NULL, NULL, 0, 0 \
+    }
+
+#define WEFT_RWLOCK_INIT_PREFER_READERS              \
+    {                                                \
+        WEFT_RWLOCK_PREFER_READERS, NULL, NULL, 0, 0 \
+    }
+
+/*
+ * Lock `lock` for reading, and wait for that while a writer holds it, or, if it is fair, waits.
+ *
+ * Returns   0, or a negative errno with nothing changed.
+ * Deadline  absolute; a lock that is to be had is taken also after it.  0 does not wait.
+ * Context   any thread, any fiber.  Not signal handlers.
+ * Switches  yes, unless the lock is to be had at once.
+ * Cancel    ends the wait with -ECANCELED.  A fiber that is cancelled still takes a lock that is
+ *           to be had, and one that was given the lock before the cancel returns 0.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EAGAIN (2^31 readers hold it).
+ */
+WEFT_API WEFT_MUST_USE int weft_rwlock_read_lock(weft_rwlock *lock, weft_time deadline);
+
+/*
+ * Lock `lock` for writing, and wait for that while others hold it.
+ *
+ * Returns   0, or a negative errno with nothing changed; readers that waited behind the caller go
+ *           on then.
+ * Deadline  absolute; a free lock is taken also after it.  0 does not wait.
+ * Context   any thread, any fiber.  Not signal handlers.
+ * Switches  yes, unless the lock is free.
+ * Cancel    as for weft_rwlock_read_lock().
+ * Errors    -ETIMEDOUT, -ECANCELED.
+ */
+WEFT_API WEFT_MUST_USE int weft_rwlock_write_lock(weft_rwlock *lock, weft_time deadline);
+
+/*
+ * Lock `lock` for reading if that needs no wait.
+ *
+ * Returns   0, or a negative errno with nothing changed.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ * Errors    -EBUSY, -EAGAIN (2^31 readers hold it).
+ */
+WEFT_API WEFT_MUST_USE int weft_rwlock_try_read_lock(weft_rwlock *lock);
+
+/*
+ * Lock `lock` for writing if it is free.
+ *
+ * Returns   0, or -EBUSY, a negative errno.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ * Errors    -EBUSY.
+ */
+WEFT_API WEFT_MUST_USE int weft_rwlock_try_write_lock(weft_rwlock *lock);
+
+/*
+ * Unlock `lock`, which the caller holds for reading or for writing.
+ *
+ * Returns   nothing.  Aborts if nobody holds the lock.
+ * Context   whoever holds it; a fiber may have changed its worker meanwhile.
+ * Switches  never.
+ */
+WEFT_API void weft_rwlock_unlock(weft_rwlock *lock);
+
+/*
+ * Go on as a reader, without letting a writer in between: what the caller has written it finds
+ * unchanged.  Readers that wait, up to the first writer, go on beside it.
+ *
+ * Returns   nothing.  Aborts if nobody holds the lock for writing.
+ * Context   the writer that holds it.
+ * Switches  never.
+ */
+WEFT_API void weft_rwlock_downgrade(weft_rwlock *lock);
+
+/*
+ * Say that `lock` will not be used any more.  Need not be called; it is there to find mistakes.
+ *
+ * Returns   nothing.  Aborts if the lock is held; from now on locking it aborts, too, until it is
+ *           initialised anew.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ */
+WEFT_API void weft_rwlock_destroy(weft_rwlock *lock);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

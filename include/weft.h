@@ -19,6 +19,7 @@
 #include "weft/local.h"
 #include "weft/mutex.h"
 #include "weft/once.h"
+#include "weft/pipeline.h"
 #include "weft/rate_limiter.h"
 #include "weft/runtime.h"
 #include "weft/rwlock.h"

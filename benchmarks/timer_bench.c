@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "weft_bench.h"
 
+#include <errno.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <weft.h>
 
 enum { NAPS = 20 };
@@ -61,4 +63,115 @@ void bench_timer_sleep_storm(struct bench *b)
                    (unsigned long long)spawned);
     if (atomic_load_explicit(&storm.early, memory_order_relaxed) != 0)
         bench_fail(b, "some naps ended early");
+}
+
+enum { SPARES = 1024, TIMES = 4096 };
+
+/* The same for all samples. */
+struct crowd {
+    weft_timer *timers;
+    weft_timer spares[SPARES];
+    weft_time times[TIMES];
+};
+
+static weft_time random_time(uint64_t *state)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return weft_after((int64_t)((*state >> 16) % 3600) * WEFT_SECOND + 60 * WEFT_SECOND);
+}
+
+static struct crowd *crowd_of(uint64_t count)
+{
+    static struct crowd crowd;
+    uint64_t state = 1;
+
+    if (crowd.timers != NULL)
+        return &crowd;
+    crowd.timers = calloc(count, sizeof *crowd.timers);
+    if (crowd.timers == NULL)
+        return NULL;
+    for (unsigned i = 0; i < TIMES; i++)
+        crowd.times[i] = random_time(&state);
+    for (uint64_t i = 0; i < count; i++)
+        (void)weft_timer_arm(&crowd.timers[i], random_time(&state), 0, WEFT_TIMER_SKIP);
+    return &crowd;
+}
+
+/*
+ * timer/arm_cancel
+ *
+ * Question  What does a timer cost that is armed and cancelled, while a million others are armed?
+ * Method    n timers are armed for some time in the next hour; one of SPARES more is armed for a
+ *           random time and cancelled, b->batch times, by one fiber.
+ * Includes  the timer's lock, twice.
+ * Excludes  reading the clock, expiry, and the wheel: a timer is in it only while somebody waits,
+ *           see timer/wheel.
+ * Distrust  a comparison that leaves timer/wheel/arm_cancel out, which is what a wait pays.
+ */
+void bench_timer_arm_cancel(struct bench *b)
+{
+    struct crowd *crowd = crowd_of(b->spec->parameter);
+    uint64_t cancelled = 0;
+
+    if (crowd == NULL) {
+        bench_fail(b, "no memory");
+        return;
+    }
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch; i++) {
+        weft_timer *timer = &crowd->spares[i % SPARES];
+
+        (void)weft_timer_arm(timer, crowd->times[i % TIMES], 0, WEFT_TIMER_SKIP);
+        cancelled += weft_timer_cancel(timer);
+    }
+    bench_stop(b);
+    if (cancelled != b->batch)
+        bench_fail(b, "some timers were not armed");
+}
+
+struct extension {
+    weft_timer timer;
+    int64_t result;
+};
+
+static int wait_for_timer(void *arg)
+{
+    struct extension *extension = arg;
+
+    extension->result = weft_timer_wait(&extension->timer, WEFT_FOREVER);
+    return 0;
+}
+
+/*
+ * timer/extend
+ *
+ * Question  What does it cost to move an idle timeout that never comes?
+ * Method    a fiber waits for a timer; another moves it to a later time b->batch times, with the
+ *           clock read once for all.
+ * Includes  the compare-and-swap.
+ * Excludes  reading the clock; the wait that finds the time moved, once in the old timeout.
+ * Distrust  nothing in particular.
+ */
+void bench_timer_extend(struct bench *b)
+{
+    struct extension extension = {.timer = WEFT_TIMER_INIT};
+    weft_time when = weft_after(3600 * WEFT_SECOND);
+    weft_fiber *fiber;
+
+    (void)weft_timer_arm(&extension.timer, when, 0, WEFT_TIMER_SKIP);
+    if (weft_spawn(&fiber, wait_for_timer, &extension) != 0) {
+        bench_fail(b, "spawn failed");
+        return;
+    }
+    for (int i = 0; i < 3; i++)
+        (void)weft_yield();
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch; i++)
+        (void)weft_timer_move(&extension.timer, ++when);
+    bench_stop(b);
+    if (weft_timer_next(&extension.timer) != when)
+        bench_fail(b, "some moves failed");
+    (void)weft_timer_cancel(&extension.timer);
+    if (weft_join(fiber, NULL, WEFT_FOREVER) != 0 || extension.result != -ENODATA)
+        bench_fail(b, "nobody waited");
 }

@@ -3,6 +3,7 @@
 #include "weft_bench.h"
 
 #include "internal/context_bench.h"
+#include "internal/wheel_bench.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -65,6 +66,10 @@ static const struct bench_case cases[] = {
      run_in_weft},
     {"memory/parked/n=1000000", BENCH_REPORT, 1, 1, 1000000, bench_memory_million, run_in_weft},
     {"timer/sleep_storm/n=10000", BENCH_SECONDS, 1, 1, 10000, bench_timer_sleep_storm, run_in_weft},
+    {"timer/arm_cancel", BENCH_NS_PER_OP, 1, 1, 1000000, bench_timer_arm_cancel, run_in_weft},
+    {"timer/extend", BENCH_NS_PER_OP, 1, 1, 0, bench_timer_extend, run_in_weft},
+    {"timer/wheel/arm_cancel", BENCH_NS_PER_OP, 1, 1, 1000000, bench_wheel_arm_cancel, NULL},
+    {"timer/wheel/replace", BENCH_NS_PER_OP, 1, 1, 1000000, bench_wheel_replace, NULL},
     {"hog/echo/hogs=0", BENCH_REPORT, 2, 1, BENCH_HOGS(BENCH_HOG_COMPUTE, 0), bench_hog_echo,
      run_in_weft},
     {"hog/echo/hogs=1", BENCH_REPORT, 2, 1, BENCH_HOGS(BENCH_HOG_COMPUTE, 1), bench_hog_echo,

@@ -25,8 +25,10 @@ void bench_forkjoin_queens(struct bench *b);
 void bench_memory_parked(struct bench *b);
 void bench_memory_million(struct bench *b);
 
-/* timer_bench.c; the parameter is the number of fibers */
+/* timer_bench.c; the parameter is the number of fibers, or of timers */
 void bench_timer_sleep_storm(struct bench *b);
+void bench_timer_arm_cancel(struct bench *b);
+void bench_timer_extend(struct bench *b);
 
 /* hog_bench.c; the parameter is BENCH_HOGS(kind, number of hogs) */
 enum { BENCH_HOG_COMPUTE, BENCH_HOG_USLEEP, BENCH_HOG_READ };

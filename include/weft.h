@@ -27,6 +27,7 @@
 #include "weft/select.h"
 #include "weft/semaphore.h"
 #include "weft/task.h"
+#include "weft/timer.h"
 #include "weft/wait_group.h"
 
 #endif

@@ -24,6 +24,8 @@ var benchmarks = []benchmark{
 	{"memory/parked/n=100000", bytesPerFiber, 1, 1, memoryParked(100000)},
 	{"memory/parked/n=1000000", bytesPerFiber, 1, 1, memoryParked(1000000)},
 	{"timer/sleep_storm/n=10000", seconds, 1, 1, sleepStorm(10000)},
+	{"timer/arm_cancel", nsPerOp, 1, 1, timerArmCancel},
+	{"timer/extend", nsPerOp, 1, 1, timerExtend},
 	{"hog/echo/hogs=0", reports, 2, 1, hogEcho(compute, 0)},
 	{"hog/echo/hogs=1", reports, 2, 1, hogEcho(compute, 1)},
 	{"hog/echo/hogs=2", reports, 2, 1, hogEcho(compute, 2)},

@@ -6,6 +6,7 @@ mod channel;
 mod echo;
 mod harness;
 mod lock;
+mod timer;
 
 use channel::{channel_pingpong, channel_throughput};
 use echo::{balance_echo, hog_echo, idle_parked, Hog};
@@ -30,6 +31,8 @@ const BENCHMARKS: &[Benchmark] = &[
         memory_parked(r, 1_000_000)
     }),
     bench("timer/sleep_storm/n=10000", Metric::Seconds, 1, 1, |r, _| sleep_storm(r, 10_000)),
+    bench("timer/arm_cancel", Metric::NsPerOp, 1, 1, timer::arm_cancel),
+    bench("timer/extend", Metric::NsPerOp, 1, 1, timer::extend),
     bench("hog/echo/hogs=0", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Compute, 0)),
     bench("hog/echo/hogs=1", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Compute, 1)),
     bench("hog/echo/hogs=2", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Compute, 2)),

@@ -3,6 +3,7 @@
 #ifndef WEFT_H
 #define WEFT_H
 
+#include "weft/address.h"
 #include "weft/allocator.h"
 #include "weft/barrier.h"
 #include "weft/base.h"

@@ -23,6 +23,10 @@ def rwlock(name, before, after):
     return Mutant("rwlock", "rwlock/" + name, "sync/rwlock.c", before, after)
 
 
+def address(name, before, after):
+    return Mutant("address", "address/" + name, "sync/address.c", before, after)
+
+
 LOCK_MUTANTS = [
     mutex("lock-is-relaxed", """(word | LOCKED) & ~mine,
                                                   memory_order_acquire, memory_order_relaxed))""",
@@ -180,4 +184,20 @@ LOCK_MUTANTS = [
     rwlock("sleeps-though-it-is-to-be-had",
            "        if ((is_writer ? with_writer(word) : with_reader(word)) != 0)\n"
            "            return false;\n", ""),
+    address("compares-before-it-has-the-lock", """    wf_lock_acquire(&bucket->lock);
+    if (has_value(address, expected, size))
+""", """    bool is_same = has_value(address, expected, size);
+    wf_lock_acquire(&bucket->lock);
+    if (is_same)
+"""),
+    address("looks-without-the-lock-whether-to-wake", """    wf_lock_acquire(&bucket->lock);
+    taken = take(""", """    if (wf_wait_queue_is_empty(&bucket->queue))
+        return 0;
+    wf_lock_acquire(&bucket->lock);
+    taken = take("""),
+    address("wakes-others-too", "entry)->address == address) {", "entry)->address != nullptr) {"),
+    address("wakes-more-than-it-says", "    while (taken < count && !is_last) {",
+            "    while (taken <= count && !is_last) {"),
+    address("stops-at-the-first-other", "        entry = next;\n",
+            "        else\n            break;\n        entry = next;\n"),
 ]

@@ -27,7 +27,32 @@ def address(name, before, after):
     return Mutant("address", "address/" + name, "sync/address.c", before, after)
 
 
+def timer(name, before, after):
+    return Mutant("timer", "timer/" + name, "sync/timer.c", before, after)
+
+
 LOCK_MUTANTS = [
+    timer("moves-what-was-cancelled", "        if (change(timer, &old, when))\n",
+          "        if (exchange(timer, when) >= 0)\n"),
+    timer("reports-what-was-moved", "    } while (!change(timer, &when, next));",
+          "    } while (exchange(timer, next) < 0);"),
+    timer("makes-earlier-without-the-lock", "    while (old != NOT_ARMED && old <= when)\n",
+          "    while (old != NOT_ARMED)\n"),
+    timer("wakes-nobody-for-an-earlier-time", "    if (old > when)\n", "    if (false)\n"),
+    timer("arms-and-wakes-nobody", "    if (exchange(timer, point_of(when)) > when)\n",
+          "    if (exchange(timer, point_of(when)) < 0)\n"),
+    timer("cancels-and-wakes-nobody", """\
+    was_armed = exchange(timer, NOT_ARMED) != NOT_ARMED;
+    list = wf_wait_queue_take_all(&timer->queue);""", """\
+    was_armed = exchange(timer, NOT_ARMED) != NOT_ARMED;
+    list = NULL;"""),
+    timer("uses-what-was-freed", """\
+    if (list != NULL)
+        wf_wait_queue_wake_list(wf_self(), list, 0);
+    return old != NOT_ARMED ? 0 : -ENODATA;""", """\
+    if (list != NULL)
+        wf_wait_queue_wake_list(wf_self(), list, 0);
+    return when_of(timer) != NOT_ARMED || old != NOT_ARMED ? 0 : -ENODATA;"""),
     mutex("lock-is-relaxed", """(word | LOCKED) & ~mine,
                                                   memory_order_acquire, memory_order_relaxed))""",
           """(word | LOCKED) & ~mine,

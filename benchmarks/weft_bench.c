@@ -109,6 +109,12 @@ static const struct bench_case cases[] = {
      run_in_weft},
     {"semaphore/uncontended", BENCH_NS_PER_OP, 1, 1, 0, bench_semaphore_uncontended, run_in_weft},
     {"condvar/pingpong", BENCH_NS_PER_OP, 1, 1, 0, bench_condvar_pingpong, run_in_weft},
+    {"condvar/broadcast/waiters=100", BENCH_NS_PER_OP, 2, 100, 100, bench_condvar_broadcast,
+     run_in_weft},
+    {"barrier/cross/parties=2", BENCH_NS_PER_OP, 1, 2, 2, bench_barrier_cross, run_in_weft},
+    {"barrier/cross/parties=10", BENCH_NS_PER_OP, 2, 10, 10, bench_barrier_cross, run_in_weft},
+    {"barrier/cross/parties=1000", BENCH_NS_PER_OP, 2, 1000, 1000, bench_barrier_cross,
+     run_in_weft},
 };
 
 int main(int argc, char **argv)

@@ -57,6 +57,10 @@ void bench_mutex_contended(struct bench *b);
 void bench_semaphore_uncontended(struct bench *b);
 void bench_condvar_pingpong(struct bench *b);
 
+/* barrier_bench.c; the parameter is the number of fibers */
+void bench_barrier_cross(struct bench *b);
+void bench_condvar_broadcast(struct bench *b);
+
 /* rwlock_bench.c */
 void bench_rwlock_alone(struct bench *b);
 void bench_rwlock_read_mostly(struct bench *b);

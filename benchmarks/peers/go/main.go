@@ -50,6 +50,10 @@ var benchmarks = []benchmark{
 	{"rwlock/read_mostly/fibers=1000", reports, 2, 1, rwlockReadMostly},
 	{"semaphore/uncontended", nsPerOp, 1, 1, semaphoreUncontended},
 	{"condvar/pingpong", nsPerOp, 1, 1, condvarPingpong},
+	{"condvar/broadcast/waiters=100", nsPerOp, 2, 100, condvarBroadcast(100)},
+	{"barrier/cross/parties=2", nsPerOp, 1, 2, barrierCross(2)},
+	{"barrier/cross/parties=10", nsPerOp, 2, 10, barrierCross(10)},
+	{"barrier/cross/parties=1000", nsPerOp, 2, 1000, barrierCross(1000)},
 }
 
 func switchYield(batch int) (sample, error) {

@@ -372,6 +372,10 @@ static void condvar_pingpong(struct bench *b)
         bench_fail(b, "some turns were not waited for");
 }
 
+/* barrier.c */
+void barrier_cross(struct bench *b);
+void condvar_broadcast(struct bench *b);
+
 static const struct bench_case cases[] = {
     {"spawn/join_empty/workers=1", BENCH_NS_PER_OP, 1, 1, 0, spawn_join_empty, NULL},
     {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, memory_parked, NULL},
@@ -381,6 +385,10 @@ static const struct bench_case cases[] = {
     {"rwlock/read_mostly/fibers=1000", BENCH_REPORT, 2, 1, 0, rwlock_read_mostly, NULL},
     {"semaphore/uncontended", BENCH_NS_PER_OP, 1, 1, 0, semaphore_uncontended, NULL},
     {"condvar/pingpong", BENCH_NS_PER_OP, 1, 1, 0, condvar_pingpong, NULL},
+    {"condvar/broadcast/waiters=100", BENCH_NS_PER_OP, 2, 100, 100, condvar_broadcast, NULL},
+    {"barrier/cross/parties=2", BENCH_NS_PER_OP, 1, 2, 2, barrier_cross, NULL},
+    {"barrier/cross/parties=10", BENCH_NS_PER_OP, 2, 10, 10, barrier_cross, NULL},
+    {"barrier/cross/parties=1000", BENCH_NS_PER_OP, 2, 1000, 1000, barrier_cross, NULL},
 };
 
 int main(int argc, char **argv)

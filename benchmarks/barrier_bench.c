@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* Many that are woken at once: by a barrier, and by a condition variable's broadcast.  The
+ * parameter is how many. */
+#include "weft_bench.h"
+
+#include <weft.h>
+
+enum { PARTIES_MAX = 1000 };
+
+/* Returns how many of `count` could be spawned. */
+static unsigned spawn_all(weft_fiber **fibers, unsigned count, int (*fn)(void *), void *arg)
+{
+    unsigned spawned = 0;
+
+    while (spawned < count && weft_spawn(&fibers[spawned], fn, arg) == 0)
+        spawned++;
+    return spawned;
+}
+
+static void join_all(struct bench *b, weft_fiber **fibers, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        int result = -1;
+
+        if (weft_join(fibers[i], &result, WEFT_FOREVER) != 0 || result < 0)
+            bench_fail(b, "one of them ended with %d", result);
+    }
+}
+
+struct march {
+    weft_barrier barrier;
+    uint64_t steps;
+    uint64_t serials; /* of the one that arrived last: one at a time */
+};
+
+static int march_along(void *arg)
+{
+    struct march *march = arg;
+    int result = 0;
+
+    for (uint64_t i = 0; i < march->steps && result >= 0; i++) {
+        result = weft_barrier_wait(&march->barrier, WEFT_FOREVER);
+        if (result == WEFT_BARRIER_SERIAL)
+            march->serials++;
+    }
+    return result;
+}
+
+/*
+ * barrier/cross
+ *
+ * Question  What does it cost a party to come to a barrier and to leave it with the others?
+ * Method    So many fibers on two workers (two of them: on one) cross one barrier again and again;
+ *           a batch is so many crossings, and an operation one party's part in one.
+ * Includes  a switch for each party but the last; spawning and joining them, once per batch.
+ * Excludes  work between the crossings: there is none.
+ * Distrust  a busy machine: all wait for the one that is off its CPU.
+ */
+void bench_barrier_cross(struct bench *b)
+{
+    static weft_fiber *fibers[PARTIES_MAX];
+    unsigned parties = (unsigned)b->spec->parameter;
+    struct march march = {.barrier = WEFT_BARRIER_INIT(parties), .steps = b->batch};
+    unsigned spawned;
+
+    bench_start(b);
+    spawned = spawn_all(fibers, parties, march_along, &march);
+    if (spawned < parties)
+        weft_barrier_break(&march.barrier);
+    join_all(b, fibers, spawned);
+    bench_stop(b);
+    if (march.serials != b->batch)
+        bench_fail(b, "%llu of the crossings took place", (unsigned long long)march.serials);
+}
+
+struct audience {
+    weft_mutex mutex;
+    weft_condition changed;
+    weft_condition assembled;
+    uint64_t rounds;
+    uint64_t round;   /* under the mutex, as are the next two */
+    uint64_t waiting; /* in this round */
+    uint64_t woken;
+    unsigned count;
+};
+
+static int hear(void *arg)
+{
+    struct audience *audience = arg;
+    int error = weft_mutex_lock(&audience->mutex, WEFT_FOREVER);
+
+    if (error != 0)
+        return error;
+    for (uint64_t i = 0; i < audience->rounds && error == 0; i++) {
+        if (++audience->waiting == audience->count)
+            weft_condition_signal(&audience->assembled);
+        while (audience->round == i && error == 0)
+            error = weft_condition_wait(&audience->changed, &audience->mutex, WEFT_FOREVER);
+        audience->woken++;
+    }
+    weft_mutex_unlock(&audience->mutex);
+    return error;
+}
+
+static int address(struct audience *audience)
+{
+    int error = weft_mutex_lock(&audience->mutex, WEFT_FOREVER);
+
+    if (error != 0)
+        return error;
+    while (audience->round < audience->rounds && error == 0) {
+        while (audience->waiting < audience->count && error == 0)
+            error = weft_condition_wait(&audience->assembled, &audience->mutex, WEFT_FOREVER);
+        audience->waiting = 0;
+        audience->round++;
+        weft_condition_broadcast(&audience->changed);
+    }
+    weft_mutex_unlock(&audience->mutex);
+    return error;
+}
+
+/*
+ * condvar/broadcast
+ *
+ * Question  What does a broadcast cost for each that it wakes?
+ * Method    So many fibers on two workers wait under one mutex for the next round, which another
+ *           begins by a broadcast once all of them wait; a batch is so many rounds.
+ * Includes  waiting, waking, and locking the mutex again, one after another.
+ * Excludes  work between the rounds: there is none.
+ * Distrust  a busy machine, as for barrier/cross.
+ */
+void bench_condvar_broadcast(struct bench *b)
+{
+    static weft_fiber *fibers[PARTIES_MAX];
+    static struct audience audience; /* also for those that are left where some are not spawned */
+
+    audience = (struct audience){.mutex = WEFT_MUTEX_INIT,
+                                 .changed = WEFT_CONDITION_INIT,
+                                 .assembled = WEFT_CONDITION_INIT,
+                                 .rounds = b->batch};
+    audience.count = (unsigned)b->spec->parameter;
+    bench_start(b);
+    if (spawn_all(fibers, audience.count, hear, &audience) < audience.count) {
+        bench_fail(b, "not all were spawned");
+        return;
+    }
+    if (address(&audience) != 0)
+        bench_fail(b, "the rounds were broken off");
+    join_all(b, fibers, audience.count);
+    bench_stop(b);
+    if (audience.woken != b->batch * audience.count)
+        bench_fail(b, "some were not woken");
+}

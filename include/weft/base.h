@@ -14,9 +14,11 @@
 #if defined(__GNUC__)
 #define WEFT_API __attribute__((visibility("default")))
 #define WEFT_MUST_USE __attribute__((warn_unused_result))
+#define WEFT_UNUSED __attribute__((unused))
 #else
 #define WEFT_API
 #define WEFT_MUST_USE
+#define WEFT_UNUSED
 #endif
 
 #ifdef __cplusplus

@@ -150,31 +150,32 @@ WEFT_API void weft_broadcast_close(weft_broadcast *broadcast);
     typedef struct name##_receiver {                                                            \
         weft_broadcast_receiver base;                                                           \
     } name##_receiver;                                                                          \
-    static inline int name##_init(name *broadcast, type *buffer, size_t capacity)               \
+    WEFT_UNUSED static inline int name##_init(name *broadcast, type *buffer, size_t capacity)   \
     {                                                                                           \
         return weft_broadcast_init(&broadcast->base, sizeof(type), (void *)buffer, capacity);   \
     }                                                                                           \
-    static inline void name##_destroy(name *broadcast)                                          \
+    WEFT_UNUSED static inline void name##_destroy(name *broadcast)                              \
     {                                                                                           \
         weft_broadcast_destroy(&broadcast->base);                                               \
     }                                                                                           \
-    static inline void name##_subscribe(name *broadcast, name##_receiver *receiver)             \
+    WEFT_UNUSED static inline void name##_subscribe(name *broadcast, name##_receiver *receiver) \
     {                                                                                           \
         weft_broadcast_subscribe(&broadcast->base, &receiver->base);                            \
     }                                                                                           \
-    static inline int name##_send(name *broadcast, type item)                                   \
+    WEFT_UNUSED static inline int name##_send(name *broadcast, type item)                       \
     {                                                                                           \
         return weft_broadcast_send(&broadcast->base, (const void *)&item, sizeof(type));        \
     }                                                                                           \
-    static inline int name##_receive(name##_receiver *receiver, type *item, weft_time deadline) \
+    WEFT_UNUSED static inline int name##_receive(name##_receiver *receiver, type *item,         \
+                                                 weft_time deadline)                            \
     {                                                                                           \
         return weft_broadcast_receive(&receiver->base, (void *)item, sizeof(type), deadline);   \
     }                                                                                           \
-    static inline int name##_try_receive(name##_receiver *receiver, type *item)                 \
+    WEFT_UNUSED static inline int name##_try_receive(name##_receiver *receiver, type *item)     \
     {                                                                                           \
         return weft_broadcast_try_receive(&receiver->base, (void *)item, sizeof(type));         \
     }                                                                                           \
-    static inline void name##_close(name *broadcast)                                            \
+    WEFT_UNUSED static inline void name##_close(name *broadcast)                                \
     {                                                                                           \
         weft_broadcast_close(&broadcast->base);                                                 \
     }

@@ -166,41 +166,41 @@ WEFT_API size_t weft_channel_length(weft_channel *channel);
  *   numbers_init(&channel, buffer, 16)          or with `int buffer[16]`
  *   numbers_send(&channel, 7, WEFT_FOREVER)     and so on: the calls above, with the same results
  */
-#define WEFT_CHANNEL_DEFINE(name, type)                                                    \
-    typedef struct name {                                                                  \
-        weft_channel base;                                                                 \
-    } name;                                                                                \
-    static inline int name##_init(name *channel, type *buffer, size_t capacity)            \
-    {                                                                                      \
-        return weft_channel_init(&channel->base, sizeof(type), (void *)buffer, capacity);  \
-    }                                                                                      \
-    static inline void name##_destroy(name *channel)                                       \
-    {                                                                                      \
-        weft_channel_destroy(&channel->base);                                              \
-    }                                                                                      \
-    static inline int name##_send(name *channel, type item, weft_time deadline)            \
-    {                                                                                      \
-        return weft_channel_send(&channel->base, &item, sizeof(type), deadline);           \
-    }                                                                                      \
-    static inline int name##_receive(name *channel, type *item, weft_time deadline)        \
-    {                                                                                      \
-        return weft_channel_receive(&channel->base, (void *)item, sizeof(type), deadline); \
-    }                                                                                      \
-    static inline int name##_try_send(name *channel, type item)                            \
-    {                                                                                      \
-        return weft_channel_try_send(&channel->base, &item, sizeof(type));                 \
-    }                                                                                      \
-    static inline int name##_try_receive(name *channel, type *item)                        \
-    {                                                                                      \
-        return weft_channel_try_receive(&channel->base, (void *)item, sizeof(type));       \
-    }                                                                                      \
-    static inline void name##_close(name *channel)                                         \
-    {                                                                                      \
-        weft_channel_close(&channel->base);                                                \
-    }                                                                                      \
-    static inline size_t name##_length(name *channel)                                      \
-    {                                                                                      \
-        return weft_channel_length(&channel->base);                                        \
+#define WEFT_CHANNEL_DEFINE(name, type)                                                         \
+    typedef struct name {                                                                       \
+        weft_channel base;                                                                      \
+    } name;                                                                                     \
+    WEFT_UNUSED static inline int name##_init(name *channel, type *buffer, size_t capacity)     \
+    {                                                                                           \
+        return weft_channel_init(&channel->base, sizeof(type), (void *)buffer, capacity);       \
+    }                                                                                           \
+    WEFT_UNUSED static inline void name##_destroy(name *channel)                                \
+    {                                                                                           \
+        weft_channel_destroy(&channel->base);                                                   \
+    }                                                                                           \
+    WEFT_UNUSED static inline int name##_send(name *channel, type item, weft_time deadline)     \
+    {                                                                                           \
+        return weft_channel_send(&channel->base, &item, sizeof(type), deadline);                \
+    }                                                                                           \
+    WEFT_UNUSED static inline int name##_receive(name *channel, type *item, weft_time deadline) \
+    {                                                                                           \
+        return weft_channel_receive(&channel->base, (void *)item, sizeof(type), deadline);      \
+    }                                                                                           \
+    WEFT_UNUSED static inline int name##_try_send(name *channel, type item)                     \
+    {                                                                                           \
+        return weft_channel_try_send(&channel->base, &item, sizeof(type));                      \
+    }                                                                                           \
+    WEFT_UNUSED static inline int name##_try_receive(name *channel, type *item)                 \
+    {                                                                                           \
+        return weft_channel_try_receive(&channel->base, (void *)item, sizeof(type));            \
+    }                                                                                           \
+    WEFT_UNUSED static inline void name##_close(name *channel)                                  \
+    {                                                                                           \
+        weft_channel_close(&channel->base);                                                     \
+    }                                                                                           \
+    WEFT_UNUSED static inline size_t name##_length(name *channel)                               \
+    {                                                                                           \
+        return weft_channel_length(&channel->base);                                             \
     }
 
 #ifdef __cplusplus

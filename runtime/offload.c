@@ -186,10 +186,11 @@ int weft_blocking(int (*fn)(void *), void *arg, weft_time deadline)
 {
     struct wf_worker *self = wf_self();
     struct wf_call call = {.fn = fn, .arg = arg};
-    int refusal = wf_self_refusal(self);
+    int refusal;
 
     if (self == NULL)
         return fn(arg);
+    refusal = wf_wait_refusal(self, deadline);
     if (refusal != 0)
         return refusal;
     call.offload = &self->runtime->offload;

@@ -25,7 +25,7 @@ extern "C" {
  * Returns   what `fn` returned; a negative errno, with `fn` not called.  A function that may return
  *           one of these itself had better report by `arg`.
  * Deadline  absolute, for the begin of the call: one that passes earlier takes it out of the
- *           queue.
+ *           queue, and with one that has passed already nothing is called.
  * Context   fiber.  On a plain thread it calls `fn` at once, whatever the deadline.
  * Switches  yes.
  * Cancel    -ECANCELED, unless the call has begun: then its result.

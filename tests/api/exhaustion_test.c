@@ -7,6 +7,7 @@
 #include "../support/net.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +27,7 @@ static struct {
 } given;
 
 static _Atomic(int) errors; /* that the program has seen */
-static _Atomic(int) has_started;
-static _Atomic(int) ended;
+static _Atomic(int) has_started, ended;
 
 static void take_given(void)
 {
@@ -257,6 +257,21 @@ static void use_locals(void)
     weft_local_key_delete(key);
 }
 
+static void use_names_and_signals(void)
+{
+    struct addrinfo *found;
+    struct weft_signal got;
+    sigset_t set;
+    int error = weft_resolve("127.0.0.1", NULL, NULL, &found, WEFT_FOREVER);
+
+    if (went_well(error))
+        freeaddrinfo(found);
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE); /* every worker has it blocked */
+    error = weft_signal_wait(&set, &got, 0);
+    CHECK(error == -ETIMEDOUT || !went_well(error));
+}
+
 static int use_everything(void *arg)
 {
     struct weft_stats stats;
@@ -269,6 +284,7 @@ static int use_everything(void *arg)
     use_the_pool();
     use_tcp();
     use_files();
+    use_names_and_signals();
     use_locals();
     CHECK_EQ(weft_stats_read(&stats), 0);
     return 0;

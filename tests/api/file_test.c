@@ -127,7 +127,7 @@ WORKER_TEST(file, sizes_and_copies, TEST_TIMEOUT_S)
     cr_expect_eq(run_workers(*workers, use_sizes, NULL), 0);
 }
 
-enum { ENTRIES = 1500 }; /* more than one buffer holds */
+enum { ENTRIES = 800 }; /* more than one buffer holds */
 
 static int list_folder(void *arg)
 {

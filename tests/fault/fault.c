@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 
 static _Atomic(bool) is_armed, stays_failing;
@@ -228,6 +229,11 @@ WRAPPED(FILE *, fopen, const char *path, const char *mode)
         return REAL(fopen)(path, mode);
     errno = EMFILE;
     return NULL;
+}
+
+WRAPPED(int, signalfd, int fd, const sigset_t *set, int flags)
+{
+    return fails("signalfd") ? refuse(EMFILE) : REAL(signalfd)(fd, set, flags);
 }
 
 WRAPPED(int, getaddrinfo, const char *node, const char *service, const struct addrinfo *hints,

@@ -32,6 +32,7 @@
 #include "weft/select.h"
 #include "weft/semaphore.h"
 #include "weft/singleflight.h"
+#include "weft/stream.h"
 #include "weft/task.h"
 #include "weft/timer.h"
 #include "weft/wait_group.h"

@@ -52,6 +52,13 @@ static inline int64_t wf_bucket_due(const struct wf_bucket *bucket, uint64_t cou
     return due < INT64_MAX ? (int64_t)due : INT64_MAX;
 }
 
+/* Whether `count` permits are due at `now`: the same without a division. */
+static inline bool wf_bucket_has(const struct wf_bucket *bucket, uint64_t count, int64_t now)
+{
+    return bucket->full + ((wf_ticks)count - (wf_ticks)bucket->burst) * bucket->period <=
+           (wf_ticks)now * (wf_ticks)bucket->permits;
+}
+
 /* At `now`: a bucket that has been full for a while does not hold more for it. */
 static inline void wf_bucket_cap(struct wf_bucket *bucket, int64_t now)
 {

@@ -176,11 +176,15 @@ int weft_rate_limiter_init(weft_rate_limiter *limiter, uint64_t permits, int64_t
  * lock. */
 static bool take(struct limiter *limiter, uint64_t count, int64_t now, int64_t *due)
 {
+    if (limiter->first == NULL) {
+        wf_bucket_cap(&limiter->bucket, now);
+        if (wf_bucket_has(&limiter->bucket, count, now)) {
+            wf_bucket_take(&limiter->bucket, count);
+            return true;
+        }
+    }
     *due = due_behind_all(limiter, now, count);
-    if (*due > now || limiter->first != NULL)
-        return false;
-    wf_bucket_take(&limiter->bucket, count);
-    return true;
+    return false;
 }
 
 int weft_rate_limiter_acquire(weft_rate_limiter *handle, uint64_t count, weft_time deadline)

@@ -99,6 +99,7 @@ Test(bucket, agrees_with_a_count_of_tokens, .timeout = TEST_TIMEOUT_S)
             is_there = tokens.held >= price;
             wf_bucket_cap(&bucket, now);
             cr_assert_eq(wf_bucket_due(&bucket, count) <= now, is_there);
+            cr_assert_eq(wf_bucket_has(&bucket, count, now), is_there);
             if (!is_there) { /* the first nanosecond in which they are */
                 now = wf_bucket_due(&bucket, count);
                 count_tokens(&tokens, &bucket, now - 1);

@@ -115,6 +115,13 @@ static const struct bench_case cases[] = {
     {"barrier/cross/parties=10", BENCH_NS_PER_OP, 2, 10, 10, bench_barrier_cross, run_in_weft},
     {"barrier/cross/parties=1000", BENCH_NS_PER_OP, 2, 1000, 1000, bench_barrier_cross,
      run_in_weft},
+    {"keyed_mutex/uncontended", BENCH_NS_PER_OP, 1, 1, 0, bench_keyed_mutex_uncontended,
+     run_in_weft},
+    {"singleflight/alone", BENCH_NS_PER_OP, 1, 1, 0, bench_singleflight_alone, run_in_weft},
+    {"rate_limiter/uncontended", BENCH_NS_PER_OP, 1, 1, 0, bench_rate_limiter_uncontended,
+     run_in_weft},
+    {"broadcast/send_receive/receivers=4", BENCH_NS_PER_OP, 1, 1, 0, bench_broadcast_send_receive,
+     run_in_weft},
 };
 
 int main(int argc, char **argv)

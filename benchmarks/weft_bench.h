@@ -51,6 +51,12 @@ void bench_select_4(struct bench *b);
 /* idle_bench.c; the parameter is the number of fibers */
 void bench_idle_parked(struct bench *b);
 
+/* keyed_bench.c */
+void bench_keyed_mutex_uncontended(struct bench *b);
+void bench_singleflight_alone(struct bench *b);
+void bench_rate_limiter_uncontended(struct bench *b);
+void bench_broadcast_send_receive(struct bench *b);
+
 /* lock_bench.c */
 void bench_mutex_uncontended(struct bench *b);
 void bench_mutex_contended(struct bench *b);

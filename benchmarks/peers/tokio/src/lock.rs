@@ -100,3 +100,25 @@ pub fn semaphore_uncontended(runtime: &Runtime, batch: u64) -> Result<Sample, St
     }
     Ok(Sample::Elapsed(elapsed))
 }
+
+/// Four receivers see each value; nobody waits.
+pub fn broadcast_send_receive(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
+    let (failures, elapsed) = on_worker(runtime, async move {
+        let (sender, first) = tokio::sync::broadcast::channel(16);
+        let mut receivers = vec![first];
+        receivers.extend((1..4).map(|_| sender.subscribe()));
+        let mut failures = 0;
+        let start = Instant::now();
+        for i in 0..batch {
+            failures += usize::from(sender.send(i).is_err());
+            for receiver in &mut receivers {
+                failures += usize::from(receiver.recv().await != Ok(i));
+            }
+        }
+        (failures, start.elapsed())
+    })?;
+    if failures != 0 {
+        return Err("some values were not seen".into());
+    }
+    Ok(Sample::Elapsed(elapsed))
+}

@@ -58,6 +58,7 @@ const BENCHMARKS: &[Benchmark] = &[
     bench("mutex/uncontended", Metric::NsPerOp, 1, 1, lock::uncontended),
     bench("mutex/contended", Metric::Report, 2, 1, |r, _| lock::contended(r)),
     bench("semaphore/uncontended", Metric::NsPerOp, 1, 1, lock::semaphore_uncontended),
+    bench("broadcast/send_receive/receivers=4", Metric::NsPerOp, 1, 1, lock::broadcast_send_receive),
 ];
 
 const fn bench(

@@ -71,4 +71,12 @@ void bench_condvar_broadcast(struct bench *b);
 void bench_rwlock_alone(struct bench *b);
 void bench_rwlock_read_mostly(struct bench *b);
 
+/* io_bench.c */
+void bench_io_pipe(struct bench *b);
+void bench_io_sockets(struct bench *b);
+void bench_io_poll(struct bench *b);
+void bench_io_pread(struct bench *b);
+void bench_io_open_close(struct bench *b);
+void bench_io_statx(struct bench *b);
+
 #endif

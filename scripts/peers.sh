@@ -43,7 +43,8 @@ build_pthread()
 {
     build_harness
     cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source/pthread/main.c" \
-        "$source/pthread/barrier.c" "${harness[@]}" -pthread -o "$out/pthread.new"
+        "$source/pthread/barrier.c" "$source/pthread/io.c" "${harness[@]}" -pthread \
+        -o "$out/pthread.new"
 }
 
 build_tbb()

@@ -372,6 +372,14 @@ static void condvar_pingpong(struct bench *b)
         bench_fail(b, "some turns were not waited for");
 }
 
+/* io.c */
+void io_pipe(struct bench *b);
+void io_sockets(struct bench *b);
+void io_poll(struct bench *b);
+void io_pread(struct bench *b);
+void io_open_close(struct bench *b);
+void io_statx(struct bench *b);
+
 /* barrier.c */
 void barrier_cross(struct bench *b);
 void condvar_broadcast(struct bench *b);
@@ -386,6 +394,12 @@ static const struct bench_case cases[] = {
     {"semaphore/uncontended", BENCH_NS_PER_OP, 1, 1, 0, semaphore_uncontended, NULL},
     {"condvar/pingpong", BENCH_NS_PER_OP, 1, 1, 0, condvar_pingpong, NULL},
     {"condvar/broadcast/waiters=100", BENCH_NS_PER_OP, 2, 100, 100, condvar_broadcast, NULL},
+    {"io/pipe", BENCH_NS_PER_OP, 1, 1, 0, io_pipe, NULL},
+    {"io/sockets", BENCH_NS_PER_OP, 1, 1, 0, io_sockets, NULL},
+    {"io/poll", BENCH_NS_PER_OP, 1, 1, 0, io_poll, NULL},
+    {"io/pread/size=4096", BENCH_NS_PER_OP, 1, 1, 0, io_pread, NULL},
+    {"io/open_close", BENCH_NS_PER_OP, 1, 1, 0, io_open_close, NULL},
+    {"io/statx", BENCH_NS_PER_OP, 1, 1, 0, io_statx, NULL},
     {"barrier/cross/parties=2", BENCH_NS_PER_OP, 1, 2, 2, barrier_cross, NULL},
     {"barrier/cross/parties=10", BENCH_NS_PER_OP, 2, 10, 10, barrier_cross, NULL},
     {"barrier/cross/parties=1000", BENCH_NS_PER_OP, 2, 1000, 1000, barrier_cross, NULL},

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* The bare system calls, on a thread that may block. */
+#include "harness/io_work.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+static int write_and_read(int fds[2])
+{
+    char byte = 'w';
+
+    if (write(fds[1], &byte, 1) != 1)
+        return -1;
+    byte = 0;
+    return read(fds[0], &byte, 1) == 1 && byte == 'w' ? 0 : -1;
+}
+
+void io_pipe(struct bench *b)
+{
+    io_measure_on_pipe(b, write_and_read);
+}
+
+static int send_and_receive(int fds[2])
+{
+    char byte = 'w';
+
+    if (send(fds[1], &byte, 1, 0) != 1)
+        return -1;
+    byte = 0;
+    return recv(fds[0], &byte, 1, 0) == 1 && byte == 'w' ? 0 : -1;
+}
+
+void io_sockets(struct bench *b)
+{
+    io_measure_on_sockets(b, send_and_receive);
+}
+
+static int poll_once(int fds[2])
+{
+    struct pollfd pollfd = {.fd = fds[0], .events = POLLOUT};
+
+    return poll(&pollfd, 1, -1) == 1 ? 0 : -1;
+}
+
+void io_poll(struct bench *b)
+{
+    io_measure_on_sockets(b, poll_once);
+}
+
+static int read_block(int fds[2])
+{
+    char block[4096];
+
+    return pread(fds[0], block, sizeof block, 0) == sizeof block ? 0 : -1;
+}
+
+void io_pread(struct bench *b)
+{
+    io_measure_on_file(b, read_block);
+}
+
+static int open_and_close(int fds[2])
+{
+    int fd = openat(AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC);
+
+    (void)fds;
+    return fd >= 0 ? close(fd) : fd;
+}
+
+void io_open_close(struct bench *b)
+{
+    io_measure_on_names(b, open_and_close);
+}
+
+static int ask_status(int fds[2])
+{
+    struct statx status;
+
+    (void)fds;
+    return statx(AT_FDCWD, "/dev/null", 0, STATX_TYPE, &status);
+}
+
+void io_statx(struct bench *b)
+{
+    io_measure_on_names(b, ask_status);
+}

@@ -184,11 +184,54 @@ WORKER_TEST(rate_limiter, those_behind_one_that_gives_up_come_earlier, TEST_TIME
     cr_assert_eq(weft_rate_limiter_try_acquire(&limiter, 100 - BURST), 0);
     cr_expect_eq(run_workers(*workers, cancel_the_first, &limiter), 0);
     expect_at_rest(&limiter);
-    /* In a while, one after the other. */
-    cr_assert_eq(weft_rate_limiter_init(&limiter, 1, WEFT_MILLISECOND, UINT64_C(1) << 40), 0);
-    cr_assert_eq(weft_rate_limiter_try_acquire(&limiter, UINT64_C(1) << 40), 0);
+    /* In a while, one after the other: so late that they still wait when the first gives up. */
+    cr_assert_eq(weft_rate_limiter_init(&limiter, 1, 20 * WEFT_MILLISECOND, UINT64_C(1) << 36), 0);
+    cr_assert_eq(weft_rate_limiter_try_acquire(&limiter, UINT64_C(1) << 36), 0);
     cr_expect_eq(run_workers(*workers, cancel_the_first, &limiter), 0);
     expect_at_rest(&limiter);
+}
+
+static int cancel_all(void *arg)
+{
+    enum { ALL = 100 };
+
+    (void)arg;
+    for (int round = 0; round < ROUNDS; round++) {
+        weft_rate_limiter limiter = WEFT_RATE_LIMITER_INIT(1, HOUR, ALL);
+        struct asker large = {&limiter, ALL, 0};
+        struct asker small = {&limiter, 1, 0};
+        weft_fiber *first;
+        weft_fiber *others[BURST];
+        weft_time due;
+        int taken = 0;
+
+        CHECK_EQ(weft_rate_limiter_try_acquire(&limiter, ALL - BURST), 0);
+        due = weft_rate_limiter_due(&limiter, ALL);
+        first = must_ask(&large);
+        for (int i = 0; i < BURST; i++)
+            others[i] = must_ask(&small);
+        weft_cancel(first);
+        for (int i = 0; i < BURST; i++) {
+            for (int j = (round + i) % 3; j > 0; j--)
+                CHECK_EQ(weft_yield(), 0);
+            weft_cancel(others[i]);
+        }
+        CHECK_EQ(must_join(first), -ECANCELED);
+        for (int i = 0; i < BURST; i++) {
+            int error = must_join(others[i]);
+
+            CHECK(error == 0 || error == -ECANCELED);
+            taken += error == 0;
+        }
+        CHECK_EQ(weft_rate_limiter_due(&limiter, ALL), due + taken * HOUR);
+    }
+    return 0;
+}
+
+/* The first that gives up grants the others their turns, while they are cancelled as well. */
+WORKER_TEST(rate_limiter, a_turn_is_granted_or_given_back_and_not_both, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, cancel_all, NULL), 0);
 }
 
 static int wait_in_scope(void *arg)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Select over channels.
+ * Select over channels and timers.
  *
  * A select that waits stands in the queues of all its channels at once, and its claim says which of
  * them has won (wait_queue.h).  It looks at all channels, and comes to stand in their queues, with
@@ -10,7 +10,11 @@
  * in a circle.
  *
  * Most selects find a case ready, so first each channel is looked at alone.
+ *
+ * A timer is in this a channel whose receivers sleep until its time.  They are also woken when it
+ * is made earlier, to look at everything again.
  */
+#include "sync/alarm.h"
 #include "sync/channel.h"
 
 #include "arch/os.h"
@@ -21,7 +25,10 @@
 
 /* A case as weft_select() sees it. */
 struct select_case {
-    struct wf_channel *channel;
+    union {
+        struct wf_channel *channel;
+        struct wf_alarm *alarm; /* of WEFT_SELECT_TIMER */
+    };
     void *item;
     size_t item_size;
     uint32_t kind;
@@ -42,14 +49,34 @@ struct selection {
     struct wf_wait_claim claim;
 };
 
+static struct wf_lock *lock_of(struct select_case *each)
+{
+    return each->kind == WEFT_SELECT_TIMER ? &each->alarm->lock : &each->channel->lock;
+}
+
 static struct wf_wait_queue *queue_of(struct select_case *each)
 {
+    if (each->kind == WEFT_SELECT_TIMER)
+        return &each->alarm->queue;
     return each->kind == WEFT_SELECT_SEND ? &each->channel->senders : &each->channel->receivers;
+}
+
+static WF_NOINLINE int try_alarm(struct select_case *each)
+{
+    int64_t count = wf_alarm_take(each->alarm, wf_os_now());
+
+    if (count < 0)
+        return (int)count;
+    memcpy(each->item, &count, sizeof count);
+    return 0;
 }
 
 /* -EAGAIN if the case is not ready.  Caller holds the channel's lock. */
 static int try_case(struct select_case *each, struct wf_wait_entry **woken)
 {
+    *woken = NULL;
+    if (each->kind == WEFT_SELECT_TIMER)
+        return try_alarm(each);
     return each->kind == WEFT_SELECT_SEND ? wf_channel_offer(each->channel, each->item, woken)
                                           : wf_channel_accept(each->channel, each->item, woken);
 }
@@ -68,8 +95,11 @@ static void check_cases(const struct selection *selection)
 
         if (each->channel == NULL)
             continue;
+        if (each->kind == WEFT_SELECT_TIMER && each->item_size == sizeof(int64_t))
+            continue;
         if (WF_UNLIKELY(each->kind != WEFT_SELECT_SEND && each->kind != WEFT_SELECT_RECEIVE))
-            wf_panic("weft_select: case %u is neither a send nor a receive", i);
+            wf_panic("weft_select: case %u is no send, no receive, and no timer with an int64_t",
+                     i);
         (void)wf_channel_of((weft_channel *)(void *)each->channel, each->item_size, "weft_select");
     }
 }
@@ -83,9 +113,9 @@ static struct select_case *try_each(struct wf_worker *self, const struct selecti
 
         if (each->channel == NULL)
             continue;
-        wf_lock_acquire(&each->channel->lock);
+        wf_lock_acquire(lock_of(each));
         each->result = try_case(each, &woken);
-        wf_lock_release(&each->channel->lock);
+        wf_lock_release(lock_of(each));
         if (woken != NULL)
             wf_wake(self, woken->waiter, 0);
         if (each->result != -EAGAIN)
@@ -123,13 +153,13 @@ static struct select_case *next_channel(struct select_case *each)
 static void lock_all(struct selection *selection)
 {
     for (struct select_case *each = selection->first; each != NULL; each = next_channel(each))
-        wf_lock_acquire(&each->channel->lock);
+        wf_lock_acquire(lock_of(each));
 }
 
 static void unlock_all(struct selection *selection)
 {
     for (struct select_case *each = selection->first; each != NULL; each = next_channel(each))
-        wf_lock_release(&each->channel->lock);
+        wf_lock_release(lock_of(each));
 }
 
 /* Caller holds all locks. */
@@ -152,9 +182,9 @@ static void leave_all(struct selection *selection, const struct wf_wait_entry *w
     for (struct select_case *each = selection->first; each != NULL; each = each->next) {
         if (&each->entry.wait == winner)
             continue;
-        wf_lock_acquire(&each->channel->lock);
+        wf_lock_acquire(lock_of(each));
         (void)wf_wait_queue_remove(queue_of(each), &each->entry.wait);
-        wf_lock_release(&each->channel->lock);
+        wf_lock_release(lock_of(each));
     }
 }
 
@@ -185,15 +215,30 @@ static int sleep_fiber(struct wf_worker *self, struct selection *selection, weft
     return waiter->result;
 }
 
-/* Caller holds all locks, and no case is ready.  Returns as weft_select() does. */
+/* When the first of the timers expires.  Caller holds all locks. */
+static int64_t first_alarm(const struct selection *selection)
+{
+    int64_t first = WEFT_FOREVER;
+
+    for (struct select_case *each = selection->first; each != NULL; each = each->next)
+        if (each->kind == WEFT_SELECT_TIMER && wf_alarm_when(each->alarm) < first)
+            first = wf_alarm_when(each->alarm);
+    return first;
+}
+
+/* Caller holds all locks, and no case is ready.  Returns as weft_select() does, or -EAGAIN if the
+ * cases have to be looked at once more. */
 static int wait_for_case(struct wf_worker *self, struct selection *selection, weft_time deadline)
 {
+    int64_t alarm = first_alarm(selection);
     struct wf_wait_entry *winner;
     struct select_case *won;
     int result;
 
     for (struct select_case *each = selection->first; each != NULL; each = each->next)
         each->entry.wait.next = NULL;
+    if (alarm < deadline)
+        deadline = alarm;
     if (self == NULL)
         result = sleep_thread(selection, deadline);
     else
@@ -202,13 +247,16 @@ static int wait_for_case(struct wf_worker *self, struct selection *selection, we
     winner = atomic_load_explicit(&selection->claim.winner, memory_order_relaxed);
     leave_all(selection, winner);
     if (winner == WF_WAIT_INTERRUPTED)
-        return result;
+        return result == -ETIMEDOUT && alarm != WEFT_FOREVER && wf_os_now() >= alarm ? -EAGAIN
+                                                                                     : result;
     won = (struct select_case *)(void *)((char *)winner - offsetof(struct select_case, entry));
+    if (won->kind == WEFT_SELECT_TIMER && result == 0)
+        return -EAGAIN; /* it is to expire earlier */
     won->result = result;
     return (int)(won - selection->cases);
 }
 
-/* Looks at all channels together, and waits if it has to. */
+/* Looks at all channels together, and waits if it has to.  Returns as wait_for_case() does. */
 static int select_slowly(struct wf_worker *self, struct selection *selection, weft_time deadline)
 {
     struct wf_wait_entry *woken;
@@ -237,7 +285,7 @@ int weft_select(struct weft_select_case *cases, unsigned count, weft_time deadli
     struct wf_worker *self = wf_self();
     struct selection selection;
     struct select_case *ready;
-    int refusal;
+    int refusal, result;
 
     selection.cases = (struct select_case *)(void *)cases;
     selection.count = count;
@@ -252,5 +300,8 @@ int weft_select(struct weft_select_case *cases, unsigned count, weft_time deadli
     /* One who does not wait at all may have missed what came and went; it asked at some moment. */
     if (deadline <= 0)
         return -ETIMEDOUT;
-    return select_slowly(self, &selection, deadline);
+    do
+        result = select_slowly(wf_self(), &selection, deadline);
+    while (result == -EAGAIN);
+    return result;
 }

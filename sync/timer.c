@@ -11,31 +11,22 @@
  * changed by read-modify-writes as well, so that none of the two overwrites what it has not seen.
  * That word publishes nothing else.
  */
+#include "sync/alarm.h"
+
 #include "arch/os.h"
-#include "runtime/lock.h"
-#include "sync/wait_queue.h"
 
 #include <errno.h>
 #include <weft/timer.h>
 
 enum { NOT_ARMED = 0 };
 
-struct timer {
-    WF_ATOMIC(int64_t) when; /* the next expiration; NOT_ARMED: there is none */
-    int64_t period;          /* under the lock; 0: it expires once */
-    struct wf_wait_queue queue;
-    struct wf_lock lock;
-    uint32_t policy; /* under the lock; enum weft_timer_policy */
-    uint64_t reserved[2];
-};
-
 #ifndef WF_MODEL /* where an atomic is larger */
-_Static_assert(sizeof(struct timer) == sizeof(weft_timer), "the public type has other fields");
+_Static_assert(sizeof(struct wf_alarm) == sizeof(weft_timer), "the public type has other fields");
 #endif
 
-static struct timer *internal(weft_timer *timer)
+static struct wf_alarm *internal(weft_timer *timer)
 {
-    return (struct timer *)(void *)timer;
+    return (struct wf_alarm *)(void *)timer;
 }
 
 /* Every time before the clock's beginning is the same: it has passed. */
@@ -44,20 +35,14 @@ static int64_t point_of(weft_time when)
     return when > NOT_ARMED ? when : NOT_ARMED + 1;
 }
 
-static int64_t when_of(const struct timer *timer)
-{
-    /* relaxed: a value that is too low costs a look more; the compare-and-swaps decide. */
-    return atomic_load_explicit(&timer->when, memory_order_relaxed);
-}
-
-static bool change(struct timer *timer, int64_t *expected, int64_t when)
+static bool change(struct wf_alarm *timer, int64_t *expected, int64_t when)
 {
     /* relaxed: it publishes nothing. */
     return atomic_compare_exchange_weak_explicit(&timer->when, expected, when, memory_order_relaxed,
                                                  memory_order_relaxed);
 }
 
-static int64_t exchange(struct timer *timer, int64_t when)
+static int64_t exchange(struct wf_alarm *timer, int64_t when)
 {
     /* relaxed: as above. */
     return atomic_exchange_explicit(&timer->when, when, memory_order_relaxed);
@@ -66,7 +51,7 @@ static int64_t exchange(struct timer *timer, int64_t when)
 int weft_timer_arm(weft_timer *handle, weft_time when, int64_t period_ns,
                    enum weft_timer_policy policy)
 {
-    struct timer *timer = internal(handle);
+    struct wf_alarm *timer = internal(handle);
     struct wf_wait_entry *list = NULL;
 
     if (period_ns < 0 || (unsigned)policy > WEFT_TIMER_DELAY)
@@ -82,13 +67,13 @@ int weft_timer_arm(weft_timer *handle, weft_time when, int64_t period_ns,
     return 0;
 }
 
-static WF_COLD int move_locked(struct timer *timer, int64_t when)
+static WF_COLD int move_locked(struct wf_alarm *timer, int64_t when)
 {
     struct wf_wait_entry *list = NULL;
     int64_t old;
 
     wf_lock_acquire(&timer->lock);
-    old = when_of(timer);
+    old = wf_alarm_when(timer);
     while (old != NOT_ARMED && !change(timer, &old, when))
         ;
     if (old > when)
@@ -101,9 +86,9 @@ static WF_COLD int move_locked(struct timer *timer, int64_t when)
 
 int weft_timer_move(weft_timer *handle, weft_time deadline)
 {
-    struct timer *timer = internal(handle);
+    struct wf_alarm *timer = internal(handle);
     int64_t when = point_of(deadline);
-    int64_t old = when_of(timer);
+    int64_t old = wf_alarm_when(timer);
 
     while (old != NOT_ARMED && old <= when)
         if (change(timer, &old, when))
@@ -113,7 +98,7 @@ int weft_timer_move(weft_timer *handle, weft_time deadline)
 
 bool weft_timer_cancel(weft_timer *handle)
 {
-    struct timer *timer = internal(handle);
+    struct wf_alarm *timer = internal(handle);
     struct wf_wait_entry *list;
     bool was_armed;
 
@@ -137,16 +122,16 @@ static int64_t later_by(int64_t when, int64_t count, int64_t period)
     return sum;
 }
 
-/* How many expirations have passed by `now`; none: 0.  They are reported by that.  Caller holds the
- * lock. */
-static int64_t take_expired(struct timer *timer, int64_t now)
+int64_t wf_alarm_take(struct wf_alarm *timer, int64_t now)
 {
-    int64_t when = when_of(timer);
+    int64_t when = wf_alarm_when(timer);
     int64_t count = 0, next;
 
     do {
-        if (when == NOT_ARMED || when > now)
-            return 0;
+        if (when == NOT_ARMED)
+            return -ENODATA;
+        if (when > now)
+            return -EAGAIN;
         count = 1;
         next = NOT_ARMED;
         if (timer->period != 0) {
@@ -161,7 +146,7 @@ static int64_t take_expired(struct timer *timer, int64_t now)
 
 int64_t weft_timer_wait(weft_timer *handle, weft_time deadline)
 {
-    struct timer *timer = internal(handle);
+    struct wf_alarm *timer = internal(handle);
 
     for (;;) {
         struct wf_wait_entry entry = {NULL, NULL, NULL, NULL};
@@ -169,11 +154,11 @@ int64_t weft_timer_wait(weft_timer *handle, weft_time deadline)
         int error;
 
         wf_lock_acquire(&timer->lock);
-        count = take_expired(timer, wf_os_now());
-        when = when_of(timer);
-        if (count != 0 || when == NOT_ARMED) {
+        count = wf_alarm_take(timer, wf_os_now());
+        when = wf_alarm_when(timer);
+        if (count != -EAGAIN) {
             wf_lock_release(&timer->lock);
-            return count != 0 ? count : -ENODATA;
+            return count;
         }
         error = wf_wait_queue_sleep(wf_self(), &timer->queue, &timer->lock, &entry,
                                     when < deadline ? when : deadline);
@@ -185,7 +170,7 @@ int64_t weft_timer_wait(weft_timer *handle, weft_time deadline)
 
 weft_time weft_timer_next(const weft_timer *handle)
 {
-    int64_t when = when_of((const struct timer *)(const void *)handle);
+    int64_t when = wf_alarm_when((const struct wf_alarm *)(const void *)handle);
 
     return when != NOT_ARMED ? when : WEFT_FOREVER;
 }

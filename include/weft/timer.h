@@ -14,7 +14,8 @@
  * out when the old time comes.  So each message of a connection can move an idle timeout.
  *
  * Each expiration is reported once: of several that wait, to the one that comes first.  A cancel
- * and an expiration never both succeed, and one of the two does.
+ * and an expiration never both succeed, and one of the two does.  weft_select() waits for timers
+ * beside channels.
  *
  * Nothing is allocated.  A timer may be freed when nobody uses it any more; one that a cancel or an
  * expiration has ended is not touched by those that were waiting, once they have been woken by the

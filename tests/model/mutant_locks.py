@@ -52,7 +52,7 @@ LOCK_MUTANTS = [
     return old != NOT_ARMED ? 0 : -ENODATA;""", """\
     if (list != NULL)
         wf_wait_queue_wake_list(wf_self(), list, 0);
-    return when_of(timer) != NOT_ARMED || old != NOT_ARMED ? 0 : -ENODATA;"""),
+    return wf_alarm_when(timer) != NOT_ARMED || old != NOT_ARMED ? 0 : -ENODATA;"""),
     mutex("lock-is-relaxed", """(word | LOCKED) & ~mine,
                                                   memory_order_acquire, memory_order_relaxed))""",
           """(word | LOCKED) & ~mine,

@@ -428,6 +428,8 @@ int weft_channel_try_send""", "sync/channel.c"),
     select("leaves-while-others-look",
            "        if (&each->entry.wait == winner)",
            "        if (&each->entry.wait == winner || each->entry.wait.next == NULL)"),
+    select("takes-an-earlier-time-for-an-expiration",
+           "    if (won->kind == WEFT_SELECT_TIMER && result == 0)\n", "    if (false)\n"),
     select("unlocks-before-it-stands-there", """\
     queue_all(selection, waiter);
     unlock_all(selection);

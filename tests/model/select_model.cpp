@@ -12,6 +12,9 @@
 #include "sync/wait_queue.c"
 
 #include "sync/channel.c"
+#define internal timer_internal
+#include "sync/timer.c"
+#undef internal
 #define sleep_thread select_sleep_thread
 #include "sync/select.c"
 
@@ -164,11 +167,64 @@ struct select_senders : fiber_suite<select_senders, 3> {
     }
 };
 
+// A timer beside a channel: it is made earlier while a value is sent.  The clock stands at 1, so a
+// time of 1 has come and WEFT_FOREVER never does.
+struct select_timer : fiber_suite<select_timer, 3> {
+    model_channel channel;
+    wf_alarm alarm;
+
+    weft_timer *timer()
+    {
+        return reinterpret_cast<weft_timer *>(&alarm);
+    }
+
+    void setup()
+    {
+        channel.init();
+        atomic_store_explicit(&alarm.when, WEFT_FOREVER, memory_order_relaxed);
+        atomic_store_explicit(&alarm.lock.word, WF_LOCK_FREE, memory_order_relaxed);
+        alarm.period = 0;
+        alarm.queue.first = nullptr;
+    }
+
+    void fiber(unsigned index)
+    {
+        int value = 0, sent = 5;
+        int64_t count = 0;
+
+        if (index == 0) {
+            bool is_received = false, is_reported = false;
+
+            while (!is_received || !is_reported) {
+                weft_select_case cases[2] = {
+                    WEFT_RECEIVE_CASE(is_received ? nullptr : channel.get(), &value),
+                    WEFT_TIMER_CASE(is_reported ? nullptr : timer(), &count)};
+                int won = weft_select(cases, 2, INT64_MAX);
+
+                RL_ASSERT(won >= 0 && cases[won].result == 0);
+                (won == 0 ? is_received : is_reported) = true;
+            }
+            RL_ASSERT(value == 5 && count == 1);
+        } else if (index == 1) {
+            RL_ASSERT(weft_channel_send(channel.get(), &sent, sizeof sent, INT64_MAX) == 0);
+        } else {
+            RL_ASSERT(weft_timer_move(timer(), 1) == 0);
+        }
+    }
+
+    void at_rest()
+    {
+        RL_ASSERT(wf_wait_queue_is_empty(&alarm.queue));
+        RL_ASSERT(wf_wait_queue_is_empty(&channel.channel.receivers));
+    }
+};
+
 int main()
 {
     bool good = model_run<select_faces>("faces");
 
     good = good && model_run<select_ends>("ends");
     good = good && model_run<select_senders>("senders");
+    good = good && model_run<select_timer>("timer");
     return good ? 0 : 1;
 }

@@ -11,14 +11,14 @@
 
 enum { COME = 1 };
 
-static weft_timer *outer(timer *inner)
+static weft_timer *outer(wf_alarm *inner)
 {
     return reinterpret_cast<weft_timer *>(inner);
 }
 
-static timer *make_timer(int64_t when)
+static wf_alarm *make_timer(int64_t when)
 {
-    timer *made = static_cast<timer *>(model_alloc(sizeof *made));
+    wf_alarm *made = static_cast<wf_alarm *>(model_alloc(sizeof *made));
 
     atomic_init(&made->when, when);
     atomic_init(&made->lock.word, WF_LOCK_FREE);
@@ -27,7 +27,7 @@ static timer *make_timer(int64_t when)
 
 // The last change of each mover makes it earlier, so the waiter is told in the end.
 struct timer_moved : fiber_suite<timer_moved, 3> {
-    timer *shared;
+    wf_alarm *shared;
 
     void setup()
     {
@@ -46,14 +46,14 @@ struct timer_moved : fiber_suite<timer_moved, 3> {
 
     void at_rest()
     {
-        RL_ASSERT(when_of(shared) == NOT_ARMED);
+        RL_ASSERT(wf_alarm_when(shared) == NOT_ARMED);
         RL_ASSERT(wf_wait_queue_is_empty(&shared->queue));
     }
 };
 
 // The same by arming it anew.
 struct timer_armed : fiber_suite<timer_armed, 2> {
-    timer *shared;
+    wf_alarm *shared;
 
     void setup()
     {
@@ -75,7 +75,7 @@ struct timer_armed : fiber_suite<timer_armed, 2> {
 
 // One expiration, one who looks, one who moves it away, one who cancels.
 struct timer_race : fiber_suite<timer_race, 3> {
-    timer *shared;
+    wf_alarm *shared;
     rl::var<int> reported, moved, cancelled;
 
     void setup()
@@ -98,13 +98,13 @@ struct timer_race : fiber_suite<timer_race, 3> {
     {
         RL_ASSERT(reported($) + cancelled($) == 1);
         RL_ASSERT(!moved($) || cancelled($));
-        RL_ASSERT(when_of(shared) == NOT_ARMED);
+        RL_ASSERT(wf_alarm_when(shared) == NOT_ARMED);
     }
 };
 
 // A cancel of the timer ends the wait, whether it comes before or after the beginning.
 struct timer_ended : fiber_suite<timer_ended, 2> {
-    timer *shared;
+    wf_alarm *shared;
 
     void setup()
     {
@@ -126,7 +126,7 @@ struct timer_ended : fiber_suite<timer_ended, 2> {
 
 // The same beside a cancel of the fiber.
 struct timer_cancel : fiber_suite<timer_cancel, 3> {
-    timer *shared;
+    wf_alarm *shared;
 
     void setup()
     {
@@ -154,7 +154,7 @@ struct timer_cancel : fiber_suite<timer_cancel, 3> {
 
 // Whoever was told of the expiration frees the timer.
 struct timer_free : fiber_suite<timer_free, 2> {
-    timer *shared;
+    wf_alarm *shared;
 
     void setup()
     {

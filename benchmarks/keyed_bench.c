@@ -80,7 +80,7 @@ void bench_singleflight_alone(struct bench *b)
  * Question  What does it cost to take a permit that is there?
  * Method    b->batch permits, one after the other, by one fiber on one worker, from a limiter that
  *           has more than can be taken.
- * Includes  reading the clock, a lock, and a division of 128 bits.
+ * Includes  reading the clock, a lock, and two products of 128 bits.
  * Excludes  waiting.
  * Distrust  a machine whose clock is not read in user mode.
  */

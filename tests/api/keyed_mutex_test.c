@@ -169,7 +169,7 @@ static int lock_and_count(void *arg)
 /* Somebody waits; most likely all that have been spawned. */
 static void await_queue(struct shared *shared)
 {
-    while (__atomic_load_n(&shared->buckets[0].queue, __ATOMIC_ACQUIRE) == NULL)
+    while (!has_waiters(&shared->buckets[0].queue))
         CHECK_EQ(weft_yield(), 0);
     for (int i = 0; i < 50; i++)
         CHECK_EQ(weft_yield(), 0);

@@ -126,7 +126,7 @@ WORKER_TEST(rwlock, a_writer_is_alone, TEST_TIMEOUT_S)
 
 static void await_queue(struct shared *shared)
 {
-    while (__atomic_load_n(&shared->lock.queue, __ATOMIC_ACQUIRE) == NULL)
+    while (!has_waiters(&shared->lock.queue))
         (void)weft_yield();
 }
 
@@ -419,8 +419,7 @@ static int cancel_after_hand_over(void *arg)
         atomic_store(&shared->go_on, 100);
         CHECK_EQ(weft_rwlock_write_lock(&shared->lock, 0), 0);
         waiter = must_spawn(writes ? enter_to_write : enter_to_read, shared);
-        while (__atomic_load_n(&shared->lock.queue, __ATOMIC_ACQUIRE) == NULL &&
-               __atomic_load_n(&shared->lock.readers, __ATOMIC_ACQUIRE) == NULL)
+        while (!has_waiters(&shared->lock.queue) && !has_waiters(&shared->lock.readers))
             (void)weft_yield();
         weft_rwlock_unlock(&shared->lock);
         weft_cancel(waiter);

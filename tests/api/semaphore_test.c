@@ -100,7 +100,7 @@ WORKER_TEST(semaphore, a_deadline_counts_only_while_there_are_too_few, TEST_TIME
 
 static void await_waiters(struct shared *shared)
 {
-    while (__atomic_load_n(&shared->semaphore.queue, __ATOMIC_ACQUIRE) == NULL)
+    while (!has_waiters(&shared->semaphore.queue))
         (void)weft_yield();
 }
 

@@ -145,12 +145,6 @@ struct shared {
     _Atomic(int) is_over;
 };
 
-/* Looks without the lock, which is a race for ThreadSanitizer. */
-__attribute__((noinline, no_sanitize("thread"))) static bool has_waiters(struct shared *shared)
-{
-    return *(void *volatile *)&shared->timer.queue != NULL;
-}
-
 static int wait_for_ever(void *arg)
 {
     struct shared *shared = arg;
@@ -169,7 +163,7 @@ static void *cancel_in_thread(void *arg)
 {
     struct shared *shared = arg;
 
-    while (!has_waiters(shared))
+    while (!has_waiters(&shared->timer.queue))
         ;
     return (void *)(intptr_t)weft_timer_cancel(&shared->timer);
 }
@@ -178,7 +172,7 @@ static int cancel_in_fiber(void *arg)
 {
     struct shared *shared = arg;
 
-    while (!has_waiters(shared))
+    while (!has_waiters(&shared->timer.queue))
         CHECK_EQ(weft_yield(), 0);
     return weft_timer_cancel(&shared->timer);
 }
@@ -349,7 +343,7 @@ static int move_earlier(void *arg)
 {
     struct shared *shared = arg;
 
-    while (!has_waiters(shared))
+    while (!has_waiters(&shared->timer.queue))
         CHECK_EQ(weft_yield(), 0);
     return weft_timer_move(&shared->timer, weft_after(MS));
 }
@@ -358,7 +352,7 @@ static int arm_earlier(void *arg)
 {
     struct shared *shared = arg;
 
-    while (!has_waiters(shared))
+    while (!has_waiters(&shared->timer.queue))
         CHECK_EQ(weft_yield(), 0);
     return weft_timer_arm(&shared->timer, weft_after(MS), 0, WEFT_TIMER_BURST);
 }
@@ -480,7 +474,7 @@ static int be_cancelled(void *arg)
     CHECK_EQ(weft_timer_wait(&shared->timer, WEFT_FOREVER), -ETIMEDOUT);
     CHECK_EQ(weft_timer_wait(&shared->timer, WEFT_FOREVER), -ETIMEDOUT);
     CHECK_EQ(weft_scope_close(&scope, 0), 0);
-    CHECK(!has_waiters(shared));
+    CHECK(!has_waiters(&shared->timer.queue));
     CHECK_EQ(weft_timer_arm(&shared->timer, weft_now(), 0, WEFT_TIMER_BURST), 0);
     weft_cancel(weft_self());
     CHECK_EQ(weft_timer_wait(&shared->timer, WEFT_FOREVER), 1);

@@ -90,6 +90,10 @@ int must_join(weft_fiber *fiber);
 /* In a fiber: yields until `*flag` is not zero. */
 void await_flag(_Atomic(int) *flag);
 
+/* Whether somebody waits at an object of the library, by the queue in it.  That is a guess: it
+ * looks without the object's lock. */
+bool has_waiters(void *const *queue);
+
 /* weft_start() with so many workers. */
 weft_runtime *must_start(unsigned workers, int (*fn)(void *), void *arg);
 

@@ -6,9 +6,9 @@
 # usage: scripts/test.sh [--quick] [--long] [--preset NAME]...
 #
 #   (none)          every test in release, the api and stress tests with 1, 2, 4 and 16 workers,
-#                   and these and the http tests on epoll; unit and api tests in debug; unit, api
-#                   and stress tests under asan and tsan, and the http tests under asan; the api
-#                   tests in chaos mode under asan (64 workers)
+#                   and these and the http tests on epoll; unit and api tests in debug, by clang;
+#                   unit, api and stress tests under asan and tsan, and the http tests under asan;
+#                   the api tests in chaos mode under asan (64 workers)
 #   --quick         every test but the stress tests, in release only
 #   --long          soak tests run for their full time (WEFT_SOAK=1), and in chaos mode the stress
 #                   tests too, under asan (64 workers) and tsan (16 workers)
@@ -162,7 +162,7 @@ else
     export WEFT_BACKEND=epoll
     run release "api, stress and http tests on epoll" -L '^(api|stress|http)$'
     unset WEFT_BACKEND
-    run_preset debug
+    run_preset debug-clang
     run_preset asan
     export WEFT_BACKEND=epoll
     run asan "I/O tests on epoll" -L '^(api|stress)$' -R '(^api/io_|cancel|close|io_stress)'

@@ -216,12 +216,12 @@ static int end_each_way(void *arg)
                 await_flag(&waiting.begun);
                 CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
             }
-            act(action, &waiting, fiber);
+            act((enum action)action, &waiting, fiber);
             if (is_thread)
                 CHECK_EQ(pthread_join(thread, NULL), 0);
             else
                 CHECK_EQ(must_join(fiber), 0);
-            check_outcome(action, &waiting);
+            check_outcome((enum action)action, &waiting);
             for (int i = 0; i < CHANNELS; i++)
                 weft_channel_free(waiting.channels[i]); /* aborts if somebody stands there */
         }

@@ -250,7 +250,7 @@ Test(topology, pins_to_the_cpus_of_the_affinity_mask, .timeout = TIMEOUT_S)
     cr_assert_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
     cr_assert_eq(wf_topology_create(&topology), 0);
     count = wf_topology_cpu_count(topology);
-    cr_expect_eq(count, CPU_COUNT(&allowed));
+    cr_expect_eq(count, (unsigned)CPU_COUNT(&allowed));
     for (unsigned i = 0; i < count; i++) {
         cr_assert_eq(wf_topology_pin(topology, i), 0);
         cr_assert_eq(sched_getaffinity(0, sizeof now, &now), 0);

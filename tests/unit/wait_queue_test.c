@@ -47,8 +47,8 @@ Test(wait_queue, keeps_its_order_when_entries_leave, .timeout = TEST_TIMEOUT_S)
 /* An entry whose wait has ended in another place is passed over, and the others are not. */
 Test(wait_queue, passes_over_waits_that_ended_elsewhere, .timeout = TEST_TIMEOUT_S)
 {
-    struct wf_wait_claim open = {0};
-    struct wf_wait_claim ended = {0};
+    struct wf_wait_claim open = {NULL};
+    struct wf_wait_claim ended = {NULL};
     struct row row;
 
     fill(&row);
@@ -67,7 +67,7 @@ Test(wait_queue, passes_over_waits_that_ended_elsewhere, .timeout = TEST_TIMEOUT
 /* Both entries of one wait in one queue: it is woken once. */
 Test(wait_queue, takes_all_once, .timeout = TEST_TIMEOUT_S)
 {
-    struct wf_wait_claim claim = {0};
+    struct wf_wait_claim claim = {NULL};
     struct wf_wait_entry *list;
     struct row row;
 

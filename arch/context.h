@@ -45,4 +45,7 @@ void *wf_context_switch_and_land(struct wf_context *from, const struct wf_contex
  */
 int wf_context_hand_over(struct wf_context *from, const struct wf_context *to, int result);
 
+/* Where a saved context goes on, with its frame pointer in `*frame`. */
+void *wf_context_where(const struct wf_context *context, void **frame);
+
 #endif

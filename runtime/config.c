@@ -45,6 +45,7 @@ const struct wf_config_option wf_config_options[] = {
     NAMED(backend, WEFT_BACKEND_AUTO, backend_names, "1: auto, 2: io_uring, 3: epoll"),
     OPTION(max_stack_memory_mib, UINT32_MAX, 1, UINT32_MAX, "MiB", "memory for stacks at most"),
     OPTION(stack_usage, 1, 1, 2, "", "1: off, 2: measure how much of its stack each fiber uses"),
+    OPTION(deadlock, 1, 1, 2, "", "1: report a deadlock and end the run, 2: let it wait"),
 };
 
 const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];

@@ -33,6 +33,12 @@ enum {
     WF_OVERFLOW_REPORT_OFF = 2,
 };
 
+/* Values of weft_config.deadlock. */
+enum {
+    WF_DEADLOCK_REPORT = 1,
+    WF_DEADLOCK_IGNORE = 2,
+};
+
 struct wf_config_option {
     const char *name;  /* of the field; the variable is WEFT_ and the name in capitals */
     size_t offset;     /* of the uint32_t in struct weft_config */

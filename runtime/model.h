@@ -177,6 +177,13 @@ enum wf_phase {
  *   RT.4   outside: count seq_cst  end: count seq_cst      with RT.1: a spawn from outside is
  *                                                          counted, or sees the end
  */
+/* Whether somebody is in weft_wait(). */
+enum wf_awaited {
+    WF_AWAITED_BY_NOBODY,
+    WF_AWAITED_FOR_A_WHILE, /* until a deadline */
+    WF_AWAITED_FOR_GOOD,
+};
+
 struct weft_runtime {
     struct weft_config config;    /* [I] */
     struct wf_topology *topology; /* [I] */
@@ -193,6 +200,7 @@ struct weft_runtime {
     void *main_arg;               /* [I] */
     int main_result;              /* the first fiber's worker, then the starter */
     int start_error;              /* worker that failed, under RT.2 */
+    bool is_deadlocked;           /* the monitor, before RT.1; then the starter */
     WF_ATOMIC(uint32_t) crew;     /* [A] workers, spares included; it only grows */
     WF_ATOMIC(uint32_t) phase;    /* [A] enum wf_phase */
     WF_ATOMIC(uint32_t) started;  /* [A] workers that are set up, or failed to be */
@@ -201,7 +209,7 @@ struct weft_runtime {
     WF_ATOMIC(uint32_t) left;     /* [A] workers that have left their loops */
     WF_ATOMIC(uint64_t) live;     /* [A] live fibers; kept only where max_fibers is set */
     WF_ATOMIC(uint32_t) visitors; /* [A] see outside.h */
-    WF_ATOMIC(uint32_t) awaited;  /* [A] 1 while somebody is in weft_wait() */
+    WF_ATOMIC(uint32_t) awaited;  /* [A] enum wf_awaited */
     uint32_t process;             /* [I] the process that started it: see outside.h */
     struct wf_stack_depot depot;  /* see stack.h */
     struct wf_inject inject;      /* see inject.h */

@@ -4,6 +4,7 @@
 #include "runtime/balance.h"
 #include "runtime/check.h"
 #include "runtime/config.h"
+#include "runtime/deadlock.h"
 #include "runtime/model.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
@@ -221,6 +222,7 @@ static void monitor_main(void *arg)
         look(runtime, now);
         if (now - monitor->quiet_since >= QUIET_MS * WEFT_MILLISECOND &&
             wf_trim_settle(runtime, now)) {
+            wf_deadlock_look(runtime);
             doze(runtime);
             now = wf_os_now();
             forget(runtime, now);

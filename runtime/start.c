@@ -285,23 +285,26 @@ static bool await_done(struct weft_runtime *runtime, weft_time deadline)
 
 int weft_wait(weft_runtime *runtime, int *result, weft_time deadline)
 {
+    uint32_t how = deadline == WEFT_FOREVER ? WF_AWAITED_FOR_GOOD : WF_AWAITED_FOR_A_WHILE;
+
     if (wf_self() != NULL)
         return -EDEADLK;
     if (wf_outside_is_child(runtime))
         return -ECHILD;
     /* relaxed: finds a mistake, orders nothing. */
-    if (atomic_exchange_explicit(&runtime->awaited, 1, memory_order_relaxed) != 0)
+    if (atomic_exchange_explicit(&runtime->awaited, how, memory_order_relaxed) !=
+        WF_AWAITED_BY_NOBODY)
         wf_panic("weft_wait: somebody else waits for this runtime already");
     if (!await_done(runtime, deadline)) {
         /* relaxed: as above. */
-        atomic_store_explicit(&runtime->awaited, 0, memory_order_relaxed);
+        atomic_store_explicit(&runtime->awaited, WF_AWAITED_BY_NOBODY, memory_order_relaxed);
         return -ETIMEDOUT;
     }
     join_threads(runtime, runtime->worker_count);
     wf_offload_destroy(&runtime->offload);
     wf_outside_await_leave(runtime);
     if (result != NULL)
-        *result = runtime->main_result;
+        *result = runtime->is_deadlocked ? -EDEADLK : runtime->main_result;
     wf_runtime_keep_stats(runtime);
     wf_overflow_end(runtime);
     wf_runtime_destroy(runtime);

@@ -249,6 +249,19 @@ uint64_t wf_os_thread_sleeps(void)
     return (uint64_t)usage.ru_nvcsw;
 }
 
+uint32_t wf_os_thread_count(void)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    unsigned count = 0;
+    char line[256];
+
+    while (file != NULL && count == 0 && fgets(line, sizeof line, file) != NULL)
+        (void)sscanf(line, "Threads: %u", &count);
+    if (file != NULL)
+        (void)fclose(file);
+    return count;
+}
+
 void wf_os_thread_use(struct wf_os_use *use)
 {
     struct timespec cpu;

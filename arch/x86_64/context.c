@@ -42,3 +42,11 @@ void wf_context_init(struct wf_context *context, void *stack_top, void (*entry)(
     __asm__ volatile("fnstcw %0" : "=m"(frame->x87_cw));
     context->sp = frame;
 }
+
+void *wf_context_where(const struct wf_context *context, void **frame)
+{
+    const struct frame *saved = context->sp;
+
+    *frame = (void *)(uintptr_t)saved->rbp;
+    return (void *)(uintptr_t)saved->return_address;
+}

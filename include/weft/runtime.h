@@ -67,7 +67,8 @@ struct weft_config {
     uint32_t stack_usage;          /* WEFT_STACK_USAGE: 1 off (default), 2 paints each stack before
                                       its fiber runs, to see how much of it was used
                                       (weft_stack_report()); slow, and touches all of it */
-    uint32_t reserved32;           /* zero */
+    uint32_t deadlock;             /* WEFT_DEADLOCK: 1 ends a run whose fibers all wait for each
+                                      other (default), 2 lets it wait */
     uint64_t reserved[3];          /* zero */
 };
 
@@ -89,14 +90,18 @@ struct weft_config {
  * SIGSEGV and SIGBUS as well, in all threads, and calls the handlers that the program had at the
  * start for whatever is not the overflow of a fiber's stack.
  *
- * Returns   what `fn` returned; a negative errno if the runtime could not start (nothing ran, and
- *           a line on standard error says what to do about it).
+ * A deadlock is reported on standard error, with what each fiber waits for and where, and ends the
+ * run by cancelling all: when every fiber waits, no timer is armed, no operation and no call on the
+ * pool is under way, and the process has no thread beside the runtime's and the calling one.
+ *
+ * Returns   what `fn` returned; -EDEADLK after a deadlock; a negative errno if the runtime could
+ *           not start (nothing ran, and a line on standard error says what to do about it).
  * Context   any thread, not a fiber.  Several runs may follow one another, or run side by side.
  * Switches  never.
  * Errors    -EINVAL (a value out of range, a null `fn`), -ENOMEM, -EAGAIN (no more threads),
  *           -EPERM or -ENOSYS (WEFT_BACKEND_IO_URING was asked for, and the kernel or a sandbox
- *           refuses it), -EDEADLK (called from a fiber), -ENOTSUP (WEFT_ALLOCATOR asks for an
- *           allocator that is not there).
+ *           refuses it), -EDEADLK (called from a fiber, or a deadlock), -ENOTSUP (WEFT_ALLOCATOR
+ *           asks for an allocator that is not there).
  */
 WEFT_API WEFT_MUST_USE int weft_run(const struct weft_config *config, int (*fn)(void *), void *arg);
 
@@ -141,9 +146,9 @@ WEFT_API int weft_stop(weft_runtime *runtime);
  * free it.
  *
  * On 0 the handle is gone, and so are those of its fibers; `*result` (unless `result` is null)
- * holds what the first fiber returned, 0 if there was none.  Calls on the runtime or its fibers
- * that other threads have begun before are waited for; none may begin later.  On failure the handle
- * stays valid.
+ * holds what the first fiber returned, 0 if there was none, -EDEADLK after a deadlock (see
+ * weft_run()).  Calls on the runtime or its fibers that other threads have begun before are waited
+ * for; none may begin later.  On failure the handle stays valid.
  *
  * Returns   0, or a negative errno.
  * Deadline  absolute.

@@ -203,7 +203,7 @@ static void use_files(void)
     int fd;
 
     CHECK_EQ(weft_pread(given.file, bytes, 4, 3, WEFT_FOREVER), 4);
-    CHECK_EQ(memcmp(bytes, "3456", 4), 0);
+    CHECK(memcmp(bytes, "3456", 4) == 0);
     CHECK_EQ(weft_write_all(given.pair[0], "ab", 2, WEFT_FOREVER), 2);
     CHECK_EQ(weft_poll_fd(given.pair[1], 1, WEFT_FOREVER), 1);
     CHECK_EQ(weft_read(given.pair[1], bytes, 4, WEFT_FOREVER), 2);
@@ -258,8 +258,8 @@ static void use_locals(void)
 
 static void use_names_and_signals(void)
 {
-    struct addrinfo *found;
     struct weft_signal got;
+    struct addrinfo *found;
     sigset_t set;
     int error = weft_resolve("127.0.0.1", NULL, NULL, &found, WEFT_FOREVER);
 
@@ -291,16 +291,14 @@ static int use_everything(void *arg)
 
 static struct weft_config small_config(unsigned workers)
 {
-    struct weft_config config = WEFT_CONFIG_INIT;
-
-    config.workers = workers;
-    config.stack_size_kib = 64;
-    config.ring_entries = 64;
-    config.blocking_threads = 2;
-    config.backend = WEFT_BACKEND_IO_URING; /* its requests are swept; epoll has a test below */
-    (void)unsetenv("WEFT_BACKEND");
-    config.monitor = 2; /* whether a spare worker is called for is chance */
-    return config;
+    (void)unsetenv("WEFT_BACKEND"); /* the ring's requests are swept; epoll has a test below */
+    return (struct weft_config){.workers = workers,
+                                .stack_size_kib = 64,
+                                .ring_entries = 64,
+                                .blocking_threads = 2,
+                                .backend = WEFT_BACKEND_IO_URING,
+                                .monitor = 2,   /* whether it calls a spare worker is chance, */
+                                .deadlock = 2}; /* and whether it counts threads */
 }
 
 static int run_everything(unsigned workers)
@@ -449,7 +447,7 @@ static int read_without_a_pool(void *arg)
     CHECK_EQ(weft_pread(fd, bytes, 4, 3, WEFT_FOREVER), 4);
     CHECK_EQ(weft_fsync(fd, WEFT_FOREVER), 0);
     (void)fault_disarm();
-    CHECK_EQ(memcmp(bytes, "3456", 4), 0);
+    CHECK(memcmp(bytes, "3456", 4) == 0);
     return fault_fired() != NULL;
 }
 

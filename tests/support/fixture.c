@@ -106,6 +106,7 @@ static void remove_overrides(const struct weft_config *config)
         {config->blocking_threads, "WEFT_BLOCKING_THREADS"},
         {config->backend, "WEFT_BACKEND"},
         {config->max_stack_memory_mib, "WEFT_MAX_STACK_MEMORY_MIB"},
+        {config->deadlock, "WEFT_DEADLOCK"},
     };
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)

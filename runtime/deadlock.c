@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/deadlock.h"
+
+#include "arch/probe.h"
+#include "runtime/balance.h"
+#include "runtime/check.h"
+#include "runtime/config.h"
+#include "runtime/model.h"
+#include "runtime/poller.h"
+
+#include <stdio.h>
+
+enum {
+    FIBERS_SHOWN = 32, /* guessed: what a person may read */
+    DEPTH = 12,
+};
+
+/* What all workers have done so far, in numbers that only grow. */
+struct progress {
+    uint64_t turns;
+    uint64_t under_way; /* operations */
+    uint64_t alive;     /* fibers */
+};
+
+static struct progress progress_of(struct weft_runtime *runtime)
+{
+    struct progress progress = {.alive = wf_counter_read(&runtime->outside.fibers_spawned)};
+    uint32_t crew = wf_runtime_crew(runtime);
+
+    for (uint32_t i = 0; i < crew; i++) {
+        struct wf_counters *counters = &runtime->workers[i]->counters;
+
+        progress.turns += wf_counter_read(&counters->turns);
+        progress.under_way += wf_counter_read(&counters->ops_submitted) -
+                              wf_counter_read(&counters->ops_completed);
+        progress.alive += wf_counter_read(&counters->fibers_spawned) -
+                          wf_counter_read(&counters->fibers_finished);
+    }
+    /* relaxed: it is looked at twice. */
+    progress.alive -= atomic_load_explicit(&runtime->refused, memory_order_relaxed);
+    return progress;
+}
+
+/* Asleep, not notified, with nothing in its queues that could make it go on. */
+static bool is_at_rest(struct wf_worker *worker)
+{
+    /* relaxed: all of it is looked at twice, and nobody is left who could change it unseen. */
+    return atomic_load_explicit(&worker->parker.state, memory_order_relaxed) ==
+               WF_PARKER_SLEEPING &&
+           /* relaxed: as above. */
+           atomic_load_explicit(&worker->next, memory_order_relaxed) == NULL &&
+           wf_balance_backlog(worker) == 0 && !wf_wheel_is_armed(&worker->wheel) &&
+           !wf_poller_needs_service(worker->poller);
+}
+
+static bool are_all_at_rest(struct weft_runtime *runtime)
+{
+    uint32_t crew = wf_runtime_crew(runtime);
+
+    for (uint32_t i = 0; i < crew; i++)
+        if (!is_at_rest(runtime->workers[i]))
+            return false;
+    return wf_inject_size(&runtime->inject) == 0;
+}
+
+/* How many threads the pool has; `*is_idle`: none of them has a call, or comes from one. */
+static uint32_t pool_threads(struct wf_offload *offload, bool *is_idle)
+{
+    uint32_t threads;
+
+    wf_lock_acquire(&offload->lock);
+    threads = offload->threads;
+    *is_idle = offload->queued == 0 && offload->spare == threads;
+    wf_lock_release(&offload->lock);
+    return threads;
+}
+
+/* True if there is no thread that could spawn or wake: but for the workers there are the monitor,
+ * which is the caller, idle threads of the pool, and one that waits for the end for good. */
+static bool are_alone(struct weft_runtime *runtime)
+{
+    bool is_idle;
+    uint32_t own = wf_runtime_crew(runtime) + 1 + pool_threads(&runtime->offload, &is_idle);
+
+    /* relaxed: it is looked at twice. */
+    if (!is_idle ||
+        atomic_load_explicit(&runtime->awaited, memory_order_relaxed) != WF_AWAITED_FOR_GOOD)
+        return false;
+    return wf_os_thread_count() == own + 1;
+}
+
+static void print_place(const char *what, const void *address)
+{
+    char place[512];
+
+    wf_probe_describe(address, place, sizeof place);
+    wf_complain("  %s%s", what, place);
+}
+
+struct report {
+    struct weft_runtime *runtime;
+    uint32_t shown;
+};
+
+static void print_fiber(struct wf_stack *stack, void *arg)
+{
+    struct weft_fiber *fiber = (struct weft_fiber *)(void *)stack;
+    struct report *report = arg;
+    void *addresses[DEPTH];
+    void *frame;
+    size_t depth;
+
+    /* WT.2 acquire: its registers. */
+    if (atomic_load_explicit(&fiber->waiter.state, memory_order_acquire) != WF_WAIT_WAITING ||
+        report->shown++ >= FIBERS_SHOWN)
+        return;
+    wf_complain("fiber %lu \"%s\" waits", (unsigned long)fiber->id, fiber->name);
+    if (fiber->spawn_site != NULL)
+        print_place("spawned at: ", fiber->spawn_site);
+    addresses[0] = wf_context_where(&fiber->context, &frame);
+    depth = 1 + wf_probe_walk(frame, wf_stack_bottom(&report->runtime->depot, stack), fiber,
+                              addresses + 1, DEPTH - 1);
+    for (size_t i = 0; i < depth; i++) {
+        char number[16];
+
+        snprintf(number, sizeof number, "#%zu ", i);
+        print_place(number, addresses[i]);
+    }
+}
+
+static void report(struct weft_runtime *runtime, uint64_t alive)
+{
+    struct report report = {runtime, 0};
+
+    wf_complain("deadlock: %lu fibers wait, and nothing is left that could wake one; they are "
+                "cancelled",
+                (unsigned long)alive);
+    wf_stack_visit(&runtime->depot, print_fiber, &report);
+    if (report.shown > FIBERS_SHOWN)
+        wf_complain("and %u fibers more", report.shown - FIBERS_SHOWN);
+}
+
+void wf_deadlock_look(struct weft_runtime *runtime)
+{
+    struct progress before = progress_of(runtime), after;
+
+    if (runtime->config.deadlock != WF_DEADLOCK_REPORT || before.under_way != 0 ||
+        before.alive == 0 || wf_runtime_is_ending(runtime))
+        return;
+    if (!are_all_at_rest(runtime) || !are_alone(runtime))
+        return;
+    /* Whoever could have changed something since the first look, and is gone or asleep again. */
+    after = progress_of(runtime);
+    if (after.turns != before.turns || after.under_way != 0 || after.alive != before.alive ||
+        !are_all_at_rest(runtime) || !are_alone(runtime))
+        return;
+    report(runtime, after.alive);
+    runtime->is_deadlocked = true;
+    if (weft_stop(runtime) != 0)
+        wf_complain("there is no memory to cancel them: they wait on");
+}

@@ -11,7 +11,8 @@
 
 enum {
     REPORTS_APART_MS = 1000, /* guessed: a line that a person may read, not a flood */
-    ANSWER_MS = 200,         /* guessed: a thread that waits for a disk takes no signal */
+    ANSWER_MS = 1000,        /* guessed: one that waits for a CPU comes to it, one that waits for a
+                                disk may not */
 };
 
 /* The signal is the process's: several runs share it. */

@@ -24,7 +24,7 @@ static void forget_environment(void)
 Test(config, every_field_of_the_struct_has_an_option, .init = forget_environment,
      .timeout = TIMEOUT_S)
 {
-    size_t fields = offsetof(struct weft_config, reserved32) / sizeof(uint32_t);
+    size_t fields = offsetof(struct weft_config, reserved) / sizeof(uint32_t);
 
     for (size_t field = 0; field < fields; field++) {
         unsigned owners = 0;

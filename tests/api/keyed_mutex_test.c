@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* keyed_mutex.h: one holder for each key, for fibers and plain threads. */
 #include "../support/child.h"
+#include "../support/crowd.h"
 #include "../support/fixture.h"
 #include "../support/random.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -24,7 +24,6 @@ struct shared {
     weft_key_bucket buckets[BUCKETS];
     uint64_t counts[KEYS]; /* each under its key */
     _Atomic(int) holders[KEYS];
-    _Atomic(int) ended;
     _Atomic(int) order;
     _Atomic(int) locked; /* with deadlines: how often it succeeded */
     uint64_t seed;
@@ -44,9 +43,11 @@ static void expect_at_rest(const struct shared *shared)
     }
 }
 
-static void hold_some(struct shared *shared, uint64_t stream)
+static void hold_some(void *arg)
 {
-    struct random random = random_stream(shared->seed, stream);
+    struct shared *shared = arg;
+    bool may_yield = weft_self() != NULL;
+    struct random random = random_stream(shared->seed, may_yield ? weft_fiber_id(weft_self()) : 0);
     weft_key_hold hold = WEFT_KEY_HOLD_INIT;
 
     for (int i = 0; i < ROUNDS; i++) {
@@ -55,40 +56,16 @@ static void hold_some(struct shared *shared, uint64_t stream)
         CHECK_EQ(weft_keyed_mutex_lock(&shared->mutex, &hold, &key, sizeof key, WEFT_FOREVER), 0);
         CHECK_EQ(atomic_fetch_add(&shared->holders[key], 1), 0);
         shared->counts[key]++;
-        if (weft_self() != NULL && random_below(&random, 4) == 0)
+        if (may_yield && random_below(&random, 4) == 0)
             CHECK_EQ(weft_yield(), 0);
         (void)atomic_fetch_sub(&shared->holders[key], 1);
         weft_keyed_mutex_unlock(&shared->mutex, &hold);
     }
-    (void)atomic_fetch_add(&shared->ended, 1);
 }
 
-static int hold_in_fiber(void *arg)
-{
-    hold_some(arg, weft_fiber_id(weft_self()));
-    return 0;
-}
-
-static void *hold_in_thread(void *arg)
-{
-    hold_some(arg, 0);
-    return NULL;
-}
-
-/* Joining a thread blocks the worker: first it is waited for as a fiber waits. */
 static int hold_in_all(void *arg)
 {
-    struct shared *shared = arg;
-    pthread_t threads[THREADS];
-
-    for (int i = 0; i < THREADS; i++)
-        CHECK_EQ(pthread_create(&threads[i], NULL, hold_in_thread, shared), 0);
-    for (int i = 0; i < FIBERS; i++)
-        CHECK_EQ(weft_spawn(NULL, hold_in_fiber, shared), 0);
-    while (atomic_load(&shared->ended) < FIBERS + THREADS)
-        (void)weft_yield();
-    for (int i = 0; i < THREADS; i++)
-        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    run_in_crowd(FIBERS, THREADS, hold_some, arg);
     return 0;
 }
 

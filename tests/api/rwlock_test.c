@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* rwlock.h: readers and writers, fibers and plain threads. */
+#include "../support/crowd.h"
 #include "../support/fixture.h"
 #include "../support/tally.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ struct shared {
     weft_rwlock lock;
     long first, second; /* under the lock, always the same: plain on purpose */
     long writes;        /* under the lock */
-    _Atomic(int) order, inside, ended, go_on;
+    _Atomic(int) order, inside, go_on;
     uint64_t timers;
 };
 
@@ -74,8 +74,12 @@ static void write_once(struct shared *shared, bool may_yield, bool may_downgrade
     weft_rwlock_unlock(&shared->lock);
 }
 
-static void take_turns(struct shared *shared, int number, bool may_yield)
+static void take_turns(void *arg)
 {
+    struct shared *shared = arg;
+    bool may_yield = weft_self() != NULL;
+    int number = may_yield ? (int)weft_fiber_id(weft_self()) : 3;
+
     for (int i = 0; i < ROUNDS; i++) {
         bool yields = may_yield && i % 3 == 0;
 
@@ -86,35 +90,14 @@ static void take_turns(struct shared *shared, int number, bool may_yield)
         if (may_yield && i % 7 == 0)
             CHECK_EQ(weft_yield(), 0);
     }
-    (void)atomic_fetch_add(&shared->ended, 1);
 }
 
-static int take_turns_in_fiber(void *arg)
-{
-    take_turns(arg, (int)weft_fiber_id(weft_self()), true);
-    return 0;
-}
-
-static void *take_turns_in_thread(void *arg)
-{
-    take_turns(arg, 3, false);
-    return NULL;
-}
-
-/* Joining a thread blocks the worker: first it is waited for as a fiber waits. */
 static int take_turns_in_all(void *arg)
 {
     struct shared *shared = arg;
-    pthread_t threads[THREADS];
 
-    for (int i = 0; i < THREADS; i++)
-        CHECK_EQ(pthread_create(&threads[i], NULL, take_turns_in_thread, shared), 0);
-    for (int i = 0; i < FIBERS; i++)
-        CHECK_EQ(weft_spawn(NULL, take_turns_in_fiber, shared), 0);
-    await_count(&shared->ended, FIBERS + THREADS);
+    run_in_crowd(FIBERS, THREADS, take_turns, shared);
     CHECK(shared->writes > FIBERS);
-    for (int i = 0; i < THREADS; i++)
-        CHECK_EQ(pthread_join(threads[i], NULL), 0);
     return 0;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* semaphore.h: permits for fibers and plain threads. */
 #include "../support/child.h"
+#include "../support/crowd.h"
 #include "../support/fixture.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -13,12 +13,15 @@ enum { PERMITS = 5, FIBERS = 40, THREADS = 2, ROUNDS = TEST_IS_TSAN ? 60 : 200 }
 struct shared {
     weft_semaphore semaphore;
     _Atomic(int) held;
-    _Atomic(int) ended;
     _Atomic(int) order;
 };
 
-static void hold_some(struct shared *shared, int number, bool may_yield)
+static void hold_some(void *arg)
 {
+    struct shared *shared = arg;
+    bool may_yield = weft_self() != NULL;
+    int number = may_yield ? (int)weft_fiber_id(weft_self()) : 3;
+
     for (int i = 0; i < ROUNDS; i++) {
         int count = 1 + (number + i) % PERMITS;
 
@@ -29,35 +32,11 @@ static void hold_some(struct shared *shared, int number, bool may_yield)
         (void)atomic_fetch_sub(&shared->held, count);
         weft_semaphore_release(&shared->semaphore, (uint64_t)count);
     }
-    (void)atomic_fetch_add(&shared->ended, 1);
 }
 
-static int hold_in_fiber(void *arg)
-{
-    hold_some(arg, (int)weft_fiber_id(weft_self()), true);
-    return 0;
-}
-
-static void *hold_in_thread(void *arg)
-{
-    hold_some(arg, 3, false);
-    return NULL;
-}
-
-/* Joining a thread blocks the worker: first it is waited for as a fiber waits. */
 static int hold_in_all(void *arg)
 {
-    struct shared *shared = arg;
-    pthread_t threads[THREADS];
-
-    for (int i = 0; i < THREADS; i++)
-        CHECK_EQ(pthread_create(&threads[i], NULL, hold_in_thread, shared), 0);
-    for (int i = 0; i < FIBERS; i++)
-        CHECK_EQ(weft_spawn(NULL, hold_in_fiber, shared), 0);
-    while (atomic_load(&shared->ended) < FIBERS + THREADS)
-        (void)weft_yield();
-    for (int i = 0; i < THREADS; i++)
-        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    run_in_crowd(FIBERS, THREADS, hold_some, arg);
     return 0;
 }
 

@@ -201,6 +201,61 @@ WORKER_TEST(singleflight, a_cancelled_leader_hands_over, TEST_TIMEOUT_S)
     expect_at_rest(&shared);
 }
 
+static int fail_when_cancelled(void *arg, void *result)
+{
+    struct shared *shared = arg;
+
+    (void)result;
+    (void)atomic_fetch_add(&shared->runs, 1);
+    while (weft_yield() == 0)
+        continue;
+    return -EIO;
+}
+
+static int call_what_fails(void *arg)
+{
+    struct shared *shared = arg;
+    struct call call = call_of(shared, 2);
+
+    return weft_singleflight_do(&shared->flights, &call.key, sizeof call.key, fail_when_cancelled,
+                                shared, &call.answer, sizeof call.answer, WEFT_FOREVER);
+}
+
+static bool follows_anybody(struct shared *shared)
+{
+    bool does = false;
+
+    for (int i = 0; i < BUCKETS; i++)
+        does |= has_waiters(&shared->buckets[i].queue);
+    return does;
+}
+
+static int cancel_a_leader_that_fails(void *arg)
+{
+    struct shared *shared = arg;
+    weft_fiber *leader = must_spawn(call_what_fails, shared), *follower;
+
+    while (atomic_load(&shared->runs) == 0)
+        CHECK_EQ(weft_yield(), 0);
+    follower = must_spawn(call_what_fails, shared);
+    while (!follows_anybody(shared))
+        CHECK_EQ(weft_yield(), 0);
+    weft_cancel(leader);
+    CHECK_EQ(must_join(leader), -EIO);
+    CHECK_EQ(must_join(follower), -EIO);
+    return atomic_load(&shared->runs);
+}
+
+/* That its leader was cancelled as well does not make the failure less real for the others. */
+WORKER_TEST(singleflight, a_failure_of_a_cancelled_leader_is_shared, TEST_TIMEOUT_S)
+{
+    struct shared shared;
+
+    init(&shared);
+    cr_expect_eq(run_workers(*workers, cancel_a_leader_that_fails, &shared), 1);
+    expect_at_rest(&shared);
+}
+
 static int lead_in_scope(void *arg)
 {
     struct call *call = arg;

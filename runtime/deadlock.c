@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 enum {
-    FIBERS_SHOWN = 32, /* guessed: what a person may read */
+    FIBERS_SHOWN = 16, /* guessed: what a person may read */
     DEPTH = 12,
 };
 
@@ -135,9 +135,9 @@ static void report(struct weft_runtime *runtime, uint64_t alive)
     wf_complain("deadlock: %lu fibers wait, and nothing is left that could wake one; they are "
                 "cancelled",
                 (unsigned long)alive);
+    if (alive > FIBERS_SHOWN)
+        wf_complain("%d of them:", FIBERS_SHOWN);
     wf_stack_visit(&runtime->depot, print_fiber, &report);
-    if (report.shown > FIBERS_SHOWN)
-        wf_complain("and %u fibers more", report.shown - FIBERS_SHOWN);
 }
 
 void wf_deadlock_look(struct weft_runtime *runtime)

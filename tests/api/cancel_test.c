@@ -68,10 +68,18 @@ static int enter_cancelled(void *arg)
     return -ECANCELED;
 }
 
+/* Another worker may have taken the fiber, and be ahead of the cancel. */
+static int enter_when_cancelled(void *arg)
+{
+    while (!weft_is_cancelled())
+        ;
+    return enter_cancelled(arg);
+}
+
 static int cancel_before_start(void *arg)
 {
     struct subject *subject = arg;
-    weft_fiber *fiber = must_spawn(enter_cancelled, subject);
+    weft_fiber *fiber = must_spawn(enter_when_cancelled, subject);
 
     weft_cancel(fiber);
     return must_join(fiber);

@@ -420,11 +420,8 @@ static struct weft_fiber *sleep_for_work(struct wf_worker *self)
     wf_park_announce(park, &self->parker);
     fiber = take_injected(self);
     if (fiber == NULL && !wf_runtime_is_done(self->runtime) && !wf_task_look(self)) {
-        int64_t since = wf_os_now();
-
         wf_count(&self->counters.parks, 1);
         (void)wf_poller_poll(self->poller, self, wf_wheel_next(&self->wheel));
-        self->asleep_ns += wf_os_now() - since;
     }
     self->is_searching = wf_park_retract(park, &self->parker);
     wf_monitor_rouse(&self->runtime->monitor);
@@ -435,6 +432,7 @@ static struct weft_fiber *sleep_for_work(struct wf_worker *self)
 static struct weft_fiber *find_elsewhere(struct wf_worker *self)
 {
     struct weft_fiber *fiber = take_injected(self);
+    int64_t asleep_since = INT64_MAX;
 
     wf_worker_trim(self);
     if (fiber == NULL)
@@ -442,12 +440,16 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
     if (WF_UNLIKELY(self->runtime->is_chaotic) && fiber != NULL && wf_chaos_forbids(self, fiber) &&
         wf_chaos_divert(self, fiber))
         fiber = NULL;
-    if (fiber == NULL && !wf_balance_rescue(self))
+    if (fiber == NULL && !wf_balance_rescue(self)) {
+        asleep_since = wf_os_now();
         fiber = sleep_for_work(self);
+    }
     /* A notified worker goes round once more with its right to search, unless it has work. */
     if (fiber != NULL || wf_balance_backlog(self) > 0)
         wf_balance_end_search(self);
     self->now = wf_os_now();
+    if (self->now > asleep_since)
+        self->asleep_ns += self->now - asleep_since;
     if (wf_wheel_is_armed(&self->wheel))
         (void)wf_wait_expire(self, self);
     wf_balance_consider(self);

@@ -82,9 +82,9 @@ static bool are_alone(struct weft_runtime *runtime)
     bool is_idle;
     uint32_t own = wf_runtime_crew(runtime) + 1 + pool_threads(&runtime->offload, &is_idle);
 
-    /* relaxed: it is looked at twice. */
+    /* RT.5 seq_cst: after the monitor has said that it sleeps. */
     if (!is_idle ||
-        atomic_load_explicit(&runtime->awaited, memory_order_relaxed) != WF_AWAITED_FOR_GOOD)
+        atomic_load_explicit(&runtime->awaited, memory_order_seq_cst) != WF_AWAITED_FOR_GOOD)
         return false;
     return wf_os_thread_count() == own + 1;
 }

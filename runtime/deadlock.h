@@ -14,7 +14,7 @@
 struct weft_runtime;
 
 /* Reports such a deadlock, and ends the runtime by cancelling its fibers.  Caller: the monitor,
- * when all workers have been asleep for a while. */
+ * when all workers have been asleep for a while, and after it has said that it sleeps too. */
 void wf_deadlock_look(struct weft_runtime *runtime);
 
 #endif

@@ -157,6 +157,13 @@ struct wf_worker {
     struct wf_parker parker;              /* see park.h */
 };
 
+/* Whether somebody is in weft_wait(). */
+enum wf_awaited {
+    WF_AWAITED_BY_NOBODY,
+    WF_AWAITED_FOR_A_WHILE, /* until a deadline */
+    WF_AWAITED_FOR_GOOD,
+};
+
 enum wf_phase {
     WF_PHASE_STARTING,
     WF_PHASE_RUNNING,
@@ -176,14 +183,9 @@ enum wf_phase {
  *                                                          worker any more
  *   RT.4   outside: count seq_cst  end: count seq_cst      with RT.1: a spawn from outside is
  *                                                          counted, or sees the end
+ *   RT.5   wait: awaited seq_cst   deadlock: awaited       with MN.1: the monitor sees that
+ *                                  seq_cst                 somebody waits, or is woken by that
  */
-/* Whether somebody is in weft_wait(). */
-enum wf_awaited {
-    WF_AWAITED_BY_NOBODY,
-    WF_AWAITED_FOR_A_WHILE, /* until a deadline */
-    WF_AWAITED_FOR_GOOD,
-};
-
 struct weft_runtime {
     struct weft_config config;    /* [I] */
     struct wf_topology *topology; /* [I] */

@@ -170,6 +170,7 @@ static void doze(struct weft_runtime *runtime)
     struct wf_watcher *watcher = &runtime->monitor.watcher;
 
     wf_watcher_doze(watcher);
+    wf_deadlock_look(runtime);
     while (wf_watcher_is_dozing(watcher) && all_asleep(runtime))
         wf_os_futex_wait(&watcher->state, WF_WATCHER_DOZING, INT64_MAX);
     (void)wf_watcher_end_sleep(watcher);
@@ -222,7 +223,6 @@ static void monitor_main(void *arg)
         look(runtime, now);
         if (now - monitor->quiet_since >= QUIET_MS * WEFT_MILLISECOND &&
             wf_trim_settle(runtime, now)) {
-            wf_deadlock_look(runtime);
             doze(runtime);
             now = wf_os_now();
             forget(runtime, now);

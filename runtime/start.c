@@ -291,12 +291,13 @@ int weft_wait(weft_runtime *runtime, int *result, weft_time deadline)
         return -EDEADLK;
     if (wf_outside_is_child(runtime))
         return -ECHILD;
-    /* relaxed: finds a mistake, orders nothing. */
-    if (atomic_exchange_explicit(&runtime->awaited, how, memory_order_relaxed) !=
+    /* RT.5 seq_cst: before our look whether the monitor sleeps. */
+    if (atomic_exchange_explicit(&runtime->awaited, how, memory_order_seq_cst) !=
         WF_AWAITED_BY_NOBODY)
         wf_panic("weft_wait: somebody else waits for this runtime already");
+    wf_monitor_rouse(&runtime->monitor);
     if (!await_done(runtime, deadline)) {
-        /* relaxed: as above. */
+        /* relaxed: only those who wait look for mistakes here, and the monitor looks for more. */
         atomic_store_explicit(&runtime->awaited, WF_AWAITED_BY_NOBODY, memory_order_relaxed);
         return -ETIMEDOUT;
     }

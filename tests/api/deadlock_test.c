@@ -139,6 +139,31 @@ Test(deadlock, the_report_names_who_waits_where, .timeout = TEST_TIMEOUT_S)
     cr_expect_leq(count(end.output, "\" waits"), 16, "%s", end.output);
 }
 
+CHILD(wait_late)
+{
+    weft_runtime *runtime = must_start(parameter, wait_for_ever, NULL);
+    int result = 0;
+
+    (void)usleep(1000 * 1000); /* the monitor has long gone to sleep */
+    CHECK_EQ(weft_wait(runtime, &result, weft_after(500 * WEFT_MILLISECOND)), -ETIMEDOUT);
+    CHECK_EQ(weft_wait(runtime, &result, WEFT_FOREVER), 0);
+    CHECK_EQ(result, -EDEADLK);
+    return 0;
+}
+
+/* While the main thread does something else it may be about to wake somebody.  Once it waits for
+ * good it is not. */
+WORKER_TEST(deadlock, is_found_when_the_last_thread_waits, TEST_TIMEOUT_S)
+{
+    struct child_end end;
+
+    skip_if_not_alone();
+    run_child("wait_late", *workers, NULL, &end);
+    cr_expect_eq(end.exit_status, 0, "status %d, signal %d: %s", end.exit_status, end.signal,
+                 end.output);
+    cr_expect_eq(count(end.output, "weft: deadlock: "), 1, "%s", end.output);
+}
+
 enum { LONG_MS = 800 /* several times what the monitor takes to be sure */ };
 
 static int sleep_and_wake(void *arg)

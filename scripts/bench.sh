@@ -14,6 +14,7 @@ driver=(python3 "$root/scripts/report/bench.py"
 for argument in "$@"; do
     case $argument in
     -h | --help) exec "${driver[@]}" --help ;;
+    --read | --read=*) exec "${driver[@]}" "$@" ;; # nothing is built for it
     esac
 done
 # Python comes with the set-up; where it is there already, wrong options are told before minutes go

@@ -3,12 +3,14 @@
 #
 # Installs what is missing to build weft, and on request what else a script needs.
 #
-# usage: scripts/setup.sh [--test] [--run] [--bench] [--check]
+# usage: scripts/setup.sh [--test] [--run] [--bench] [--browser] [--check]
 #
 #   (none)    build the library, the tool, the examples and the HTTP server
 #   --test    and run the tests
 #   --run     and compare the server's modes (scripts/run.sh)
 #   --bench   and run the benchmarks beside other libraries (scripts/bench.sh)
+#   --browser and look at the report of scripts/bench.sh in Chromium, as one of the tests does
+#             (200 MB, so no other option asks for it)
 #   --check   and run the source checks (scripts/check)
 #
 # Nothing is installed, and no package manager runs, when nothing is missing.
@@ -25,6 +27,7 @@ build="gcc libc6-dev cmake ninja-build pkg-config|pkgconf python3 liburing-dev l
 test_only="libcriterion-dev libssl-dev relacy-dev spin g++ clang strace"
 run_only="wrk nginx-light|nginx|nginx-core|nginx-full"
 bench_only="g++ golang-go libboost-fiber-dev libboost-context-dev libtbb-dev"
+browser_only="chromium-headless-shell|chromium"
 check_only="gcc g++ clang clang-format binutils"
 
 wanted=$build
@@ -33,6 +36,7 @@ for option in "$@"; do
     --test) wanted="$wanted $test_only" ;;
     --run) wanted="$wanted $run_only" ;;
     --bench) wanted="$wanted $bench_only" ;;
+    --browser) wanted="$wanted $browser_only" ;;
     --check) wanted="$wanted $check_only" ;;
     -h | --help)
         usage

@@ -7,16 +7,24 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import dataclass
 
-import chart
 import machine
+import page
 import probing
+import questions
 import results
+import sections
 import servers
+import watch
 
 PEERS = ("boost-fiber", "go", "tokio", "pthread", "tbb", "openmp")
 PROGRAM_SECONDS_MAX = 300
+WAIT_SECONDS = 0.01  # a look that often costs nothing that could be measured
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 
 
 @dataclass(frozen=True)
@@ -72,22 +80,47 @@ class Program:
         command = [self.path, "--only", bench.name, "--samples", str(plan.samples)]
         if plan.is_quick:
             command.append("--quick")
-        process = servers.start_process(command, stdin=subprocess.DEVNULL, text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        env={**os.environ, "BENCH_PROBE_BEST": str(best)})
-        try:
-            output, complaints = process.communicate(timeout=PROGRAM_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
+        before = watch.look()
+        began = time.monotonic()
+        returncode, output, complaints, rusage = run_program(
+            command, {**os.environ, "BENCH_PROBE_BEST": str(best)})
+        usage = watch.usage_of(rusage, time.monotonic() - began)
+        if returncode is None:
             return [], f"no end after {PROGRAM_SECONDS_MAX} s"
-        finally:
-            servers.stop_process(process, 1)
-        if process.returncode != 0:
-            return [], complaints.strip() or f"exit status {process.returncode}"
+        if returncode != 0:
+            return [], complaints.strip() or f"exit status {returncode}"
         try:
             rows = [results.parse_line(line) for line in output.splitlines() if line.strip()]
         except results.BadResult as error:
             return [], str(error)
+        for row in rows:
+            row["cpus"] = usage.cpu_s / usage.wall_s
+            row["peak_rss_bytes"] = usage.peak_rss_bytes
+            if bench.is_timed:
+                row["causes"] = watch.causes(before, watch.look(), usage.wall_s, usage.cpu_s)
         return (rows, "") if rows else ([], "it printed no result")
+
+
+def run_program(command, environment):
+    """(exit status or None for no end, output, complaints, what it used).  Through files: only
+    wait4() tells what one child used, and it cannot read pipes meanwhile."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as complaints:
+        process = servers.start_process(command, stdin=subprocess.DEVNULL, stdout=output,
+                                        stderr=complaints, env=environment)
+        deadline = time.monotonic() + PROGRAM_SECONDS_MAX
+        pid, status, rusage = 0, 0, None
+        try:
+            while not pid and time.monotonic() < deadline:
+                pid, status, rusage = os.wait4(process.pid, os.WNOHANG)
+                if not pid:
+                    time.sleep(WAIT_SECONDS)
+        finally:
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+            servers.stop_process(process, 1)
+        for file in (output, complaints):
+            file.seek(0)
+        return process.returncode if pid else None, output.read(), complaints.read(), rusage
 
 
 def find_programs(weft_program, peer_folder, peers):
@@ -195,6 +228,9 @@ def parse_options(arguments):
                              "this machine can build)")
     parser.add_argument("--json", metavar="FILE", help="write the results as a JSON array")
     parser.add_argument("--html", metavar="FILE", help="write a report with charts")
+    parser.add_argument("--read", action="append", default=[], metavar="FILE",
+                        help="measure nothing: take the results of this file, of --json or of "
+                             "scripts/run.sh; may be given several times")
     parser.add_argument("--weft-program", help=argparse.SUPPRESS)
     parser.add_argument("--peer-folder", help=argparse.SUPPRESS)
     # What the shell script asks before it builds: which peers, or nothing for --list.
@@ -210,14 +246,51 @@ def show_progress(text):
         print(text, file=sys.stderr, flush=True)
 
 
-def write_outputs(options, rows, table, facts):
+def make_report(rows, facts, skipped, failures, arguments):
+    return page.Report(
+        rows=rows, facts=facts, skipped=skipped, failures=failures,
+        command=" ".join(["scripts/bench.sh"] + visible(arguments)),
+        reasons=sections.read_reasons(os.path.join(ROOT, "benchmarks/reasons.txt")),
+        questions=questions.read(os.path.join(ROOT, "benchmarks")))
+
+
+def visible(arguments):
+    """Those that the user gave; the shell script's own come first, in pairs."""
+    hidden = {"--weft-program", "--peer-folder"}
+    return [argument for before, argument in zip([""] + arguments, arguments)
+            if argument not in hidden and before not in hidden]
+
+
+def write_outputs(options, report):
     if options.json:
-        results.write_json(rows, options.json)
+        results.write_json(report.rows, options.json)
         print(f"results: {options.json}")
     if options.html:
         with open(options.html, "w", encoding="utf-8") as out:
-            out.write(chart.html_report("weft benchmarks", rows, table, facts))
+            out.write(page.render(report))
         print(f"report:  {options.html}")
+
+
+def read_rows(paths):
+    """Rows of earlier files, for a report without measuring."""
+    rows = []
+    for path in paths:
+        try:
+            rows += results.read_json(path)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--read '{path}': {error}") from error
+    return rows
+
+
+def only_read(options, arguments):
+    rows = read_rows(options.read)
+    if options.only:
+        rows = [row for row in rows
+                if any(fnmatch.fnmatchcase(row["bench"], glob) for glob in options.only)]
+    print(results.bench_table(rows))
+    write_outputs(options, make_report(rows, [("read from", ", ".join(options.read))], [], [],
+                                       arguments))
+    return 0
 
 
 def interrupt(signal_number, _):
@@ -231,6 +304,8 @@ def main(arguments):
     if options.print_peers:
         print(" ".join(() if options.list else peers))
         return 0
+    if options.read:
+        return only_read(options, arguments)
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, interrupt)
     programs, skipped = find_programs(options.weft_program, options.peer_folder,
@@ -252,7 +327,7 @@ def main(arguments):
     print(f"\n{table}\n\nprobe: {facts[-1][1]}")
     for failure in failures:
         print(f"FAILED: {failure}")
-    write_outputs(options, rows, table, facts)
+    write_outputs(options, make_report(rows, facts, skipped, failures, arguments))
     return 1 if failures else 0
 
 

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import platform
+import re
 import subprocess
 from datetime import datetime, timezone
 
@@ -63,11 +64,85 @@ def restricted_to(cpus):
         os.sched_setaffinity(0, before)
 
 
+def _read(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _governor():
+    governor = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return governor or "not told (usual in virtual machines)"
+
+
+def _quota():
+    """Of the cgroup that this process is in, and of those around it: the least of them counts."""
+    group = _read("/proc/self/cgroup").rpartition("::")[2].strip("/")
+    found = []
+    while True:
+        limit, _, period = _read(f"/sys/fs/cgroup/{group}/cpu.max").partition(" ")
+        if limit.isdigit() and period.isdigit():
+            found.append(int(limit) / int(period))
+        if not group:
+            break
+        group = group.rpartition("/")[0]
+    return f"{min(found):.2f} CPUs" if found else "none"
+
+
+def _first_line(*command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip().split("\n")[0]
+
+
+def _package(name):
+    version = _first_line("dpkg-query", "-W", "-f", "${Version}", name)
+    return f"{name} {version}" if version else ""
+
+
+def _locked_crate(root, name):
+    match = re.search(rf'name = "{name}"\nversion = "([^"]+)"',
+                      _read(os.path.join(root, "benchmarks/peers/tokio/Cargo.lock")))
+    return f"{name} {match.group(1)}" if match else ""
+
+
+def _versions():
+    """Compilers and libraries that the programs are built with."""
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+    found = [_first_line("cc", "--version"), _first_line("go", "version"),
+             _first_line("rustc", "--version"), _locked_crate(root, "tokio"),
+             *(_package(name) for name in ("liburing-dev", "libhwloc-dev", "libjemalloc-dev",
+                                           "libtbb-dev", "libboost-fiber-dev", "libuv1-dev")),
+             " ".join(platform.libc_ver())]
+    return ", ".join(version for version in found if version.strip())
+
+
+def _virtual():
+    """Whether a hypervisor is below us, from the processor's own flag."""
+    return "yes" if " hypervisor" in _read("/proc/cpuinfo") else "no"
+
+
 def facts():
     """Pairs of a name and a value."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2 ** 30
+    settings = sorted(f"{name}={value}" for name, value in os.environ.items()
+                      if name.startswith(("WEFT_", "GOMAXPROCS", "GOGC", "OMP_")))
     return [
-        ("processor", f"{_cpu_model()}, {len(os.sched_getaffinity(0))} CPUs allowed"),
+        ("processor", f"{_cpu_model()}, {len(os.sched_getaffinity(0))} CPUs allowed, siblings of "
+                      f"the first: {_siblings(min(os.sched_getaffinity(0)))}"),
+        ("virtual machine", _virtual()),
+        ("frequency governor", _governor()),
+        ("CPU quota", _quota()),
+        ("memory", f"{memory:.1f} GiB"),
         ("kernel", platform.release()),
+        ("versions", _versions()),
+        ("flags", "weft: the release preset (CMakePresets.json); C and C++ peers: -O3 -DNDEBUG; "
+                  "Go: its defaults; Rust: release, fat LTO"),
+        ("environment", " ".join(settings) or "no variable set"),
         ("revision", _revision()),
         ("load before", " ".join(f"{value:.2f}" for value in os.getloadavg())),
         ("time", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),

@@ -4,7 +4,16 @@
 import json
 import statistics
 
+import stats
+
 FIELDS = ("bench", "metric", "impl", "workers", "better", "median", "min", "max", "n")
+# What a row may have besides.  `low` and `high` enclose the median (stats.py); `disturbed` is the
+# part of the samples that was disturbed and `causes` by what; `cpus` is CPU time over wall time and
+# `peak_rss_bytes` resident memory, of the whole process, its calibration included.
+EXTRA_FIELDS = ("low", "high", "outliers", "disturbed", "causes", "cpus", "peak_rss_bytes")
+
+# Ratios this close to 1 are called level, however narrow the intervals are.
+LEVEL_SHARE = 0.02
 
 # benchmarks/harness/probe.c draws the same line.
 DISTURBED_FACTOR = 1.08
@@ -50,7 +59,8 @@ def make_row(bench, metric, impl, workers, better, samples):
     """A row in the common format, from samples of any number of rounds."""
     if not samples:
         raise ValueError("a row needs a sample")
-    return {
+    low, high = stats.median_interval(samples)
+    row = {
         "bench": bench,
         "metric": metric,
         "impl": impl,
@@ -60,7 +70,12 @@ def make_row(bench, metric, impl, workers, better, samples):
         "min": min(samples),
         "max": max(samples),
         "n": len(samples),
+        "low": low,
+        "high": high,
     }
+    if stats.outliers(samples):
+        row["outliers"] = stats.outliers(samples)
+    return row
 
 
 def merge(rows, enough=1):
@@ -74,19 +89,32 @@ def merge(rows, enough=1):
     best = min((probe for row in rows for probe in row.get("probes", []) if probe), default=0)
     groups = {}
     for row in rows:
-        key = tuple(row[field] for field in FIELDS[:5])
-        probes = row.get("probes") or [0] * len(row["samples"])
-        groups.setdefault(key, []).extend(zip(row["samples"], probes))
-    return [merge_samples(key, pairs, best, enough) for key, pairs in groups.items()]
+        groups.setdefault(tuple(row[field] for field in FIELDS[:5]), []).append(row)
+    return [merge_group(key, group, best, enough) for key, group in groups.items()]
 
 
-def merge_samples(key, pairs, best, enough):
-    kept = [sample for sample, probe in pairs if not is_disturbed(probe, best)]
+def causes_of(row, best):
+    """For each sample of a row of one process, the set of what disturbed it."""
+    machine = set(row.get("causes", ()))
+    probes = row.get("probes") or [0] * len(row["samples"])
+    return [machine | ({"busy sibling"} if is_disturbed(probe, best) else set())
+            for probe in probes]
+
+
+def merge_group(key, group, best, enough):
+    pairs = [pair for row in group for pair in zip(row["samples"], causes_of(row, best))]
+    kept = [sample for sample, causes in pairs if not causes]
     if len(kept) >= min(enough, len(pairs)):
-        return make_row(*key, kept)
-    row = make_row(*key, [sample for sample, _ in pairs])
-    row["disturbed"] = round(1 - len(kept) / len(pairs), 3)
-    return row
+        merged = make_row(*key, kept)
+    else:
+        merged = make_row(*key, [sample for sample, _ in pairs])
+        merged["disturbed"] = round(1 - len(kept) / len(pairs), 3)
+        merged["causes"] = sorted(set().union(*(causes for _, causes in pairs)))
+    for field in ("cpus", "peak_rss_bytes"):
+        values = [row[field] for row in group if field in row]
+        if values:
+            merged[field] = round(statistics.median(values), 3)
+    return merged
 
 
 def find(rows, bench, metric, impl):
@@ -103,21 +131,46 @@ def ratio(ours, theirs):
     return ours["median"] / theirs["median"]
 
 
-def verdict(value, better):
-    """A ratio in words: 'better', 'worse', or 'equal' within two per cent."""
-    if 0.98 <= value <= 1.02:
-        return "equal"
-    return "better" if (value < 1) == (better == "lower") else "worse"
+def interval(row):
+    """Where the median may lie; rows of older files have only their extremes."""
+    return row.get("low", row["min"]), row.get("high", row["max"])
+
+
+def verdict(ours, theirs):
+    """'ahead', 'level' or 'behind', from our side; None where there is no ratio.
+
+    Level is what differs by less than two per cent or has intervals that overlap.  A question mark
+    is for fewer than three samples on one side, of which no interval tells anything.
+    """
+    value = ratio(ours, theirs)
+    if value is None:
+        return None
+    low, high = interval(ours)
+    their_low, their_high = interval(theirs)
+    doubt = "?" if min(ours["n"], theirs["n"]) < 3 else ""
+    if abs(value - 1) <= LEVEL_SHARE or (low <= their_high and their_low <= high):
+        return "level" + doubt
+    return ("ahead" if (value < 1) == (ours["better"] == "lower") else "behind") + doubt
 
 
 def write_json(rows, path):
     """An array with one row a line: easy to read, and easy to compare by line."""
     with open(path, "w", encoding="utf-8") as out:
         out.write("[\n")
-        lines = [json.dumps({field: row[field] for field in FIELDS + ("disturbed",)
+        lines = [json.dumps({field: row[field] for field in FIELDS + EXTRA_FIELDS
                              if field in row}) for row in rows]
         out.write(",\n".join(lines))
         out.write("\n]\n")
+
+
+def read_json(path):
+    """The rows of a file that write_json() or scripts/run.sh wrote."""
+    with open(path, encoding="utf-8") as file:
+        rows = json.load(file)
+    if not isinstance(rows, list) or not all(
+            isinstance(row, dict) and all(field in row for field in FIELDS) for row in rows):
+        raise ValueError("not an array of results")
+    return rows
 
 
 def format_number(value):
@@ -165,7 +218,7 @@ def bench_table(rows):
         value = ratio(ours, row)
         against = ""
         if row["impl"] != "weft" and value is not None:
-            against = f"{format_ratio(value)} {verdict(value, row['better'])}"
+            against = f"{format_ratio(value)} {verdict(ours, row)}"
         if "disturbed" in row:
             against = f"{row['disturbed']:.0%} disturbed  {against}".rstrip()
         name = row["bench"] if row["bench"] != previous else ""

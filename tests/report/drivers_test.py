@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tests of the two drivers, scripts/report/bench.py and run_http.py, and of the charts."""
+"""Tests of the two drivers, scripts/report/bench.py and run_http.py."""
 
 import json
 import os
@@ -7,13 +7,11 @@ import subprocess
 import sys
 import tempfile
 import unittest
-import xml.dom.minidom
 
 REPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/report")
 sys.path.insert(0, REPORT)
 
 import bench  # noqa: E402
-import chart  # noqa: E402
 import load  # noqa: E402
 import machine  # noqa: E402
 import probing  # noqa: E402
@@ -109,7 +107,7 @@ class BenchDriver(unittest.TestCase):
         done = self.drive("--quick", "--only", "a/one", "--peers", "go,tokio")
         self.assertEqual(done.returncode, 1)
         self.assertIn("FAILED: go: a/one: out of luck", done.stdout)
-        self.assertRegex(done.stdout, r"tokio .* 1\.00 equal")
+        self.assertRegex(done.stdout, r"tokio .* 1\.00 level")
 
     def test_a_peer_that_is_not_built_is_named(self):
         done = self.drive("--quick", "--only", "a/one", "--peers", "pthread")
@@ -122,8 +120,37 @@ class BenchDriver(unittest.TestCase):
         with open(path, encoding="utf-8") as file:
             html = file.read()
         self.assertIn("<svg", html)
-        for word in ("src=", "href=", "@import", "url("):
+        for word in ("src=", "@import", "url(", "<script", "<link"):
             self.assertNotIn(word, html)
+        self.assertEqual(html.count("href="), html.count('href="#'))
+
+    def test_a_report_can_be_made_of_earlier_results(self):
+        first, second, report = (os.path.join(self.folder, name)
+                                 for name in ("a.json", "b.json", "c.html"))
+        self.drive("--quick", "--only", "a/one", "--peers", "tokio", "--json", first)
+        self.drive("--quick", "--only", "b/*", "--peers", "none", "--json", second)
+        os.remove(self.log)
+        done = self.drive("--read", first, "--read", second, "--html", report)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertFalse(os.path.exists(self.log), "it measured")
+        with open(report, encoding="utf-8") as file:
+            html = file.read()
+        self.assertIn("a/one", html)
+        self.assertIn("b/three", html)
+        done = self.drive("--read", report)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--read", done.stderr)
+
+    def test_the_report_says_how_to_repeat_it_without_what_the_script_adds(self):
+        self.assertEqual(bench.visible(["--weft-program", "x", "--peer-folder", "y", "--quick",
+                                        "--html", "f"]), ["--quick", "--html", "f"])
+
+    def test_a_program_tells_what_it_used(self):
+        path = os.path.join(self.folder, "out.json")
+        self.drive("--quick", "--only", "a/one", "--peers", "none", "--json", path)
+        row = results.read_json(path)[0]
+        self.assertGreater(row["cpus"], 0)
+        self.assertGreater(row["peak_rss_bytes"], 1000 * 1000)
 
     def test_wrong_use_ends_with_2_and_a_reason(self):
         wrong = {
@@ -311,23 +338,6 @@ class Disturbance(unittest.TestCase):
         self.assertEqual(machine.choose_cpus(2, range(4), siblings), {3, 1})
         self.assertEqual(machine.choose_cpus(3, range(4), siblings), {3, 1, 2})
         self.assertEqual(machine.choose_cpus(9, range(4), siblings), {0, 1, 2, 3})
-
-
-class Charts(unittest.TestCase):
-    def test_the_chart_is_well_formed_with_a_bar_for_each_row(self):
-        rows = run_http.make_rows(windows_of(1))
-        rows[0]["impl"] = "a<b&c"
-        document = xml.dom.minidom.parseString(chart.bar_charts(rows))
-        bars = [r for r in document.getElementsByTagName("rect") if r.getAttribute("x") != "-10"]
-        self.assertEqual(len(bars), len(rows))
-
-    def test_bars_are_as_long_as_their_medians(self):
-        rows = [results.make_row("b", "s", impl, 1, "lower", [value])
-                for impl, value in (("weft", 1.0), ("go", 4.0))]
-        document = xml.dom.minidom.parseString(chart.bar_charts(rows))
-        widths = [float(r.getAttribute("width")) for r in document.getElementsByTagName("rect")
-                  if r.getAttribute("x") != "-10"]
-        self.assertAlmostEqual(widths[1] / widths[0], 4, delta=0.01)
 
 
 if __name__ == "__main__":

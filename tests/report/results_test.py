@@ -87,6 +87,21 @@ class Disturbed(unittest.TestCase):
         self.assertEqual(weft["disturbed"], 1)
         self.assertNotIn("disturbed", go)
 
+    def test_what_the_machine_did_disturbs_all_samples_of_a_process(self):
+        quiet = json.loads(LINE)
+        busy = {**json.loads(LINE), "samples": [50, 60], "causes": ["stolen time"]}
+        merged = results.merge([quiet, busy], 3)[0]
+        self.assertEqual((merged["max"], merged["n"]), (3, 3))
+        merged = results.merge([quiet, busy], 4)[0]
+        self.assertEqual((merged["n"], merged["disturbed"], merged["causes"]),
+                         (5, 0.4, ["stolen time"]))
+
+    def test_cpu_time_and_memory_are_medians_of_the_processes(self):
+        lines = [{**json.loads(LINE), "cpus": cpus, "peak_rss_bytes": 1000 * cpus}
+                 for cpus in (1, 2, 6)]
+        merged = results.merge(lines)[0]
+        self.assertEqual((merged["cpus"], merged["peak_rss_bytes"]), (2, 2000))
+
     def test_the_file_and_the_table_tell(self):
         row = self.merge([(10, 1.0), (20, 1.5), (30, 1.5)], 2)
         self.assertIn("67% disturbed", results.bench_table([row]))
@@ -106,22 +121,58 @@ class Ratio(unittest.TestCase):
         self.assertIsNone(results.ratio(row("weft", [1]), None))
         self.assertIsNone(results.ratio(row("weft", [1]), row("go", [0])))
 
+    def verdict(self, ours, theirs, better="lower"):
+        return results.verdict(row("weft", ours, better), row("go", theirs, better))
+
     def test_the_verdict_follows_the_direction_of_the_metric(self):
-        self.assertEqual(results.verdict(0.5, "lower"), "better")
-        self.assertEqual(results.verdict(2.0, "lower"), "worse")
-        self.assertEqual(results.verdict(2.0, "higher"), "better")
-        self.assertEqual(results.verdict(0.5, "higher"), "worse")
-        self.assertEqual(results.verdict(1.01, "lower"), "equal")
+        low, high = [10, 11, 12], [20, 21, 22]
+        self.assertEqual(self.verdict(low, high), "ahead")
+        self.assertEqual(self.verdict(high, low), "behind")
+        self.assertEqual(self.verdict(high, low, "higher"), "ahead")
+        self.assertEqual(self.verdict(low, high, "higher"), "behind")
+
+    def test_intervals_that_overlap_are_level_however_far_apart_the_medians_are(self):
+        self.assertEqual(self.verdict([10, 11, 30], [20, 29, 31]), "level")
+
+    def test_two_per_cent_are_level_however_narrow_the_intervals_are(self):
+        self.assertEqual(self.verdict([100, 100, 100], [101, 101, 101]), "level")
+        self.assertEqual(self.verdict([100, 100, 100], [103, 103, 103]), "ahead")
+
+    def test_the_extremes_of_many_samples_do_not_count(self):
+        ours = [10] * 14 + [90]
+        self.assertEqual(self.verdict(ours, [20] * 14 + [5]), "ahead")
+
+    def test_fewer_than_three_samples_leave_a_doubt(self):
+        self.assertEqual(self.verdict([1, 1], [2, 2, 2]), "ahead?")
+        self.assertEqual(self.verdict([1, 1, 1], [1]), "level?")
+
+    def test_without_a_ratio_there_is_no_verdict(self):
+        self.assertIsNone(results.verdict(None, row("go", [1])))
+
+    def test_rows_of_older_files_are_judged_by_their_extremes(self):
+        ours, theirs = row("weft", [1, 2, 3]), row("go", [2, 4, 5])
+        for old in (ours, theirs):
+            del old["low"], old["high"]
+        self.assertEqual(results.verdict(ours, theirs), "level")
 
 
 class Output(unittest.TestCase):
-    def test_the_file_is_an_array_with_exactly_the_common_fields(self):
+    def test_the_file_is_an_array_with_the_common_fields_and_the_interval(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "out.json")
             results.write_json([results.parse_line(LINE), row("go", [1])], path)
-            with open(path, encoding="utf-8") as file:
-                rows = json.load(file)
-        self.assertEqual([tuple(r) for r in rows], [results.FIELDS, results.FIELDS])
+            rows = results.read_json(path)
+        self.assertEqual([tuple(r) for r in rows],
+                         [results.FIELDS, results.FIELDS + ("low", "high")])
+
+    def test_a_file_of_something_else_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "in.json")
+            for text in ("{}", "[1]", '[{"bench": "a"}]', "not JSON"):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(text)
+                with self.subTest(text), self.assertRaises(ValueError):
+                    results.read_json(path)
 
     def test_an_empty_result_is_an_empty_array(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -142,11 +193,12 @@ class Output(unittest.TestCase):
             self.assertEqual(results.format_ratio(value), text)
 
     def test_the_table_puts_weft_against_each_peer(self):
-        table = results.bench_table([row("weft", [10]), row("go", [40]), row("tokio", [5])])
+        table = results.bench_table([row("weft", [10] * 3), row("go", [40] * 3),
+                                     row("tokio", [5] * 3)])
         lines = table.splitlines()
-        self.assertRegex(lines[3], r"go .* 0\.25 better$")
-        self.assertRegex(lines[4], r"tokio .* 2\.00 worse$")
-        self.assertNotIn("better", lines[2])
+        self.assertRegex(lines[3], r"go .* 0\.25 ahead$")
+        self.assertRegex(lines[4], r"tokio .* 2\.00 behind$")
+        self.assertNotIn("ahead", lines[2])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "weft_bench.h"
 
+#include <poll.h>
+#include <unistd.h>
 #include <weft.h>
 
 WEFT_CHANNEL_DEFINE(values, uint64_t)
@@ -172,5 +174,46 @@ void bench_select_4(struct bench *b)
         failed |= weft_join(fibers[i], NULL, WEFT_FOREVER);
     bench_stop(b);
     if (failed != 0 || sum != share * (share + 1) / 2 * 4)
+        bench_fail(b, "values were lost");
+}
+
+/*
+ * select/descriptor
+ *
+ * Question  What does a descriptor cost that is among the cases and never becomes ready?
+ * Method    as select/4, with one channel, and an empty pipe beside it.
+ * Includes  a look at the pipe, its poll in the kernel, and taking that back.
+ * Excludes  spawning but for its share of the batch; other workers.
+ * Distrust  a run in which the sum of what was received is wrong fails.
+ */
+void bench_select_descriptor(struct bench *b)
+{
+    values channel;
+    struct party sender = {&channel, b->batch, 0};
+    weft_fiber *fiber;
+    uint64_t sum = 0;
+    int fds[2], events, failed = 0;
+    weft_poll poll;
+
+    if (pipe(fds) != 0 || values_init(&channel, NULL, 0) != 0) {
+        bench_fail(b, "there is no pipe");
+        return;
+    }
+    poll = (weft_poll)WEFT_POLL_INIT(fds[0], POLLIN);
+    bench_start(b);
+    failed |= weft_spawn(&fiber, send_all, &sender);
+    for (uint64_t i = 0; i < b->batch; i++) {
+        uint64_t value = 0;
+        struct weft_select_case cases[2] = {WEFT_RECEIVE_CASE(&channel.base, &value),
+                                            WEFT_POLL_CASE(&poll, &events)};
+
+        failed |= weft_select(cases, 2, WEFT_FOREVER) < 0;
+        sum += value;
+    }
+    failed |= weft_join(fiber, NULL, WEFT_FOREVER);
+    bench_stop(b);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    if (failed != 0 || sum != b->batch * (b->batch + 1) / 2)
         bench_fail(b, "values were lost");
 }

@@ -47,6 +47,7 @@ void bench_generator_next(struct bench *b);
 void bench_channel_pingpong(struct bench *b);
 void bench_channel_throughput(struct bench *b);
 void bench_select_4(struct bench *b);
+void bench_select_descriptor(struct bench *b);
 
 /* idle_bench.c; the parameter is the number of fibers */
 void bench_idle_parked(struct bench *b);

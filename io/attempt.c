@@ -76,21 +76,6 @@ static bool is_nonblocking(int fd)
     return mode >= 0 && (mode & O_NONBLOCK) != 0;
 }
 
-/* The events that hold, 0 for none; -EBADF. */
-static WF_NOINLINE int32_t events_now(int fd, int events)
-{
-    struct pollfd pollfd = {.fd = fd, .events = (short)events};
-    int count;
-
-    if (fd < 0)
-        return -EBADF;
-    while ((count = poll(&pollfd, 1, 0)) < 0 && errno == EINTR)
-        ;
-    if (count < 0)
-        return -errno;
-    return (pollfd.revents & POLLNVAL) != 0 ? -EBADF : pollfd.revents;
-}
-
 /* What a read or write moves: one buffer, or several. */
 struct parts {
     struct iovec one;
@@ -260,7 +245,7 @@ static bool transfer_when_ready(struct wf_op *op, weft_time deadline)
         return call(op, run_transfer, deadline);
     set_parts(&parts, op);
     if (!is_nonblocking(op->fd)) {
-        op->result = events_now(op->fd, is_read(op) ? POLLIN : POLLOUT);
+        op->result = wf_op_events_now(op->fd, is_read(op) ? POLLIN : POLLOUT);
         if (op->result <= 0)
             return op->result < 0;
         /* Ready for writing is ready for so much, and no more (pipe(7)). */
@@ -385,7 +370,7 @@ static bool attempt(struct wf_op *op, weft_time deadline)
     case WF_OP_CONNECT:
         return attempt_connect(op, deadline);
     case WF_OP_POLL:
-        op->result = events_now(op->fd, op->flags);
+        op->result = wf_op_events_now(op->fd, op->flags);
         return op->result != 0;
     case WF_OP_OPENAT:
         return call(op, run_open, deadline);

@@ -248,7 +248,7 @@ static void start(struct wf_worker *self, struct wf_op *op)
     /* Files and folders have no readiness: the attempt sends those to the pool. */
     op->cannot_wait = error == -EPERM && op->code != WF_OP_POLL;
     op->result = op->cannot_wait ? WF_OP_TRY_AGAIN : error;
-    wf_wake_later(self, op->waiter, 0);
+    wf_op_complete(self, op);
 }
 
 /* What the kernel still watches for in vain disarms itself at its first event. */
@@ -269,7 +269,7 @@ static void cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_o
     if (!is_mine)
         return;
     op->result = -ECANCELED;
-    wf_wake_later(self, op->waiter, 0);
+    wf_op_complete(self, op);
 }
 
 /* Moves one to the end of a list of those to be woken.  Caller has the lock. */
@@ -318,7 +318,7 @@ static unsigned wake_all(struct wf_worker *self, struct wf_op *op)
     while (op != NULL) {
         struct wf_op *next = op->next; /* once woken, its frame may be gone */
 
-        wf_wake_later(self, op->waiter, 0);
+        wf_op_complete(self, op);
         op = next;
         count++;
     }

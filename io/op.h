@@ -45,7 +45,8 @@ struct wf_op {
     int64_t offset;
     int flags;
 
-    struct wf_waiter *waiter;  /* whom to wake */
+    struct wf_waiter *waiter;                               /* whom to wake */
+    void (*done)(struct wf_worker *self, struct wf_op *op); /* NULL: wakes the waiter */
     uint64_t tag;              /* io_uring: names this operation to the kernel */
     struct wf_op *next, *prev; /* epoll: links among those that wait for the same descriptor */
     bool is_listed;            /* epoll: it is one of them */
@@ -54,6 +55,19 @@ struct wf_op {
     int reason;                /* 0, or why the kernel was asked to stop: -ETIMEDOUT, -ECANCELED */
     int32_t result;            /* the backend's, once complete */
 };
+
+/* Caller: a backend that has completed the operation, with no lock.  The record may be gone then.
+ */
+static inline void wf_op_complete(struct wf_worker *self, struct wf_op *op)
+{
+    if (WF_UNLIKELY(op->done != NULL))
+        op->done(self, op);
+    else
+        wf_wake_later(self, op->waiter, 0);
+}
+
+/* The events of poll(2) that hold for `fd`, 0 for none; a negative errno. */
+int32_t wf_op_events_now(int fd, int events);
 
 /*
  * Starts the operation and waits for its end.

@@ -226,7 +226,7 @@ static unsigned reap(struct ring *ring, struct wf_worker *self)
         count = take_completed(ring, ops);
         wf_lock_release(&ring->lock);
         for (unsigned i = 0; i < count; i++)
-            wf_wake_later(self, ops[i]->waiter, 0);
+            wf_op_complete(self, ops[i]);
         wf_lock_acquire(&ring->lock);
         total += count;
     } while (count == REAP_BATCH && !ring->owner_waits);

@@ -11,12 +11,6 @@
 _Static_assert(sizeof(struct wf_future) <= sizeof(weft_future), "it fits");
 _Static_assert(sizeof(struct wf_future_group) <= sizeof(weft_future_group), "it fits");
 
-/* In the frame of whoever awaits. */
-struct awaiter {
-    struct wf_wait_entry entry; /* first: the queue's entry is its awaiter */
-    int32_t result;             /* whoever completes the future */
-};
-
 static struct wf_future *future_of(weft_future *future)
 {
     return (struct wf_future *)(void *)future;
@@ -61,7 +55,7 @@ static void complete(struct wf_future *future, int result, void *value)
     if (awaiters != NULL)
         future->is_read = true;
     for (struct wf_wait_entry *entry = awaiters; entry != NULL; entry = entry->previous)
-        ((struct awaiter *)(void *)entry)->result = result;
+        *((struct wf_awaiter *)(void *)entry)->result = result;
     waiting = tell_group(future);
     wf_lock_release(&future->lock);
     wf_wait_queue_wake_list(wf_self(), awaiters, 0);
@@ -144,28 +138,34 @@ int weft_future_set(weft_future *opaque, int result, void *value)
     return 0;
 }
 
+int wf_future_take(struct wf_future *future, int32_t *result)
+{
+    if (WF_UNLIKELY(future->state == WF_FUTURE_CLOSED))
+        wf_panic("weft_future_await: the future has been closed");
+    if (future->state != WF_FUTURE_DONE)
+        return -EAGAIN;
+    *result = future->result;
+    future->is_read = true;
+    return 0;
+}
+
 int weft_future_await(weft_future *opaque, int *result, weft_time deadline)
 {
     struct wf_future *future = future_of(opaque);
-    struct awaiter awaiter = {.result = 0};
+    int32_t value = 0;
+    struct wf_awaiter awaiter = {.result = &value};
     int error;
 
     wf_lock_acquire(&future->lock);
-    if (future->state == WF_FUTURE_CLOSED)
-        wf_panic("weft_future_await: the future has been closed");
-    if (future->state == WF_FUTURE_DONE) {
-        awaiter.result = future->result;
-        future->is_read = true;
+    error = wf_future_take(future, &value);
+    if (error == 0)
         wf_lock_release(&future->lock);
-    } else {
-        error = wf_wait_queue_sleep(wf_self(), &future->awaiters, &future->lock, &awaiter.entry,
+    else
+        error = wf_wait_queue_sleep(wf_self(), &future->awaiters, &future->lock, &awaiter.wait,
                                     deadline);
-        if (error != 0)
-            return error;
-    }
-    if (result != NULL)
-        *result = awaiter.result;
-    return 0;
+    if (error == 0 && result != NULL)
+        *result = value;
+    return error;
 }
 
 void *weft_future_value(weft_future *opaque)
@@ -218,15 +218,16 @@ static void await_end(struct wf_future *future)
 {
     weft_scope shield = WEFT_SCOPE_INIT;
     bool is_shielded = weft_scope_open_shielded(&shield, WEFT_FOREVER) == 0;
-    struct awaiter awaiter;
+    struct wf_awaiter awaiter;
+    int32_t ignored;
 
     wf_lock_acquire(&future->lock);
     while (future->has_fiber) {
         bool was_read = future->is_read;
         int error;
 
-        awaiter = (struct awaiter){.result = 0};
-        error = wf_wait_queue_sleep(wf_self(), &future->awaiters, &future->lock, &awaiter.entry,
+        awaiter = (struct wf_awaiter){.result = &ignored};
+        error = wf_wait_queue_sleep(wf_self(), &future->awaiters, &future->lock, &awaiter.wait,
                                     WEFT_FOREVER);
         WF_ASSERT(error == 0);
         wf_lock_acquire(&future->lock);

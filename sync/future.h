@@ -52,6 +52,12 @@ struct wf_future {
     char name[WEFT_FIBER_NAME_MAX];  /* [L] of the fiber */
 };
 
+/* In the frame of whoever awaits, also of a select. */
+struct wf_awaiter {
+    struct wf_wait_entry wait;
+    int32_t *result; /* whoever takes the entry out writes there */
+};
+
 struct wf_future_group {
     struct wf_lock lock;
     struct wf_wait_queue waiting; /* [L] */
@@ -59,5 +65,8 @@ struct wf_future_group {
     struct wf_future *last;       /* [L] its last one */
     struct wf_future *members;    /* [U] */
 };
+
+/* The result, if it is there: 0, or -EAGAIN.  Caller holds the lock. */
+int wf_future_take(struct wf_future *future, int32_t *result);
 
 #endif

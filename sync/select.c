@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Select over channels and timers.
+ * Select over channels, timers, futures and descriptors.
  *
  * A select that waits stands in the queues of all its channels at once, and its claim says which of
  * them has won (wait_queue.h).  It looks at all channels, and comes to stand in their queues, with
@@ -12,10 +12,13 @@
  * Most selects find a case ready, so first each channel is looked at alone.
  *
  * A timer is in this a channel whose receivers sleep until its time.  They are also woken when it
- * is made earlier, to look at everything again.
+ * is made earlier, to look at everything again.  A future is one whose only value all receive.
+ * Descriptors have no lock and no queue: see polls.h.
  */
 #include "sync/alarm.h"
 #include "sync/channel.h"
+#include "sync/future.h"
+#include "sync/polls.h"
 
 #include "arch/os.h"
 
@@ -27,38 +30,67 @@
 struct select_case {
     union {
         struct wf_channel *channel;
-        struct wf_alarm *alarm; /* of WEFT_SELECT_TIMER */
+        struct wf_alarm *alarm;   /* of WEFT_SELECT_TIMER */
+        struct wf_future *future; /* of WEFT_SELECT_FUTURE */
+        struct wf_poll *poll;     /* of WEFT_SELECT_POLL */
     };
     void *item;
     size_t item_size;
     uint32_t kind;
     int32_t result;
-    struct wf_channel_entry entry;
+    union {
+        struct wf_channel_entry entry;
+        struct wf_awaiter awaiter; /* of WEFT_SELECT_FUTURE */
+    };
     struct select_case *next; /* in the order of the channels' addresses */
 };
 
 static_assert(sizeof(struct select_case) <= sizeof(struct weft_select_case), "it fits");
 static_assert(offsetof(struct select_case, entry) == offsetof(struct weft_select_case, reserved),
               "the program does not look at what follows");
+static_assert(offsetof(struct wf_channel_entry, wait) == offsetof(struct wf_awaiter, wait),
+              "both are queued by the same");
 
 struct selection {
     struct select_case *cases;
     unsigned count;
     unsigned start;            /* the case that is looked at first */
-    struct select_case *first; /* of those with a channel, in the order of addresses */
+    struct select_case *first; /* of those with a lock, in the order of addresses */
+    bool has_polls;
     struct wf_wait_claim claim;
+    struct wf_polls polls;
 };
+
+/* Those without are never ready, or descriptors. */
+static bool has_lock(const struct select_case *each)
+{
+    return each->channel != NULL && each->kind != WEFT_SELECT_POLL;
+}
 
 static struct wf_lock *lock_of(struct select_case *each)
 {
-    return each->kind == WEFT_SELECT_TIMER ? &each->alarm->lock : &each->channel->lock;
+    switch (each->kind) {
+    case WEFT_SELECT_TIMER:
+        return &each->alarm->lock;
+    case WEFT_SELECT_FUTURE:
+        return &each->future->lock;
+    default:
+        return &each->channel->lock;
+    }
 }
 
 static struct wf_wait_queue *queue_of(struct select_case *each)
 {
-    if (each->kind == WEFT_SELECT_TIMER)
+    switch (each->kind) {
+    case WEFT_SELECT_TIMER:
         return &each->alarm->queue;
-    return each->kind == WEFT_SELECT_SEND ? &each->channel->senders : &each->channel->receivers;
+    case WEFT_SELECT_FUTURE:
+        return &each->future->awaiters;
+    case WEFT_SELECT_SEND:
+        return &each->channel->senders;
+    default:
+        return &each->channel->receivers;
+    }
 }
 
 static WF_NOINLINE int try_alarm(struct select_case *each)
@@ -71,14 +103,29 @@ static WF_NOINLINE int try_alarm(struct select_case *each)
     return 0;
 }
 
-/* -EAGAIN if the case is not ready.  Caller holds the channel's lock. */
+/* -EAGAIN if the case is not ready.  Caller holds its lock. */
 static int try_case(struct select_case *each, struct wf_wait_entry **woken)
 {
     *woken = NULL;
-    if (each->kind == WEFT_SELECT_TIMER)
+    switch (each->kind) {
+    case WEFT_SELECT_TIMER:
         return try_alarm(each);
-    return each->kind == WEFT_SELECT_SEND ? wf_channel_offer(each->channel, each->item, woken)
-                                          : wf_channel_accept(each->channel, each->item, woken);
+    case WEFT_SELECT_FUTURE:
+        return wf_future_take(each->future, (int32_t *)each->item);
+    case WEFT_SELECT_SEND:
+        return wf_channel_offer(each->channel, each->item, woken);
+    default:
+        return wf_channel_accept(each->channel, each->item, woken);
+    }
+}
+
+/* What became of a poll: 0 with the events in the item, or a negative errno. */
+static int poll_result(struct select_case *each, int result)
+{
+    if (result < 0)
+        return result;
+    memcpy(each->item, &result, sizeof result);
+    return 0;
 }
 
 static struct select_case *case_after(const struct selection *selection, unsigned i)
@@ -88,17 +135,23 @@ static struct select_case *case_after(const struct selection *selection, unsigne
     return &selection->cases[index < selection->count ? index : index - selection->count];
 }
 
-static void check_cases(const struct selection *selection)
+static void check_cases(struct selection *selection)
 {
+    selection->has_polls = false;
     for (unsigned i = 0; i < selection->count; i++) {
         struct select_case *each = &selection->cases[i];
 
         if (each->channel == NULL)
             continue;
-        if (each->kind == WEFT_SELECT_TIMER && each->item_size == sizeof(int64_t))
+        if (each->kind == WEFT_SELECT_POLL)
+            selection->has_polls = true;
+        if ((each->kind == WEFT_SELECT_TIMER && each->item_size == sizeof(int64_t)) ||
+            ((each->kind == WEFT_SELECT_FUTURE || each->kind == WEFT_SELECT_POLL) &&
+             each->item_size == sizeof(int)))
             continue;
         if (WF_UNLIKELY(each->kind != WEFT_SELECT_SEND && each->kind != WEFT_SELECT_RECEIVE))
-            wf_panic("weft_select: case %u is no send, no receive, and no timer with an int64_t",
+            wf_panic("weft_select: case %u is no send or receive, no timer with an int64_t, and no "
+                     "future or descriptor with an int",
                      i);
         (void)wf_channel_of((weft_channel *)(void *)each->channel, each->item_size, "weft_select");
     }
@@ -113,11 +166,15 @@ static struct select_case *try_each(struct wf_worker *self, const struct selecti
 
         if (each->channel == NULL)
             continue;
-        wf_lock_acquire(lock_of(each));
-        each->result = try_case(each, &woken);
-        wf_lock_release(lock_of(each));
-        if (woken != NULL)
-            wf_wake(self, woken->waiter, 0);
+        if (each->kind == WEFT_SELECT_POLL) {
+            each->result = poll_result(each, wf_poll_try(each->poll));
+        } else {
+            wf_lock_acquire(lock_of(each));
+            each->result = try_case(each, &woken);
+            wf_lock_release(lock_of(each));
+            if (woken != NULL)
+                wf_wake(self, woken->waiter, 0);
+        }
         if (each->result != -EAGAIN)
             return each;
     }
@@ -131,7 +188,7 @@ static void sort_cases(struct selection *selection)
         struct select_case *each = &selection->cases[i];
         struct select_case **place = &selection->first;
 
-        if (each->channel == NULL)
+        if (!has_lock(each))
             continue;
         while (*place != NULL && (uintptr_t)(*place)->channel < (uintptr_t)each->channel)
             place = &(*place)->next;
@@ -168,7 +225,10 @@ static void queue_all(struct selection *selection, struct wf_waiter *waiter)
     /* relaxed: the locks publish it. */
     atomic_store_explicit(&selection->claim.winner, NULL, memory_order_relaxed);
     for (struct select_case *each = selection->first; each != NULL; each = each->next) {
-        each->entry.item = each->item;
+        if (each->kind == WEFT_SELECT_FUTURE)
+            each->awaiter.result = (int32_t *)each->item;
+        else
+            each->entry.item = each->item;
         each->entry.wait.waiter = waiter;
         each->entry.wait.claim = &selection->claim;
         wf_wait_queue_push(queue_of(each), &each->entry.wait);
@@ -205,14 +265,53 @@ static WF_NOINLINE int sleep_thread(struct selection *selection, weft_time deadl
     return wf_wait_end_thread(&waiter, deadline);
 }
 
+/* The cases from `from` on; NULL: there is none any more. */
+static struct select_case *next_poll(struct selection *selection, struct select_case *from)
+{
+    for (; from < selection->cases + selection->count; from++)
+        if (from->kind == WEFT_SELECT_POLL && from->poll != NULL)
+            return from;
+    return NULL;
+}
+
+/* They cannot be looked at with the locks held, so what is ready reports at once. */
+static WF_NOINLINE void start_polls(struct wf_worker *self, struct selection *selection,
+                                    struct wf_waiter *waiter)
+{
+    struct select_case *each = selection->cases;
+
+    wf_polls_begin(&selection->polls, &selection->claim, waiter);
+    for (; (each = next_poll(selection, each)) != NULL; each++)
+        wf_polls_start(self, &selection->polls, each->poll, &each->entry.wait);
+}
+
+/* The wait is over. */
+static WF_NOINLINE void end_polls(struct selection *selection)
+{
+    struct select_case *each = selection->cases;
+    struct wf_worker *self = wf_self();
+
+    for (; (each = next_poll(selection, each)) != NULL; each++)
+        wf_polls_stop(self, &selection->polls, each->poll);
+    wf_polls_await(self, &selection->polls);
+    for (each = selection->cases; (each = next_poll(selection, each)) != NULL; each++)
+        each->result = wf_polls_take(each->poll);
+}
+
 static int sleep_fiber(struct wf_worker *self, struct selection *selection, weft_time deadline)
 {
     struct wf_waiter *waiter = wf_wait_begin(self, interrupt_select, &selection->claim);
+    int result;
 
     queue_all(selection, waiter);
     unlock_all(selection);
+    if (selection->has_polls)
+        start_polls(self, selection, waiter);
     self = wf_wait_end(self, deadline);
-    return waiter->result;
+    result = waiter->result;
+    if (selection->has_polls)
+        end_polls(selection);
+    return result;
 }
 
 /* When the first of the timers expires.  Caller holds all locks. */
@@ -252,7 +351,9 @@ static int wait_for_case(struct wf_worker *self, struct selection *selection, we
     won = (struct select_case *)(void *)((char *)winner - offsetof(struct select_case, entry));
     if (won->kind == WEFT_SELECT_TIMER && result == 0)
         return -EAGAIN; /* it is to expire earlier */
-    won->result = result;
+    if (won->kind == WEFT_SELECT_POLL && won->result == -EAGAIN)
+        return -EAGAIN; /* its poll has to be begun again */
+    won->result = won->kind == WEFT_SELECT_POLL ? poll_result(won, won->result) : result;
     return (int)(won - selection->cases);
 }
 
@@ -266,7 +367,7 @@ static int select_slowly(struct wf_worker *self, struct selection *selection, we
     for (unsigned i = 0; i < selection->count; i++) {
         struct select_case *each = case_after(selection, i);
 
-        if (each->channel == NULL || (each->result = try_case(each, &woken)) == -EAGAIN)
+        if (!has_lock(each) || (each->result = try_case(each, &woken)) == -EAGAIN)
             continue;
         unlock_all(selection);
         if (woken != NULL)
@@ -294,6 +395,8 @@ int weft_select(struct weft_select_case *cases, unsigned count, weft_time deadli
     refusal = wf_self_refusal(self);
     if (WF_UNLIKELY(refusal != 0))
         return refusal;
+    if (WF_UNLIKELY(selection.has_polls && self == NULL))
+        return -EPERM;
     ready = try_each(self, &selection);
     if (ready != NULL)
         return (int)(ready - selection.cases);

@@ -43,8 +43,8 @@ def channel(name, before, after, path="sync/channel.h"):
     return Mutant("channel", "channel/" + name, path, before, after)
 
 
-def select(name, before, after):
-    return Mutant("select", "select/" + name, "sync/select.c", before, after)
+def select(name, before, after, path="sync/select.c"):
+    return Mutant("select", "select/" + name, path, before, after)
 
 
 DEQUE_H = "runtime/deque.h"
@@ -419,8 +419,8 @@ int weft_channel_try_send""", "sync/channel.c"),
     select("locks-in-the-order-of-the-cases",
            "(uintptr_t)(*place)->channel < (uintptr_t)each->channel", "true"),
     select("waits-without-another-look",
-           "        if (each->channel == NULL || (each->result",
-           "        if (true || each->channel == NULL || (each->result"),
+           "        if (!has_lock(each) || (each->result",
+           "        if (true || !has_lock(each) || (each->result"),
     select("interrupts-what-is-decided",
            "waiter->place, WF_WAIT_INTERRUPTED);", "waiter->place, WF_WAIT_INTERRUPTED) || true;"),
     select("leaves-its-entries",
@@ -433,10 +433,17 @@ int weft_channel_try_send""", "sync/channel.c"),
     select("unlocks-before-it-stands-there", """\
     queue_all(selection, waiter);
     unlock_all(selection);
-    self""", """\
+    if""", """\
     unlock_all(selection);
     queue_all(selection, waiter);
-    self"""),
+    if"""),
+    select("returns-before-the-last-report", "    if (polls->pending > 0) {", "    if (false) {",
+           "sync/polls.c"),
+    select("reports-what-was-decided",
+           "has_won = wf_wait_claim_take(polls->claim, poll->entry);",
+           "has_won = wf_wait_claim_take(polls->claim, poll->entry) || true;", "sync/polls.c"),
+    select("does-not-tell-of-the-last-report", "        stopped = polls->stopped;", "        {}",
+           "sync/polls.c"),
 ]
 MUTANTS += [Mutant("scope", "scope/" + mutant["name"], mutant["path"], mutant["before"],
                    mutant["after"]) for mutant in SCOPE_MUTANTS]

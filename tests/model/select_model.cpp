@@ -15,8 +15,56 @@
 #define internal timer_internal
 #include "sync/timer.c"
 #undef internal
+#include "sync/polls.c"
 #define sleep_thread select_sleep_thread
 #include "sync/select.c"
+
+// A future is a lock and a queue here, as a channel is; none is in a select of the model.
+int wf_future_take(struct wf_future *future, int32_t *result)
+{
+    (void)future;
+    (void)result;
+    return -EAGAIN;
+}
+
+// The backend: a poll that was started is reported by a thread of the model.
+struct model_backend {
+    rl::mutex mutex;
+    rl::condition_variable changed;
+    rl::var<wf_readiness *> asked;
+    rl::var<int> is_stopped;
+    rl::var<int> is_over; // nothing more will be asked
+};
+
+static model_backend *backend;
+
+int wf_readiness_now(int fd, int events)
+{
+    (void)fd;
+    (void)events;
+    return 0;
+}
+
+void wf_readiness_start(struct wf_worker *self, struct wf_readiness *asked, int fd, int events)
+{
+    (void)self;
+    (void)fd;
+    (void)events;
+    backend->mutex.lock($);
+    backend->asked($) = asked;
+    backend->changed.notify_all($);
+    backend->mutex.unlock($);
+}
+
+void wf_readiness_stop(struct wf_worker *self, struct wf_readiness *asked)
+{
+    (void)self;
+    (void)asked;
+    backend->mutex.lock($);
+    backend->is_stopped($) = 1;
+    backend->changed.notify_all($);
+    backend->mutex.unlock($);
+}
 
 struct model_channel {
     wf_channel channel;
@@ -219,6 +267,76 @@ struct select_timer : fiber_suite<select_timer, 3> {
     }
 };
 
+// A descriptor beside a channel: it becomes ready while a value is sent, or never does.
+struct select_poll : fiber_suite<select_poll, 3> {
+    model_channel channel;
+    model_backend own_backend;
+    wf_poll poll;
+
+    void setup()
+    {
+        backend = &own_backend;
+        backend->asked($) = nullptr;
+        backend->is_stopped($) = 0;
+        backend->is_over($) = 0;
+        channel.init();
+        poll.fd = 3;
+        poll.events = 1;
+        atomic_store_explicit(&poll.polls, nullptr, memory_order_relaxed);
+    }
+
+    void wait()
+    {
+        int value = 0, events = 0;
+        weft_select_case cases[2] = {WEFT_RECEIVE_CASE(channel.get(), &value),
+                                     WEFT_POLL_CASE(reinterpret_cast<weft_poll *>(&poll), &events)};
+        int won = weft_select(cases, 2, INT64_MAX);
+
+        RL_ASSERT((won == 0 || won == 1) && cases[won].result == 0);
+        RL_ASSERT(value == (won == 0 ? 5 : 0) && events == (won == 1 ? 1 : 0));
+        RL_ASSERT(atomic_load_explicit(&poll.polls, memory_order_relaxed) == nullptr);
+        if (won == 1)
+            RL_ASSERT(weft_channel_receive(channel.get(), &value, sizeof value, INT64_MAX) == 0);
+        backend->mutex.lock($);
+        backend->is_over($) = 1;
+        backend->changed.notify_all($);
+        backend->mutex.unlock($);
+    }
+
+    void report()
+    {
+        bool is_ready = rl::rand(2) == 0;
+        wf_readiness *asked;
+
+        backend->mutex.lock($);
+        while (backend->asked($) == nullptr && backend->is_over($) == 0)
+            backend->changed.wait(backend->mutex, $);
+        asked = backend->asked($);
+        while (asked != nullptr && !is_ready && backend->is_stopped($) == 0)
+            backend->changed.wait(backend->mutex, $);
+        backend->mutex.unlock($);
+        if (asked != nullptr)
+            asked->report(wf_self(), asked, is_ready ? 1 : -ECANCELED);
+    }
+
+    void fiber(unsigned index)
+    {
+        int sent = 5;
+
+        if (index == 0)
+            wait();
+        else if (index == 1)
+            RL_ASSERT(weft_channel_send(channel.get(), &sent, sizeof sent, INT64_MAX) == 0);
+        else
+            report();
+    }
+
+    void at_rest()
+    {
+        RL_ASSERT(wf_wait_queue_is_empty(&channel.channel.receivers));
+    }
+};
+
 int main()
 {
     bool good = model_run<select_faces>("faces");
@@ -226,5 +344,6 @@ int main()
     good = good && model_run<select_ends>("ends");
     good = good && model_run<select_senders>("senders");
     good = good && model_run<select_timer>("timer");
+    good = good && model_run<select_poll>("poll");
     return good ? 0 : 1;
 }

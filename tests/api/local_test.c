@@ -266,7 +266,7 @@ static void make_inherited_keys(void)
 
 enum { CHILDREN = 7, GRANDCHILDREN = 6 };
 
-/* A spare worker that joined it during the run would be taken for a thread that the run has left. */
+/* A spare worker that joined it meanwhile would be taken for a thread that the run has left. */
 static weft_runtime *start_without_spares(void)
 {
     struct weft_config config = WEFT_CONFIG_INIT;

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* A wake of a sleeping worker costs more than what most fibers do: who asks for one, and who not.
+ */
+#include "../support/fixture.h"
+
+#include <stdlib.h>
+#include <weft/channel.h>
+
+enum { ROUNDS = TEST_IS_SANITIZED ? 20000 : 200000, WAKES_MAX = ROUNDS / 100 };
+
+struct pair {
+    weft_channel to, fro;
+};
+
+static int answer(void *arg)
+{
+    struct pair *pair = arg;
+    int value;
+
+    while (weft_channel_receive(&pair->to, &value, sizeof value, WEFT_FOREVER) == 0)
+        CHECK_EQ(weft_channel_send(&pair->fro, &value, sizeof value, WEFT_FOREVER), 0);
+    return 0;
+}
+
+static int ask(void *arg)
+{
+    struct pair *pair = arg;
+    weft_fiber *other = must_spawn(answer, pair);
+
+    for (int i = 0; i < ROUNDS; i++) {
+        int value = i;
+
+        CHECK_EQ(weft_channel_send(&pair->to, &value, sizeof value, WEFT_FOREVER), 0);
+        CHECK_EQ(weft_channel_receive(&pair->fro, &value, sizeof value, WEFT_FOREVER), 0);
+        CHECK_EQ(value, i);
+    }
+    weft_channel_close(&pair->to);
+    return must_join(other);
+}
+
+/* Of two fibers that wake each other in turns, one can run at a time.  There is never work for a
+ * second worker, and each wake of one would be in vain. */
+WORKER_TEST(wake, a_pair_that_takes_turns_asks_for_no_help, TEST_TIMEOUT_S)
+{
+    /* Without the monitor, which calls for help when the machine is slow. */
+    struct weft_config config = {.workers = *workers, .monitor = 3};
+    struct pair pair;
+
+    if (getenv("WEFT_CHAOS"))
+        cr_skip_test("chaos has each fiber run on another worker");
+    cr_assert_eq(weft_channel_init(&pair.to, sizeof(int), NULL, 0), 0);
+    cr_assert_eq(weft_channel_init(&pair.fro, sizeof(int), NULL, 0), 0);
+    cr_expect_eq(run_config(&config, ask, &pair), 0);
+    cr_expect_leq(run_stats().wakes_sent, WAKES_MAX, "%llu wakes in %d rounds",
+                  (unsigned long long)run_stats().wakes_sent, ROUNDS);
+    weft_channel_destroy(&pair.to);
+    weft_channel_destroy(&pair.fro);
+}

@@ -40,6 +40,7 @@ LAYERS = [
     ("tests/install/*", PUBLIC),
     ("tests/unit/*", ["*"]),
     ("tests/model/*", ["*"]),
+    ("tests/instructions/*", [*PUBLIC, "arch/context.h"]),
     ("tests/*", [*PUBLIC, "tests/support/*", "tests/fault/*"]),
     ("benchmarks/internal/*", ["*"]),
     ("benchmarks/http/*", PUBLIC),

@@ -2,6 +2,8 @@
 /* The machine as hwloc describes it; the only file that includes hwloc.h. */
 #include "arch/topology.h"
 
+#include "arch/sim.h"
+
 #include <errno.h>
 #include <hwloc.h>
 #include <stdbool.h>
@@ -35,6 +37,8 @@ static int load(struct wf_topology *topology, const char *synthetic)
 {
     hwloc_topology_t hwloc;
 
+    if (synthetic == NULL && wf_sim_is_here())
+        synthetic = "package:1 core:8 pu:1"; /* a simulation is the same on any machine */
     if (hwloc_topology_init(&hwloc) != 0)
         return -ENOMEM;
     if (hwloc_topology_set_io_types_filter(hwloc, HWLOC_TYPE_FILTER_KEEP_NONE) != 0 ||

@@ -31,6 +31,7 @@
 #include "weft/scope.h"
 #include "weft/select.h"
 #include "weft/semaphore.h"
+#include "weft/sim.h"
 #include "weft/singleflight.h"
 #include "weft/stream.h"
 #include "weft/task.h"

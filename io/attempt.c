@@ -383,7 +383,7 @@ static bool attempt(struct wf_op *op, weft_time deadline)
     abort();
 }
 
-bool wf_epoll_attempt(struct wf_op *op, weft_time deadline)
+bool wf_attempt(struct wf_op *op, weft_time deadline)
 {
     bool is_done;
 
@@ -391,6 +391,13 @@ bool wf_epoll_attempt(struct wf_op *op, weft_time deadline)
     do
         is_done = attempt(op, deadline);
     while (is_done && op->result == -EINTR && op->code != WF_OP_CONNECT && op->code != WF_OP_CLOSE);
+    return is_done;
+}
+
+bool wf_epoll_attempt(struct wf_op *op, weft_time deadline)
+{
+    bool is_done = wf_attempt(op, deadline);
+
     /* A fiber that never has to wait gives way now and then. */
     if (is_done && wf_epoll_count_done(wf_self()))
         (void)weft_yield();

@@ -29,6 +29,8 @@ static uint32_t find_kind(char *line, size_t size)
 
 static const struct wf_backend *backend_of(uint32_t kind)
 {
+    if (kind == WEFT_BACKEND_SIM)
+        return &wf_backend_sim;
     return kind == WEFT_BACKEND_EPOLL ? &wf_backend_epoll : &wf_backend_ring;
 }
 

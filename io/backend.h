@@ -52,7 +52,7 @@ struct wf_poller {
     const struct wf_backend *backend;
 };
 
-extern const struct wf_backend wf_backend_ring, wf_backend_epoll;
+extern const struct wf_backend wf_backend_ring, wf_backend_epoll, wf_backend_sim;
 
 /* Starts an operation with the backend of `self`. */
 void wf_backend_start(struct wf_worker *self, struct wf_op *op);

@@ -7,6 +7,10 @@
 
 #include <stdbool.h>
 
+/* Tries the operation by the system call itself; returns false where that would wait.  It may
+ * suspend. */
+bool wf_attempt(struct wf_op *op, weft_time deadline);
+
 /* See wf_backend.attempt. */
 bool wf_epoll_attempt(struct wf_op *op, weft_time deadline);
 

@@ -3,6 +3,7 @@
 #include "runtime/chaos.h"
 
 #include "arch/cpu.h"
+#include "arch/sim.h"
 #include "runtime/balance.h"
 #include "runtime/wait_internal.h"
 #include "runtime/worker.h"
@@ -21,7 +22,13 @@ static bool one_in(struct wf_worker *self, uint32_t times)
 
 void wf_chaos_begin(struct weft_runtime *runtime)
 {
-    wf_complain("chaos: WEFT_CHAOS=%u", runtime->config.chaos);
+    if (!wf_sim_is_here()) /* there it belongs to the seed */
+        wf_complain("chaos: WEFT_CHAOS=%u", runtime->config.chaos);
+    wf_chaos_begin_points();
+}
+
+void wf_chaos_begin_points(void)
+{
 #ifdef WEFT_CHAOS_POINTS
     /* relaxed: a switch for delays, the thread's start publishes it. */
     atomic_store_explicit(&wf_atomic_delays, true, memory_order_relaxed);
@@ -38,6 +45,9 @@ uint32_t wf_chaos_seed(const struct weft_runtime *runtime, uint32_t worker_index
 
 uint32_t wf_chaos_random(struct wf_worker *self)
 {
+    /* Who draws is about to decide something that others may have a hand in. */
+    if (wf_sim_is_here())
+        wf_sim_point();
     /* xorshift32 (Marsaglia, "Xorshift RNGs", 2003). */
     self->random ^= self->random << 13;
     self->random ^= self->random >> 17;
@@ -54,6 +64,10 @@ void wf_atomic_delay(void)
     struct wf_worker *self = wf_self();
     uint32_t number;
 
+    if (wf_sim_is_here()) {
+        wf_sim_point();
+        return;
+    }
     if (self == NULL || !self->runtime->is_chaotic)
         return;
     number = wf_chaos_random(self);

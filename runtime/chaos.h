@@ -26,6 +26,9 @@ enum { WF_CHAOS_QUEUE_CAPACITY = 4 };
 /* Switches the delays on, and says so.  Caller: the starter, before any worker runs. */
 void wf_chaos_begin(struct weft_runtime *runtime);
 
+/* Switches the delays on for a simulation, where they are points (arch/sim.h). */
+void wf_chaos_begin_points(void);
+
 /* The worker's state of its generator; never 0. */
 uint32_t wf_chaos_seed(const struct weft_runtime *runtime, uint32_t worker_index);
 

@@ -20,7 +20,7 @@
             "", help, names                                                                     \
     }
 
-static const char *const backend_names[] = {"auto", "io_uring", "epoll"};
+static const char *const backend_names[] = {"auto", "io_uring", "epoll", "sim"};
 
 /* A field of 0 asks for the default, so no range includes 0 but where that is the default. */
 const struct wf_config_option wf_config_options[] = {
@@ -42,7 +42,7 @@ const struct wf_config_option wf_config_options[] = {
     OPTION(blocking_threads, 64, 1, 1024, "threads", "threads for weft_blocking() calls at most"),
     OPTION(overflow_report, 1, 1, 2, "",
            "1: name the fiber whose stack overflows, 2: leave SIGSEGV and SIGBUS alone"),
-    NAMED(backend, WEFT_BACKEND_AUTO, backend_names, "1: auto, 2: io_uring, 3: epoll"),
+    NAMED(backend, WEFT_BACKEND_AUTO, backend_names, "1: auto, 2: io_uring, 3: epoll, 4: sim"),
     OPTION(max_stack_memory_mib, UINT32_MAX, 1, UINT32_MAX, "MiB", "memory for stacks at most"),
     OPTION(stack_usage, 1, 1, 2, "", "1: off, 2: measure how much of its stack each fiber uses"),
     OPTION(deadlock, 1, 1, 2, "", "1: report a deadlock and end the run, 2: let it wait"),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/outside.h"
 
+#include "arch/sim.h"
 #include "runtime/model.h"
 #include "runtime/wait_internal.h"
 #include "runtime/worker.h"
@@ -16,6 +17,9 @@ bool wf_outside_is_child(const struct weft_runtime *runtime)
 
 void wf_outside_enter(struct weft_runtime *runtime)
 {
+    if (WF_UNLIKELY(runtime->config.backend == WEFT_BACKEND_SIM) && !wf_sim_is_here())
+        wf_panic("a thread that is not part of the simulation used its runtime, or woke one of "
+                 "its fibers: simulated programs have no threads of their own");
     /* OS.2 acq_rel: the phase, if somebody has waited for visitors before. */
     uint32_t old = atomic_fetch_add_explicit(&runtime->visitors, 1, memory_order_acq_rel);
 

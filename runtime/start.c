@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The start of a runtime and its end: its threads, in the order in which they come and go. */
 #include "arch/probe.h"
+#include "arch/sim.h"
 #include "arch/tls.h"
 #include "runtime/alloc.h"
 #include "runtime/config.h"
@@ -11,6 +12,7 @@
 #include "runtime/overflow.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
+#include "runtime/sim.h"
 #include "runtime/spare.h"
 #include "runtime/stall.h"
 #include "runtime/worker.h"
@@ -229,6 +231,13 @@ int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,
     if (wf_self() != NULL)
         return -EDEADLK;
     error = wf_config_resolve(config, &resolved, NULL);
+    if (error == 0 && wf_sim_is_here()) {
+        wf_sim_configure(&resolved);
+    } else if (error == 0 && resolved.backend == WEFT_BACKEND_SIM) {
+        wf_complain("only weft_run() and weft_sim_run() simulate: WEFT_BACKEND=sim, but the "
+                    "program calls weft_start()");
+        return -ENOTSUP;
+    }
     if (error == 0)
         error = wf_alloc_check();
     if (error != 0)
@@ -320,6 +329,8 @@ int weft_run(const struct weft_config *config, int (*fn)(void *), void *arg)
 
     if (fn == NULL)
         return -EINVAL; /* nobody could ever stop it */
+    if (wf_sim_is_wanted(config))
+        return wf_sim_run_config(config, fn, arg);
     error = weft_start(config, fn, arg, &runtime);
     if (error == 0)
         error = weft_wait(runtime, &result, WEFT_FOREVER);

@@ -5,6 +5,8 @@
 #endif
 #include "arch/os.h"
 
+#include "arch/sim_internal.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +36,8 @@ int64_t wf_os_now(void)
 {
     struct timespec ts;
 
+    if (wf_sim_is_here())
+        return wf_sim_now();
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
@@ -107,6 +111,10 @@ void wf_os_futex_wait(WF_ATOMIC(uint32_t) * word, uint32_t expected, int64_t dea
     struct timespec ts = {.tv_sec = (time_t)(deadline / 1000000000),
                           .tv_nsec = (long)(deadline % 1000000000)};
 
+    if (wf_sim_is_here()) {
+        wf_sim_futex_wait(word, expected, deadline);
+        return;
+    }
     /* FUTEX_WAIT_BITSET takes an absolute time, so an early return loses nothing. */
     syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
             deadline == INT64_MAX ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
@@ -114,6 +122,10 @@ void wf_os_futex_wait(WF_ATOMIC(uint32_t) * word, uint32_t expected, int64_t dea
 
 void wf_os_futex_wake(WF_ATOMIC(uint32_t) * word, int count)
 {
+    if (wf_sim_is_here()) {
+        wf_sim_futex_wake(word, count);
+        return;
+    }
     syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL, NULL, 0);
 }
 
@@ -139,6 +151,10 @@ int wf_os_thread_start(struct wf_os_thread *thread, const char *name, void (*fn)
     pthread_t id;
     int error;
 
+    if (wf_sim_is_here()) {
+        free(start);
+        return wf_sim_thread_start(thread, fn, arg);
+    }
     if (start == NULL)
         return -ENOMEM;
     snprintf(start->name, sizeof start->name, "%s", name);
@@ -155,13 +171,51 @@ int wf_os_thread_start(struct wf_os_thread *thread, const char *name, void (*fn)
 
 void wf_os_thread_join(struct wf_os_thread *thread)
 {
-    if (pthread_join(thread->id, NULL) != 0)
+    if (wf_sim_is_here())
+        wf_sim_thread_join(thread);
+    else if (pthread_join(thread->id, NULL) != 0)
         abort(); /* a thread that we did not start, or joined before: a bug of ours */
 }
 
 void wf_os_thread_self(struct wf_os_thread *thread)
 {
-    thread->id = pthread_self();
+    if (wf_sim_is_here())
+        wf_sim_thread_self(thread);
+    else
+        thread->id = pthread_self();
+}
+
+/* The simulation's host; stale while there is none. */
+static WF_ATOMIC(unsigned long) sim_host;
+static WF_ATOMIC(bool) sim_is_claimed;
+
+bool wf_sim_is_host(void)
+{
+    /* relaxed: the host finds what it has written, and another thread finds that it is not it. */
+    return atomic_load_explicit(&sim_host, memory_order_relaxed) == pthread_self();
+}
+
+bool wf_sim_claim(void)
+{
+    bool expected = false;
+
+    /* SM.1 acquire: the last simulation is over; relaxed on failure: one is under way. */
+    if (!atomic_compare_exchange_strong_explicit(&sim_is_claimed, &expected, true,
+                                                 memory_order_acquire, memory_order_relaxed))
+        return false;
+    /* relaxed: as above. */
+    atomic_store_explicit(&sim_host, pthread_self(), memory_order_relaxed);
+    /* relaxed: as above. */
+    atomic_store_explicit(&wf_sim_is_on, true, memory_order_relaxed);
+    return true;
+}
+
+void wf_sim_release(void)
+{
+    /* relaxed: as above. */
+    atomic_store_explicit(&wf_sim_is_on, false, memory_order_relaxed);
+    /* SM.1 release: all that the simulation did. */
+    atomic_store_explicit(&sim_is_claimed, false, memory_order_release);
 }
 
 /* The system calls themselves: cpu_set_t ends at 1,024 CPUs. */
@@ -174,7 +228,7 @@ void wf_os_affinity_get(struct wf_os_affinity *affinity)
 
 void wf_os_affinity_set(const struct wf_os_affinity *affinity)
 {
-    if (affinity->size > 0)
+    if (affinity->size > 0 && !wf_sim_is_here())
         (void)syscall(SYS_sched_setaffinity, 0, affinity->size, affinity->cpus);
 }
 
@@ -238,23 +292,31 @@ int wf_os_thread_value_set(uint32_t slot, void *value)
 
 void wf_os_yield(void)
 {
-    sched_yield();
+    if (wf_sim_is_here())
+        wf_sim_yield();
+    else
+        sched_yield();
 }
 
 uint64_t wf_os_thread_sleeps(void)
 {
     struct rusage usage;
 
+    if (wf_sim_is_here())
+        return wf_sim_thread_sleeps();
     getrusage(RUSAGE_THREAD, &usage);
     return (uint64_t)usage.ru_nvcsw;
 }
 
 uint32_t wf_os_thread_count(void)
 {
-    FILE *file = fopen("/proc/self/status", "re");
+    FILE *file;
     unsigned count = 0;
     char line[256];
 
+    if (wf_sim_is_here())
+        return wf_sim_thread_count();
+    file = fopen("/proc/self/status", "re");
     while (file != NULL && count == 0 && fgets(line, sizeof line, file) != NULL)
         (void)sscanf(line, "Threads: %u", &count);
     if (file != NULL)
@@ -267,8 +329,13 @@ void wf_os_thread_use(struct wf_os_use *use)
     struct timespec cpu;
     char text[64];
     ssize_t length = -1;
-    int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    int fd;
 
+    if (wf_sim_is_here()) {
+        wf_sim_thread_use(use);
+        return;
+    }
+    fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
         length = read(fd, text, sizeof text - 1);
         close(fd);
@@ -301,6 +368,8 @@ void wf_os_thread_hurry(void)
 {
     struct attributes attributes = {.size = sizeof attributes};
 
+    if (wf_sim_is_here())
+        return; /* the one real thread is the program's */
     if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0 ||
         attributes.policy != SCHED_OTHER)
         return;
@@ -313,6 +382,8 @@ void wf_os_block_sigpipe(void)
 {
     sigset_t set;
 
+    if (wf_sim_is_here())
+        return; /* as above; what is simulated sends none */
     sigemptyset(&set);
     sigaddset(&set, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &set, NULL);

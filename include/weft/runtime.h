@@ -17,6 +17,8 @@ enum weft_backend {
                               epoll; found out once per process */
     WEFT_BACKEND_IO_URING = 2,
     WEFT_BACKEND_EPOLL = 3, /* for sandboxes that refuse io_uring: files on the blocking pool */
+    WEFT_BACKEND_SIM = 4,   /* weft_run() runs in a simulation then, decided by the seed in
+                               WEFT_SEED: see weft/sim.h */
 };
 
 /*
@@ -60,7 +62,7 @@ struct weft_config {
                                   has overflowed, for which the library handles SIGSEGV and SIGBUS
                                   and passes other faults on (default), 2 leaves them alone */
     uint32_t backend;          /* WEFT_BACKEND: enum weft_backend, in the environment by name (auto,
-                                  io_uring, epoll); default WEFT_BACKEND_AUTO */
+                                  io_uring, epoll, sim); default WEFT_BACKEND_AUTO */
     uint32_t max_stack_memory_mib; /* WEFT_MAX_STACK_MEMORY_MIB: memory that stacks may take, in
                                       MiB, counted as if each were touched in full; default no
                                       limit but memory */

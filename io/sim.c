@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The simulated backend.  It runs under a simulation only (arch/sim.h), on one real thread: what
+ * lies between two points is atomic, so there are no locks here, and no function that is a point
+ * may be called while a list is taken apart.
+ *
+ * A descriptor that the simulation does not know is the kernel's.  Operations on it are done by
+ * system calls that do not wait; where one would have to, it is tried again as virtual time passes.
+ */
+#include "io/sim.h"
+
+#include "arch/sim.h"
+#include "io/backend.h"
+#include "io/epoll.h"
+#include "runtime/alloc.h"
+#include "runtime/check.h"
+#include "runtime/poller.h"
+#include "runtime/stats.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <weft/fiber.h>
+#include <weft/sim.h>
+
+enum {
+    LATE_MAX_NS = 5000000,  /* by which a completion is late that is */
+    OUTSIDE_NS = 1000000,   /* between two looks at a descriptor of the kernel's */
+    DONE_IN_A_ROW_MAX = 32, /* as on epoll */
+};
+
+struct sim_poller {
+    struct wf_poller poller;
+    struct wf_counters *counters;
+    WF_ATOMIC(uint32_t) signals; /* 1: a wait ends, or the next one */
+    struct wf_op *first, *last;  /* complete, for the fibers to be woken */
+    uint64_t waiting;
+    uint32_t done_count;
+};
+
+static struct sim_poller *poller_of(struct wf_poller *poller)
+{
+    return WF_CONTAINER_OF(poller, struct sim_poller, poller);
+}
+
+/* An operation knows where it was started. */
+static struct sim_poller *home_of(const struct wf_op *op)
+{
+    return (struct sim_poller *)(uintptr_t)op->tag;
+}
+
+static int create(struct wf_poller **poller, uint32_t entries, struct wf_counters *counters)
+{
+    struct sim_poller *sim;
+
+    (void)entries;
+    if (!wf_sim_is_here())
+        return -ENOTSUP;
+    sim = wf_alloc(sizeof *sim);
+    if (sim == NULL)
+        return -ENOMEM;
+    sim->counters = counters;
+    *poller = &sim->poller;
+    return 0;
+}
+
+static void destroy(struct wf_poller *poller)
+{
+    WF_ASSERT(poller_of(poller)->waiting == 0);
+    wf_free(poller_of(poller));
+}
+
+static int describe(char *line, size_t size)
+{
+    snprintf(line, size, "sim, all in memory and decided by a seed");
+    return 0;
+}
+
+static void set_signal(struct sim_poller *sim, uint32_t value)
+{
+    /* relaxed: there is one real thread; here and below. */
+    atomic_store_explicit(&sim->signals, value, memory_order_relaxed);
+}
+
+static void interrupt_wait(struct wf_poller *poller)
+{
+    set_signal(poller_of(poller), 1);
+    wf_os_futex_wake(&poller_of(poller)->signals, 1);
+}
+
+/* Nothing is ever left to be submitted. */
+static void submit(struct wf_poller *poller, struct wf_worker *self)
+{
+    (void)poller;
+    (void)self;
+}
+
+static bool needs_service(struct wf_poller *poller)
+{
+    return poller_of(poller)->first != NULL;
+}
+
+/* An event: the completion arrives. */
+static void arrive(void *arg)
+{
+    struct wf_op *op = arg;
+    struct sim_poller *sim = home_of(op);
+
+    op->next = NULL;
+    if (sim->first == NULL)
+        sim->first = op;
+    else
+        sim->last->next = op;
+    sim->last = op;
+    wf_sim_trace("arrive", (uint64_t)op->code, 0);
+    wf_sim_wake(&sim->signals, 1);
+}
+
+void wf_sim_complete(struct wf_op *op)
+{
+    int64_t at = wf_sim_time() + 1 + wf_sim_draw(WF_SIM_NETWORK, 2000);
+
+    if (wf_sim_fault(WEFT_SIM_LATE))
+        at += wf_sim_draw(WF_SIM_FAULTS, LATE_MAX_NS);
+    if (!wf_sim_at(at, arrive, op))
+        arrive(op);
+}
+
+static void await_signal(struct sim_poller *sim, int64_t deadline)
+{
+    /* relaxed: as above. */
+    while (sim->first == NULL && atomic_load_explicit(&sim->signals, memory_order_relaxed) == 0 &&
+           wf_os_now() < deadline)
+        wf_os_futex_wait(&sim->signals, 0, deadline);
+}
+
+static unsigned poll_sim(struct wf_poller *poller, struct wf_worker *self, int64_t deadline)
+{
+    struct sim_poller *sim = poller_of(poller);
+    unsigned count = 0;
+    struct wf_op *op;
+
+    wf_sim_point();
+    if (deadline != 0) {
+        wf_count(&sim->counters->polls, 1);
+        await_signal(sim, deadline);
+        set_signal(sim, 0);
+    }
+    while ((op = sim->first) != NULL) {
+        sim->first = op->next;
+        sim->waiting--;
+        wf_count(&sim->counters->ops_completed, 1);
+        wf_wake_later(self, op->waiter, 0);
+        count++;
+    }
+    return count;
+}
+
+/* A fiber that never has to wait gives way now and then. */
+static bool count_done(void)
+{
+    struct sim_poller *sim = poller_of(wf_worker_poller(wf_self()));
+
+    wf_count(&sim->counters->ops_submitted, 1);
+    wf_count(&sim->counters->ops_completed, 1);
+    return ++sim->done_count % DONE_IN_A_ROW_MAX == 0;
+}
+
+static bool attempt(struct wf_op *op, weft_time deadline)
+{
+    bool is_done;
+
+    wf_sim_point();
+    op->has_waited = true; /* what the last run has left behind does not count */
+    is_done = wf_attempt(op, deadline);
+    if (is_done && count_done())
+        (void)weft_yield();
+    return is_done;
+}
+
+/* An event: is there still nothing to be done with a descriptor of the kernel's? */
+static void look_outside(void *arg)
+{
+    struct wf_op *op = arg;
+    struct pollfd pollfd = {.fd = op->fd, .events = (short)wf_epoll_events(op)};
+
+    if (op->reason != 0)
+        op->result = -ECANCELED;
+    else if (poll(&pollfd, 1, 0) != 0)
+        op->result = WF_OP_TRY_AGAIN;
+    else if (wf_sim_at(wf_sim_time() + OUTSIDE_NS, look_outside, op))
+        return;
+    else
+        op->result = -ENOMEM;
+    arrive(op);
+}
+
+static void start(struct wf_worker *self, struct wf_op *op)
+{
+    struct sim_poller *sim = poller_of(wf_worker_poller(self));
+
+    op->tag = (uint64_t)(uintptr_t)sim;
+    sim->waiting++;
+    wf_count(&sim->counters->ops_submitted, 1);
+    look_outside(op);
+}
+
+/* What waits outside finds op->reason when it looks next. */
+static void cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op)
+{
+    (void)poller;
+    (void)self;
+    (void)op;
+}
+
+const struct wf_backend wf_backend_sim = {
+    .name = "sim",
+    .create = create,
+    .destroy = destroy,
+    .poll = poll_sim,
+    .submit = submit,
+    .needs_service = needs_service,
+    .interrupt = interrupt_wait,
+    .describe = describe,
+    .attempt = attempt,
+    .start = start,
+    .cancel = cancel,
+};

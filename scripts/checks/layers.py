@@ -41,7 +41,7 @@ LAYERS = [
     ("tests/unit/*", ["*"]),
     ("tests/model/*", ["*"]),
     ("tests/instructions/*", [*PUBLIC, "arch/context.h"]),
-    ("tests/*", [*PUBLIC, "tests/support/*", "tests/fault/*"]),
+    ("tests/*", [*PUBLIC, "tests/support/*", "tests/fault/*", "tests/sim/*"]),
     ("benchmarks/internal/*", ["*"]),
     ("benchmarks/http/*", PUBLIC),
     ("benchmarks/*", [*PUBLIC, "harness/*", "internal/*", "benchmarks/*"]),

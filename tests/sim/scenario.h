@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The built-in scenarios of simulation: programs that draw what they do from the simulation's seed,
+ * keep accounts of it, and compare them at the end.
+ */
+#ifndef WEFT_TEST_SCENARIO_H
+#define WEFT_TEST_SCENARIO_H
+
+#include <weft.h>
+
+/* Mistakes that a scenario makes on purpose, for tests that they are found. */
+enum scenario_bug {
+    BUG_NONE,
+    BUG_LOST_UPDATE, /* counts without the lock */
+    BUG_LOST_PERMIT, /* keeps a permit when it is cancelled meanwhile */
+    BUG_LOCK_ORDER,  /* takes two locks in either order */
+    BUG_LATE_RESET,  /* resets an event after it has looked, not before */
+    BUG_COUNT,
+};
+
+struct scenario {
+    const char *name;
+    int (*main_fn)(void *); /* with an enum scenario_bug for its argument: scenario_arg() */
+};
+
+extern const struct scenario scenarios[];
+extern const unsigned scenario_count;
+
+static inline void *scenario_arg(enum scenario_bug bug)
+{
+    return (void *)(intptr_t)bug;
+}
+
+/* NULL if there is none of that name. */
+const struct scenario *scenario_find(const char *name);
+
+int sync_scenario(void *arg);
+
+/* A number below `limit` from the simulation's seed. */
+static inline unsigned scenario_draw(unsigned limit)
+{
+    return (unsigned)(weft_sim_random() % limit);
+}
+
+#endif

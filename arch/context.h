@@ -20,7 +20,7 @@ struct wf_context {
 
 /*
  * Makes a context that calls entry(arg) on its first switch in; entry must not return.
- * `stack_top` is aligned to 16 bytes and at least 128 bytes of stack lie below it.  The
+ * `stack_top` is aligned to 16 bytes and at least 256 bytes of stack lie below it.  The
  * floating-point control modes are those of the caller.
  */
 void wf_context_init(struct wf_context *context, void *stack_top, void (*entry)(void *), void *arg);

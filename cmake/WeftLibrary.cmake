@@ -37,7 +37,7 @@ target_compile_definitions(weft_objects PRIVATE
 target_compile_options(weft_objects PRIVATE
   -fno-lto
   -UNDEBUG
-  "$<$<COMPILE_LANGUAGE:C>:-fno-omit-frame-pointer;-fstack-clash-protection;-fcf-protection>")
+  "$<$<COMPILE_LANGUAGE:C>:-fno-omit-frame-pointer;${weft_stack_probes};${weft_arch_options}>")
 target_link_libraries(weft_objects PRIVATE ${weft_dependencies} weft_warnings)
 
 # Sets up one of the two libraries; what both have in common.

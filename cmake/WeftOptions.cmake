@@ -22,10 +22,23 @@ if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
 endif()
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
   set(WEFT_ARCH x86_64)
+  set(weft_arch_options -fcf-protection)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
+  set(WEFT_ARCH aarch64)
+  set(weft_arch_options -mbranch-protection=standard)
+elseif(CMAKE_SYSTEM_PROCESSOR STREQUAL "riscv64" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
+  set(WEFT_ARCH riscv64)
+  set(weft_arch_options -fasynchronous-unwind-tables) # the default on the others
 else()
   message(FATAL_ERROR "weft has no context switch for ${CMAKE_SYSTEM_PROCESSOR} "
-    "(${CMAKE_SIZEOF_VOID_P}-byte pointers) yet; the only port is x86_64.  "
-    "arch/context.h says what a port must provide.")
+    "(${CMAKE_SIZEOF_VOID_P}-byte pointers); there are x86_64, aarch64 and riscv64.  "
+    "docs/ports.md says what a port must provide.")
+endif()
+# Large frames touch each page that they take, so that none jumps over a guard page.  gcc takes
+# guards on AArch64 for 64 KiB if it is not told.
+set(weft_stack_probes -fstack-clash-protection)
+if(WEFT_ARCH STREQUAL "aarch64" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  list(APPEND weft_stack_probes --param=stack-clash-protection-guard-size=12)
 endif()
 
 # Every target of the project, unless it says otherwise.
@@ -38,7 +51,7 @@ if(PROJECT_IS_TOP_LEVEL AND NOT is_multi_config AND NOT CMAKE_BUILD_TYPE)
   set_property(CACHE CMAKE_BUILD_TYPE PROPERTY VALUE RelWithDebInfo)
 endif()
 
-set(weft_check_level ${WEFT_CHECK_LEVEL})
+set(weft_check_level "${WEFT_CHECK_LEVEL}")
 if(weft_check_level STREQUAL "")
   set(weft_check_level $<IF:$<CONFIG:Debug>,2,0>)
 endif()

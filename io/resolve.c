@@ -26,7 +26,7 @@
 #include <weft/fiber.h>
 
 struct lookup {
-    WF_ATOMIC(bool) is_left; /* by the first of the two */
+    WF_ATOMIC(uint32_t) is_left; /* by the first of the two */
     const char *host, *service;
     const struct addrinfo *hints;
     struct addrinfo hints_room;
@@ -85,7 +85,7 @@ static int run_lookup(void *arg)
         lookup->error = error;
     error = lookup->error;
     /* RV.1 acq_rel: what was found, for who asked; what that one has taken, for us. */
-    if (atomic_exchange_explicit(&lookup->is_left, true, memory_order_acq_rel))
+    if (atomic_exchange_explicit(&lookup->is_left, 1, memory_order_acq_rel))
         free_lookup(lookup);
     return error;
 }
@@ -135,7 +135,7 @@ static int wait_for(weft_fiber *fiber, struct lookup *lookup, struct addrinfo **
         lookup->found = NULL;
     }
     /* RV.1 acq_rel: the same from the other side. */
-    if (atomic_exchange_explicit(&lookup->is_left, true, memory_order_acq_rel))
+    if (atomic_exchange_explicit(&lookup->is_left, 1, memory_order_acq_rel))
         free_lookup(lookup);
     return error;
 }

@@ -21,7 +21,7 @@
  *
  * user_data is the address of the operation, with a generation in the upper 16 bits that no other
  * operation of the ring had lately: a late cancel finds nothing instead of its successor.  (User
- * addresses have 47 bits on x86-64: Linux, Documentation/arch/x86/x86_64/mm.rst.)
+ * addresses have 47 bits on x86-64, and 48 at most on the others: docs/ports.md.)
  */
 #include "io/ring.h"
 

@@ -5,6 +5,7 @@
 #include "arch/fault.h"
 
 #include "arch/atomic.h"
+#include "arch/linux/machine.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -98,23 +99,14 @@ static void pass_on(int which, int number, siginfo_t *info, void *context)
 
 static void describe(struct wf_fault *fault, int number, const siginfo_t *info, void *context)
 {
-    const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
+    struct wf_machine machine = wf_machine_read(context);
 
     fault->number = number;
     /* SI_KERNEL: the kernel had no room for a frame, or the address cannot exist. */
     fault->address = info->si_code == SI_KERNEL ? NULL : info->si_addr;
-#if defined(__x86_64__)
-    fault->pc = (void *)machine->gregs[REG_RIP];
-    fault->frame = (void *)machine->gregs[REG_RBP];
-    fault->stack_pointer = (void *)machine->gregs[REG_RSP];
-#elif defined(__aarch64__)
-    fault->pc = (void *)machine->pc;
-    fault->frame = (void *)machine->regs[29];
-    fault->stack_pointer = (void *)machine->sp;
-#else
-    (void)machine;
-    fault->pc = fault->frame = fault->stack_pointer = NULL;
-#endif
+    fault->pc = machine.pc;
+    fault->frame = machine.frame;
+    fault->stack_pointer = machine.stack_pointer;
 }
 
 static void handle(int number, siginfo_t *info, void *context)

@@ -4,6 +4,9 @@
 #endif
 #include "arch/probe.h"
 
+#include "arch/cpu.h"
+#include "arch/linux/machine.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
@@ -11,7 +14,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 enum {
@@ -27,19 +29,12 @@ static struct sigaction before;
 
 static void handle(int number, siginfo_t *info, void *context)
 {
-    const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
+    struct wf_machine machine = wf_machine_read(context);
     int saved = errno;
 
     (void)number;
     (void)info;
-#if defined(__x86_64__)
-    probe((void *)machine->gregs[REG_RIP], (void *)machine->gregs[REG_RBP]);
-#elif defined(__aarch64__)
-    probe((void *)machine->pc, (void *)machine->regs[29]);
-#else
-    (void)machine;
-    probe(NULL, NULL);
-#endif
+    probe(machine.pc, machine.frame);
     errno = saved;
 }
 
@@ -142,15 +137,16 @@ wf_probe_walk(void *frame, const void *bottom, const void *top, void **addresses
     uintptr_t high = (uintptr_t)top - 2 * sizeof(void *);
     size_t count = 0;
 
+    at -= WF_CPU_RECORD_BELOW;
     while (count < limit && at >= low && at <= high && at % sizeof(void *) == 0) {
         /* Frame record: the caller's frame pointer, then the return address. */
         void *const *record = (void *const *)at;
 
         if (record[1] == NULL)
             break;
-        addresses[count++] = record[1];
+        addresses[count++] = wf_cpu_plain_address(record[1]);
         low = at + 1;
-        at = (uintptr_t)record[0];
+        at = (uintptr_t)record[0] - WF_CPU_RECORD_BELOW;
     }
     return count;
 }

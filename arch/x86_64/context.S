@@ -119,7 +119,7 @@ wf_context_switch_and_land:
 .Lland:
     mov %rcx, %rdi
     call *%rdx /* the frame's size keeps the stack aligned */
-    lea wf_context_start(%rip), %rcx
+    lea wf_context_begin(%rip), %rcx
     cmp %rcx, WF_FRAME_SIZE(%rsp)
     je .Lenter
     .cfi_remember_state
@@ -132,7 +132,7 @@ wf_context_switch_and_land:
 .Lenter:
     restore
     add $8, %rsp
-    jmp wf_context_start
+    jmp wf_context_begin
     .cfi_endproc
     .size wf_context_switch_and_land, . - wf_context_switch_and_land
 
@@ -172,6 +172,10 @@ wf_context_hand_over:
 wf_context_start:
     .cfi_startproc
     .cfi_undefined %rip
+    nop /* unwinders look up the address before the one that a call returns to */
+    .globl wf_context_begin
+    .hidden wf_context_begin
+wf_context_begin:
     endbr64
     mov %r12, %rdi
     lea .Lentry_returned(%rip), %rcx
@@ -179,7 +183,7 @@ wf_context_start:
     .cfi_adjust_cfa_offset 8
     jmp *%rbx
     .cfi_adjust_cfa_offset -8
-    nop /* unwinders look up the address before the one that a call returns to */
+    nop /* see above */
 .Lentry_returned:
     ud2
     .cfi_endproc

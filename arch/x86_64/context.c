@@ -26,7 +26,7 @@ static_assert(offsetof(struct frame, rbx) == WF_FRAME_RBX, "context.S stores it 
 static_assert(offsetof(struct frame, rbp) == WF_FRAME_RBP, "context.S stores it there");
 static_assert(offsetof(struct frame, return_address) == WF_FRAME_SIZE, "the call pushed it there");
 
-void wf_context_start(void);
+void wf_context_begin(void);
 
 void wf_context_init(struct wf_context *context, void *stack_top, void (*entry)(void *), void *arg)
 {
@@ -36,7 +36,7 @@ void wf_context_init(struct wf_context *context, void *stack_top, void (*entry)(
     *frame = (struct frame){
         .r12 = (uint64_t)(uintptr_t)arg,
         .rbx = (uint64_t)(uintptr_t)entry,
-        .return_address = (uint64_t)(uintptr_t)wf_context_start,
+        .return_address = (uint64_t)(uintptr_t)wf_context_begin,
     };
     __asm__ volatile("stmxcsr %0" : "=m"(frame->mxcsr));
     __asm__ volatile("fnstcw %0" : "=m"(frame->x87_cw));

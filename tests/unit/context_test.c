@@ -8,6 +8,11 @@
 #include <criterion/criterion.h>
 #include <fenv.h>
 #include <stdint.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 #include <unwind.h>
 
 enum { TIMEOUT_S = 60, STACK_BYTES = 256 * 1024 };
@@ -143,10 +148,12 @@ Test(context, status_flags_do_not_hide_a_change_of_modes, .timeout = TIMEOUT_S)
     cr_expect(one / three == nearest);
 }
 
-#if defined(__x86_64__)
 uintptr_t context_test_sp;
 void context_test_entry(void *arg);
+void context_test_entered(void *arg);
 
+#if defined(__x86_64__)
+enum { SP_ABOVE = 8 }; /* the return address is on the stack */
 __asm__(".text\n"
         ".globl context_test_entry\n"
         ".type context_test_entry, @function\n"
@@ -155,8 +162,29 @@ __asm__(".text\n"
         "    mov %rsp, context_test_sp(%rip)\n"
         "    jmp context_test_entered\n"
         ".size context_test_entry, . - context_test_entry\n");
-
-void context_test_entered(void *arg);
+#elif defined(__aarch64__)
+enum { SP_ABOVE = 0 };
+__asm__(".text\n"
+        ".globl context_test_entry\n"
+        ".type context_test_entry, %function\n"
+        "context_test_entry:\n"
+        "    hint #34\n" /* bti c */
+        "    adrp x9, context_test_sp\n"
+        "    mov x10, sp\n"
+        "    str x10, [x9, :lo12:context_test_sp]\n"
+        "    b context_test_entered\n"
+        ".size context_test_entry, . - context_test_entry\n");
+#elif defined(__riscv)
+enum { SP_ABOVE = 0 };
+__asm__(".text\n"
+        ".globl context_test_entry\n"
+        ".type context_test_entry, @function\n"
+        "context_test_entry:\n"
+        "    lla t0, context_test_sp\n"
+        "    sd sp, (t0)\n"
+        "    tail context_test_entered\n"
+        ".size context_test_entry, . - context_test_entry\n");
+#endif
 
 void context_test_entered(void *arg)
 {
@@ -165,17 +193,17 @@ void context_test_entered(void *arg)
     leave(true);
 }
 
-/* At a function's entry the psABI wants rsp + 8 aligned to 16; otherwise the first SSE spill of
- * whatever the fiber calls crashes. */
+/* At a function's entry the calling convention wants the stack pointer aligned to 16, on x86-64
+ * that before the call; otherwise the first spill of a vector that the fiber calls crashes. */
 Test(context, first_entry_is_aligned_as_after_a_call, .timeout = TIMEOUT_S)
 {
     prepare(context_test_entry, NULL);
     enter();
-    cr_expect_eq((context_test_sp + 8) % 16, 0, "rsp is %#lx", (unsigned long)context_test_sp);
-    cr_expect_lt(context_test_sp, (uintptr_t)(stack + sizeof stack));
+    cr_expect_eq((context_test_sp + SP_ABOVE) % 16, 0, "sp is %#lx",
+                 (unsigned long)context_test_sp);
+    cr_expect_leq(context_test_sp, (uintptr_t)(stack + sizeof stack));
     cr_expect_gt(context_test_sp, (uintptr_t)(stack + sizeof stack - 256));
 }
-#endif
 
 struct walk {
     unsigned frames;
@@ -227,3 +255,59 @@ Test(context, unwinding_ends_at_the_first_frame, .timeout = TIMEOUT_S)
     cr_expect(walk.frames >= 5 && walk.frames <= 9, "%u frames", walk.frames);
     cr_expect_eq(walk.end, _URC_END_OF_STACK);
 }
+
+#if defined(__aarch64__)
+/* Linux, Documentation/arch/arm64/elf_hwcaps.rst; older headers have neither. */
+#define CONTEXT_TEST_HWCAP2_BTI (1ul << 17)
+#define CONTEXT_TEST_PROT_BTI 0x10
+
+static void guard_landings(uintptr_t code)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    char *start = (char *)(code / page * page);
+
+    cr_assert_eq(mprotect(start, page, PROT_READ | PROT_EXEC | CONTEXT_TEST_PROT_BTI), 0);
+}
+
+static void *return_it(void *arg)
+{
+    return arg;
+}
+
+static void come_and_go(void *arg)
+{
+    void (*volatile change)(struct wf_context *, const struct wf_context *) = wf_context_switch;
+    int (*volatile hand_over)(struct wf_context *, const struct wf_context *,
+                              int) = wf_context_hand_over;
+    unsigned *rounds = arg;
+
+    for (;;) {
+        ++*rounds;
+        change(&inside, &outside);
+        ++*rounds;
+        (void)hand_over(&inside, &outside, 7);
+    }
+}
+
+/* Where the kernel maps code for branch target identification, a call by pointer must meet a mark,
+ * and so must no return: each function is entered by pointer and left in each way here. */
+Test(context, landing_marks_are_where_the_processor_looks, .timeout = TIMEOUT_S)
+{
+    void *(*volatile land)(struct wf_context *, const struct wf_context *, void *(*)(void *),
+                           void *) = wf_context_switch_and_land;
+    int (*volatile hand_over)(struct wf_context *, const struct wf_context *,
+                              int) = wf_context_hand_over;
+    unsigned rounds = 0;
+
+    if ((getauxval(AT_HWCAP2) & CONTEXT_TEST_HWCAP2_BTI) == 0)
+        cr_skip_test("the processor has no branch target identification");
+    guard_landings((uintptr_t)wf_context_switch);
+    guard_landings((uintptr_t)wf_context_switch_and_land);
+    guard_landings((uintptr_t)wf_context_hand_over);
+    prepare(come_and_go, &rounds);
+    (void)land(&outside, &inside, return_it, &rounds);
+    cr_expect_eq(hand_over(&outside, &inside, 5), 7);
+    (void)land(&outside, &inside, return_it, &rounds);
+    cr_expect_eq(rounds, 3);
+}
+#endif

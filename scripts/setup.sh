@@ -3,7 +3,7 @@
 #
 # Installs what is missing to build weft, and on request what else a script needs.
 #
-# usage: scripts/setup.sh [--test] [--run] [--bench] [--browser] [--check]
+# usage: scripts/setup.sh [--test] [--run] [--bench] [--browser] [--check] [--cross]
 #
 #   (none)    build the library, the tool, the examples and the HTTP server
 #   --test    and run the tests
@@ -12,6 +12,7 @@
 #   --browser and look at the report of scripts/bench.sh in Chromium, as one of the tests does
 #             (200 MB, so no other option asks for it)
 #   --check   and run the source checks (scripts/check)
+#   --cross   and build and test for other processors (scripts/cross.sh)
 #
 # Nothing is installed, and no package manager runs, when nothing is missing.
 set -eu
@@ -28,6 +29,8 @@ test_only="libcriterion-dev libssl-dev relacy-dev spin g++ clang strace valgrind
 run_only="wrk nginx-light|nginx|nginx-core|nginx-full"
 bench_only="g++ golang-go libboost-fiber-dev libboost-context-dev libtbb-dev"
 browser_only="chromium-headless-shell|chromium"
+cross_only="gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu
+    libc6-dev-riscv64-cross qemu-user"
 check_only="gcc g++ clang clang-format binutils"
 
 wanted=$build
@@ -38,6 +41,7 @@ for option in "$@"; do
     --bench) wanted="$wanted $bench_only" ;;
     --browser) wanted="$wanted $browser_only" ;;
     --check) wanted="$wanted $check_only" ;;
+    --cross) wanted="$wanted $cross_only" ;;
     -h | --help)
         usage
         exit 0

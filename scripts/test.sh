@@ -3,15 +3,17 @@
 #
 # Builds weft and runs its tests.
 #
-# usage: scripts/test.sh [--quick] [--long] [--preset NAME]...
+# usage: scripts/test.sh [--quick] [--long] [--cross] [--preset NAME]...
 #
 #   (none)          every test in release, the api and stress tests with 1, 2, 4 and 16 workers,
 #                   and these and the http tests on epoll; unit and api tests in debug, by clang;
 #                   unit, api and stress tests under asan and tsan, and the http tests under asan;
-#                   the api tests in chaos mode under asan (64 workers)
+#                   the api tests in chaos mode under asan (64 workers); the tests of the switch
+#                   and of fibers on aarch64 and riscv64, under qemu-user
 #   --quick         every test but the stress tests, in release only
 #   --long          soak tests run for their full time (WEFT_SOAK=1), and in chaos mode the stress
 #                   tests too, under asan (64 workers) and tsan (16 workers)
+#   --cross         all unit and api tests on aarch64 and riscv64, and nothing else
 #   --preset NAME   only this preset of CMakePresets.json; may be given again
 #
 # The last line is "N passed, N failed", over all runs, with ", N skipped" after it if some were.
@@ -25,11 +27,13 @@ usage()
 }
 
 is_quick=
+is_cross=
 presets=
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) is_quick=1 ;;
     --long) export WEFT_SOAK=1 ;;
+    --cross) is_cross=1 ;;
     --preset)
         [ $# -ge 2 ] || { echo "test.sh: --preset needs a name" >&2; exit 2; }
         presets="$presets $2"
@@ -143,11 +147,33 @@ run_chaos()
     unset WEFT_CHAOS WEFT_WORKERS
 }
 
+# run_cross PROCESSOR --quick|--tests
+run_cross()
+{
+    run_number=$((run_number + 1))
+    echo "== $1: under qemu-user"
+    status=0
+    scripts/cross.sh "$1" "$2" --results "$results/$run_number.xml" >"$results/cross.log" 2>&1 ||
+        status=$?
+    grep -v -e '^ *Start ' -e '^Test project' -e '^$' "$results/cross.log" || true
+    case $status in
+    0) ;;
+    77) echo "== $1: SKIPPED, as said above" ;;
+    *)
+        echo "tests on $1" >>"$results/failed"
+        [ -f "$results/$run_number.xml" ] || broken=$((broken + 1))
+        ;;
+    esac
+}
+
 start=$(date +%s)
 if [ -n "$presets" ]; then
     for preset in $presets; do
         run_preset "$preset"
     done
+elif [ -n "$is_cross" ]; then
+    run_cross aarch64 --tests
+    run_cross riscv64 --tests
 elif [ -n "$is_quick" ]; then
     build release && run release "all tests but stress" -LE '^stress$'
 else
@@ -171,6 +197,8 @@ else
     run_chaos asan 64
     run_preset tsan
     [ -z "${WEFT_SOAK:-}" ] || run_chaos tsan 16
+    run_cross aarch64 --quick
+    run_cross riscv64 --quick
 fi
 
 echo "== took $(($(date +%s) - start)) s"

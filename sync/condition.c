@@ -100,7 +100,7 @@ int weft_condition_wait(weft_condition *handle, weft_mutex *mutex, weft_time dea
     }
     wf_mutex_lock_after(wait.mutex, result);
     if (was_checked)
-        wf_mutex_note_holder(wait.mutex);
+        wf_mutex_note_holder(wait.mutex, __builtin_return_address(0));
     return result < 0 ? result : 0;
 }
 

@@ -6,19 +6,23 @@
 #include "runtime/alloc.h"
 #include "runtime/check.h"
 #include "runtime/lock.h"
+#include "sync/lock_order.h"
 
 #include <weft/fiber.h>
 
-enum { BUCKETS = 256 };
+enum { BUCKETS = 256, HELD_MAX = 16 /* more that one holds at a time are not looked at */ };
 
 struct record {
     const void *object;
+    const void *site; /* where it was locked */
     uint64_t holder;
-    struct record *next;
+    struct record *next;        /* of those with the same hash */
+    struct record *next_holder; /* of those whose holders have the same hash */
 };
 
 static struct wf_lock table_lock;
-static struct record *buckets[BUCKETS]; /* under table_lock */
+static struct record *buckets[BUCKETS]; /* under table_lock; by object */
+static struct record *holders[BUCKETS]; /* under table_lock; by holder */
 
 uint64_t wf_held_self(void)
 {
@@ -44,24 +48,62 @@ static struct record **find(const void *object)
     return link;
 }
 
-bool wf_held_add(const void *object)
+/* The list that the records of `holder` are in.  Caller holds the lock. */
+static struct record **list_of(uint64_t holder)
+{
+    return &holders[((holder >> 6) ^ (holder >> 14)) % BUCKETS];
+}
+
+/* Caller holds the lock. */
+static void leave_list(struct record *record)
+{
+    struct record **link = list_of(record->holder);
+
+    while (*link != record)
+        link = &(*link)->next_holder;
+    *link = record->next_holder;
+}
+
+bool wf_held_add(const void *object, const void *site)
 {
     struct record *spare = (struct record *)wf_alloc(sizeof *spare);
-    struct record **link;
+    struct record **link, **list, *record;
 
     if (spare == NULL)
         return false;
     wf_lock_acquire(&table_lock);
     link = find(object);
-    if (*link == NULL) { /* else of a mutex that was freed while it was locked */
+    if (*link == NULL) {
         *link = spare;
         spare = NULL;
+    } else {
+        leave_list(*link); /* of a mutex that was freed while it was locked */
     }
-    (*link)->object = object;
-    (*link)->holder = wf_held_self();
+    record = *link;
+    record->object = object;
+    record->site = site;
+    record->holder = wf_held_self();
+    list = list_of(record->holder);
+    record->next_holder = *list;
+    *list = record;
     wf_lock_release(&table_lock);
     wf_free(spare);
     return true;
+}
+
+void wf_held_before(const void *object, const void *site)
+{
+    uint64_t holder = wf_held_self();
+    struct wf_order_held held[HELD_MAX];
+    unsigned count = 0;
+
+    wf_lock_acquire(&table_lock);
+    for (struct record *each = *list_of(holder); each != NULL && count < HELD_MAX;
+         each = each->next_holder)
+        if (each->holder == holder)
+            held[count++] = (struct wf_order_held){each->object, each->site};
+    wf_lock_release(&table_lock);
+    wf_order_note(held, count, object, site);
 }
 
 bool wf_held_is_mine(const void *object)
@@ -84,10 +126,12 @@ void wf_held_remove(const void *object, const char *what)
     wf_lock_acquire(&table_lock);
     link = find(object);
     record = *link;
-    if (record != NULL && record->holder == wf_held_self())
+    if (record != NULL && record->holder == wf_held_self()) {
         *link = record->next;
-    else if (record != NULL)
+        leave_list(record);
+    } else if (record != NULL) {
         wf_panic("%s: the mutex %p was locked by another fiber or thread", what, object);
+    }
     wf_lock_release(&table_lock);
     wf_free(record);
 }

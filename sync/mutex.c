@@ -40,6 +40,7 @@
 #include "arch/os.h"
 #include "runtime/check.h"
 #include "sync/held.h"
+#include "sync/lock_order.h"
 #include "sync/wait_queue.h"
 
 #include <errno.h>
@@ -398,6 +399,7 @@ void weft_mutex_destroy(weft_mutex *mutex)
         wf_panic("weft_mutex_destroy: the mutex %p was destroyed before", (void *)mutex);
     if (word != 0)
         wf_panic("weft_mutex_destroy: the mutex %p is locked, or waited for", (void *)mutex);
+    wf_order_forget(internal);
     /* relaxed: as above. */
     atomic_store_explicit(&internal->word, DEAD, memory_order_relaxed);
 }

@@ -41,8 +41,8 @@ void wf_mutex_lock_after(struct wf_mutex *mutex, int result);
 void wf_mutex_unlock(struct wf_mutex *mutex);
 
 /* Whether the table of held.h knows the holder.  The second one sees to that; caller: the
- * holder. */
+ * holder, which locked the mutex at `site`. */
 bool wf_mutex_is_checked(struct wf_mutex *mutex);
-void wf_mutex_note_holder(struct wf_mutex *mutex);
+void wf_mutex_note_holder(struct wf_mutex *mutex, const void *site);
 
 #endif

@@ -20,9 +20,9 @@ bool wf_mutex_is_checked(struct wf_mutex *mutex)
     return (atomic_load_explicit(&mutex->word, memory_order_relaxed) & WF_MUTEX_CHECKED) != 0;
 }
 
-void wf_mutex_note_holder(struct wf_mutex *mutex)
+void wf_mutex_note_holder(struct wf_mutex *mutex, const void *site)
 {
-    if (!wf_held_add(mutex))
+    if (!wf_held_add(mutex, site))
         return;
     /* relaxed: the holder alone clears it. */
     atomic_fetch_or_explicit(&mutex->word, WF_MUTEX_CHECKED, memory_order_relaxed);
@@ -35,9 +35,12 @@ int weft_mutex_lock_checked(weft_mutex *mutex, weft_time deadline)
 
     if (wf_mutex_is_checked(internal) && wf_held_is_mine(internal))
         wf_panic("weft_mutex_lock: the caller has locked the mutex %p already", (void *)mutex);
+    /* One that gives up some time waits in no circle for ever. */
+    if (deadline == WEFT_FOREVER)
+        wf_held_before(internal, __builtin_return_address(0));
     error = weft_mutex_lock(mutex, deadline);
     if (error == 0)
-        wf_mutex_note_holder(internal);
+        wf_mutex_note_holder(internal, __builtin_return_address(0));
     return error;
 }
 
@@ -47,7 +50,7 @@ int weft_mutex_try_lock_checked(weft_mutex *mutex)
     int error = weft_mutex_try_lock(mutex);
 
     if (error == 0)
-        wf_mutex_note_holder(internal);
+        wf_mutex_note_holder(internal, __builtin_return_address(0));
     return error;
 }
 

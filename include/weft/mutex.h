@@ -24,11 +24,18 @@
  * lock checked, up to its unlock: it aborts the program to lock a mutex twice, or to unlock one
  * that another fiber or thread has locked.  Locks of parts that were compiled otherwise are not
  * checked.
+ *
+ * Such programs are also told on standard error when mutexes are locked in an order that makes a
+ * circle: one fiber waits for B without a deadline while it holds A, and another, at any time, for
+ * A while it holds B.  Mutexes are told apart by their addresses, so one that is freed should be
+ * destroyed before.  Of several thousand mutexes what was seen long ago is forgotten.
  */
 #ifndef WEFT_MUTEX_H
 #define WEFT_MUTEX_H
 
 #include "base.h"
+
+#include <stdbool.h>
 
 #ifndef WEFT_MUTEX_CHECKS
 #ifdef NDEBUG
@@ -123,6 +130,16 @@ WEFT_API WEFT_MUST_USE int weft_mutex_lock_checked(weft_mutex *mutex, weft_time 
  * Errors    -EBUSY.
  */
 WEFT_API WEFT_MUST_USE int weft_mutex_try_lock_checked(weft_mutex *mutex);
+
+/*
+ * Whether mutexes that are locked in a circle are reported, where locks are checked: for programs
+ * that know why theirs cannot meet.
+ *
+ * Returns   what it was before; true at the start of the process.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ */
+WEFT_API bool weft_mutex_report_order(bool reports);
 
 #if WEFT_MUTEX_CHECKS
 #define weft_mutex_lock(mutex, deadline) weft_mutex_lock_checked(mutex, deadline)

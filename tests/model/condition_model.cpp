@@ -16,6 +16,11 @@ static inline unsigned model_worker_count()
 
 #include "sync/condition.c"
 
+void wf_order_forget(const void *object)
+{
+    (void)object;
+}
+
 void wf_held_remove(const void *object, const char *what)
 {
     (void)object;
@@ -29,8 +34,9 @@ bool wf_mutex_is_checked(struct wf_mutex *mutex)
     return false;
 }
 
-void wf_mutex_note_holder(struct wf_mutex *mutex)
+void wf_mutex_note_holder(struct wf_mutex *mutex, const void *site)
 {
+    (void)site;
     (void)mutex;
     RL_ASSERT(false);
 }

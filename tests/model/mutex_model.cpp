@@ -17,6 +17,11 @@ static inline unsigned model_worker_count()
 
 #include "sync/mutex.c"
 
+void wf_order_forget(const void *object)
+{
+    (void)object;
+}
+
 void wf_held_remove(const void *object, const char *what)
 {
     (void)object;

@@ -150,7 +150,7 @@ static unsigned poll_sim(struct wf_poller *poller, struct wf_worker *self, int64
         sim->first = op->next;
         sim->waiting--;
         wf_count(&sim->counters->ops_completed, 1);
-        wf_wake_later(self, op->waiter, 0);
+        wf_op_complete(self, op);
         count++;
     }
     return count;

@@ -397,14 +397,15 @@ int weft_select(struct weft_select_case *cases, unsigned count, weft_time deadli
         return refusal;
     if (WF_UNLIKELY(selection.has_polls && self == NULL))
         return -EPERM;
-    ready = try_each(self, &selection);
-    if (ready != NULL)
-        return (int)(ready - selection.cases);
-    /* One who does not wait at all may have missed what came and went; it asked at some moment. */
-    if (deadline <= 0)
-        return -ETIMEDOUT;
-    do
+    do {
+        ready = try_each(wf_self(), &selection);
+        if (ready != NULL)
+            return (int)(ready - selection.cases);
+        /* One who does not wait at all may have missed what came and went; it asked at some
+         * moment. */
+        if (deadline <= 0)
+            return -ETIMEDOUT;
         result = select_slowly(wf_self(), &selection, deadline);
-    while (result == -EAGAIN);
+    } while (result == -EAGAIN);
     return result;
 }

@@ -2,6 +2,7 @@
 /* weft-bench: every benchmark of weft itself. */
 #include "weft_bench.h"
 
+#include "harness/by_workers.h"
 #include "internal/context_bench.h"
 #include "internal/wheel_bench.h"
 
@@ -61,6 +62,8 @@ static const struct bench_case cases[] = {
     {"forkjoin/uts/t1/workers=2", BENCH_SECONDS, 2, 1, 0, bench_forkjoin_uts, run_in_weft},
     {"forkjoin/queens/n=13/workers=1", BENCH_SECONDS, 1, 1, 0, bench_forkjoin_queens, run_in_weft},
     {"forkjoin/queens/n=13/workers=2", BENCH_SECONDS, 2, 1, 0, bench_forkjoin_queens, run_in_weft},
+    BENCH_DIVIDED(run_in_weft),
+    BENCH_LOOPS(run_in_weft),
     {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, bench_memory_parked, run_in_weft},
     {"memory/parked/n=100000", BENCH_BYTES_PER_FIBER, 1, 1, 100000, bench_memory_parked,
      run_in_weft},

@@ -21,6 +21,14 @@ void bench_forkjoin_fib(struct bench *b);
 void bench_forkjoin_uts(struct bench *b);
 void bench_forkjoin_queens(struct bench *b);
 
+/* parallel_bench.c */
+void bench_forkjoin_matmul(struct bench *b);
+void bench_forkjoin_integrate(struct bench *b);
+void bench_forkjoin_cilksort(struct bench *b);
+void bench_parallel_nbody(struct bench *b);
+void bench_parallel_mandelbrot(struct bench *b);
+void bench_parallel_scan(struct bench *b);
+
 /* memory_bench.c; the parameter is the number of fibers */
 void bench_memory_parked(struct bench *b);
 void bench_memory_million(struct bench *b);

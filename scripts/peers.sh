@@ -42,9 +42,8 @@ build_boost_fiber()
 build_pthread()
 {
     build_harness
-    cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source/pthread/main.c" \
-        "$source/pthread/barrier.c" "$source/pthread/io.c" "${harness[@]}" -pthread \
-        -o "$out/pthread.new"
+    cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source"/pthread/*.c "${harness[@]}" -lm \
+        -pthread -o "$out/pthread.new"
 }
 
 build_tbb()
@@ -52,7 +51,7 @@ build_tbb()
     command -v c++ >/dev/null || skip "no C++ compiler"
     [ -e /usr/include/oneapi/tbb/task_group.h ] || skip "libtbb-dev is not installed"
     build_harness
-    c++ -std=c++17 "${optimise[@]}" "$source/tbb/main.cpp" "${harness[@]}" -ltbb -lm -pthread \
+    c++ -std=c++17 "${optimise[@]}" "$source"/tbb/*.cpp "${harness[@]}" -ltbb -lm -pthread \
         -o "$out/tbb.new"
 }
 
@@ -61,7 +60,7 @@ build_openmp()
     echo 'int main(void) { return 0; }' | cc -fopenmp -x c -o /dev/null - 2>/dev/null ||
         skip "the C compiler has no OpenMP"
     build_harness
-    cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" -fopenmp "$source/openmp/main.c" \
+    cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" -fopenmp "$source"/openmp/*.c \
         "${harness[@]}" -lm -pthread -o "$out/openmp.new"
 }
 

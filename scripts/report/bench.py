@@ -145,12 +145,18 @@ def describe(program):
 def choose(benches, globs):
     """Those whose names match, in weft's order."""
     if not globs:
-        return benches
+        return fitting(benches)
     for glob in globs:
         if not any(fnmatch.fnmatchcase(bench.name, glob) for bench in benches):
             raise UsageError(f"--only '{glob}' matches no benchmark; --list shows their names")
-    return [bench for bench in benches
-            if any(fnmatch.fnmatchcase(bench.name, glob) for glob in globs)]
+    return fitting([bench for bench in benches
+                    if any(fnmatch.fnmatchcase(bench.name, glob) for glob in globs)])
+
+
+def fitting(benches, cpus=None):
+    """Those that this machine has the CPUs for; two workers are tried on any."""
+    cpus = max(len(os.sched_getaffinity(0)) if cpus is None else cpus, 2)
+    return [bench for bench in benches if bench.workers <= cpus]
 
 
 def run_all(programs, benches, plan, probe, show):

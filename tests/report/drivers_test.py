@@ -152,6 +152,11 @@ class BenchDriver(unittest.TestCase):
         self.assertGreater(row["cpus"], 0)
         self.assertGreater(row["peak_rss_bytes"], 1000 * 1000)
 
+    def test_what_needs_more_cpus_than_there_are_is_left_out(self):
+        benches = [bench.Bench(f"a/workers={n}", n, "s") for n in (1, 2, 4, 8)]
+        self.assertEqual([b.workers for b in bench.fitting(benches, 1)], [1, 2])
+        self.assertEqual([b.workers for b in bench.fitting(benches, 5)], [1, 2, 4])
+
     def test_wrong_use_ends_with_2_and_a_reason(self):
         wrong = {
             "unrecognized arguments: --frobnicate": ["--frobnicate"],

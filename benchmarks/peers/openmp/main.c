@@ -3,8 +3,10 @@
  * benchmarks of the same names; below is only what differs.  There is no cut-off (`if`, `final`)
  * here either: the question is what a task costs. */
 #include "harness/bench.h"
+#include "harness/by_workers.h"
 #include "harness/queens.h"
 #include "harness/uts.h"
+#include "parallel.h"
 
 #include <omp.h>
 
@@ -125,6 +127,8 @@ static const struct bench_case cases[] = {
     {"forkjoin/uts/t1/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_uts, run_in_team},
     {"forkjoin/queens/n=13/workers=1", BENCH_SECONDS, 1, 1, 0, forkjoin_queens, run_in_team},
     {"forkjoin/queens/n=13/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_queens, run_in_team},
+    BENCH_DIVIDED(run_in_team),
+    BENCH_LOOPS(NULL),
 };
 
 int main(int argc, char **argv)

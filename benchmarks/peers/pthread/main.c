@@ -2,6 +2,8 @@
 /* A POSIX thread in the place of a fiber.  Questions and methods are those of weft's benchmarks of
  * the same names; below is only what differs. */
 #include "harness/bench.h"
+#include "harness/by_workers.h"
+#include "loops.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -403,6 +405,7 @@ static const struct bench_case cases[] = {
     {"barrier/cross/parties=2", BENCH_NS_PER_OP, 1, 2, 2, barrier_cross, NULL},
     {"barrier/cross/parties=10", BENCH_NS_PER_OP, 2, 10, 10, barrier_cross, NULL},
     {"barrier/cross/parties=1000", BENCH_NS_PER_OP, 2, 1000, 1000, barrier_cross, NULL},
+    BENCH_LOOPS(run_in_pool),
 };
 
 int main(int argc, char **argv)

@@ -2,14 +2,17 @@
 /* oneTBB beside weft.  Questions and methods are those of weft's benchmarks of the same names;
  * below is only what differs. */
 #include "harness/bench.h"
+#include "harness/by_workers.h"
 #include "harness/queens.h"
 #include "harness/uts.h"
+#include "parallel.h"
 
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/task_arena.h>
 #include <oneapi/tbb/task_group.h>
 
 #include <array>
+#include <iterator>
 
 namespace
 {
@@ -116,18 +119,20 @@ void forkjoin_queens(bench *b)
 constexpr unsigned tasks_32 = 3524577; /* forks of fib(32) */
 
 /* Without n=40, which takes a minute for a few samples: n=32 says the same of each task. */
-const std::array<bench_case, 6> cases{{
+const bench_case cases[] = {
     {"forkjoin/fib/n=32/workers=1", BENCH_NS_PER_OP, 1, tasks_32, 32, forkjoin_fib, run_in_arena},
     {"forkjoin/fib/n=32/workers=2", BENCH_NS_PER_OP, 2, tasks_32, 32, forkjoin_fib, run_in_arena},
     {"forkjoin/uts/t1/workers=1", BENCH_SECONDS, 1, 1, 0, forkjoin_uts, run_in_arena},
     {"forkjoin/uts/t1/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_uts, run_in_arena},
     {"forkjoin/queens/n=13/workers=1", BENCH_SECONDS, 1, 1, 0, forkjoin_queens, run_in_arena},
     {"forkjoin/queens/n=13/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_queens, run_in_arena},
-}};
+    BENCH_DIVIDED(run_in_arena),
+    BENCH_LOOPS(run_in_arena),
+};
 
 } // namespace
 
 int main(int argc, char **argv)
 {
-    return bench_main(argc, argv, "tbb", cases.data(), cases.size());
+    return bench_main(argc, argv, "tbb", cases, std::size(cases));
 }

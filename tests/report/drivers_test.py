@@ -100,8 +100,9 @@ class BenchDriver(unittest.TestCase):
         self.drive("--quick", "--only", "a/one", "--peers", "tokio", "--json", path)
         with open(path, encoding="utf-8") as file:
             rows = json.load(file)
-        self.assertEqual([(r["impl"], r["n"], r["median"]) for r in rows],
-                         [("weft", 4, 2), ("tokio", 4, 2)])
+        self.assertEqual([(r["impl"], r["median"]) for r in rows], [("weft", 2), ("tokio", 2)])
+        # Of two rounds; on a busy machine one of them is left out as disturbed.
+        self.assertTrue(all(r["n"] in (2, 4) for r in rows), rows)
 
     def test_a_peer_that_fails_is_named_and_the_others_still_count(self):
         done = self.drive("--quick", "--only", "a/one", "--peers", "go,tokio")

@@ -9,6 +9,7 @@ option(WEFT_WERROR "Treat compiler warnings as errors" ${PROJECT_IS_TOP_LEVEL})
 
 set(WEFT_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them; empty for none")
 option(WEFT_COVERAGE "Count which lines run" OFF)
+option(WEFT_FUZZ "Build the programs of scripts/fuzz.sh (clang)" OFF)
 option(WEFT_CHAOS_POINTS "Let chaos mode delay each compare-and-swap" OFF)
 set(WEFT_CHECK_LEVEL "" CACHE STRING
   "0: cheap assertions; 1: and costlier ones; 2: and invariants; empty: by build type")

@@ -13,6 +13,7 @@
 #             (200 MB, so no other option asks for it)
 #   --check   and run the source checks (scripts/check)
 #   --cross   and build and test for other processors (scripts/cross.sh)
+#   --fuzz    and fuzz (scripts/fuzz.sh)
 #
 # Nothing is installed, and no package manager runs, when nothing is missing.
 set -eu
@@ -32,6 +33,7 @@ browser_only="chromium-headless-shell|chromium"
 cross_only="gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu
     libc6-dev-riscv64-cross qemu-user"
 check_only="gcc g++ clang clang-format binutils"
+fuzz_only="g++ clang libclang-rt-14-dev|libclang-rt-dev"
 
 wanted=$build
 for option in "$@"; do
@@ -42,6 +44,7 @@ for option in "$@"; do
     --browser) wanted="$wanted $browser_only" ;;
     --check) wanted="$wanted $check_only" ;;
     --cross) wanted="$wanted $cross_only" ;;
+    --fuzz) wanted="$wanted $fuzz_only" ;;
     -h | --help)
         usage
         exit 0

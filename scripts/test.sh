@@ -9,7 +9,8 @@
 #                   and these and the http tests on epoll; unit and api tests in debug, by clang;
 #                   unit, api and stress tests under asan and tsan, and the http tests under asan;
 #                   the api tests in chaos mode under asan (64 workers); the tests of the switch
-#                   and of fibers on aarch64 and riscv64, under qemu-user
+#                   and of fibers on aarch64 and riscv64, under qemu-user; a second of fuzzing for
+#                   each target (scripts/fuzz.sh)
 #   --quick         every test but the stress tests, in release only
 #   --long          soak tests run for their full time (WEFT_SOAK=1), and in chaos mode the stress
 #                   tests too, under asan (64 workers) and tsan (16 workers)
@@ -199,6 +200,9 @@ else
     [ -z "${WEFT_SOAK:-}" ] || run_chaos tsan 16
     run_cross aarch64 --quick
     run_cross riscv64 --quick
+    # Half a minute, and as long again for its build.
+    echo "== fuzz: a second for each target"
+    scripts/fuzz.sh || echo "fuzzing" >>"$results/failed"
 fi
 
 echo "== took $(($(date +%s) - start)) s"

@@ -41,6 +41,8 @@ LAYERS = [
     ("tests/unit/*", ["*"]),
     ("tests/model/*", ["*"]),
     ("tests/instructions/*", [*PUBLIC, "arch/context.h"]),
+    ("tests/fuzz/http_fuzz.c", ["*"]),
+    ("tests/fuzz/wheel_fuzz.c", ["*"]),
     ("tests/*", [*PUBLIC, "tests/support/*", "tests/fault/*", "tests/sim/*"]),
     ("benchmarks/internal/*", ["*"]),
     ("benchmarks/http/*", PUBLIC),

@@ -18,6 +18,14 @@ static bool interrupt_op(struct wf_worker *self, struct wf_waiter *waiter, int r
     return false;
 }
 
+/* A worker of the kernel met a signal, or what it took for one: nothing has been moved.  As on
+ * epoll, not a connect, which goes on after it, nor a close, which has been done. */
+static bool is_to_repeat(const struct wf_op *op)
+{
+    return op->result == WF_OP_TRY_AGAIN || (op->result == -EINTR && op->reason == 0 &&
+                                             op->code != WF_OP_CONNECT && op->code != WF_OP_CLOSE);
+}
+
 static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *interrupt,
                    weft_time deadline)
 {
@@ -31,7 +39,7 @@ static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *in
         op->waiter = wf_wait_begin(self, interrupt, op);
         wf_backend_start(self, op);
         self = wf_wait_end(self, deadline);
-    } while (op->result == WF_OP_TRY_AGAIN);
+    } while (is_to_repeat(op));
     /* A wait in the kernel that a cancel interrupts can also end with EINTR. */
     if (op->reason != 0 && (op->result == -ECANCELED || op->result == -EINTR))
         return op->reason;

@@ -4,6 +4,7 @@
 # Installs what is missing to build weft, and on request what else a script needs.
 #
 # usage: scripts/setup.sh [--test] [--run] [--bench] [--browser] [--check] [--cross]
+#                       [--fuzz]
 #
 #   (none)    build the library, the tool, the examples and the HTTP server
 #   --test    and run the tests

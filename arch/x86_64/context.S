@@ -131,7 +131,9 @@ wf_context_switch_and_land:
     jmp .Lland
 .Lenter:
     restore
-    add $8, %rsp
+    pop %rcx
+    .cfi_adjust_cfa_offset -8
+    .cfi_register %rip, %rcx
     jmp wf_context_begin
     .cfi_endproc
     .size wf_context_switch_and_land, . - wf_context_switch_and_land

@@ -39,6 +39,7 @@ LAYERS = [
     ("examples/*", PUBLIC),
     ("tests/install/*", PUBLIC),
     ("tests/unit/*", ["*"]),
+    ("tests/unwind/*", ["*"]),
     ("tests/model/*", ["*"]),
     ("tests/instructions/*", [*PUBLIC, "arch/context.h"]),
     ("tests/fuzz/http_fuzz.c", ["*"]),

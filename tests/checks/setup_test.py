@@ -84,7 +84,7 @@ class Setup(unittest.TestCase):
         self.assertEqual([call.split()[-1] for call in self.calls()], ["update", "gcc"])
 
     def test_groups_add_up(self):
-        everything = ("libcriterion-dev libssl-dev relacy-dev spin g++ clang strace valgrind "
+        everything = ("libcriterion-dev libssl-dev relacy-dev spin g++ clang strace valgrind gdb "
                       "wrk nginx-light").split()
         self.has(known=everything)
         self.assertEqual(self.run_setup("--test", "--run").returncode, 0)

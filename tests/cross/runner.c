@@ -26,6 +26,7 @@ struct criterion_test_set {
 };
 
 static struct criterion_test_set all;
+static struct cross_suite *suites;
 static const struct cross_test *running;
 static bool has_failed;
 
@@ -36,6 +37,12 @@ void cross_register(struct cross_test *test)
     while (*last != NULL)
         last = &(*last)->next;
     *last = test;
+}
+
+void cross_register_suite(struct cross_suite *suite)
+{
+    suite->next = suites;
+    suites = suite;
 }
 
 static void say(const char *tag, const char *format, va_list arguments)
@@ -82,13 +89,37 @@ void cross_check(bool is_fatal, bool ok, const char *text, const char *file, int
         _exit(FAILED);
 }
 
+/* NULL if nothing is said about it. */
+static const struct cross_suite *suite_of(const struct cross_test *test)
+{
+    const struct cross_suite *suite = suites;
+
+    while (suite != NULL && strcmp(suite->name, test->suite) != 0)
+        suite = suite->next;
+    return suite;
+}
+
+static double timeout_of(const struct cross_test *test)
+{
+    const struct cross_suite *suite = suite_of(test);
+
+    return test->options.timeout > 0 || suite == NULL ? test->options.timeout
+                                                      : suite->options.timeout;
+}
+
 static void run_here(const struct cross_test *test, void *param)
 {
+    const struct cross_suite *suite = suite_of(test);
+
+    if (suite != NULL && suite->options.init != NULL)
+        suite->options.init();
     if (test->options.init != NULL)
         test->options.init();
     test->fn(param);
     if (test->options.fini != NULL)
         test->options.fini();
+    if (suite != NULL && suite->options.fini != NULL)
+        suite->options.fini();
     (void)fflush(NULL);
     _exit(has_failed ? FAILED : test->options.exit_code);
 }
@@ -124,7 +155,7 @@ static void run_one(const struct cross_test *test, void *param)
     process = fork();
     if (process == 0)
         run_here(test, param);
-    status = process < 0 ? -1 : wait_for(process, test->options.timeout);
+    status = process < 0 ? -1 : wait_for(process, timeout_of(test));
     if (status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
         return;
     all.tested++;

@@ -36,6 +36,13 @@ struct cross_test {
     struct cross_test *next;
 };
 
+/* What all tests of a suite have in common. */
+struct cross_suite {
+    const char *name;
+    struct cross_options options;
+    struct cross_suite *next;
+};
+
 struct criterion_test_set;
 struct criterion_test_set *criterion_initialize(void);
 int criterion_handle_args(int argc, char **argv, bool handle_unknown);
@@ -43,6 +50,7 @@ int criterion_run_all_tests(struct criterion_test_set *set);
 void criterion_finalize(struct criterion_test_set *set);
 
 void cross_register(struct cross_test *test);
+void cross_register_suite(struct cross_suite *suite);
 void cross_log(const char *format, ...);
 __attribute__((noreturn)) void cross_skip(const char *format, ...);
 /* Reports what was expected if `ok` is false, and then ends the test if that is fatal. */
@@ -64,7 +72,13 @@ void cross_check(bool is_fatal, bool ok, const char *text, const char *file, int
     static void suite##_##name##_body(parameter)
 
 #define Test(suite, name, ...) CROSS_TEST(void, suite, name, NULL, __VA_ARGS__)
-#define TestSuite(...) struct cross_test
+#define TestSuite(suite, ...)                                                             \
+    static struct cross_suite suite##_suite = {#suite, {.unused = 0, __VA_ARGS__}, NULL}; \
+    __attribute__((constructor)) static void suite##_suite_register(void)                 \
+    {                                                                                     \
+        cross_register_suite(&suite##_suite);                                             \
+    }                                                                                     \
+    struct cross_suite
 
 #define CROSS_CHECK(fatal, ok, text, ...) \
     cross_check(fatal, ok, text, __FILE__, __LINE__, "" __VA_ARGS__)
@@ -99,6 +113,7 @@ void cross_check(bool is_fatal, bool ok, const char *text, const char *file, int
 #define cr_expect_str_empty(a, ...) CROSS_CHECK(false, *(a) == '\0', #a " is empty", __VA_ARGS__)
 
 #define cr_skip_test(...) cross_skip("" __VA_ARGS__)
+#define cr_skip cr_skip_test
 #define cr_log_warn(...) cross_log(__VA_ARGS__)
 #define cr_log_info(...) cross_log(__VA_ARGS__)
 #define cr_malloc malloc

@@ -27,6 +27,7 @@
 #include "runtime/stack.h"
 #include "runtime/stats.h"
 #include "runtime/task.h"
+#include "runtime/thread_lock.h"
 #include "runtime/timer.h"
 #include "runtime/usage.h"
 #include "runtime/wait.h"
@@ -112,6 +113,7 @@ struct wf_worker {
     uint64_t tick;                /* [W] turns looked for */
     uint64_t fair_tick;           /* [W] when the loop has to look beyond the worker's queues */
     uint32_t next_runs;           /* [W] turns in a row that came from the next slot */
+    uint32_t thread_locks;        /* [W] how many the running fiber has: see thread_lock.h */
     bool is_fresh_first;          /* [W] of the two queues, which one has its turn */
     bool is_task_first;           /* [W] whether the last look began with tasks */
     bool is_searching;            /* [W] counted in wf_park.searching */
@@ -131,6 +133,7 @@ struct wf_worker {
     uint32_t *victims;            /* [I] the other workers' indices, nearest first */
     uint32_t near[WF_DISTANCES];  /* [I] how many victims are at most that far (wf_distance) */
     bool lacks_fiber;             /* [W] a task could not be stolen for lack of a fiber */
+    struct wf_thread_locks locks; /* [W] */
     struct wf_regions regions;    /* [W] */
     struct weft_fiber *seen[WF_CHAOS_SEEN]; /* [W] chaos: some that ran here, perhaps gone since */
     struct wf_stack_cache stacks;           /* [W] */

@@ -381,6 +381,8 @@ WF_INLINE void *leave(struct wf_worker *self, enum wf_request request)
     struct weft_fiber *fiber = self->current;
 
     fiber->request = request;
+    if (WF_UNLIKELY(self->thread_locks != 0))
+        wf_thread_lock_panic(self);
     if (WF_UNLIKELY(fiber->region != NULL))
         return leave_in_region(self);
     return leave_for(self, fiber, find_next(self));
@@ -399,6 +401,8 @@ int wf_worker_yield(struct wf_worker *self)
 void wf_worker_exit(struct wf_worker *self, struct weft_fiber *next)
 {
     self->current->request = WF_REQUEST_EXIT;
+    if (WF_UNLIKELY(self->thread_locks != 0))
+        wf_thread_lock_panic(self);
     (void)leave_for(self, self->current, next != NULL ? next : find_next(self));
 }
 

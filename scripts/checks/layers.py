@@ -57,7 +57,7 @@ FOREIGN = [
     ("liburing.h", ["io/ring.[ch]"]),
     ("liburing/*", ["io/ring.[ch]"]),
     ("linux/io_uring.h", ["io/ring.[ch]"]),
-    ("pthread.h", ["arch/linux/os.c"]),
+    ("pthread.h", ["arch/linux/os.c", "include/weft/pthread_checks.h"]),
     ("jemalloc/*", []),
     ("sanitizer/*", ["arch/sanitizer.h"]),
     ("valgrind/*", ["arch/sanitizer.h"]),

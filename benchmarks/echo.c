@@ -148,10 +148,10 @@ static int read_result(int fd, struct echo_result *result)
     if (n < 0)
         return (int)n;
     text[length] = '\0';
-    n = sscanf(text, "requests %llu p50_us %lf p99_us %lf p999_us %lf max_us %lf",
+    n = sscanf(text, "requests %llu p50_us %lf p99_us %lf p999_us %lf max_us %lf total %llu",
                &result->requests, &result->p50_us, &result->p99_us, &result->p999_us,
-               &result->max_us);
-    return n == 5 ? 0 : -EPROTO;
+               &result->max_us, &result->total);
+    return n == 6 ? 0 : -EPROTO;
 }
 
 int echo_load(struct echo_server *server, unsigned rate, unsigned window_ms,

@@ -24,6 +24,7 @@ struct echo_server {
 
 struct echo_result {
     unsigned long long requests;
+    unsigned long long total; /* with those before the window */
     double p50_us, p99_us, p999_us, max_us;
 };
 

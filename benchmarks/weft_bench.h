@@ -47,6 +47,10 @@ void bench_hog_echo(struct bench *b);
 void bench_balance_echo(struct bench *b);
 void bench_balance_echo_light(struct bench *b);
 
+/* echo_bench.c; the parameter is the number of connections, or of messages per second in all */
+void bench_echo_tcp(struct bench *b);
+void bench_echo_open(struct bench *b);
+
 /* generator_bench.c */
 void bench_generator_next(struct bench *b);
 

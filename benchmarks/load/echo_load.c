@@ -10,9 +10,9 @@
  * the message was due, not from when it went out: a server that stalls gets no credit for the
  * messages that it held up.  What is unanswered at the end counts with the time that it has waited.
  *
- * Prints "requests R p50_us A p99_us B p999_us C max_us D" over the window, which begins when each
- * connection has had an echo and WARM_UP_MS more have passed.  Exits with 1 on a wrong echo or a
- * broken connection.
+ * Prints "requests R p50_us A p99_us B p999_us C max_us D total T" over the window, which begins
+ * when each connection has had an echo and WARM_UP_MS more have passed; T counts all echoes.  Exits
+ * with 1 on a wrong echo or a broken connection.
  */
 #include "harness/bench.h"
 
@@ -254,15 +254,16 @@ int main(int argc, char **argv)
     start(&load, (uint16_t)port, rate ? 1000000000u / rate : 0);
     run(&load, bench_now_ns() + WARM_UP_MS * UINT64_C(1000000), UINT64_MAX);
     load.is_measuring = true;
+    uint64_t before = load.echoes;
     load.echoes = 0;
     run(&load, bench_now_ns() + window_ns, UINT64_MAX);
     record_unanswered(&load);
 
     double *all = load.latencies_us;
     size_t n = load.latency_count;
-    printf("requests %llu p50_us %.1f p99_us %.1f p999_us %.1f max_us %.1f\n",
+    printf("requests %llu p50_us %.1f p99_us %.1f p999_us %.1f max_us %.1f total %llu\n",
            (unsigned long long)load.echoes, bench_percentile(all, n, 0.5),
            bench_percentile(all, n, 0.99), bench_percentile(all, n, 0.999),
-           bench_percentile(all, n, 1));
+           bench_percentile(all, n, 1), (unsigned long long)(before + load.echoes));
     return 0;
 }

@@ -121,7 +121,7 @@ func (s *echoServer) load(connections, rate int, window time.Duration) (map[stri
 			return nil, err
 		}
 	}
-	if len(figures) != 5 {
+	if len(figures) != 6 {
 		return nil, fmt.Errorf("the load generator printed %q", output)
 	}
 	return figures, nil
@@ -273,6 +273,54 @@ func balanceEcho(int) (sample, error) {
 	}
 	server.stop()
 	return sample{reports: []report{{"requests_per_s", true, echo["requests"] / window.Seconds()}}}, nil
+}
+
+// One P for each of the two workers; the server's own CPU time over all its echoes.
+func serveLoad(connections, rate int) (map[string]float64, time.Duration, error) {
+	window := 2000 * time.Millisecond
+	if isQuick {
+		window = 500 * time.Millisecond
+	}
+	server, err := startEcho(connections, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer server.stop()
+	before := cpuTime()
+	figures, err := server.load(connections, rate, window)
+	if err != nil {
+		return nil, 0, err
+	}
+	figures["cpu_us_per_request"] =
+		float64((cpuTime() - before).Nanoseconds()) / 1e3 / figures["total"]
+	return figures, window, nil
+}
+
+func echoTCP(connections int) func(int) (sample, error) {
+	return func(int) (sample, error) {
+		figures, window, err := serveLoad(connections, 0)
+		if err != nil {
+			return sample{}, err
+		}
+		return sample{reports: []report{
+			{"requests_per_s", true, figures["requests"] / window.Seconds()},
+			{"cpu_us_per_request", false, figures["cpu_us_per_request"]},
+		}}, nil
+	}
+}
+
+func echoOpen(rate int) func(int) (sample, error) {
+	return func(int) (sample, error) {
+		figures, _, err := serveLoad(64, rate/64)
+		if err != nil {
+			return sample{}, err
+		}
+		var rows []report
+		for _, name := range []metric{"p50_us", "p99_us", "p999_us", "max_us", "cpu_us_per_request"} {
+			rows = append(rows, report{name, false, figures[string(name)]})
+		}
+		return sample{reports: rows}, nil
+	}
 }
 
 func idleParked(count int) func(int) (sample, error) {

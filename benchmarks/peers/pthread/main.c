@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A POSIX thread in the place of a fiber.  Questions and methods are those of weft's benchmarks of
  * the same names; below is only what differs. */
+#include "echo.h"
 #include "harness/bench.h"
 #include "harness/by_workers.h"
 #include "loops.h"
@@ -406,6 +407,14 @@ static const struct bench_case cases[] = {
     {"barrier/cross/parties=10", BENCH_NS_PER_OP, 2, 10, 10, barrier_cross, NULL},
     {"barrier/cross/parties=1000", BENCH_NS_PER_OP, 2, 1000, 1000, barrier_cross, NULL},
     BENCH_LOOPS(run_in_pool),
+    {"echo/tcp/connections=1", BENCH_REPORT, 2, 1, 1, bench_echo_tcp, NULL},
+    {"echo/tcp/connections=16", BENCH_REPORT, 2, 1, 16, bench_echo_tcp, NULL},
+    {"echo/tcp/connections=64", BENCH_REPORT, 2, 1, 64, bench_echo_tcp, NULL},
+    {"echo/open/rate=6400", BENCH_REPORT, 2, 1, 6400, bench_echo_open, NULL},
+    {"echo/open/rate=19200", BENCH_REPORT, 2, 1, 19200, bench_echo_open, NULL},
+    {"echo/open/rate=38400", BENCH_REPORT, 2, 1, 38400, bench_echo_open, NULL},
+    {"echo/open/rate=57600", BENCH_REPORT, 2, 1, 57600, bench_echo_open, NULL},
+    {"echo/open/rate=76800", BENCH_REPORT, 2, 1, 76800, bench_echo_open, NULL},
 };
 
 int main(int argc, char **argv)

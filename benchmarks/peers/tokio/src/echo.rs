@@ -71,6 +71,8 @@ async fn start_server(connections: usize, work: u64) -> std::io::Result<Server> 
 
 struct Figures {
     requests: f64,
+    /// With those before the window.
+    total: f64,
     latencies: Vec<Report>,
 }
 
@@ -97,7 +99,7 @@ fn load(address: SocketAddr, connections: usize, rate: u32, window: Duration)
     for metric in ["p50_us", "p99_us", "p999_us", "max_us"] {
         latencies.push(lower(metric, figure(metric)?));
     }
-    Ok(Figures { requests: figure("requests")?, latencies })
+    Ok(Figures { requests: figure("requests")?, total: figure("total")?, latencies })
 }
 
 fn lower(metric: &'static str, value: f64) -> Report {
@@ -226,6 +228,33 @@ pub fn balance_echo(runtime: &Runtime) -> Result<Sample, String> {
     let figures = load(server.address, CONNECTIONS, 0, window)?;
     let value = figures.requests / window.as_secs_f64();
     Ok(Sample::Reports(vec![Report { metric: "requests_per_s", is_higher_better: true, value }]))
+}
+
+/// The figures of a server without work, and its own CPU time over all its echoes.
+fn serve_load(runtime: &Runtime, connections: usize, rate: u32)
+    -> Result<(Figures, Report, Duration), String> {
+    let window = Duration::from_millis(if is_quick() { 500 } else { 2000 });
+    let server =
+        runtime.block_on(start_server(connections, 0)).map_err(|error| error.to_string())?;
+    let before = cpu_us();
+    let figures = load(server.address, connections, rate, window)?;
+    let cpu = lower("cpu_us_per_request", (cpu_us() - before) / figures.total);
+    Ok((figures, cpu, window))
+}
+
+pub fn echo_tcp(runtime: &Runtime, connections: usize) -> Result<Sample, String> {
+    let (figures, cpu, window) = serve_load(runtime, connections, 0)?;
+    let value = figures.requests / window.as_secs_f64();
+    Ok(Sample::Reports(vec![
+        Report { metric: "requests_per_s", is_higher_better: true, value },
+        cpu,
+    ]))
+}
+
+pub fn echo_open(runtime: &Runtime, rate: u32) -> Result<Sample, String> {
+    let (mut figures, cpu, _) = serve_load(runtime, 64, rate / 64)?;
+    figures.latencies.push(cpu);
+    Ok(Sample::Reports(figures.latencies))
 }
 
 pub fn idle_parked(runtime: &Runtime, count: u64) -> Result<Sample, String> {

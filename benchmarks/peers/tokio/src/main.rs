@@ -9,7 +9,7 @@ mod lock;
 mod timer;
 
 use channel::{channel_pingpong, channel_throughput};
-use echo::{balance_echo, hog_echo, idle_parked, Hog};
+use echo::{balance_echo, echo_open, echo_tcp, hog_echo, idle_parked, Hog};
 use harness::{resident_bytes, Benchmark, Metric, Sample};
 use std::future::Future;
 use std::pin::Pin;
@@ -41,6 +41,14 @@ const BENCHMARKS: &[Benchmark] = &[
     bench("hog/echo/kind=read/hogs=1", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Read, 1)),
     bench("hog/echo/kind=read/hogs=2", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Read, 2)),
     bench("balance/echo", Metric::Report, 2, 1, |r, _| balance_echo(r)),
+    bench("echo/tcp/connections=1", Metric::Report, 2, 1, |r, _| echo_tcp(r, 1)),
+    bench("echo/tcp/connections=16", Metric::Report, 2, 1, |r, _| echo_tcp(r, 16)),
+    bench("echo/tcp/connections=64", Metric::Report, 2, 1, |r, _| echo_tcp(r, 64)),
+    bench("echo/open/rate=6400", Metric::Report, 2, 1, |r, _| echo_open(r, 6400)),
+    bench("echo/open/rate=19200", Metric::Report, 2, 1, |r, _| echo_open(r, 19200)),
+    bench("echo/open/rate=38400", Metric::Report, 2, 1, |r, _| echo_open(r, 38400)),
+    bench("echo/open/rate=57600", Metric::Report, 2, 1, |r, _| echo_open(r, 57600)),
+    bench("echo/open/rate=76800", Metric::Report, 2, 1, |r, _| echo_open(r, 76800)),
     bench("channel/pingpong", Metric::NsPerOp, 1, 1, channel_pingpong),
     bench("channel/throughput/senders=1/receivers=1/workers=1", Metric::NsPerOp, 1, 1, |r, b| {
         channel_throughput(r, b, 1)

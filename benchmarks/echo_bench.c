@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "echo.h"
+#include "weft_bench.h"
+
+enum { WINDOW_MS = 2000, WINDOW_MS_QUICK = 500, OPEN_CONNECTIONS = 64 };
+
+/* Serves so many connections at `rate` messages per second on each, 0 for as many as possible. */
+static int serve_load(struct bench *b, unsigned connections, unsigned rate,
+                      struct echo_result *result, double *cpu_us)
+{
+    unsigned window_ms = b->is_quick ? WINDOW_MS_QUICK : WINDOW_MS;
+    struct echo_server server;
+    uint64_t before;
+    int rc = echo_start(&server, connections, 0);
+
+    if (rc < 0) {
+        bench_fail(b, "the server did not start");
+        return rc;
+    }
+    before = bench_cpu_ns();
+    rc = echo_load(&server, rate, window_ms, result);
+    *cpu_us = (double)(bench_cpu_ns() - before) / 1e3;
+    if (rc < 0)
+        bench_fail(b, "the load generator failed");
+    if (echo_stop(&server) < 0 || (rc == 0 && result->requests == 0))
+        bench_fail(b, "the server failed");
+    return rc;
+}
+
+/*
+ * echo/tcp/connections=1, 16, 64
+ *
+ * Question  What does a message cost that comes in and goes out again?
+ * Method    64 bytes there and back over loopback, each connection's next as soon as it has the
+ *           echo, a fiber for each connection; each echo is compared.
+ * Includes  requests_per_s; cpu_us_per_request: the server's own CPU time, which does not depend on
+ *           what the load generator leaves of the machine.
+ * Excludes  connecting is not in requests_per_s; it is in the CPU time, once for each connection.
+ * Distrust  requests_per_s on few CPUs: the load generator, one thread with poll(), shares them and
+ *           is the limit with many connections.
+ */
+void bench_echo_tcp(struct bench *b)
+{
+    unsigned window_ms = b->is_quick ? WINDOW_MS_QUICK : WINDOW_MS;
+    struct echo_result result;
+    double cpu_us;
+
+    if (serve_load(b, (unsigned)b->spec->parameter, 0, &result, &cpu_us) < 0)
+        return;
+    bench_report(b, "requests_per_s", 1, (double)result.requests * 1000 / window_ms);
+    bench_report(b, "cpu_us_per_request", 0, cpu_us / (double)result.total);
+}
+
+/*
+ * echo/open/rate=6400, 19200, 38400, 57600, 76800
+ *
+ * Question  How long does a message take at a given load, from an idle server to a full one?
+ * Method    64 connections send so many messages a second in all, evenly spread, whatever the
+ *           server does; a latency counts from the time that the message was due.
+ * Includes  p50, p99, p99.9 and the longest; cpu_us_per_request at that load.
+ * Excludes  the first 300 ms.
+ * Distrust  rates that the machine cannot bear: latencies then grow with the window.  The load
+ *           generator needs a CPU of its own for the highest.
+ */
+void bench_echo_open(struct bench *b)
+{
+    struct echo_result result;
+    double cpu_us;
+
+    if (serve_load(b, OPEN_CONNECTIONS, (unsigned)(b->spec->parameter / OPEN_CONNECTIONS), &result,
+                   &cpu_us) < 0)
+        return;
+    bench_report(b, "p50_us", 0, result.p50_us);
+    bench_report(b, "p99_us", 0, result.p99_us);
+    bench_report(b, "p999_us", 0, result.p999_us);
+    bench_report(b, "max_us", 0, result.max_us);
+    bench_report(b, "cpu_us_per_request", 0, cpu_us / (double)result.total);
+}

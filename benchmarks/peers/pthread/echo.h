@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WEFT_BENCH_PTHREAD_ECHO_H
+#define WEFT_BENCH_PTHREAD_ECHO_H
+
+#include "harness/bench.h"
+
+void bench_echo_tcp(struct bench *b);
+void bench_echo_open(struct bench *b);
+
+#endif

@@ -90,6 +90,13 @@ int wf_sim_execute(const struct wf_sim_settings *settings, void (*fn)(void *), v
 
 /* All of the following: callers are on the host, while it simulates. */
 
+/* Counts the runs of the process. */
+uint64_t wf_sim_run_number(void);
+
+/* Calls the functions of all events that are still to come, at once: the end of the run is near,
+ * and what they have shall be given back. */
+void wf_sim_drain(void);
+
 /* Another thread may go on here. */
 void wf_sim_point(void);
 

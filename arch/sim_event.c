@@ -39,6 +39,7 @@ static struct {
 
 static uint64_t dice[WF_SIM_STREAMS];
 static uint32_t fault_ppm;
+static uint64_t run_number;
 static struct record kept[WF_SIM_EVENTS_KEPT];
 
 /* SplitMix64 (Steele, Lea, Flood 2014): a counter and a mixing function. */
@@ -72,7 +73,13 @@ void wf_sim_reset(const struct wf_sim_settings *settings)
         fault_ppm = UINT32_C(1000000) >> (5 + wf_sim_draw(WF_SIM_FAULTS, 10));
     events.count = 0;
     events.asked = 0;
+    run_number++;
     memset(kept, 0, sizeof kept);
+}
+
+uint64_t wf_sim_run_number(void)
+{
+    return run_number;
 }
 
 int64_t wf_sim_time(void)
@@ -212,6 +219,17 @@ static struct event take_first(void)
 int64_t wf_sim_next_event(void)
 {
     return events.count > 0 ? events.heap[0].at : INT64_MAX;
+}
+
+void wf_sim_drain(void)
+{
+    wf_sim_clock.is_firing = true;
+    while (events.count > 0) {
+        struct event event = take_first();
+
+        event.fn(event.arg);
+    }
+    wf_sim_clock.is_firing = false;
 }
 
 void wf_sim_fire_events(void)

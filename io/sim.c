@@ -38,6 +38,9 @@ struct sim_poller {
     uint32_t done_count;
 };
 
+static uint64_t poller_run; /* the run that `poller_count` is of */
+static uint32_t poller_count;
+
 static struct sim_poller *poller_of(struct wf_poller *poller)
 {
     return WF_CONTAINER_OF(poller, struct sim_poller, poller);
@@ -60,6 +63,11 @@ static int create(struct wf_poller **poller, uint32_t entries, struct wf_counter
     if (sim == NULL)
         return -ENOMEM;
     sim->counters = counters;
+    wf_sim_net_begin();
+    if (poller_run != wf_sim_run_number())
+        poller_count = 0;
+    poller_run = wf_sim_run_number();
+    poller_count++;
     *poller = &sim->poller;
     return 0;
 }
@@ -67,6 +75,8 @@ static int create(struct wf_poller **poller, uint32_t entries, struct wf_counter
 static void destroy(struct wf_poller *poller)
 {
     WF_ASSERT(poller_of(poller)->waiting == 0);
+    if (--poller_count == 0)
+        wf_sim_net_end();
     wf_free(poller_of(poller));
 }
 
@@ -113,6 +123,7 @@ static void arrive(void *arg)
         sim->last->next = op;
     sim->last = op;
     wf_sim_trace("arrive", (uint64_t)op->code, 0);
+    set_signal(sim, 1); /* whoever has looked, and is about to wait, does not */
     wf_sim_wake(&sim->signals, 1);
 }
 
@@ -166,13 +177,26 @@ static bool count_done(void)
     return ++sim->done_count % DONE_IN_A_ROW_MAX == 0;
 }
 
+/* As on a ring, some operations complete later though they need not wait. */
+static bool attempt_simulated(struct wf_sim_socket *at, struct wf_op *op)
+{
+    if (op->code == WF_OP_CONNECT || wf_sim_draw(WF_SIM_NETWORK, 4) == 0)
+        return false;
+    return wf_sim_try(at, op);
+}
+
 static bool attempt(struct wf_op *op, weft_time deadline)
 {
+    struct wf_sim_socket *at;
     bool is_done;
 
     wf_sim_point();
     op->has_waited = true; /* what the last run has left behind does not count */
-    is_done = wf_attempt(op, deadline);
+    op->result = wf_sim_adopt(op);
+    if (op->result != 0)
+        return true;
+    at = wf_sim_find(op->fd);
+    is_done = at != NULL ? attempt_simulated(at, op) : wf_attempt(op, deadline);
     if (is_done && count_done())
         (void)weft_yield();
     return is_done;
@@ -199,18 +223,31 @@ static void start(struct wf_worker *self, struct wf_op *op)
 {
     struct sim_poller *sim = poller_of(wf_worker_poller(self));
 
+    struct wf_sim_socket *at = wf_sim_find(op->fd);
+
     op->tag = (uint64_t)(uintptr_t)sim;
     sim->waiting++;
     wf_count(&sim->counters->ops_submitted, 1);
-    look_outside(op);
+    if (at == NULL)
+        look_outside(op);
+    else if (wf_sim_try(at, op))
+        wf_sim_complete(op);
+    else
+        wf_sim_wait(at, op);
 }
 
-/* What waits outside finds op->reason when it looks next. */
+/* What waits outside finds op->reason when it looks next, and what is complete stays so, though
+ * its fiber does not know yet. */
 static void cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op)
 {
-    (void)poller;
     (void)self;
-    (void)op;
+    if (!op->is_listed)
+        return;
+    wf_sim_trace("cancel", (uint64_t)op->code, 0);
+    wf_sim_unwait(wf_sim_find(op->fd), op);
+    wf_count(&poller_of(poller)->counters->ops_cancelled, 1);
+    op->result = -ECANCELED;
+    wf_sim_complete(op);
 }
 
 const struct wf_backend wf_backend_sim = {

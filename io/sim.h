@@ -1,15 +1,117 @@
 /* SPDX-License-Identifier: MIT */
-/* The pieces of the simulated backend: its poller (sim.c), and what the descriptors of a simulation
- * stand for. */
+/*
+ * The pieces of the simulated backend: its poller (sim.c), what descriptors stand for (sim_net.c),
+ * and connections between them (sim_link.c).
+ *
+ * None of these functions is a point, and all of it is touched by one real thread.
+ */
 #ifndef WF_IO_SIM_H
 #define WF_IO_SIM_H
 
 #include "io/op.h"
 
 #include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+struct wf_sim_link;
+
+enum wf_sim_kind {
+    WF_SIM_LISTENER,
+    WF_SIM_STREAM,
+};
+
+/*
+ * What a descriptor of the simulation stands for.  The number is one of the kernel's, of a socket
+ * that goes nowhere, so that options can be set on it and no other descriptor has it.
+ */
+struct wf_sim_socket {
+    enum wf_sim_kind kind;
+    int fd;
+    uint32_t number;            /* in the trace: counts up from 1 in each run */
+    unsigned references;        /* the table's, and those of links to a listener */
+    struct wf_op *first, *last; /* that wait */
+
+    uint16_t port; /* LISTENER; network order */
+    sa_family_t family;
+    struct wf_sim_link *arrived, **arrived_end; /* not accepted yet */
+    int64_t cut_until;                          /* its connections are cut off until then */
+    bool is_closed;
+
+    struct wf_sim_link *link; /* STREAM */
+    unsigned side;            /* which end of it */
+    bool is_connecting;
+};
 
 /* Completes an operation that was started, with op->result set, after a while that the seed
  * decides.  It is in no list. */
 void wf_sim_complete(struct wf_op *op);
+
+/* Forgets the sockets of a run that has failed, if they are still there.  Caller: each poller that
+ * is made. */
+void wf_sim_net_begin(void);
+
+/* Forgets all sockets.  Caller: the last poller. */
+void wf_sim_net_end(void);
+
+/* Makes `fd`, which is bound, a listening socket.  0 or -errno. */
+int wf_sim_listen(int fd);
+
+void wf_sim_socket_release(struct wf_sim_socket *at);
+
+/* NULL: the simulation does not know it. */
+struct wf_sim_socket *wf_sim_find(int fd);
+
+/* Makes what the operation is on a socket of the simulation, if it is a connect or an accept on one
+ * of the kernel's that could be one.  0 or -errno. */
+int wf_sim_adopt(const struct wf_op *op);
+
+/* Does what can be done without waiting; returns true if op->result is the operation's. */
+bool wf_sim_try(struct wf_sim_socket *at, struct wf_op *op);
+
+/* Puts an operation among those that wait, and takes it out. */
+void wf_sim_wait(struct wf_sim_socket *at, struct wf_op *op);
+void wf_sim_unwait(struct wf_sim_socket *at, struct wf_op *op);
+
+/* Tries those that wait, something having changed. */
+void wf_sim_kick(struct wf_sim_socket *at);
+
+/* Connections.  A link is freed when nobody has it any more: each end, each segment on its way,
+ * and the queue of a listener count. */
+
+/* Between a socket and whoever will accept it; NULL when there is no memory. */
+struct wf_sim_link *wf_sim_link_create(struct wf_sim_socket *from, struct wf_sim_socket *listener);
+
+/* Whoever accepts becomes the second end. */
+void wf_sim_link_attach(struct wf_sim_link *link, struct wf_sim_socket *to);
+
+/* The end goes: the other one sees the end of the data, or a reset if some was not read. */
+void wf_sim_link_detach(struct wf_sim_link *link, unsigned side);
+void wf_sim_link_release(struct wf_sim_link *link);
+
+/* Moves bytes; -EAGAIN: it has to wait. */
+int32_t wf_sim_link_receive(struct wf_sim_link *link, unsigned side, const struct iovec *parts,
+                            size_t count, int flags);
+int32_t wf_sim_link_send(struct wf_sim_link *link, unsigned side, const struct iovec *parts,
+                         size_t count);
+
+/* The events of poll(2) that hold. */
+int wf_sim_link_events(const struct wf_sim_link *link, unsigned side);
+
+/* How long something takes that is sent now. */
+int64_t wf_sim_link_delay(struct wf_sim_link *link);
+
+void wf_sim_link_hold(struct wf_sim_link *link);
+
+/* Nobody will accept it: the other end is told.  Takes a reference. */
+void wf_sim_link_refuse(struct wf_sim_link *link);
+
+/* NULL: that end is closed, or has not been accepted; and whoever listened at the time. */
+struct wf_sim_socket *wf_sim_link_end(const struct wf_sim_link *link, unsigned side);
+struct wf_sim_socket *wf_sim_link_listener(const struct wf_sim_link *link);
+
+/* What the listener's queue is made of. */
+struct wf_sim_link **wf_sim_link_next(struct wf_sim_link *link);
+uint32_t wf_sim_link_number(const struct wf_sim_link *link);
 
 #endif

@@ -2,7 +2,9 @@
 /* Sockets. */
 #include <weft/io.h>
 
+#include "arch/sim.h"
 #include "io/op.h"
+#include "io/sim.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -135,6 +137,15 @@ static int listen_on(const struct addrinfo *address)
 
     if (fd < 0)
         return -errno;
+    if (wf_sim_is_here()) {
+        /* Bound for its number alone, and beside other simulations. */
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+        error = bind(fd, address->ai_addr, address->ai_addrlen) == 0 ? wf_sim_listen(fd) : -errno;
+        if (error == 0)
+            return fd;
+        close(fd);
+        return error;
+    }
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
         bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, INT32_MAX) == 0)
         return fd;

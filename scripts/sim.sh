@@ -18,7 +18,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-kinds="stall wakeup late"
+kinds="stall wakeup late short reset partition half_open refuse"
 seeds=1000
 from=1
 jobs=$(nproc)
@@ -199,9 +199,9 @@ unset WEFT_SEED WEFT_SIM_FAULTS WEFT_SIM_FAULTS_FOR WEFT_SIM_TRACE
 begun=$(date +%s)
 status=0
 case ${1:-} in
-'' | sync)
+'' | sync | network)
     build_scenarios
-    [ $# -gt 0 ] || set -- sync
+    [ $# -gt 0 ] || set -- sync network
     for name in "$@"; do
         run_scenario "$name" || status=1
     done

@@ -26,10 +26,16 @@ struct weft_config;
 /* Kinds of faults: bits, and in WEFT_SIM_FAULTS by their names in lower case, separated by commas,
  * or all, or none. */
 enum weft_sim_fault {
-    WEFT_SIM_STALL = 1 << 0,  /* the system keeps a thread from running for some milliseconds */
-    WEFT_SIM_WAKEUP = 1 << 1, /* a thread wakes from a wait for nothing */
-    WEFT_SIM_LATE = 1 << 2,   /* a completion comes late, after others that were due later */
-    WEFT_SIM_FAULTS_ALL = (1 << 3) - 1,
+    WEFT_SIM_STALL = 1 << 0,     /* the system keeps a thread from running for some milliseconds */
+    WEFT_SIM_WAKEUP = 1 << 1,    /* a thread wakes from a wait for nothing */
+    WEFT_SIM_LATE = 1 << 2,      /* a completion comes late, after others that were due later */
+    WEFT_SIM_SHORT = 1 << 3,     /* less is read or written than could be */
+    WEFT_SIM_RESET = 1 << 4,     /* a connection is reset */
+    WEFT_SIM_PARTITION = 1 << 5, /* nothing gets through for up to two seconds, on one connection or
+                                    on all of a server */
+    WEFT_SIM_HALF_OPEN = 1 << 6, /* nothing gets through any more, and no end is told */
+    WEFT_SIM_REFUSE = 1 << 7, /* the kernel has no room at the moment: -ENOBUFS, -EMFILE, -EAGAIN */
+    WEFT_SIM_FAULTS_ALL = (1 << 8) - 1,
 };
 
 /* What happened in a run. */

@@ -33,7 +33,8 @@ static int run_seed(const struct scenario *scenario, const struct request *reque
 
     options.seed = seed;
     options.faults = request->faults;
-    options.limit = 3600 * WEFT_SECOND;
+    options.faults_for = 30 * WEFT_SECOND; /* and then all has to come to rest */
+    options.limit = 600 * WEFT_SECOND;
     options.report = &report;
     result = weft_sim_run(&options, scenario->main_fn,
                           scenario_arg((enum scenario_bug)request->bug));

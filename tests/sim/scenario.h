@@ -6,6 +6,7 @@
 #ifndef WEFT_TEST_SCENARIO_H
 #define WEFT_TEST_SCENARIO_H
 
+#include <stdlib.h>
 #include <weft.h>
 
 /* Mistakes that a scenario makes on purpose, for tests that they are found. */
@@ -16,6 +17,8 @@ enum scenario_bug {
     BUG_LOCK_ORDER,  /* takes two locks in either order */
     BUG_LATE_RESET,  /* resets an event after it has looked, not before */
     BUG_COUNT,
+    BUG_STALE_REPLY = BUG_COUNT, /* network: keeps a connection on which a reply may still come */
+    BUG_NETWORK_COUNT,
 };
 
 struct scenario {
@@ -35,6 +38,7 @@ static inline void *scenario_arg(enum scenario_bug bug)
 const struct scenario *scenario_find(const char *name);
 
 int sync_scenario(void *arg);
+int network_scenario(void *arg);
 
 /* A number below `limit` from the simulation's seed. */
 static inline unsigned scenario_draw(unsigned limit)

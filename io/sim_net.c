@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/* The descriptors of a simulation: listening sockets and the ends of connections. */
+#include "io/sim.h"
+
+#include "arch/sim.h"
+#include "runtime/alloc.h"
+#include "runtime/check.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+#include <weft/sim.h>
+
+enum {
+    SOCKETS_MAX = 1 << 16, /* descriptors from here on are the kernel's */
+};
+
+static struct wf_sim_socket *sockets[SOCKETS_MAX];
+static struct {
+    uint64_t number; /* of the run that the sockets are of */
+    uint32_t made;
+    int limit; /* one more than the highest descriptor */
+} current;
+
+struct wf_sim_socket *wf_sim_find(int fd)
+{
+    return fd >= 0 && fd < current.limit ? sockets[fd] : NULL;
+}
+
+void wf_sim_socket_release(struct wf_sim_socket *at)
+{
+    if (--at->references == 0)
+        wf_free(at);
+}
+
+/* The sockets of a run that has failed are lost, as is all that it had. */
+void wf_sim_net_begin(void)
+{
+    if (current.number == wf_sim_run_number())
+        return;
+    memset(sockets, 0, (size_t)current.limit * sizeof *sockets);
+    current.limit = 0;
+    current.made = 0;
+    current.number = wf_sim_run_number();
+}
+
+static struct wf_sim_socket *make(int fd, enum wf_sim_kind kind)
+{
+    struct wf_sim_socket *made;
+
+    if (fd < 0 || fd >= SOCKETS_MAX)
+        return NULL;
+    made = wf_alloc(sizeof *made);
+    if (made == NULL)
+        return NULL;
+    *made = (struct wf_sim_socket){
+        .kind = kind, .fd = fd, .number = ++current.made, .references = 1};
+    made->arrived_end = &made->arrived;
+    sockets[fd] = made;
+    if (fd >= current.limit)
+        current.limit = fd + 1;
+    return made;
+}
+
+void wf_sim_wait(struct wf_sim_socket *at, struct wf_op *op)
+{
+    op->next = NULL;
+    op->prev = at->last;
+    op->is_listed = true;
+    if (at->last == NULL)
+        at->first = op;
+    else
+        at->last->next = op;
+    at->last = op;
+}
+
+void wf_sim_unwait(struct wf_sim_socket *at, struct wf_op *op)
+{
+    if (op->prev == NULL)
+        at->first = op->next;
+    else
+        op->prev->next = op->next;
+    if (op->next == NULL)
+        at->last = op->prev;
+    else
+        op->next->prev = op->prev;
+    op->is_listed = false;
+}
+
+void wf_sim_kick(struct wf_sim_socket *at)
+{
+    struct wf_op *next;
+
+    for (struct wf_op *op = at->first; op != NULL; op = next) {
+        next = op->next;
+        if (wf_sim_try(at, op)) {
+            wf_sim_unwait(at, op);
+            wf_sim_complete(op);
+        }
+    }
+}
+
+static uint16_t port_of(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET)
+        return ((const struct sockaddr_in *)(const void *)address)->sin_port;
+    return ((const struct sockaddr_in6 *)(const void *)address)->sin6_port;
+}
+
+static bool is_inet(const struct sockaddr *address, size_t length)
+{
+    return (address->sa_family == AF_INET && length >= sizeof(struct sockaddr_in)) ||
+           (address->sa_family == AF_INET6 && length >= sizeof(struct sockaddr_in6));
+}
+
+static struct wf_sim_socket *find_listener(sa_family_t family, uint16_t port)
+{
+    for (int fd = 0; fd < current.limit; fd++)
+        if (sockets[fd] != NULL && sockets[fd]->kind == WF_SIM_LISTENER &&
+            sockets[fd]->family == family && sockets[fd]->port == port)
+            return sockets[fd];
+    return NULL;
+}
+
+int wf_sim_listen(int fd)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t length = sizeof address;
+    struct wf_sim_socket *listener;
+    struct sockaddr *name = (struct sockaddr *)(void *)&address;
+
+    if (getsockname(fd, name, &length) != 0)
+        return -errno;
+    if (!is_inet(name, length))
+        return -EAFNOSUPPORT;
+    if (find_listener(name->sa_family, port_of(name)) != NULL)
+        return -EADDRINUSE;
+    listener = make(fd, WF_SIM_LISTENER);
+    if (listener == NULL)
+        return -ENOMEM;
+    listener->family = name->sa_family;
+    listener->port = port_of(name);
+    wf_sim_trace("listen", listener->number, 0);
+    return 0;
+}
+
+static bool is_stream_socket(int fd)
+{
+    int type = 0;
+    socklen_t length = sizeof type;
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+}
+
+int wf_sim_adopt(const struct wf_op *op)
+{
+    if (wf_sim_find(op->fd) != NULL)
+        return 0;
+    if (op->code == WF_OP_ACCEPT && is_stream_socket(op->fd)) {
+        int listens = 0;
+        socklen_t length = sizeof listens;
+
+        /* One that the program has made without weft_listen_tcp(). */
+        if (getsockopt(op->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && listens != 0)
+            return wf_sim_listen(op->fd) == -ENOMEM ? -ENOMEM : 0;
+    } else if (op->code == WF_OP_CONNECT && is_inet(op->buffer, op->length) &&
+               is_stream_socket(op->fd)) {
+        return make(op->fd, WF_SIM_STREAM) != NULL ? 0 : -ENOMEM;
+    }
+    return 0;
+}
+
+/* An event: the first packet of a connection has come to its listener, or to nobody. */
+static void knock(void *arg)
+{
+    struct wf_sim_link *link = arg;
+    struct wf_sim_socket *from = wf_sim_link_end(link, 0);
+    struct wf_sim_socket *listener = wf_sim_link_listener(link);
+    struct wf_op *op = from != NULL ? from->first : NULL;
+    bool is_heard = listener != NULL && !listener->is_closed;
+
+    while (op != NULL && op->code != WF_OP_CONNECT)
+        op = op->next;
+    wf_sim_trace("knock", wf_sim_link_number(link), is_heard ? listener->number : 0);
+    if (from != NULL)
+        from->is_connecting = false;
+    if (op != NULL && is_heard) {
+        wf_sim_link_hold(link); /* the queue's */
+        *wf_sim_link_next(link) = NULL;
+        *listener->arrived_end = link;
+        listener->arrived_end = wf_sim_link_next(link);
+        wf_sim_kick(listener);
+    }
+    if (op != NULL) {
+        wf_sim_unwait(from, op);
+        op->result = is_heard ? 0 : -ECONNREFUSED;
+        wf_sim_complete(op);
+    }
+    wf_sim_link_release(link); /* the event's */
+}
+
+static bool try_connect(struct wf_sim_socket *at, struct wf_op *op)
+{
+    const struct sockaddr *address = op->buffer;
+    struct wf_sim_link *link;
+
+    if (at->is_connecting)
+        return false;
+    op->result = at->kind == WF_SIM_LISTENER ? -EINVAL : -EISCONN;
+    if (at->kind == WF_SIM_LISTENER || at->link != NULL)
+        return true;
+    link = wf_sim_link_create(at, find_listener(address->sa_family, port_of(address)));
+    op->result = -ENOBUFS;
+    if (link == NULL)
+        return true;
+    at->link = link;
+    at->side = 0;
+    wf_sim_link_hold(link); /* the event's */
+    if (!wf_sim_at(wf_sim_time() + wf_sim_link_delay(link), knock, link)) {
+        wf_sim_link_release(link);
+        return true;
+    }
+    at->is_connecting = true;
+    return false;
+}
+
+static void take_arrived(struct wf_sim_socket *at)
+{
+    at->arrived = *wf_sim_link_next(at->arrived);
+    if (at->arrived == NULL)
+        at->arrived_end = &at->arrived;
+}
+
+static bool try_accept(struct wf_sim_socket *at, struct wf_op *op)
+{
+    struct wf_sim_link *link = at->arrived;
+    struct wf_sim_socket *made;
+
+    op->result = -EINVAL;
+    if (at->kind != WF_SIM_LISTENER)
+        return true;
+    if (link == NULL)
+        return false;
+    op->result = -EMFILE;
+    if (wf_sim_fault(WEFT_SIM_REFUSE))
+        return true;
+    if (wf_sim_fault(WEFT_SIM_RESET)) {
+        take_arrived(at);
+        wf_sim_link_refuse(link);
+        op->result = -ECONNABORTED;
+        return true;
+    }
+    op->result = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (op->result < 0) {
+        op->result = -errno;
+        return true;
+    }
+    made = make(op->result, WF_SIM_STREAM);
+    if (made == NULL) {
+        close(op->result);
+        op->result = -ENOMEM;
+        return true;
+    }
+    take_arrived(at);
+    wf_sim_link_attach(link, made);
+    wf_sim_link_release(link); /* the queue's */
+    wf_sim_trace("accept", made->number, wf_sim_link_number(link));
+    return true;
+}
+
+static int events_of(const struct wf_sim_socket *at)
+{
+    if (at->kind == WF_SIM_LISTENER)
+        return at->arrived != NULL ? POLLIN : 0;
+    if (at->link == NULL || at->is_connecting)
+        return at->is_connecting ? 0 : POLLOUT | POLLHUP;
+    return wf_sim_link_events(at->link, at->side);
+}
+
+static bool try_poll(const struct wf_sim_socket *at, struct wf_op *op)
+{
+    op->result = events_of(at) & (op->flags | POLLERR | POLLHUP);
+    return op->result != 0;
+}
+
+/* Gives the descriptor up, and what waits for it. */
+static void forget_socket(struct wf_sim_socket *at)
+{
+    while (at->first != NULL) {
+        struct wf_op *waiting = at->first;
+
+        wf_sim_unwait(at, waiting);
+        waiting->result = -EBADF;
+        wf_sim_complete(waiting);
+    }
+    while (at->arrived != NULL) {
+        struct wf_sim_link *link = at->arrived;
+
+        take_arrived(at);
+        wf_sim_link_refuse(link);
+    }
+    sockets[at->fd] = NULL;
+    at->is_closed = true;
+    if (at->link != NULL)
+        wf_sim_link_detach(at->link, at->side);
+    wf_sim_socket_release(at);
+}
+
+/* The program may leave descriptors open; they are the kernel's then. */
+void wf_sim_net_end(void)
+{
+    for (int fd = 0; fd < current.limit; fd++)
+        if (sockets[fd] != NULL)
+            forget_socket(sockets[fd]);
+    wf_sim_drain();
+}
+
+static bool close_socket(struct wf_sim_socket *at, struct wf_op *op)
+{
+    int fd = at->fd;
+
+    wf_sim_trace("close", at->number, 0);
+    forget_socket(at);
+    op->result = close(fd) == 0 ? 0 : -errno;
+    return true;
+}
+
+static bool try_transfer(struct wf_sim_socket *at, struct wf_op *op, bool is_send)
+{
+    struct iovec one = {op->buffer, op->length < INT32_MAX ? op->length : INT32_MAX};
+    const struct iovec *parts = &one;
+    size_t count = 1;
+    int flags = 0;
+
+    if (op->code == WF_OP_READV || op->code == WF_OP_WRITEV) {
+        parts = op->buffer;
+        count = op->length;
+    } else if (op->code == WF_OP_RECVMSG || op->code == WF_OP_SENDMSG) {
+        struct msghdr *message = op->buffer;
+
+        parts = message->msg_iov;
+        count = message->msg_iovlen;
+        if (!is_send) {
+            message->msg_namelen = 0;
+            message->msg_controllen = 0;
+            message->msg_flags = 0;
+        }
+    }
+    if (op->code != WF_OP_READ && op->code != WF_OP_READV && op->code != WF_OP_WRITE &&
+        op->code != WF_OP_WRITEV)
+        flags = op->flags;
+    op->result = -ENOTCONN;
+    if (at->kind != WF_SIM_STREAM || at->link == NULL || at->is_connecting)
+        return true;
+    if (wf_sim_fault(WEFT_SIM_REFUSE)) {
+        op->result = wf_sim_draw(WF_SIM_FAULTS, 2) == 0 ? -EAGAIN : -ENOBUFS;
+        return true;
+    }
+    op->result = is_send ? wf_sim_link_send(at->link, at->side, parts, count)
+                         : wf_sim_link_receive(at->link, at->side, parts, count, flags);
+    return op->result != -EAGAIN || (flags & MSG_DONTWAIT) != 0;
+}
+
+bool wf_sim_try(struct wf_sim_socket *at, struct wf_op *op)
+{
+    switch (op->code) {
+    case WF_OP_READ:
+    case WF_OP_READV:
+    case WF_OP_RECV:
+    case WF_OP_RECVMSG:
+        return try_transfer(at, op, false);
+    case WF_OP_WRITE:
+    case WF_OP_WRITEV:
+    case WF_OP_SEND:
+    case WF_OP_SENDMSG:
+        return try_transfer(at, op, true);
+    case WF_OP_ACCEPT:
+        return try_accept(at, op);
+    case WF_OP_CONNECT:
+        return try_connect(at, op);
+    case WF_OP_POLL:
+        return try_poll(at, op);
+    case WF_OP_CLOSE:
+        return close_socket(at, op);
+    case WF_OP_OPENAT:
+    case WF_OP_FSYNC:
+        break;
+    }
+    op->result = -EINVAL;
+    return true;
+}

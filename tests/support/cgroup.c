@@ -48,7 +48,8 @@ static bool has(const struct cgroup *group, const char *file)
 
 const char *cgroup_create(struct cgroup *group, const char *controller)
 {
-    bool is_cpu = strcmp(controller, "cpu") == 0;
+    bool is_cpu = strcmp(controller, "cpu") == 0, is_memory = strcmp(controller, "memory") == 0;
+    const char *file;
     char own[256];
 
     if (!find_own(controller, own, sizeof own, &group->is_v2))
@@ -56,7 +57,11 @@ const char *cgroup_create(struct cgroup *group, const char *controller)
     (void)snprintf(group->path, sizeof group->path, "%s/weft-test-%d", own, (int)getpid());
     if (mkdir(group->path, 0700) != 0)
         return "this machine does not let the test create a control group";
-    if (!has(group, !is_cpu ? "cpuset.cpus" : group->is_v2 ? "cpu.max" : "cpu.cfs_quota_us")) {
+    if (is_memory)
+        file = group->is_v2 ? "memory.max" : "memory.limit_in_bytes";
+    else
+        file = !is_cpu ? "cpuset.cpus" : group->is_v2 ? "cpu.max" : "cpu.cfs_quota_us";
+    if (!has(group, file)) {
         cgroup_remove(group);
         return "the control group that the test created lacks the controller";
     }

@@ -11,9 +11,9 @@ struct cgroup {
 };
 
 /*
- * Creates a group below that of this process, for one controller ("cpu", "cpuset").  Returns NULL,
- * or why it could not: the caller skips its test with that.  The name carries the process's number,
- * so a process has one group of each controller at most.
+ * Creates a group below that of this process, for one controller ("cpu", "cpuset", "memory").
+ * Returns NULL, or why it could not: the caller skips its test with that.  The name carries the
+ * process's number, so a process has one group of each controller at most.
  */
 const char *cgroup_create(struct cgroup *group, const char *controller);
 

@@ -51,6 +51,10 @@ void bench_balance_echo_light(struct bench *b);
 void bench_echo_tcp(struct bench *b);
 void bench_echo_open(struct bench *b);
 
+/* ring_bench.c */
+void bench_ring_pass(struct bench *b);
+void bench_chameneos_meet(struct bench *b);
+
 /* generator_bench.c */
 void bench_generator_next(struct bench *b);
 

@@ -5,6 +5,7 @@
 #include "harness/bench.h"
 #include "harness/by_workers.h"
 #include "loops.h"
+#include "ring.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -407,6 +408,10 @@ static const struct bench_case cases[] = {
     {"barrier/cross/parties=10", BENCH_NS_PER_OP, 2, 10, 10, barrier_cross, NULL},
     {"barrier/cross/parties=1000", BENCH_NS_PER_OP, 2, 1000, 1000, barrier_cross, NULL},
     BENCH_LOOPS(run_in_pool),
+    {"ring/pass/fibers=503/workers=1", BENCH_NS_PER_OP, 1, 1, 0, bench_ring_pass, NULL},
+    {"chameneos/meet/creatures=10/workers=1", BENCH_NS_PER_OP, 1, 1, 0, bench_chameneos_meet, NULL},
+    {"ring/pass/fibers=503/workers=2", BENCH_NS_PER_OP, 2, 1, 0, bench_ring_pass, NULL},
+    {"chameneos/meet/creatures=10/workers=2", BENCH_NS_PER_OP, 2, 1, 0, bench_chameneos_meet, NULL},
     {"echo/tcp/connections=1", BENCH_REPORT, 2, 1, 1, bench_echo_tcp, NULL},
     {"echo/tcp/connections=16", BENCH_REPORT, 2, 1, 16, bench_echo_tcp, NULL},
     {"echo/tcp/connections=64", BENCH_REPORT, 2, 1, 64, bench_echo_tcp, NULL},

@@ -6,6 +6,7 @@ mod channel;
 mod echo;
 mod harness;
 mod lock;
+mod ring;
 mod timer;
 
 use channel::{channel_pingpong, channel_throughput};
@@ -49,6 +50,10 @@ const BENCHMARKS: &[Benchmark] = &[
     bench("echo/open/rate=38400", Metric::Report, 2, 1, |r, _| echo_open(r, 38400)),
     bench("echo/open/rate=57600", Metric::Report, 2, 1, |r, _| echo_open(r, 57600)),
     bench("echo/open/rate=76800", Metric::Report, 2, 1, |r, _| echo_open(r, 76800)),
+    bench("ring/pass/fibers=503/workers=1", Metric::NsPerOp, 1, 1, ring::pass),
+    bench("ring/pass/fibers=503/workers=2", Metric::NsPerOp, 2, 1, ring::pass),
+    bench("chameneos/meet/creatures=10/workers=1", Metric::NsPerOp, 1, 1, ring::meet),
+    bench("chameneos/meet/creatures=10/workers=2", Metric::NsPerOp, 2, 1, ring::meet),
     bench("channel/pingpong", Metric::NsPerOp, 1, 1, channel_pingpong),
     bench("channel/throughput/senders=1/receivers=1/workers=1", Metric::NsPerOp, 1, 1, |r, b| {
         channel_throughput(r, b, 1)

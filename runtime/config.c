@@ -20,6 +20,12 @@
             "", help, names                                                                     \
     }
 
+#if WF_CHECK_LEVEL >= 2
+enum { LEAKS_DEFAULT = WF_LEAKS_REPORT };
+#else
+enum { LEAKS_DEFAULT = WF_LEAKS_IGNORE };
+#endif
+
 static const char *const backend_names[] = {"auto", "io_uring", "epoll", "sim"};
 
 /* A field of 0 asks for the default, so no range includes 0 but where that is the default. */
@@ -46,6 +52,8 @@ const struct wf_config_option wf_config_options[] = {
     OPTION(max_stack_memory_mib, UINT32_MAX, 1, UINT32_MAX, "MiB", "memory for stacks at most"),
     OPTION(stack_usage, 1, 1, 2, "", "1: off, 2: measure how much of its stack each fiber uses"),
     OPTION(deadlock, 1, 1, 2, "", "1: report a deadlock and end the run, 2: let it wait"),
+    OPTION(leaks, LEAKS_DEFAULT, 1, 2, "",
+           "1: report fibers that nobody joined or detached, 2: do not"),
 };
 
 const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];

@@ -33,6 +33,12 @@ enum {
     WF_OVERFLOW_REPORT_OFF = 2,
 };
 
+/* Values of weft_config.leaks. */
+enum {
+    WF_LEAKS_REPORT = 1,
+    WF_LEAKS_IGNORE = 2,
+};
+
 /* Values of weft_config.deadlock. */
 enum {
     WF_DEADLOCK_REPORT = 1,

@@ -2,6 +2,7 @@
 /* What a runtime consists of, and its counters. */
 #include "runtime/runtime.h"
 
+#include "arch/probe.h"
 #include "runtime/alloc.h"
 #include "runtime/chaos.h"
 #include "runtime/config.h"
@@ -135,22 +136,56 @@ static void collect(struct weft_runtime *runtime, struct weft_stats *stats)
     wf_lock_release(&depot->lock);
 }
 
-static void free_unjoined(struct wf_stack *stack, void *arg)
+enum { LEAK_SITES = 8 }; /* guessed: what a person may read */
+
+/* Fibers that have ended and that nobody has joined or detached. */
+struct leaks {
+    uint64_t count;
+    struct {
+        const void *spawn_site;
+        uint64_t count;
+    } sites[LEAK_SITES]; /* as many as there is room for */
+};
+
+static void count_unjoined(struct wf_stack *stack, void *arg)
 {
     struct weft_fiber *fiber = (struct weft_fiber *)(void *)stack;
-    struct wf_worker *worker = arg;
+    struct leaks *leaks = arg;
 
     /* relaxed: every worker has ended. */
-    if (atomic_load_explicit(&fiber->joiner, memory_order_relaxed) == WF_JOINER_DONE)
-        wf_count(&worker->counters.fibers_freed, 1);
+    if (atomic_load_explicit(&fiber->joiner, memory_order_relaxed) != WF_JOINER_DONE)
+        return;
+    leaks->count++;
+    for (unsigned i = 0; i < LEAK_SITES; i++)
+        if (leaks->sites[i].count == 0 || leaks->sites[i].spawn_site == fiber->spawn_site) {
+            leaks->sites[i].spawn_site = fiber->spawn_site;
+            leaks->sites[i].count++;
+            break;
+        }
+}
+
+static void report_leaks(const struct leaks *leaks)
+{
+    wf_complain("%lu fibers were neither joined nor detached; they kept their stacks until now",
+                (unsigned long)leaks->count);
+    for (unsigned i = 0; i < LEAK_SITES && leaks->sites[i].count > 0; i++) {
+        char place[512];
+
+        wf_probe_describe(leaks->sites[i].spawn_site, place, sizeof place);
+        wf_complain("  %lu spawned at: %s", (unsigned long)leaks->sites[i].count, place);
+    }
 }
 
 void wf_runtime_keep_stats(struct weft_runtime *runtime)
 {
+    struct leaks leaks = {.count = 0};
     struct weft_stats stats;
 
     /* What has ended and was never joined goes with the slabs. */
-    wf_stack_visit(&runtime->depot, free_unjoined, runtime->workers[0]);
+    wf_stack_visit(&runtime->depot, count_unjoined, &leaks);
+    wf_count(&runtime->workers[0]->counters.fibers_freed, leaks.count);
+    if (leaks.count > 0 && runtime->config.leaks == WF_LEAKS_REPORT)
+        report_leaks(&leaks);
     collect(runtime, &stats);
     wf_lock_acquire(&last_run.lock);
     last_run.stats = stats;

@@ -71,15 +71,18 @@ struct weft_config {
                                       (weft_stack_report()); slow, and touches all of it */
     uint32_t deadlock;             /* WEFT_DEADLOCK: 1 ends a run whose fibers all wait for each
                                       other (default), 2 lets it wait */
-    uint64_t reserved[3];          /* zero */
+    uint32_t leaks;                /* WEFT_LEAKS: 1 reports at the end of the run how many fibers
+                                      were neither joined nor detached, and where they were spawned
+                                      (default in debug builds of the library), 2 does not */
+    uint32_t reserved[5];          /* zero */
 };
 
-#define WEFT_CONFIG_INIT                                      \
-    {                                                         \
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-        {                                                     \
-            0, 0, 0                                           \
-        }                                                     \
+#define WEFT_CONFIG_INIT                                         \
+    {                                                            \
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+        {                                                        \
+            0, 0, 0, 0, 0                                        \
+        }                                                        \
     }
 
 /*

@@ -64,6 +64,7 @@ static int meet_deadline_everywhere(void *arg)
     weft_condition condition = WEFT_CONDITION_INIT;
     weft_semaphore semaphore = WEFT_SEMAPHORE_INIT(0);
     weft_channel channel = WEFT_CHANNEL_INIT(int, NULL, 0);
+    weft_rwlock read = WEFT_RWLOCK_INIT, written = WEFT_RWLOCK_INIT;
     int item, fds[2];
     struct weft_select_case cases[] = {WEFT_RECEIVE_CASE(&channel, &item)};
 
@@ -71,9 +72,13 @@ static int meet_deadline_everywhere(void *arg)
     make_pipe(fds);
     await_flag(&held.is_locked);
     CHECK_EQ(weft_mutex_lock(&mutex, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_rwlock_read_lock(&read, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_rwlock_write_lock(&written, WEFT_FOREVER), 0);
     CHECK_EQ(weft_scope_open(&scope, 1), 0); /* a deadline of long ago */
     CHECK_EQ(weft_sleep(WEFT_SECOND), -ETIMEDOUT);
     CHECK_EQ(weft_mutex_lock(&held.mutex, WEFT_FOREVER), -ETIMEDOUT);
+    CHECK_EQ(weft_rwlock_write_lock(&read, WEFT_FOREVER), -ETIMEDOUT);
+    CHECK_EQ(weft_rwlock_read_lock(&written, WEFT_FOREVER), -ETIMEDOUT);
     CHECK_EQ(weft_condition_wait(&condition, &mutex, WEFT_FOREVER), -ETIMEDOUT);
     CHECK_EQ(weft_semaphore_acquire(&semaphore, 1, WEFT_FOREVER), -ETIMEDOUT);
     CHECK_EQ(weft_channel_receive(&channel, &item, sizeof item, WEFT_FOREVER), -ETIMEDOUT);
@@ -81,6 +86,10 @@ static int meet_deadline_everywhere(void *arg)
     CHECK_EQ(weft_read(fds[0], &item, 1, WEFT_FOREVER), -ETIMEDOUT);
     CHECK_EQ(weft_scope_close(&scope, -ETIMEDOUT), -ETIMEDOUT);
     weft_mutex_unlock(&mutex);
+    weft_rwlock_unlock(&read);
+    weft_rwlock_unlock(&written);
+    weft_rwlock_destroy(&read); /* aborts if somebody has it still */
+    weft_rwlock_destroy(&written);
     atomic_store(&held.is_over, 1);
     CHECK_EQ(must_join(holder), 0);
     (void)close(fds[0]);

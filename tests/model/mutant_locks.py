@@ -3,33 +3,15 @@
 from mutant_table import Mutant
 
 
-def mutex(name, before, after):
-    return Mutant("mutex", "mutex/" + name, "sync/mutex.c", before, after)
+def mutants_of(model):
+    """Returns what makes the mutants of sync/MODEL.c."""
+    def make(name, before, after):
+        return Mutant(model, f"{model}/{name}", f"sync/{model}.c", before, after)
+    return make
 
 
-def condition(name, before, after):
-    return Mutant("condition", "condition/" + name, "sync/condition.c", before, after)
-
-
-def semaphore(name, before, after):
-    return Mutant("semaphore", "semaphore/" + name, "sync/semaphore.c", before, after)
-
-
-def once(name, before, after):
-    return Mutant("once", "once/" + name, "sync/once.c", before, after)
-
-
-def rwlock(name, before, after):
-    return Mutant("rwlock", "rwlock/" + name, "sync/rwlock.c", before, after)
-
-
-def address(name, before, after):
-    return Mutant("address", "address/" + name, "sync/address.c", before, after)
-
-
-def timer(name, before, after):
-    return Mutant("timer", "timer/" + name, "sync/timer.c", before, after)
-
+mutex, condition, semaphore, once, rwlock, address, timer = map(
+    mutants_of, ("mutex", "condition", "semaphore", "once", "rwlock", "address", "timer"))
 
 LOCK_MUTANTS = [
     timer("moves-what-was-cancelled", "        if (change(timer, &old, when))\n",

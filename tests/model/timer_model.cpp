@@ -25,8 +25,8 @@ static wf_alarm *make_timer(int64_t when)
     return made;
 }
 
-// The last change of each mover makes it earlier, so the waiter is told in the end.
-struct timer_moved : fiber_suite<timer_moved, 3> {
+// Begins with a timer that is armed for ever, and ends with nobody waiting for it.
+template <typename T, unsigned THREADS> struct timer_suite : fiber_suite<T, THREADS> {
     wf_alarm *shared;
 
     void setup()
@@ -34,6 +34,14 @@ struct timer_moved : fiber_suite<timer_moved, 3> {
         shared = make_timer(WEFT_FOREVER);
     }
 
+    void at_rest()
+    {
+        RL_ASSERT(wf_wait_queue_is_empty(&shared->queue));
+    }
+};
+
+// The last change of each mover makes it earlier, so the waiter is told in the end.
+struct timer_moved : timer_suite<timer_moved, 3> {
     void fiber(unsigned index)
     {
         if (index == 0) {
@@ -47,19 +55,12 @@ struct timer_moved : fiber_suite<timer_moved, 3> {
     void at_rest()
     {
         RL_ASSERT(wf_alarm_when(shared) == NOT_ARMED);
-        RL_ASSERT(wf_wait_queue_is_empty(&shared->queue));
+        timer_suite::at_rest();
     }
 };
 
 // The same by arming it anew.
-struct timer_armed : fiber_suite<timer_armed, 2> {
-    wf_alarm *shared;
-
-    void setup()
-    {
-        shared = make_timer(WEFT_FOREVER);
-    }
-
+struct timer_armed : timer_suite<timer_armed, 2> {
     void fiber(unsigned index)
     {
         if (index == 0)
@@ -67,15 +68,10 @@ struct timer_armed : fiber_suite<timer_armed, 2> {
         else
             RL_ASSERT(weft_timer_arm(outer(shared), COME, 0, WEFT_TIMER_BURST) == 0);
     }
-
-    void at_rest()
-    {
-    }
 };
 
 // One expiration, one who looks, one who moves it away, one who cancels.
-struct timer_race : fiber_suite<timer_race, 3> {
-    wf_alarm *shared;
+struct timer_race : timer_suite<timer_race, 3> {
     rl::var<int> reported, moved, cancelled;
 
     void setup()
@@ -103,14 +99,7 @@ struct timer_race : fiber_suite<timer_race, 3> {
 };
 
 // A cancel of the timer ends the wait, whether it comes before or after the beginning.
-struct timer_ended : fiber_suite<timer_ended, 2> {
-    wf_alarm *shared;
-
-    void setup()
-    {
-        shared = make_timer(WEFT_FOREVER);
-    }
-
+struct timer_ended : timer_suite<timer_ended, 2> {
     void fiber(unsigned index)
     {
         if (index == 0)
@@ -118,21 +107,10 @@ struct timer_ended : fiber_suite<timer_ended, 2> {
         else
             RL_ASSERT(weft_timer_cancel(outer(shared)));
     }
-
-    void at_rest()
-    {
-    }
 };
 
 // The same beside a cancel of the fiber.
-struct timer_cancel : fiber_suite<timer_cancel, 3> {
-    wf_alarm *shared;
-
-    void setup()
-    {
-        shared = make_timer(WEFT_FOREVER);
-    }
-
+struct timer_cancel : timer_suite<timer_cancel, 3> {
     void fiber(unsigned index)
     {
         if (index == 0) {
@@ -153,14 +131,7 @@ struct timer_cancel : fiber_suite<timer_cancel, 3> {
 };
 
 // Whoever was told of the expiration frees the timer.
-struct timer_free : fiber_suite<timer_free, 2> {
-    wf_alarm *shared;
-
-    void setup()
-    {
-        shared = make_timer(WEFT_FOREVER);
-    }
-
+struct timer_free : timer_suite<timer_free, 2> {
     void fiber(unsigned index)
     {
         if (index == 0) {
@@ -169,10 +140,6 @@ struct timer_free : fiber_suite<timer_free, 2> {
         } else {
             RL_ASSERT(weft_timer_move(outer(shared), COME) == 0);
         }
-    }
-
-    void at_rest()
-    {
     }
 };
 

@@ -29,6 +29,7 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#define ADVICE_UNKNOWN 0x7fff /* no kernel has it */
 
 static_assert(sizeof(pthread_t) == sizeof(unsigned long), "struct wf_os_thread holds a pthread_t");
 
@@ -83,8 +84,27 @@ int wf_os_renew(void *address, size_t size)
     return 0;
 }
 
+/* Whether advice that nobody knows is refused.  Emulators accept any (qemu-user 7.2 does) and do
+ * nothing: a guard by marker would be none there. */
+static bool is_advice_heard(void *address, size_t size)
+{
+    enum { UNKNOWN, HEARD, IGNORED };
+    static WF_ATOMIC(uint32_t) answer;
+    /* relaxed: all who ask get the same answer. */
+    uint32_t known = atomic_load_explicit(&answer, memory_order_relaxed);
+
+    if (known == UNKNOWN) {
+        known = madvise(address, size, ADVICE_UNKNOWN) != 0 ? HEARD : IGNORED;
+        /* relaxed: as above. */
+        atomic_store_explicit(&answer, known, memory_order_relaxed);
+    }
+    return known == HEARD;
+}
+
 int wf_os_guard_marker(void *address, size_t size)
 {
+    if (!is_advice_heard(address, size))
+        return -EINVAL; /* as a kernel that does not know the marker */
     return madvise(address, size, MADV_GUARD_INSTALL) == 0 ? 0 : -errno;
 }
 
@@ -187,7 +207,7 @@ void wf_os_thread_self(struct wf_os_thread *thread)
 
 /* The simulation's host; stale while there is none. */
 static WF_ATOMIC(unsigned long) sim_host;
-static WF_ATOMIC(bool) sim_is_claimed;
+static WF_ATOMIC(uint32_t) sim_is_claimed; /* a word: a byte would ask for libatomic on RISC-V */
 
 bool wf_sim_is_host(void)
 {
@@ -197,10 +217,10 @@ bool wf_sim_is_host(void)
 
 bool wf_sim_claim(void)
 {
-    bool expected = false;
+    uint32_t expected = 0;
 
     /* SM.1 acquire: the last simulation is over; relaxed on failure: one is under way. */
-    if (!atomic_compare_exchange_strong_explicit(&sim_is_claimed, &expected, true,
+    if (!atomic_compare_exchange_strong_explicit(&sim_is_claimed, &expected, 1,
                                                  memory_order_acquire, memory_order_relaxed))
         return false;
     /* relaxed: as above. */
@@ -215,7 +235,7 @@ void wf_sim_release(void)
     /* relaxed: as above. */
     atomic_store_explicit(&wf_sim_is_on, false, memory_order_relaxed);
     /* SM.1 release: all that the simulation did. */
-    atomic_store_explicit(&sim_is_claimed, false, memory_order_release);
+    atomic_store_explicit(&sim_is_claimed, 0, memory_order_release);
 }
 
 /* The system calls themselves: cpu_set_t ends at 1,024 CPUs. */

@@ -6,6 +6,8 @@
  * qemu-user that executes a file of another processor, which the kernel refuses ("Could not spawn
  * test instance").  Here the process is forked, which emulators can.  What is printed follows
  * Criterion, so that scripts/count_tests.py counts both alike.
+ *
+ * left_out.txt names the tests that need what the emulator does not have, and says what.
  */
 #include <criterion/criterion.h>
 
@@ -173,10 +175,38 @@ static void run_one(const struct cross_test *test, void *param)
         (void)fprintf(stderr, "[FAIL] %s::%s\n", test->suite, test->name);
 }
 
+/* Says why, if the test is left out under an emulator. */
+static bool is_left_out(const struct cross_test *test)
+{
+    char line[512], name[256];
+    FILE *list = fopen(WEFT_CROSS_LEFT_OUT, "r");
+    bool is_found = false;
+
+    if (list == NULL) {
+        perror(WEFT_CROSS_LEFT_OUT);
+        exit(FAILED);
+    }
+    (void)snprintf(name, sizeof name, "%s/%s", test->suite, test->name);
+    while (!is_found && fgets(line, sizeof line, list) != NULL) {
+        char *why = strstr(line, " # ");
+
+        if (why == NULL)
+            continue;
+        *why = '\0';
+        is_found = strcmp(line, name) == 0;
+        if (is_found)
+            (void)fprintf(stderr, "[SKIP] %s::%s: %s", test->suite, test->name, why + 3);
+    }
+    (void)fclose(list);
+    return is_found;
+}
+
 static void run_test(const struct cross_test *test)
 {
     struct criterion_test_params params;
 
+    if (is_left_out(test))
+        return;
     if (test->params == NULL) {
         run_one(test, NULL);
         return;

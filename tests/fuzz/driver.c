@@ -8,6 +8,7 @@
 #include "driver.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <weft.h>
@@ -27,10 +28,21 @@ static int run_one(const uint8_t *data, size_t size)
     return 0;
 }
 
+/* libFuzzer finds inputs that hang by an alarm, which only the thread that it runs on may take. */
+static void mask_alarms(int how)
+{
+    sigset_t alarms;
+
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    (void)pthread_sigmask(how, &alarms, NULL);
+}
+
 static int run_driver(void *arg)
 {
     struct arguments *arguments = arg;
 
+    mask_alarms(SIG_UNBLOCK);
     return LLVMFuzzerRunDriver(&arguments->argc, &arguments->argv, run_one);
 }
 
@@ -53,6 +65,7 @@ int main(int argc, char **argv)
     /* A thread that watches would only add what is not in the input; faults are the sanitizer's. */
     struct weft_config config = {.workers = 1, .monitor = 3, .overflow_report = 2};
 
+    mask_alarms(SIG_BLOCK); /* in all threads but one */
     (void)unsetenv("WEFT_WORKERS");
     (void)unsetenv("WEFT_CHAOS");
     return weft_run(&config, spawn_driver, &arguments) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

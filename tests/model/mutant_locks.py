@@ -73,6 +73,8 @@ LOCK_MUTANTS = [
           "if ((word & LOCKED) == 0)\n            return false;\n        target"),
     mutex("frees-what-it-gives", "target + BYPASS : target | LOCKED | GIVEN;",
           "target + BYPASS : target | GIVEN;"),
+    mutex("retracts-though-others-wait",
+          "    if (!wf_wait_queue_is_empty(&mutex->queue))\n        return;\n", ""),
     mutex("leaves-the-queue-announced", "        rest = word & ~(uint32_t)QUEUED;\n",
           "        rest = word;\n"),
     mutex("unlock-forgets-those-who-wait",

@@ -162,6 +162,56 @@ struct mutex_always : fiber_suite<mutex_always, 4> {
     }
 };
 
+// Two wait, and one of them is cancelled: the unlock after that still wakes the other.
+struct mutex_leaves : fiber_suite<mutex_leaves, 3> {
+    wf_mutex mutex;
+    rl::var<int> locks;
+
+    void setup()
+    {
+        init(&mutex);
+        locks($) = 0;
+        atomic_store_explicit(&mutex.word, LOCKED, memory_order_relaxed); // by the last fiber
+    }
+
+    bool do_both_wait()
+    {
+        wf_wait_entry *first;
+        bool both;
+
+        wf_lock_acquire(&mutex.queue_lock);
+        first = mutex.queue.first;
+        both = first != nullptr && first->next != first;
+        wf_lock_release(&mutex.queue_lock);
+        return both;
+    }
+
+    void fiber(unsigned index)
+    {
+        int error;
+
+        if (index == 2) {
+            while (!do_both_wait())
+                rl::yield(1, $);
+            model_cancel(0);
+            weft_mutex_unlock(outer(&mutex));
+            return;
+        }
+        error = weft_mutex_lock(outer(&mutex), WEFT_FOREVER);
+        RL_ASSERT(error == 0 || (index == 0 && error == -ECANCELED));
+        if (error == 0) {
+            locks($) = locks($) + 1;
+            weft_mutex_unlock(outer(&mutex));
+        }
+    }
+
+    void at_rest()
+    {
+        RL_ASSERT(locks($) == 1 || locks($) == 2);
+        RL_ASSERT(atomic_load_explicit(&mutex.word, memory_order_relaxed) == 0);
+    }
+};
+
 int main()
 {
     bool good = model_run<mutex_always>("always");
@@ -169,5 +219,6 @@ int main()
     good = good && model_run<mutex_cancel>("cancel");
     good = good && model_run<mutex_free>("free");
     good = good && model_run<mutex_three>("three");
+    good = good && model_run<mutex_leaves>("leaves");
     return good ? 0 : 1;
 }

@@ -4,6 +4,7 @@
 import argparse
 import fnmatch
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -255,7 +256,7 @@ def show_progress(text):
 def make_report(rows, facts, skipped, failures, arguments):
     return page.Report(
         rows=rows, facts=facts, skipped=skipped, failures=failures,
-        command=" ".join(["scripts/bench.sh"] + visible(arguments)),
+        command=shlex.join(["scripts/bench.sh"] + visible(arguments)),
         reasons=sections.read_reasons(os.path.join(ROOT, "benchmarks/reasons.txt")),
         questions=questions.read(os.path.join(ROOT, "benchmarks")))
 

@@ -99,9 +99,14 @@ def _first_line(*command):
     return done.stdout.strip().split("\n")[0]
 
 
-def _package(name):
-    version = _first_line("dpkg-query", "-W", "-f", "${Version}", name)
-    return f"{name} {version}" if version else ""
+def _packages(*names):
+    """Those that are installed, with their versions, as one text."""
+    try:
+        done = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}, ", *names],
+                              capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip(" ,")
 
 
 def _locked_crate(root, name):
@@ -115,8 +120,8 @@ def _versions():
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
     found = [_first_line("cc", "--version"), _first_line("go", "version"),
              _first_line("rustc", "--version"), _locked_crate(root, "tokio"),
-             *(_package(name) for name in ("liburing-dev", "libhwloc-dev", "libjemalloc-dev",
-                                           "libtbb-dev", "libboost-fiber-dev", "libuv1-dev")),
+             _packages("liburing-dev", "libhwloc-dev", "libjemalloc-dev", "libtbb-dev",
+                       "libboost-fiber-dev"),
              " ".join(platform.libc_ver())]
     return ", ".join(version for version in found if version.strip())
 

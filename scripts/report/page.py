@@ -50,6 +50,9 @@ _METRICS = {
 }
 
 
+# Parameters that differ by more than so many times stand on a logarithmic axis.
+_LOG_RANGE = 30
+
 # The others are in the plots of percentiles.
 _CURVES_OF_LATENCY = ("p99_us",)
 
@@ -201,7 +204,7 @@ def curves_by_parameter(report):
         if len(places) < 3:
             continue
         picture = chart.curves(family, series, [(x, f"{x:,}") for x in places], name,
-                               x_log=places[0] > 0)
+                               x_log=places[0] > 0 and places[-1] / places[0] > _LOG_RANGE)
         figures.append(figure(family, metric_text(metric), picture))
     return grid(figures)
 

@@ -33,10 +33,11 @@ __attribute__((noreturn)) void abort(void)
     sigset_t set;
 
     __gcov_dump();
-    (void)signal(SIGABRT, SIG_DFL);
     sigemptyset(&set);
     sigaddset(&set, SIGABRT);
     (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    (void)raise(SIGABRT); /* a handler comes first, as it does for the C library's */
+    (void)signal(SIGABRT, SIG_DFL);
     for (;;)
         (void)raise(SIGABRT);
 }

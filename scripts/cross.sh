@@ -72,7 +72,7 @@ if [ "$arch" = aarch64 ]; then
     packages="$common libssl3"
 else
     debian=riscv64
-    packages="$common libssl3t64 libcap2 libzstd1 zlib1g"
+    packages="$common libssl3t64 libatomic1 libcap2 libzstd1 zlib1g"
 fi
 
 # "URI RELEASE" of the mirror that this system uses.

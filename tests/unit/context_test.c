@@ -148,9 +148,10 @@ Test(context, status_flags_do_not_hide_a_change_of_modes, .timeout = TIMEOUT_S)
     cr_expect(one / three == nearest);
 }
 
-uintptr_t context_test_sp;
+/* Used by the assembly below, which link-time optimisation does not look into. */
+__attribute__((used)) uintptr_t context_test_sp;
 void context_test_entry(void *arg);
-void context_test_entered(void *arg);
+__attribute__((used)) void context_test_entered(void *arg);
 
 #if defined(__x86_64__)
 enum { SP_ABOVE = 8 }; /* the return address is on the stack */

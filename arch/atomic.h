@@ -19,14 +19,26 @@
 extern WF_ATOMIC(bool) wf_atomic_delays;
 void wf_atomic_delay(void);
 
+/* The same in simulation only. */
+void wf_atomic_point(void);
+
 /* A compare-and-swap is where races are decided: in chaos mode it comes late. */
 #define WF_ATOMIC_DELAY                                                                \
     (__builtin_expect(__atomic_load_n((bool *)&wf_atomic_delays, __ATOMIC_RELAXED), 0) \
          ? wf_atomic_delay()                                                           \
          : (void)0)
+/* An exchange is how locks are released: what is simulated can be left with a lock held. */
+#define WF_ATOMIC_POINT                                                                \
+    (__builtin_expect(__atomic_load_n((bool *)&wf_atomic_delays, __ATOMIC_RELAXED), 0) \
+         ? wf_atomic_point()                                                           \
+         : (void)0)
+#undef atomic_exchange_explicit
 #undef atomic_compare_exchange_strong_explicit
 #undef atomic_compare_exchange_weak_explicit
 #ifdef __clang__
+/* relaxed: a name; the order is that of the place that uses it. */
+#define atomic_exchange_explicit(object, value, order) \
+    (WF_ATOMIC_POINT, __c11_atomic_exchange(object, value, order))
 /* relaxed: a name; the order is that of the place that uses it. */
 #define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure) \
     (WF_ATOMIC_DELAY,                                                                      \
@@ -35,6 +47,9 @@ void wf_atomic_delay(void);
 #define atomic_compare_exchange_weak_explicit(object, expected, value, success, failure) \
     (WF_ATOMIC_DELAY, __c11_atomic_compare_exchange_weak(object, expected, value, success, failure))
 #else
+/* relaxed: a name; the order is that of the place that uses it. */
+#define atomic_exchange_explicit(object, value, order) \
+    (WF_ATOMIC_POINT, __atomic_exchange_n(object, value, order))
 /* relaxed: a name; the order is that of the place that uses it. */
 #define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure) \
     (WF_ATOMIC_DELAY, __atomic_compare_exchange_n(object, expected, value, false, success, failure))

@@ -225,7 +225,8 @@ void wf_sim_point(void)
 void wf_sim_yield(void)
 {
     if (wf_sim_settings.stall_fault != 0 && wf_sim_fault(wf_sim_settings.stall_fault))
-        sleep_until(STALLED, wf_sim_clock.now + 1 + draw(STALL_MAX_NS));
+        sleep_until(STALLED, wf_sim_clock.now + 1 +
+                                 wf_sim_fault_draw(wf_sim_settings.stall_fault, STALL_MAX_NS));
     else
         choose();
 }

@@ -109,6 +109,9 @@ uint32_t wf_sim_draw(enum wf_sim_stream stream, uint32_t limit);
 /* True if a fault of this kind (a single bit) shall happen now; it is counted and traced then. */
 bool wf_sim_fault(uint64_t kind);
 
+/* A number below `limit`, of how such a fault happens. */
+uint32_t wf_sim_fault_draw(uint64_t kind, uint32_t limit);
+
 /* Whether faults of this kind can still happen. */
 bool wf_sim_may_fail(uint64_t kind);
 

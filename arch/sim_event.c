@@ -38,6 +38,7 @@ static struct {
 } events;
 
 static uint64_t dice[WF_SIM_STREAMS];
+static uint64_t fault_dice[WF_SIM_FAULTS_MAX]; /* a stream for each kind */
 static uint32_t fault_ppm;
 static uint64_t run_number;
 static struct record kept[WF_SIM_EVENTS_KEPT];
@@ -52,9 +53,24 @@ static uint64_t next_number(uint64_t *state)
     return z ^ (z >> 31);
 }
 
+static uint32_t below(uint64_t *state, uint32_t limit)
+{
+    return (uint32_t)(((next_number(state) >> 32) * limit) >> 32);
+}
+
 uint32_t wf_sim_draw(enum wf_sim_stream stream, uint32_t limit)
 {
-    return (uint32_t)(((next_number(&dice[stream]) >> 32) * limit) >> 32);
+    return below(&dice[stream], limit);
+}
+
+static uint64_t *dice_of(uint64_t kind)
+{
+    return &fault_dice[__builtin_ctzll(kind) % WF_SIM_FAULTS_MAX];
+}
+
+uint32_t wf_sim_fault_draw(uint64_t kind, uint32_t limit)
+{
+    return below(dice_of(kind), limit);
 }
 
 void wf_sim_reset(const struct wf_sim_settings *settings)
@@ -68,6 +84,8 @@ void wf_sim_reset(const struct wf_sim_settings *settings)
         wf_sim_clock.limit = WF_SIM_START_NS + settings->limit;
     for (int i = 0; i < WF_SIM_STREAMS; i++)
         dice[i] = next_number(&state);
+    for (int i = 0; i < WF_SIM_FAULTS_MAX; i++)
+        fault_dice[i] = next_number(&state);
     fault_ppm = settings->fault_ppm;
     if (fault_ppm == 0) /* 61 to 31,250 of a million */
         fault_ppm = UINT32_C(1000000) >> (5 + wf_sim_draw(WF_SIM_FAULTS, 10));
@@ -97,7 +115,8 @@ bool wf_sim_fault(uint64_t kind)
 {
     uint32_t number;
 
-    if (!wf_sim_may_fail(kind) || wf_sim_draw(WF_SIM_FAULTS, 1000000) >= fault_ppm)
+    /* Drawn in any case, so that the later ones are the same whether this one may happen or not. */
+    if (wf_sim_fault_draw(kind, 1000000) >= fault_ppm || !wf_sim_may_fail(kind))
         return false;
     number = (uint32_t)__builtin_ctzll(kind);
     wf_sim_totals.faults[number % WF_SIM_FAULTS_MAX]++;

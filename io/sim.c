@@ -132,7 +132,7 @@ void wf_sim_complete(struct wf_op *op)
     int64_t at = wf_sim_time() + 1 + wf_sim_draw(WF_SIM_NETWORK, 2000);
 
     if (wf_sim_fault(WEFT_SIM_LATE))
-        at += wf_sim_draw(WF_SIM_FAULTS, LATE_MAX_NS);
+        at += wf_sim_fault_draw(WEFT_SIM_LATE, LATE_MAX_NS);
     if (!wf_sim_at(at, arrive, op))
         arrive(op);
 }

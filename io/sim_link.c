@@ -169,9 +169,10 @@ static void reset(struct wf_sim_link *link)
 static void strike(struct wf_sim_link *link)
 {
     if (wf_sim_fault(WEFT_SIM_PARTITION)) {
-        int64_t until = wf_sim_time() + (1 + draw(CUT_MAX_MS)) * INT64_C(1000000);
+        int64_t until = wf_sim_time() +
+                        (1 + wf_sim_fault_draw(WEFT_SIM_PARTITION, CUT_MAX_MS)) * INT64_C(1000000);
 
-        if (link->listener != NULL && draw(2) == 0)
+        if (link->listener != NULL && wf_sim_fault_draw(WEFT_SIM_PARTITION, 2) == 0)
             link->listener->cut_until = until; /* the whole server is cut off */
         else
             link->cut_until = until;
@@ -309,7 +310,7 @@ static size_t total_of(const struct iovec *parts, size_t count)
 static size_t cut_short(size_t length)
 {
     if (length > 1 && wf_sim_fault(WEFT_SIM_SHORT))
-        return 1 + draw((uint32_t)length - 1);
+        return 1 + wf_sim_fault_draw(WEFT_SIM_SHORT, (uint32_t)length - 1);
     return length;
 }
 

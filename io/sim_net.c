@@ -355,7 +355,7 @@ static bool try_transfer(struct wf_sim_socket *at, struct wf_op *op, bool is_sen
     if (at->kind != WF_SIM_STREAM || at->link == NULL || at->is_connecting)
         return true;
     if (wf_sim_fault(WEFT_SIM_REFUSE)) {
-        op->result = wf_sim_draw(WF_SIM_FAULTS, 2) == 0 ? -EAGAIN : -ENOBUFS;
+        op->result = wf_sim_fault_draw(WEFT_SIM_REFUSE, 2) == 0 ? -EAGAIN : -ENOBUFS;
         return true;
     }
     op->result = is_send ? wf_sim_link_send(at->link, at->side, parts, count)

@@ -59,6 +59,12 @@ uint32_t wf_chaos_random(struct wf_worker *self)
 #ifdef WEFT_CHAOS_POINTS
 WF_ATOMIC(bool) wf_atomic_delays;
 
+void wf_atomic_point(void)
+{
+    if (wf_sim_is_here())
+        wf_sim_point();
+}
+
 void wf_atomic_delay(void)
 {
     struct wf_worker *self = wf_self();

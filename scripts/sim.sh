@@ -3,8 +3,11 @@
 #
 # Runs a program in simulation, once for each seed, and shrinks the faults of the first that fails.
 #
-# usage: scripts/sim.sh [--seeds N] [--from N] [--jobs N] [--faults LIST] [PROGRAM [ARGUMENT]...]
+# usage: scripts/sim.sh --mutants
+#        scripts/sim.sh [--seeds N] [--from N] [--jobs N] [--faults LIST] [PROGRAM [ARGUMENT]...]
 #
+#   --mutants      plants mistakes in the library, one after the other, and demands that the
+#                  built-in scenarios find each of them within 1,000 seeds; nothing else
 #   --seeds N      how many seeds (1000)
 #   --from N       the first of them (1)
 #   --jobs N       how many processes at a time (one for each CPU)
@@ -49,6 +52,7 @@ while [ $# -gt 0 ]; do
         faults=$2
         shift
         ;;
+    --mutants) exec env PYTHONDONTWRITEBYTECODE=1 python3 "$root/tests/sim/mutants.py" ;;
     -h | --help)
         usage
         exit 0

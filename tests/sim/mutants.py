@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Plants mistakes in the scheduler, and demands that simulation finds each within 1,000 seeds.
+
+usage: mutants.py [--seeds N] [NAME]...
+
+Each mistake replaces a text that occurs exactly once in its file.  The library is compiled once as
+it is, which must pass, and then with the one changed file in place of its own.  scripts/sim.sh
+--mutants runs it.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDERS = ("arch", "arch/linux", "arch/x86_64", "runtime", "io", "sync", "tests/sim")
+FLAGS = ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-DWEFT_CHAOS_POINTS", "-DWF_CHECK_LEVEL=2",
+         "-fno-lto", "-I", "include"]
+
+# name, file, before, after
+MUTANTS = [
+    ("worker/no-last-look", "runtime/worker.c",
+     "    wf_park_announce(park, &self->parker);\n    fiber = take_injected(self);",
+     "    wf_park_announce(park, &self->parker);\n    fiber = NULL;"),
+    ("outside/no-wake-when-all-sleep", "runtime/outside.c",
+     "else if (wf_park_all_asleep(&runtime->park))", "else if (false)"),
+    ("lock/release-without-wake", "runtime/lock.c",
+     "    wf_os_futex_wake(&lock->word, 1);", "    (void)lock;"),
+    ("event/sleeps-without-a-look", "sync/event.c",
+     "    if ((event->flags & IS_SET) == 0)\n        return", "    if (true)\n        return"),
+]
+
+
+def sources():
+    return [path for folder in FOLDERS for suffix in ("*.c", "*.S")
+            for path in sorted((ROOT / folder).glob(suffix))]
+
+
+def compile_one(source, target, folder):
+    command = ["cc", *FLAGS, "-I", str(folder), "-c", str(source), "-o", str(target)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def object_of(scratch, source):
+    return scratch / (str(source.relative_to(ROOT)).replace("/", "_") + ".o")
+
+
+def compile_all(scratch):
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(lambda source: compile_one(source, object_of(scratch, source), ROOT),
+                               sources()):
+            if result.returncode != 0:
+                sys.exit(result.stderr)
+
+
+def link(scratch, program, changed=None, replacement=None):
+    objects = [str(replacement if source == changed else object_of(scratch, source))
+               for source in sources()]
+    libraries = subprocess.run(["pkg-config", "--libs", "liburing", "hwloc"], check=True,
+                               capture_output=True, text=True).stdout.split()
+    subprocess.run(["cc", "-o", str(program), *objects, *libraries, "-lpthread", "-lm"], check=True)
+
+
+def run(program, seeds):
+    """The number of seeds until the first failure in any scenario; None if all pass."""
+    for scenario in ("sync", "network"):
+        try:
+            result = subprocess.run([str(program), "--seeds", str(seeds), scenario],
+                                    capture_output=True, text=True, timeout=600, errors="replace")
+        except subprocess.TimeoutExpired:
+            return f"a hang of the host in {scenario}"
+        if result.returncode != 0:
+            seed = re.search(r"WEFT_SEED=(\d+)", result.stdout + result.stderr)
+            return f"seed {seed.group(1) if seed else '?'} of {scenario}"
+    return None
+
+
+def plant(scratch, mutant, seeds):
+    name, path, before, after = mutant
+    source = ROOT / path
+    text = source.read_text(encoding="utf-8")
+    if text.count(before) != 1:
+        return f"FAIL  {name}: the text occurs {text.count(before)} times in {path}"
+    changed = scratch / "changed.c"
+    changed.write_text(text.replace(before, after), encoding="utf-8")
+    result = compile_one(changed, scratch / "changed.o", ROOT)
+    if result.returncode != 0:
+        return f"FAIL  {name}: does not compile\n{result.stderr}"
+    link(scratch, scratch / "mutant", source, scratch / "changed.o")
+    found = run(scratch / "mutant", seeds)
+    return f"ok    {name}: {found}" if found else f"FAIL  {name}: survives"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    failures = 0
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = pathlib.Path(folder)
+        compile_all(scratch)
+        link(scratch, scratch / "plain")
+        found = run(scratch / "plain", min(arguments.seeds, 200))
+        if found:
+            sys.exit(f"FAIL  without a mistake: {found}")
+        for mutant in MUTANTS:
+            if arguments.names and mutant[0] not in arguments.names:
+                continue
+            line = plant(scratch, mutant, arguments.seeds)
+            failures += line.startswith("FAIL")
+            print(line, flush=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -97,7 +97,10 @@ static int write_with_deadlines(void *arg)
         while ((n = transmit(kind % 5, fds[1], bytes, LONG, weft_after(WEFT_MILLISECOND))) > 0)
             sent += (size_t)n;
         CHECK_EQ(n, -ETIMEDOUT);
-        CHECK_EQ(transmit(kind % 5, fds[1], bytes, LONG, 0), -ETIMEDOUT);
+        /* TCP can come to find room by itself, when it has moved what it has. */
+        while ((n = transmit(kind % 5, fds[1], bytes, LONG, 0)) > 0)
+            sent += (size_t)n;
+        CHECK_EQ(n, -ETIMEDOUT);
         CHECK(sent > 0);
         CHECK_EQ(weft_close(fds[1]), 0);
         while ((n = weft_read(fds[0], bytes, LONG, WEFT_FOREVER)) > 0)

@@ -3,7 +3,7 @@
 #
 # Builds weft and runs its tests.
 #
-# usage: scripts/test.sh [--quick] [--long] [--cross] [--preset NAME]...
+# usage: scripts/test.sh [--quick] [--long] [--cross] [--matrix] [--preset NAME]...
 #
 #   (none)          every test in release, the api and stress tests with 1, 2, 4 and 16 workers,
 #                   and these and the http tests on epoll; unit and api tests in debug, by clang;
@@ -14,8 +14,10 @@
 #   --quick         every test but the stress tests, in release only
 #   --long          soak tests run for their full time (WEFT_SOAK=1), and in chaos mode the stress
 #                   tests too, under asan (64 workers) and tsan (16 workers); a minute of
-#                   scripts/soak.sh, and its proof
+#                   scripts/soak.sh, and its proof; the mutants that test programs must find
 #   --cross         all unit and api tests on aarch64 and riscv64, and nothing else
+#   --matrix        the unit and api tests in debug, release, asan and tsan, each by gcc and by
+#                   clang, on io_uring and on epoll, and nothing else
 #   --preset NAME   only this preset of CMakePresets.json; may be given again
 #
 # The last line is "N passed, N failed", over all runs, with ", N skipped" after it if some were.
@@ -30,12 +32,14 @@ usage()
 
 is_quick=
 is_cross=
+is_matrix=
 presets=
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) is_quick=1 ;;
     --long) export WEFT_SOAK=1 ;;
     --cross) is_cross=1 ;;
+    --matrix) is_matrix=1 ;;
     --preset)
         [ $# -ge 2 ] || { echo "test.sh: --preset needs a name" >&2; exit 2; }
         presets="$presets $2"
@@ -168,6 +172,18 @@ run_cross()
     esac
 }
 
+run_matrix()
+{
+    for preset in debug release asan tsan debug-clang release-clang asan-clang tsan-clang; do
+        build "$preset" unit_tests api_tests || continue
+        for WEFT_BACKEND in io_uring epoll; do
+            export WEFT_BACKEND
+            run "$preset" "unit and api tests on $WEFT_BACKEND" -L '^(unit|api)$'
+        done
+        unset WEFT_BACKEND
+    done
+}
+
 start=$(date +%s)
 if [ -n "$presets" ]; then
     for preset in $presets; do
@@ -176,6 +192,8 @@ if [ -n "$presets" ]; then
 elif [ -n "$is_cross" ]; then
     run_cross aarch64 --tests
     run_cross riscv64 --tests
+elif [ -n "$is_matrix" ]; then
+    run_matrix
 elif [ -n "$is_quick" ]; then
     build release && run release "all tests but stress" -LE '^stress$'
 else
@@ -206,6 +224,7 @@ else
     scripts/fuzz.sh || echo "fuzzing" >>"$results/failed"
     if [ -n "${WEFT_SOAK:-}" ]; then
         scripts/soak.sh --minutes 1 && scripts/soak.sh --prove || echo "soak" >>"$results/failed"
+        scripts/mutants.sh --programs || echo "mutants" >>"$results/failed"
     fi
 fi
 

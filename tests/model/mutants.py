@@ -4,7 +4,7 @@
 A model that no mistake can fail proves nothing: with scenarios a little shorter than those here,
 some of these mutants survive.  The mistakes are made in copies, so the sources carry no trace.
 
-usage: mutants.py [--cxx COMPILER] [--relacy FOLDER] [--only TEXT] [--jobs N]
+usage: mutants.py [--cxx COMPILER] [--relacy FOLDER] [--only TEXT]... [--jobs N]
 """
 import argparse
 import concurrent.futures
@@ -98,10 +98,12 @@ def main():
     parser.add_argument("--cxx", default="c++")
     parser.add_argument("--relacy", default="")
     parser.add_argument("--flag", action="append", default=[], help="for the compiler")
-    parser.add_argument("--only", default="", help="mutants whose name contains this")
+    parser.add_argument("--only", action="append", default=[],
+                        help="mutants whose name contains this; may be given again")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     args = parser.parse_args()
-    chosen = [mutant for mutant in MUTANTS + LOCK_MUTANTS if args.only in mutant.name]
+    chosen = [mutant for mutant in MUTANTS + LOCK_MUTANTS
+              if not args.only or any(text in mutant.name for text in args.only)]
     failures = 0
     with tempfile.TemporaryDirectory(prefix="weft-mutants-") as folder, \
             concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:

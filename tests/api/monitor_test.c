@@ -59,15 +59,17 @@ Test(monitor, spawned_fibers_do_not_wait_behind_their_spawner, .timeout = TEST_T
     }
 }
 
+enum { CHAIN = 50 };
+
 struct chain {
     _Atomic(int) flag;
-    weft_fiber *first;
+    weft_fiber *first[CHAIN];
 };
 
 static int yield_a_while(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < 1000; i++)
+    for (int i = 0; i < 100; i++)
         (void)weft_yield();
     return 0;
 }
@@ -76,7 +78,8 @@ static int join_then_set_flag(void *arg)
 {
     struct chain *chain = arg;
 
-    CHECK_EQ(must_join(chain->first), 0);
+    for (int i = 0; i < CHAIN; i++)
+        CHECK_EQ(must_join(chain->first[i]), 0);
     return set_flag(&chain->flag);
 }
 
@@ -86,9 +89,11 @@ static int compute_before_ready_fibers(void *arg)
     weft_fiber *second;
 
     (void)arg;
-    chain.first = must_spawn(yield_a_while, NULL);
+    for (int i = 0; i < CHAIN; i++)
+        chain.first[i] = must_spawn(yield_a_while, NULL);
     second = must_spawn(join_then_set_flag, &chain);
-    (void)weft_yield(); /* both are past their first turn now, or on another worker */
+    for (int i = 0; i < CHAIN; i++)
+        (void)weft_yield(); /* many are past their first turn now, or on another worker */
     (void)compute_until_flag(&chain.flag);
     CHECK_EQ(must_join(second), 0);
     return 0;

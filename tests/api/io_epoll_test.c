@@ -392,10 +392,10 @@ static int use_bad_descriptors(void *arg)
     (void)arg;
     CHECK_EQ(weft_read(-1, &byte, 1, WEFT_FOREVER), -EBADF);
     CHECK_EQ(weft_poll_fd(-1, POLLIN, WEFT_FOREVER), -EBADF);
-    CHECK_EQ(weft_poll_fd(987654, POLLIN, WEFT_FOREVER), -EBADF);
-    CHECK_EQ(weft_accept(987654, WEFT_FOREVER), -EBADF);
-    CHECK_EQ(weft_send(987654, "x", 1, 0, WEFT_FOREVER), -EBADF);
-    CHECK_EQ(weft_close(987654), -EBADF);
+    CHECK_EQ(weft_poll_fd(NOT_OPEN, POLLIN, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(weft_accept(NOT_OPEN, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(weft_send(NOT_OPEN, "x", 1, 0, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(weft_close(NOT_OPEN), -EBADF);
     return 0;
 }
 

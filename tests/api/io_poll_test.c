@@ -45,7 +45,7 @@ static int poll_kinds(void *arg)
     CHECK_EQ(weft_close(fds[1]), 0);
     CHECK(weft_poll_fd(fds[0], POLLIN, WEFT_FOREVER) & POLLHUP);
     CHECK_EQ(weft_close(fds[0]), 0);
-    CHECK_EQ(weft_poll_fd(fds[0], POLLIN, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(weft_poll_fd(NOT_OPEN, POLLIN, WEFT_FOREVER), -EBADF);
 
     event = eventfd(0, EFD_CLOEXEC);
     CHECK_EQ(weft_poll_fd(event, POLLIN | POLLOUT, WEFT_FOREVER), POLLOUT);

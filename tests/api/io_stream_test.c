@@ -142,7 +142,7 @@ static int use_bad_descriptors(void *arg)
     CHECK_EQ(weft_recv(-1, &byte, 1, 0, WEFT_FOREVER), -EBADF);
     CHECK_EQ(weft_send(-1, &byte, 1, 0, WEFT_FOREVER), -EBADF);
     CHECK_EQ(weft_send_all(-1, &byte, 1, 0, WEFT_FOREVER), -EBADF);
-    CHECK_EQ(weft_read(1 << 20, &byte, 1, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(weft_read(NOT_OPEN, &byte, 1, WEFT_FOREVER), -EBADF);
     CHECK_EQ(weft_read(-1, &byte, 1, 0), -EBADF);
     CHECK_EQ(weft_send(-1, &byte, 1, 0, 0), -EBADF);
 
@@ -155,7 +155,7 @@ static int use_bad_descriptors(void *arg)
     CHECK_EQ(weft_read(fds[0], (void *)16, 1, WEFT_FOREVER), -EFAULT);
     CHECK_EQ(weft_write(fds[1], (void *)16, 1, WEFT_FOREVER), -EFAULT);
     close_both(fds);
-    CHECK_EQ(weft_close(fds[0]), -EBADF);
+    CHECK_EQ(weft_close(NOT_OPEN), -EBADF);
     CHECK_EQ(weft_close(-1), -EBADF);
     return 0;
 }

@@ -189,7 +189,7 @@ static int read_exactly(void *arg)
     CHECK_EQ(weft_read_exact(fds[0], buffer, 4, WEFT_FOREVER), -ENODATA);
     CHECK_EQ(weft_read_exact(fds[0], buffer, 4, WEFT_FOREVER), 0);
     CHECK_EQ(weft_close(fds[0]), 0);
-    CHECK_EQ(weft_read_exact(fds[0], buffer, 4, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(weft_read_exact(NOT_OPEN, buffer, 4, WEFT_FOREVER), -EBADF);
     return 0;
 }
 

@@ -249,7 +249,7 @@ static int be_given_bad_ones(void *arg)
     CHECK_EQ(weft_select(cases, 2, WEFT_FOREVER), 0);
     CHECK_EQ(cases[0].result, -EBADF);
     CHECK_EQ(held, 7);
-    poll.fd = 1 << 20; /* not open */
+    poll.fd = NOT_OPEN;
     CHECK_EQ(weft_select(cases, 2, 0), 0);
     CHECK_EQ(cases[0].result, -EBADF);
     poll.fd = file;

@@ -95,6 +95,7 @@ static int read_pieces(void *arg)
     CHECK_EQ(weft_reader_read_exact(&in, got, 3, WEFT_FOREVER), -ENODATA);
     CHECK_EQ(weft_reader_read_exact(&in, got, 3, WEFT_FOREVER), 0);
     CHECK_EQ(weft_close(fds[0]), 0);
+    weft_reader_init(&in, NOT_OPEN, room, sizeof room);
     CHECK_EQ(weft_reader_line(&in, &line, WEFT_FOREVER), -EBADF);
     return 0;
 }

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* No descriptor has this number.  One that a test has just closed may be taken at any moment: by a
+ * spare worker, which has descriptors of its own. */
+enum { NOT_OPEN = 987654 };
+
 void make_socket_pair(int fds[2]);
 void make_datagram_pair(int fds[2]);
 void make_pipe(int fds[2]);

@@ -3,7 +3,7 @@
 #
 # Builds weft and runs its tests.
 #
-# usage: scripts/test.sh [--quick] [--long] [--cross] [--matrix] [--preset NAME]...
+# usage: scripts/test.sh [--quick] [--long] [--cross] [--matrix] [--retry] [--preset NAME]...
 #
 #   (none)          every test in release, the api and stress tests with 1, 2, 4 and 16 workers,
 #                   and these and the http tests on epoll; unit and api tests in debug, by clang;
@@ -18,6 +18,8 @@
 #   --cross         all unit and api tests on aarch64 and riscv64, and nothing else
 #   --matrix        the unit and api tests in debug, release, asan and tsan, each by gcc and by
 #                   clang, on io_uring and on epoll, and nothing else
+#   --retry         a program that fails is run once more; if it passes then, it is named at the
+#                   end as unsteady, and the run has not failed
 #   --preset NAME   only this preset of CMakePresets.json; may be given again
 #
 # The last line is "N passed, N failed", over all runs, with ", N skipped" after it if some were.
@@ -33,6 +35,7 @@ usage()
 is_quick=
 is_cross=
 is_matrix=
+repeat=
 presets=
 while [ $# -gt 0 ]; do
     case $1 in
@@ -40,6 +43,7 @@ while [ $# -gt 0 ]; do
     --long) export WEFT_SOAK=1 ;;
     --cross) is_cross=1 ;;
     --matrix) is_matrix=1 ;;
+    --retry) repeat="--repeat until-pass:2" ;;
     --preset)
         [ $# -ge 2 ] || { echo "test.sh: --preset needs a name" >&2; exit 2; }
         presets="$presets $2"
@@ -91,6 +95,9 @@ build()
     return 1
 }
 
+# Of a line of ctest's.
+failed_name='s/.* Test *#[0-9]*: \([^ ]*\) .*\*\*\*\(Failed\|Timeout\|Exception\).*/\1/p'
+
 # run PRESET WHAT CTEST_OPTION...
 run()
 {
@@ -102,12 +109,17 @@ run()
     # The report holds the output of passed tests too: it tells how many cases each program had.
     # What failed goes through a file, since a pipe has only the status of its last command.
     {
-        ctest --preset "$preset" -j "$jobs" --no-tests=error --output-on-failure \
+        # shellcheck disable=SC2086 # two words, or none
+        ctest $repeat --preset "$preset" -j "$jobs" --no-tests=error --output-on-failure \
             --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
             --output-junit "$results/$run_number.xml" "$@" 2>&1 ||
             echo "$what in $preset" >>"$results/failed"
-    } | grep --line-buffered -v -e '^ *Start ' -e '^Test project' -e '^$' || true
+    } | grep -a --line-buffered -v -e '^ *Start ' -e '^Test project' -e '^$' |
+        tee "$results/ctest.log" || true
     [ -f "$results/$run_number.xml" ] || broken=$((broken + 1))
+    # What fails twice is there twice.
+    [ -z "$repeat" ] || sed -n "$failed_name" "$results/ctest.log" |
+        sort | uniq -u | sed "s|\$| in $preset: $what|" >>"$results/unsteady"
 }
 
 # build_and_run PRESET FOLDER...: builds and runs the tests of these folders
@@ -229,5 +241,6 @@ else
 fi
 
 echo "== took $(($(date +%s) - start)) s"
+[ ! -s "$results/unsteady" ] || sed 's/^/== UNSTEADY: /' "$results/unsteady"
 [ ! -f "$results/failed" ] || sed 's/^/== FAILED: /' "$results/failed"
 python3 scripts/count_tests.py --broken "$broken" "$results" && [ ! -f "$results/failed" ]

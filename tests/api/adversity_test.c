@@ -8,6 +8,7 @@
 #include "../support/fixture.h"
 #include "../support/memory.h"
 #include "../support/net.h"
+#include "../support/talk.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -23,77 +24,16 @@
 
 #define MS WEFT_MILLISECOND
 
-enum { ROUNDS = 100, PAIRS = 4 };
+static unsigned pairs = 4;
 
 /* The second is what the machine has. */
 static const uint32_t backends[] = {WEFT_BACKEND_EPOLL, WEFT_BACKEND_AUTO};
-
-/* --- A program that notices if anything is lost --- */
-
-static int echo(void *arg)
-{
-    int fd = *(int *)arg;
-    char byte;
-    ssize_t n;
-
-    while ((n = weft_read(fd, &byte, 1, WEFT_FOREVER)) > 0)
-        CHECK_EQ(weft_write_all(fd, &byte, 1, WEFT_FOREVER), 1);
-    CHECK_EQ(n, 0);
-    return 0;
-}
-
-static int return_five(void *arg)
-{
-    (void)arg;
-    return 5;
-}
-
-static int talk(void *arg)
-{
-    int fd = *(int *)arg;
-
-    for (int i = 0; i < ROUNDS; i++) {
-        char sent = (char)i, got = 0;
-        weft_time before = weft_now();
-
-        CHECK_EQ(weft_write_all(fd, &sent, 1, WEFT_FOREVER), 1);
-        CHECK_EQ(weft_read(fd, &got, 1, WEFT_FOREVER), 1);
-        CHECK_EQ(got, sent);
-        if (i % 10 != 0)
-            continue;
-        CHECK_EQ(weft_read(fd, &got, 1, weft_after(MS)), -ETIMEDOUT);
-        CHECK_EQ(weft_sleep(MS), 0);
-        CHECK(weft_now() >= before + 2 * MS);
-        CHECK_EQ(weft_blocking(return_five, NULL, WEFT_FOREVER), 5);
-    }
-    CHECK_EQ(weft_close(fd), 0);
-    return 0;
-}
-
-static int talk_in_pairs(void *arg)
-{
-    int fds[PAIRS][2];
-    weft_fiber *fibers[PAIRS][2];
-
-    (void)arg;
-    for (int i = 0; i < PAIRS; i++) {
-        make_socket_pair(fds[i]);
-        fibers[i][0] = must_spawn(talk, &fds[i][0]);
-        fibers[i][1] = must_spawn(echo, &fds[i][1]);
-    }
-    for (int i = 0; i < PAIRS; i++) {
-        CHECK_EQ(must_join(fibers[i][0]), 0);
-        CHECK_EQ(must_join(fibers[i][1]), 0);
-        CHECK_EQ(weft_close(fds[i][1]), 0);
-    }
-    return 0;
-}
 
 static int run_talk(unsigned workers, uint32_t backend)
 {
     struct weft_config config = {.workers = workers, .backend = backend};
 
-    return weft_run(&config, talk_in_pairs, NULL);
+    return weft_run(&config, talk_in_pairs, &pairs);
 }
 
 /* --- Limits --- */
@@ -162,6 +102,12 @@ Test(adversity, few_descriptors_are_reported_and_enough_are_enough, .timeout = T
         cr_expect_eq(end.exit_status, 0, "status %d, signal %d: %s", end.exit_status, end.signal,
                      end.output);
     }
+}
+
+static int return_five(void *arg)
+{
+    (void)arg;
+    return 5;
 }
 
 static int spawn_some(void *arg)
@@ -337,7 +283,7 @@ WORKER_TEST(adversity, a_storm_of_signals_interrupts_nothing, TEST_TIMEOUT_S)
 
         atomic_store(&signals, 0);
         set_alarms(TEST_IS_SANITIZED ? 2000 : 200);
-        cr_expect_eq(run_config(&config, talk_in_pairs, NULL), 0);
+        cr_expect_eq(run_config(&config, talk_in_pairs, &pairs), 0);
         set_alarms(0);
         cr_expect_gt(atomic_load(&signals), 0);
     }
@@ -375,7 +321,7 @@ WORKER_TEST(adversity, the_wall_clock_is_not_asked, TEST_TIMEOUT_S)
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
         struct weft_config config = {.workers = *workers, .backend = backends[i]};
 
-        cr_expect_eq(run_config(&config, talk_in_pairs, NULL), 0);
+        cr_expect_eq(run_config(&config, talk_in_pairs, &pairs), 0);
     }
     cr_expect_eq(atomic_load(&wall_readings), 0);
 }

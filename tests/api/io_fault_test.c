@@ -87,65 +87,68 @@ WRAPPED(ssize_t, send, int fd, const void *buffer, size_t length, int flags)
 }
 
 /* Those of several parts: the first part alone, shortened, is a short one. */
-static struct iovec first_of(const struct iovec *parts, size_t length)
+struct parts {
+    const struct iovec *all;
+    size_t count;
+    struct iovec first;
+};
+
+static bool parts_fail(int fd, struct parts *parts)
 {
-    return (struct iovec){parts[0].iov_base, length};
+    size_t length = parts->all[0].iov_len;
+
+    if (fails(fd, &length))
+        return true;
+    if (length < parts->all[0].iov_len) {
+        parts->first = (struct iovec){parts->all[0].iov_base, length};
+        parts->all = &parts->first;
+        parts->count = 1;
+    }
+    return false;
 }
 
 WRAPPED(ssize_t, recvmsg, int fd, struct msghdr *message, int flags)
 {
-    size_t length = message->msg_iov[0].iov_len, wanted = length;
-    struct msghdr shorter = *message;
-    struct iovec part;
+    const struct msghdr original = *message;
+    struct parts parts = {.all = original.msg_iov, .count = original.msg_iovlen};
+    ssize_t n;
 
-    if (fails(fd, &length))
+    if (parts_fail(fd, &parts))
         return -1;
-    if (length == wanted)
-        return __real_recvmsg(fd, message, flags);
-    part = first_of(message->msg_iov, length);
-    shorter.msg_iov = &part;
-    shorter.msg_iovlen = 1;
-    return __real_recvmsg(fd, &shorter, flags);
+    message->msg_iov = (struct iovec *)parts.all;
+    message->msg_iovlen = parts.count;
+    n = __real_recvmsg(fd, message, flags);
+    message->msg_iov = original.msg_iov;
+    message->msg_iovlen = original.msg_iovlen;
+    return n;
 }
 
 WRAPPED(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
 {
-    size_t length = message->msg_iov[0].iov_len, wanted = length;
-    struct msghdr shorter = *message;
-    struct iovec part;
+    struct parts parts = {.all = message->msg_iov, .count = message->msg_iovlen};
+    struct msghdr passed = *message;
 
-    if (fails(fd, &length))
+    if (parts_fail(fd, &parts))
         return -1;
-    if (length == wanted)
-        return __real_sendmsg(fd, message, flags);
-    part = first_of(message->msg_iov, length);
-    shorter.msg_iov = &part;
-    shorter.msg_iovlen = 1;
-    return __real_sendmsg(fd, &shorter, flags);
+    passed.msg_iov = (struct iovec *)parts.all;
+    passed.msg_iovlen = parts.count;
+    return __real_sendmsg(fd, &passed, flags);
 }
 
-WRAPPED(ssize_t, preadv2, int fd, const struct iovec *parts, int count, off_t offset, int flags)
+WRAPPED(ssize_t, preadv2, int fd, const struct iovec *all, int count, off_t offset, int flags)
 {
-    size_t length = parts[0].iov_len, wanted = length;
-    struct iovec part;
+    struct parts parts = {.all = all, .count = (size_t)count};
 
-    if (fails(fd, &length))
-        return -1;
-    part = first_of(parts, length);
-    return length == wanted ? __real_preadv2(fd, parts, count, offset, flags)
-                            : __real_preadv2(fd, &part, 1, offset, flags);
+    return parts_fail(fd, &parts) ? -1
+                                  : __real_preadv2(fd, parts.all, (int)parts.count, offset, flags);
 }
 
-WRAPPED(ssize_t, pwritev2, int fd, const struct iovec *parts, int count, off_t offset, int flags)
+WRAPPED(ssize_t, pwritev2, int fd, const struct iovec *all, int count, off_t offset, int flags)
 {
-    size_t length = parts[0].iov_len, wanted = length;
-    struct iovec part;
+    struct parts parts = {.all = all, .count = (size_t)count};
 
-    if (fails(fd, &length))
-        return -1;
-    part = first_of(parts, length);
-    return length == wanted ? __real_pwritev2(fd, parts, count, offset, flags)
-                            : __real_pwritev2(fd, &part, 1, offset, flags);
+    return parts_fail(fd, &parts) ? -1
+                                  : __real_pwritev2(fd, parts.all, (int)parts.count, offset, flags);
 }
 
 WRAPPED(int, accept4, int fd, struct sockaddr *address, socklen_t *address_length, int flags)

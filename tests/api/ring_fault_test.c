@@ -8,6 +8,7 @@
 #include "../support/child.h"
 #include "../support/fixture.h"
 #include "../support/net.h"
+#include "../support/talk.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,65 +18,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PAIRS = 8, ROUNDS = 100, WAITERS = 1000 };
-
-static int echo(void *arg)
-{
-    int fd = *(int *)arg;
-    char byte;
-    ssize_t n;
-
-    while ((n = weft_read(fd, &byte, 1, WEFT_FOREVER)) > 0)
-        CHECK_EQ(weft_write_all(fd, &byte, 1, WEFT_FOREVER), 1);
-    CHECK_EQ(n, 0);
-    return 0;
-}
-
-/* Bytes there and back, deadlines that pass, sleeps: each kind of wait in the ring. */
-static int talk(void *arg)
-{
-    int fd = *(int *)arg;
-
-    for (int i = 0; i < ROUNDS; i++) {
-        char sent = (char)i, got = 0;
-        CHECK_EQ(weft_write_all(fd, &sent, 1, WEFT_FOREVER), 1);
-        CHECK_EQ(weft_read(fd, &got, 1, WEFT_FOREVER), 1);
-        CHECK_EQ(got, sent);
-        if (i % 10 == 0) {
-            CHECK_EQ(weft_read(fd, &got, 1, weft_after(WEFT_MILLISECOND)), -ETIMEDOUT);
-            CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
-        }
-    }
-    CHECK_EQ(weft_close(fd), 0);
-    return 0;
-}
-
-static int talk_in_pairs(void *arg)
-{
-    static int fds[PAIRS][2];
-    weft_fiber *fibers[PAIRS][2];
-
-    (void)arg;
-    for (int i = 0; i < PAIRS; i++) {
-        make_socket_pair(fds[i]);
-        fibers[i][0] = must_spawn(talk, &fds[i][0]);
-        fibers[i][1] = must_spawn(echo, &fds[i][1]);
-    }
-    for (int i = 0; i < PAIRS; i++) {
-        CHECK_EQ(must_join(fibers[i][0]), 0);
-        CHECK_EQ(must_join(fibers[i][1]), 0);
-        (void)close(fds[i][1]);
-    }
-    return 0;
-}
+enum { ROUNDS = 100, WAITERS = 1000 };
 
 static int run_talk(unsigned workers, uint32_t backend)
 {
     struct weft_config config = {.workers = workers, .backend = backend};
+    unsigned pairs = 8;
     struct weft_stats stats;
 
     (void)unsetenv("WEFT_BACKEND");
-    CHECK_EQ(weft_run(&config, talk_in_pairs, NULL), 0);
+    CHECK_EQ(weft_run(&config, talk_in_pairs, &pairs), 0);
     CHECK_EQ(weft_stats_read(&stats), 0);
     CHECK_EQ(stats.ops_completed, stats.ops_submitted);
     CHECK_EQ(stats.fibers_freed, stats.fibers_spawned);

@@ -71,8 +71,7 @@ static void update(const struct fuzz_op *op)
 
 static void withdraw(unsigned actor, int error)
 {
-    FUZZ_CHECK(fuzz_remove(&model.queues[model.where[actor]], actor));
-    fuzz_return(actor, error);
+    fuzz_leave(&model.queues[model.where[actor]], actor, error);
 }
 
 static void end(void)

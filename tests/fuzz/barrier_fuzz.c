@@ -67,8 +67,7 @@ static void update(const struct fuzz_op *op)
 
 static void withdraw(unsigned actor, int error)
 {
-    FUZZ_CHECK(fuzz_remove(&model.queue, actor));
-    fuzz_return(actor, error);
+    fuzz_leave(&model.queue, actor, error);
     model.is_broken = true;
     end_cycle(-EPIPE);
 }

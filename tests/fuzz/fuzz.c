@@ -73,6 +73,12 @@ void fuzz_return(unsigned actor, int result)
     actors[actor].expected = result;
 }
 
+void fuzz_leave(struct fuzz_queue *queue, unsigned actor, int error)
+{
+    FUZZ_CHECK(fuzz_remove(queue, actor));
+    fuzz_return(actor, error);
+}
+
 void fuzz_return_any(unsigned actor)
 {
     fuzz_return(actor, ANY);

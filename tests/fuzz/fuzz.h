@@ -86,4 +86,7 @@ unsigned fuzz_pop(struct fuzz_queue *queue);
 /* Returns false if it is not in there. */
 bool fuzz_remove(struct fuzz_queue *queue, unsigned actor);
 
+/* It is in there: its wait ends with this error. */
+void fuzz_leave(struct fuzz_queue *queue, unsigned actor, int error);
+
 #endif

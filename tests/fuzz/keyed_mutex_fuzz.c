@@ -89,8 +89,7 @@ static void update(const struct fuzz_op *op)
 
 static void withdraw(unsigned actor, int error)
 {
-    FUZZ_CHECK(fuzz_remove(&model.queues[model.wanted[actor]], actor));
-    fuzz_return(actor, error);
+    fuzz_leave(&model.queues[model.wanted[actor]], actor, error);
 }
 
 const struct fuzz_target fuzz_target = {

@@ -102,8 +102,7 @@ static void update(const struct fuzz_op *op)
 
 static void withdraw(unsigned actor, int error)
 {
-    FUZZ_CHECK(fuzz_remove(&model.queue, actor));
-    fuzz_return(actor, error);
+    fuzz_leave(&model.queue, actor, error);
 }
 
 const struct fuzz_target fuzz_target = {

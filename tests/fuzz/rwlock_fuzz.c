@@ -169,8 +169,7 @@ static void update(const struct fuzz_op *op)
 /* Readers may have waited for nothing but a writer that gave up. */
 static void withdraw(unsigned actor, int error)
 {
-    FUZZ_CHECK(fuzz_remove(&model.queue, actor));
-    fuzz_return(actor, error);
+    fuzz_leave(&model.queue, actor, error);
     if (!model.is_written)
         (void)let_readers_in();
 }

@@ -70,8 +70,7 @@ static void update(const struct fuzz_op *op)
 /* Those behind one who wanted many may be content with what there is. */
 static void withdraw(unsigned actor, int error)
 {
-    FUZZ_CHECK(fuzz_remove(&model.queue, actor));
-    fuzz_return(actor, error);
+    fuzz_leave(&model.queue, actor, error);
     let_go();
 }
 

@@ -72,14 +72,19 @@ uint64_t random_control_word(struct random *random)
 }
 
 #elif defined(__aarch64__)
-#define EACH_PAIR(access, base)                                                          \
-    access " x19, x20, [" base "]\n" access " x21, x22, [" base ", #16]\n" access        \
-           " x23, x24, [" base ", #32]\n" access " x25, x26, [" base ", #48]\n" access   \
-           " x27, x28, [" base ", #64]\n" access " d8, d9, [" base ", #88]\n" access     \
-           " d10, d11, [" base ", #104]\n" access " d12, d13, [" base ", #120]\n" access \
-           " d14, d15, [" base ", #136]\n"
-
-__asm__(".text\n"
+/* x19 to x28, a word for x29, d8 to d15, as the values lie in memory. */
+__asm__(".macro each_pair access, base\n"
+        "\\access x19, x20, [\\base]\n"
+        "\\access x21, x22, [\\base, #16]\n"
+        "\\access x23, x24, [\\base, #32]\n"
+        "\\access x25, x26, [\\base, #48]\n"
+        "\\access x27, x28, [\\base, #64]\n"
+        "\\access d8, d9, [\\base, #88]\n"
+        "\\access d10, d11, [\\base, #104]\n"
+        "\\access d12, d13, [\\base, #120]\n"
+        "\\access d14, d15, [\\base, #136]\n"
+        ".endm\n"
+        ".text\n"
         ".p2align 4\n"
         ".globl call_with_registers\n"
         ".type call_with_registers, %function\n"
@@ -89,18 +94,21 @@ __asm__(".text\n"
         "stp x29, x30, [sp, #-176]!\n.cfi_def_cfa_offset 176\n"
         ".cfi_rel_offset x29, 0\n.cfi_rel_offset x30, 8\n"
         "str x2, [sp, #168]\n"
-        "add x3, sp, #16\n" EACH_PAIR("stp", "x3") EACH_PAIR(
-            "ldp", "x1") "ldr x29, [x1, #80]\n"
-                         "blr x0\n"
-                         "ldr x2, [sp, #168]\n" EACH_PAIR(
-                             "stp",
-                             "x2") "str x29, [x2, #80]\n"
-                                   "add x3, sp, #16\n" EACH_PAIR(
-                                       "ldp",
-                                       "x3") "ldp x29, x30, [sp], #176\n.cfi_def_cfa_offset 0\n"
-                                             "ret\n"
-                                             ".cfi_endproc\n"
-                                             ".size call_with_registers, .-call_with_registers\n");
+        "add x3, sp, #16\n"
+        "each_pair stp, x3\n"
+        "each_pair ldp, x1\n"
+        "ldr x29, [x1, #80]\n"
+        "blr x0\n"
+        "ldr x2, [sp, #168]\n"
+        "each_pair stp, x2\n"
+        "str x29, [x2, #80]\n"
+        "add x3, sp, #16\n"
+        "each_pair ldp, x3\n"
+        "ldp x29, x30, [sp], #176\n.cfi_def_cfa_offset 0\n"
+        "ret\n"
+        ".cfi_endproc\n"
+        ".size call_with_registers, .-call_with_registers\n"
+        ".purgem each_pair\n");
 
 uint64_t control_word(void)
 {

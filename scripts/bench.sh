@@ -9,7 +9,8 @@ build=$root/build/bench
 export PYTHONDONTWRITEBYTECODE=1
 
 driver=(python3 "$root/scripts/report/bench.py"
-    --weft-program "$build/benchmarks/weft-bench" --peer-folder "$root/build/peers/bin")
+    --weft-program "$build/benchmarks/weft-bench" --peer-folder "$root/build/peers/bin"
+    --http-build "$build")
 
 for argument in "$@"; do
     case $argument in
@@ -24,12 +25,12 @@ if command -v python3 >/dev/null; then
 fi
 
 # What only the peers need may be missing: peers.sh then skips them by name.
-if ! "$root/scripts/setup.sh" --bench >&2; then
+if ! "$root/scripts/setup.sh" --bench --run >&2; then
     "$root/scripts/setup.sh" >&2
 fi
 cd "$root"
 cmake --preset release -B "$build" -DWEFT_TESTS=OFF -DWEFT_EXAMPLES=OFF >/dev/null
-cmake --build "$build" --target weft-bench >&2
+cmake --build "$build" --target weft-bench weft-http http-epoll-floor http-uring-floor >&2
 cd "$OLDPWD"
 
 read -r -a peers < <("${driver[@]}" --print-peers "$@")

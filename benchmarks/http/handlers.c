@@ -8,6 +8,7 @@
 #include "response.h"
 #include "server.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -52,6 +53,20 @@ void handle_delay(struct connection *c)
         return;
     }
     handle_plaintext(c);
+}
+
+/* Some thousands of dependent steps, and what they come to: a request that takes its CPU. */
+void handle_compute(struct connection *c)
+{
+    uint64_t x = c->request.argument;
+    char body[17];
+
+    for (uint64_t i = 0; i < c->request.argument * 1000; i++)
+        x = x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    snprintf(body, sizeof body, "%016llx", (unsigned long long)x);
+    response_head(c, "text/plain", sizeof body - 1);
+    if (!c->request.is_head_method)
+        output_write(c, body, sizeof body - 1);
 }
 
 void handle_bytes(struct connection *c)

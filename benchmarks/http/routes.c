@@ -26,6 +26,7 @@ static const struct route routes[] = {
     {PATH("/plaintext"), ARGUMENT_NONE, false, 0, handle_plaintext},
     {PATH("/json"), ARGUMENT_NONE, false, 0, handle_json},
     {PATH("/delay/"), ARGUMENT_NUMBER, false, HANDLE_DELAY_MS_MAX, handle_delay},
+    {PATH("/compute/"), ARGUMENT_NUMBER, false, HANDLE_COMPUTE_MAX, handle_compute},
     {PATH("/bytes/"), ARGUMENT_NUMBER, false, HANDLE_BYTES_MAX, handle_bytes},
     {PATH("/file/"), ARGUMENT_TEXT, false, 0, handle_file},
     {PATH("/echo"), ARGUMENT_NONE, true, 0, handle_echo},

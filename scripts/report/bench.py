@@ -12,6 +12,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
+import http_cases
 import machine
 import page
 import probing
@@ -22,6 +23,7 @@ import servers
 import watch
 
 PEERS = ("boost-fiber", "go", "tokio", "pthread", "tbb", "openmp")
+ALL_PEERS = PEERS + http_cases.PEERS
 PROGRAM_SECONDS_MAX = 300
 WAIT_SECONDS = 0.01  # a look that often costs nothing that could be measured
 
@@ -35,6 +37,8 @@ class Plan:
     report_rounds: int  # of benchmarks that run for seconds
     tries: int  # of a program that was disturbed and cannot see that itself
     wait_s: float  # for a quiet moment before each call of a program
+    http_rounds: int
+    minutes: int  # no round but the first goes on for longer
     is_quick: bool
 
     @property
@@ -43,8 +47,10 @@ class Plan:
         return (self.rounds * self.samples + 1) // 2
 
 
-FULL = Plan(rounds=5, samples=3, report_rounds=3, tries=3, wait_s=2.0, is_quick=False)
-QUICK = Plan(rounds=2, samples=2, report_rounds=1, tries=2, wait_s=0.5, is_quick=True)
+FULL = Plan(rounds=5, samples=3, report_rounds=3, tries=3, wait_s=2.0,
+            http_rounds=4, minutes=60, is_quick=False)
+QUICK = Plan(rounds=2, samples=2, report_rounds=1, tries=2, wait_s=0.5,
+             http_rounds=1, minutes=5, is_quick=True)
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,23 @@ class Bench:
         """Its samples are short and compute, so it matters which CPUs they get and how fast those
         are.  Reports come from windows of seconds, memory does not depend on time."""
         return self.metric in ("ns_per_op", "s")
+
+
+class Budget:
+    """How long a run may go on."""
+
+    def __init__(self, minutes, clock=time.monotonic):
+        self.clock = clock
+        self.start = clock()
+        self.seconds = 60 * minutes
+
+    @property
+    def elapsed_s(self):
+        return self.clock() - self.start
+
+    @property
+    def is_spent(self):
+        return self.elapsed_s > self.seconds
 
 
 class UsageError(Exception):
@@ -143,15 +166,13 @@ def describe(program):
     return [Bench(name, int(workers), metric) for name, workers, metric in fields]
 
 
-def choose(benches, globs):
-    """Those whose names match, in weft's order."""
-    if not globs:
-        return fitting(benches)
+def choose(names, globs):
+    """Those names that a glob matches; all if there is none."""
     for glob in globs:
-        if not any(fnmatch.fnmatchcase(bench.name, glob) for bench in benches):
+        if not any(fnmatch.fnmatchcase(name, glob) for name in names):
             raise UsageError(f"--only '{glob}' matches no benchmark; --list shows their names")
-    return fitting([bench for bench in benches
-                    if any(fnmatch.fnmatchcase(bench.name, glob) for glob in globs)])
+    return [name for name in names
+            if not globs or any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
 
 
 def fitting(benches, cpus=None):
@@ -160,17 +181,20 @@ def fitting(benches, cpus=None):
     return [bench for bench in benches if bench.workers <= cpus]
 
 
-def run_all(programs, benches, plan, probe, show):
-    """(merged rows, failures).  Each round goes through all benchmarks, and through all
-    implementations of each in turn: a slow minute of the machine hits one round of many
+def run_all(programs, benches, http, plan, probe, budget, show):
+    """(merged rows, failures, whole rounds).  Each round goes through all benchmarks, and through
+    all implementations of each in turn: a slow minute of the machine hits one round of many
     benchmarks instead of all rounds of one, and all implementations alike.  Each call is a process
     of its own, so that no benchmark finds the memory that another one left."""
     raw = {}
     failures = []
+    done = 0
     for round_number in range(1, plan.rounds + 1):
         for number, bench in enumerate(benches, 1):
             if not bench.is_timed and round_number > plan.report_rounds:
                 continue
+            if round_number > 1 and budget.is_spent:
+                break
             able = [program for program in programs if bench.name in program.names]
             # Each implementation comes first in some round.
             turn = round_number % len(able)
@@ -181,10 +205,19 @@ def run_all(programs, benches, plan, probe, show):
                 raw.setdefault((bench, program.impl), []).extend(rows)
                 if error:
                     failures.append(f"{program.impl}: {bench.name}: {error}")
+        if round_number > 1 and budget.is_spent:
+            break
+        if http and round_number <= plan.http_rounds:
+            http.run_round(round_number, show)
+        done = round_number
     show("")
     order = [raw[bench, program.impl] for bench in benches for program in programs
              if (bench, program.impl) in raw]
-    return results.merge((row for rows in order for row in rows), plan.enough), failures
+    rows = results.merge((row for rows in order for row in rows), plan.enough)
+    if http:
+        rows += http.rows()
+        failures += http.failures()
+    return rows, failures, done
 
 
 def run_undisturbed(program, bench, plan, probe):
@@ -213,13 +246,14 @@ def run_undisturbed(program, bench, plan, probe):
 
 def parse_peers(text):
     if text == "auto":
-        return PEERS
+        return ALL_PEERS
     if text == "none":
         return ()
     names = tuple(name for name in text.split(",") if name)
-    unknown = [name for name in names if name not in PEERS]
+    unknown = [name for name in names if name not in ALL_PEERS]
     if unknown or not names:
-        raise UsageError(f"--peers: unknown '{text}'; auto, none, or some of {', '.join(PEERS)}")
+        raise UsageError(f"--peers: unknown '{text}'; auto, none, or some of "
+                         f"{', '.join(ALL_PEERS)}")
     return names
 
 
@@ -231,8 +265,8 @@ def parse_options(arguments):
                         help="run those whose name matches; may be given several times")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter samples")
     parser.add_argument("--peers", default="auto", metavar="auto|none|a,b",
-                        help=f"compare with these: {', '.join(PEERS)} (default auto: those that "
-                             "this machine can build)")
+                        help=f"compare with these: {', '.join(ALL_PEERS)} (default auto: those "
+                             "that this machine can build)")
     parser.add_argument("--json", metavar="FILE", help="write the results as a JSON array")
     parser.add_argument("--html", metavar="FILE", help="write a report with charts")
     parser.add_argument("--read", action="append", default=[], metavar="FILE",
@@ -240,6 +274,7 @@ def parse_options(arguments):
                              "scripts/run.sh; may be given several times")
     parser.add_argument("--weft-program", help=argparse.SUPPRESS)
     parser.add_argument("--peer-folder", help=argparse.SUPPRESS)
+    parser.add_argument("--http-build", help=argparse.SUPPRESS)
     # What the shell script asks before it builds: which peers, or nothing for --list.
     parser.add_argument("--print-peers", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
@@ -263,7 +298,7 @@ def make_report(rows, facts, skipped, failures, arguments):
 
 def visible(arguments):
     """Those that the user gave; the shell script's own come first, in pairs."""
-    hidden = {"--weft-program", "--peer-folder"}
+    hidden = {"--weft-program", "--peer-folder", "--http-build"}
     return [argument for before, argument in zip([""] + arguments, arguments)
             if argument not in hidden and before not in hidden]
 
@@ -305,47 +340,85 @@ def interrupt(signal_number, _):
     raise KeyboardInterrupt(signal_number)
 
 
-def main(arguments):
-    options = parse_options(arguments)
-    peers = parse_peers(options.peers)
-    if options.print_peers:
-        print(" ".join(() if options.list else peers))
-        return 0
-    if options.read:
-        return only_read(options, arguments)
-    for signal_number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signal_number, interrupt)
-    programs, skipped = find_programs(options.weft_program, options.peer_folder,
-                                      () if options.list else peers)
-    benches = choose(describe(programs[0]), options.only)
-    if options.list:
-        print("\n".join(bench.name for bench in benches))
-        return 0
+def choose_http(cases, options, peers):
+    """The HTTP comparison of these cases, or None, and why it is left out."""
+    if not cases:
+        return None, ""
+    try:
+        programs = http_cases.find_programs(options.http_build)
+    except servers.ServerError as error:
+        return None, f"http/* ({error})"
+    http_cases.raise_file_limit(cases)
+    left_out = [peer for peer in http_cases.PEERS if peer not in peers]
+    note = ""
+    if "uring-floor" in peers and not http_cases.has_uring(programs["http-uring-floor"]):
+        left_out.append("uring-floor")
+        note = "uring-floor (this process may not use io_uring)"
+    return http_cases.Suite(cases, programs, left_out), note
 
+
+def measure(options, arguments, programs, skipped, benches, http):
     facts = machine.describe()
     for peer in skipped:
-        print(f"skipped: {peer} (not built on this machine)")
+        print(f"skipped: {peer}")
     plan = QUICK if options.quick else FULL
     probe = probing.Probe(lambda: float(programs[0].ask("--probe")))
-    rows, failures = run_all(programs, benches, plan, probe, show_progress)
-    facts.append(("probe", f"best ratio {probe.best:.3f}, {probe.waited_s:.0f} s spent waiting for "
-                           "busy neighbours"))
-    table = results.bench_table(rows)
-    print(f"\n{table}\n\nprobe: {facts[-1][1]}")
+    budget = Budget(plan.minutes)
+    rows, failures, rounds = run_all(programs, benches, http, plan, probe, budget, show_progress)
+    facts += [
+        ("probe", f"best ratio {probe.best:.3f}, {probe.waited_s:.0f} s spent waiting for busy "
+                  "neighbours"),
+        ("duration", f"{budget.elapsed_s / 60:.1f} minutes, {rounds} of {plan.rounds} rounds")]
+    print(f"\n{results.bench_table(rows)}\n")
+    for name, value in facts[-2:]:
+        print(f"{name}: {value}")
     for failure in failures:
         print(f"FAILED: {failure}")
     write_outputs(options, make_report(rows, facts, skipped, failures, arguments))
     return 1 if failures else 0
 
 
-if __name__ == "__main__":
+def main(arguments):
+    options = parse_options(arguments)
+    peers = parse_peers(options.peers)
+    if options.print_peers:
+        print(" ".join(() if options.list else [peer for peer in PEERS if peer in peers]))
+        return 0
+    if options.read:
+        return only_read(options, arguments)
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, interrupt)
+    programs, missing = find_programs(options.weft_program, options.peer_folder,
+                                      [peer for peer in PEERS if peer in peers and
+                                       not options.list])
+    benches = describe(programs[0])
+    cases = http_cases.CASES if options.http_build else ()
+    everything = [entry.name for entry in benches] + [case.bench for case in cases]
+    chosen = set(choose(everything, options.only))
+    benches = fitting([entry for entry in benches if entry.name in chosen])
+    cases = [case for case in cases if case.bench in chosen]
+    if options.list:
+        print("\n".join([entry.name for entry in benches] + [case.bench for case in cases]))
+        return 0
+    http, note = choose_http(cases, options, peers)
+    skipped = [f"{peer} (not built on this machine)" for peer in missing] + [note] * bool(note)
+    return measure(options, arguments, programs, skipped, benches, http)
+
+
+def run(arguments):
+    """The command line; returns the exit status."""
     try:
-        sys.exit(main(sys.argv[1:]))
+        return main(arguments)
     except UsageError as error:
         print(f"scripts/bench.sh: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except (OSError, subprocess.CalledProcessError) as error:
-        sys.exit(f"scripts/bench.sh: {error}")
+        print(f"scripts/bench.sh: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nscripts/bench.sh: stopped", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        return 128 + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

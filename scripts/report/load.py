@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One measured window: wrk against a running server, and what the server used meanwhile."""
 
+import os
 import resource
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import wrk
 
 WARM_UP_SECONDS = 0.25
 _POLL_SECONDS = 0.05
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
 _WRK_TIMEOUT_SECONDS = 4
 # More than one error in a hundred requests, and the figures are not about serving any more.
 _ERROR_SHARE_MAX = 0.01
@@ -26,6 +28,11 @@ class Case:
     connections: int
     headers: tuple = ()
     delay_s: float = 0.0  # what every response must take at least
+    references: tuple = ()  # who takes part beside weft's three modes
+    body: bytes = b"Hello, World!"  # the right answer to `path`
+    script: tuple = ()  # a file beside this one that tells wrk what to send, and its arguments
+    others: tuple = ()  # (path, body) of what the script asks for besides
+    is_pipelined: bool = False  # wrk's latencies are then none of a request
 
 
 @dataclass
@@ -52,7 +59,11 @@ def wrk_command(case, port, seconds):
                "--timeout", f"{_WRK_TIMEOUT_SECONDS}s"]
     for header in case.headers:
         command += ["-H", header]
-    return command + [f"http://127.0.0.1:{port}{case.path}"]
+    url = f"http://127.0.0.1:{port}{case.path}"
+    if not case.script:
+        return command + [url]
+    name, *arguments = case.script
+    return command + ["-s", os.path.join(_FOLDER, name), url, "--", *arguments]
 
 
 def warm_up(case, port):
@@ -70,15 +81,17 @@ def warm_up(case, port):
 
 
 def check_case(case, server):
-    """One request of this case's kind, so that nobody wins by not waiting."""
-    began = time.monotonic()
-    status, _ = servers.fetch(server.port, case.path)
-    took = time.monotonic() - began
-    if status != 200:
-        raise servers.ServerError(f"{server.name} answers {case.path} with {status}")
-    if took < case.delay_s:
-        raise servers.ServerError(
-            f"{server.name} answers {case.path} after {took * 1e3:.1f} ms, too early")
+    """One request of each of this case's kinds, so that nobody wins by a short answer or by not
+    waiting."""
+    for path, wanted in ((case.path, case.body), *case.others):
+        began = time.monotonic()
+        status, body = servers.fetch(server.port, path)
+        took = time.monotonic() - began
+        if status != 200 or body != wanted:
+            raise servers.ServerError(f"{server.name} answers {path} with {status} {body[:80]!r}")
+        if took < case.delay_s:
+            raise servers.ServerError(
+                f"{server.name} answers {path} after {took * 1e3:.1f} ms, too early")
 
 
 def judge(window, result):
@@ -120,8 +133,9 @@ def measure(case, server, seconds):
         window.requests_per_s = result["requests"] / result["seconds"]
         window.load_share = load_cpu / result["seconds"]
         window.cpu_us_per_request = cpu * 1e6 / result["requests"]
-        window.p50_us = result["p50_us"]
-        window.p99_us = result["p99_us"]
+        if not case.is_pipelined:
+            window.p50_us = result["p50_us"]
+            window.p99_us = result["p99_us"]
     return window
 
 

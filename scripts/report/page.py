@@ -284,7 +284,7 @@ processes, and “peak MB” their resident memory, calibration and load generat
 def environment(report):
     pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
                     for name, value in report.facts)
-    notes = [f"not built on this machine: {', '.join(report.skipped)}"] if report.skipped else []
+    notes = [f"skipped: {', '.join(report.skipped)}"] if report.skipped else []
     notes += [f"FAILED: {failure}" for failure in report.failures]
     notes = "".join(f'<p class="behind">{escape(note)}</p>' for note in notes)
     command = f"<p>Repeat it: <code>{escape(report.command)}</code></p>" if report.command else ""

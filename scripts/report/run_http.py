@@ -3,126 +3,29 @@
 
 import argparse
 import os
-import resource
-import shutil
 import signal
 import statistics
-import subprocess
 import sys
 
 import chart
-import load
+import http_cases
 import machine
 import results
 import servers
+
+from http_cases import CASES, FIBER, implementations
 
 # Many short windows rather than a few long ones: neighbours disturb for seconds at a time, and the
 # median leaves out what hit a minority.
 ROUNDS = 4
 SECONDS = 1
-FIBER = "weft"
-MODES = (FIBER, "thread-per-connection", "thread-per-request")
-FLOORS = {"epoll-floor": "http-epoll-floor", "uring-floor": "http-uring-floor"}
-REFERENCES = ("nginx", *FLOORS)
-WORKERS = {"nginx": 2, **dict.fromkeys(FLOORS, 1)}
 # Of its thread: the load generator has then no time left to ask for more.
 LOAD_SHARE_FULL = 0.9
 
-CASES = (
-    load.Case("http/plaintext/connections=64", "/plaintext, 64 connections", "/plaintext", 64),
-    load.Case("http/plaintext/connections=512", "/plaintext, 512 connections", "/plaintext", 512),
-    load.Case("http/delay=10/connections=2000", "/delay/10, 2,000 connections", "/delay/10", 2000,
-              delay_s=0.010),
-    load.Case("http/churn/connections=64", "/plaintext, 64 connections, a new one per request",
-              "/plaintext", 64, ("Connection: close",)),
-)
-
-# (metric, which way is better)
-METRICS = (("requests_per_s", "higher"), ("cpu_us_per_request", "lower"), ("p50_us", "lower"),
-           ("p99_us", "lower"), ("rss_bytes", "lower"))
-
-
-def implementations(case):
-    """The references only know /plaintext, and the floors keep every connection open."""
-    if case.path != "/plaintext":
-        return MODES
-    if case.headers:
-        return MODES + ("nginx",)
-    return MODES + REFERENCES
-
-
-def find_program(build, name):
-    """A built program, wherever below the build folder it was put."""
-    for folder, _, files in os.walk(build):
-        path = os.path.join(folder, name)
-        if name in files and os.access(path, os.X_OK):
-            return path
-    raise servers.ServerError(f"{name} is not built in {build}")
-
-
-def make_server(name, programs):
-    if name == "nginx":
-        return servers.Nginx(name, programs["nginx"])
-    if name in FLOORS:
-        return servers.Server(name, [programs[FLOORS[name]], "--port", "0"])
-    mode = "fiber" if name == FIBER else name
-    return servers.Server(name, [programs["weft-http"], f"--mode={mode}", "--port", "0"])
-
-
-def schedule():
-    """(round, case, server) for every window.  Each round goes through all cases and all servers,
-    so that a slow phase of the machine hits one window of many servers, not all windows of one;
-    and another server comes first in each round."""
-    for round_number in range(1, ROUNDS + 1):
-        for case in CASES:
-            names = implementations(case)
-            turn = (round_number - 1) % len(names)
-            for name in names[turn:] + names[:turn]:
-                yield round_number, case, name
-
-
-def has_uring(program):
-    """Whether this process may use io_uring; sandboxes forbid it."""
-    return subprocess.run([program, "--check"], stdin=subprocess.DEVNULL, check=False,
-                          stdout=subprocess.DEVNULL, timeout=10).returncode == 0
-
-
-def measure_all(programs, seconds, show, left_out=()):
-    """All windows, {(bench, impl): [Window, ...]}, in the order of the tables."""
-    plan = [entry for entry in schedule() if entry[2] not in left_out]
-    windows = {(case.bench, name): [] for case in CASES for name in implementations(case)
-               if name not in left_out}
-    for done, (round_number, case, name) in enumerate(plan, 1):
-        show(f"[{done}/{len(plan)}] round {round_number} of {ROUNDS}, {case.title}: {name}")
-        windows[case.bench, name].append(measure_one(case, name, programs, seconds))
-    show("")
-    return windows
-
-
-def measure_one(case, name, programs, seconds):
-    try:
-        with make_server(name, programs) as server:
-            return load.measure(case, server, seconds)
-    except (servers.ServerError, OSError) as error:
-        window = load.Window()
-        window.fail(str(error))
-        return window
-
-
-def make_rows(windows):
-    """Rows in the common format, from the windows that did not fail."""
-    rows = []
-    for (bench, impl), group in windows.items():
-        usable = [window for window in group if not window.is_failed]
-        workers = WORKERS.get(impl, len(os.sched_getaffinity(0)))
-        for metric, better in METRICS:
-            samples = [getattr(window, metric) for window in usable]
-            if samples:
-                rows.append(results.make_row(bench, metric, impl, workers, better, samples))
-    return rows
-
 
 def format_latency(us):
+    if us == 0:
+        return "-"
     if us < 1000:
         return f"{us:.0f} us"
     return f"{us / 1000:.2f} ms" if us < 100000 else f"{us / 1000:.0f} ms"
@@ -237,15 +140,6 @@ def show_progress(text):
         print(text, file=sys.stderr, flush=True)
 
 
-def raise_file_limit():
-    """2,000 connections need as many descriptors, here and in the servers, which inherit it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard != resource.RLIM_INFINITY and hard < 2200:
-        print(f"warning: at most {hard} open files are allowed; 2,000 connections will not fit",
-              file=sys.stderr)
-
-
 def interrupt(signal_number, _):
     """Every way to be told to stop runs the same `finally` clauses as Ctrl-C."""
     raise KeyboardInterrupt(signal_number)
@@ -257,29 +151,25 @@ def main(arguments):
         return 0
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, interrupt)
-    raise_file_limit()
-    programs = {name: find_program(options.build, name)
-                for name in ("weft-http", *FLOORS.values())}
-    programs["nginx"] = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    for name, path in (("wrk", shutil.which("wrk")), ("nginx", programs["nginx"])):
-        if not path:
-            raise servers.ServerError(f"{name} is not installed; scripts/setup.sh --run does it")
+    http_cases.raise_file_limit(CASES)
+    programs = http_cases.find_programs(options.build)
 
     machine.describe()
     left_out = ()
-    if not has_uring(programs["http-uring-floor"]):
+    if not http_cases.has_uring(programs["http-uring-floor"]):
         left_out = ("uring-floor",)
         print("uring-floor is left out: this process may not use io_uring")
-    windows = measure_all(programs, options.seconds, show_progress, left_out)
-    rows = make_rows(windows)
+    suite = http_cases.Suite(CASES, programs, left_out, options.seconds)
+    for round_number in range(1, ROUNDS + 1):
+        suite.run_round(round_number, show_progress)
+    windows, rows = suite.windows, suite.rows()
     table, notes = result_table(windows)
     print(f"\n{table}\n\n{ratio_table(rows)}\n")
     for note in notes + load_notes(windows):
         print(note)
     svg_path = write_outputs(rows, options.json)
     print(f"results: {options.json}\nchart:   {svg_path}")
-    is_failed = any(window.is_failed for group in windows.values() for window in group)
-    return 1 if is_failed else 0
+    return 1 if suite.failures() else 0
 
 
 if __name__ == "__main__":

@@ -35,6 +35,29 @@ HTTP_TEST(routes, plaintext_and_json_have_their_bodies_and_types)
     server_stop(&server);
 }
 
+/* The value was computed elsewhere; each count of steps has one of its own. */
+HTTP_TEST(routes, compute_tells_what_the_steps_come_to)
+{
+    struct server_process server;
+    struct client client;
+    struct answer answer;
+
+    server_start_with(&server, *number, NULL);
+    client_open(&client, &server);
+    client_get(&client, "/compute/3", &answer);
+    cr_expect_eq(answer.status, 200);
+    cr_expect(answer_body_is(&answer, "374ea455679bd2bb"));
+    answer_free(&answer);
+    client_get(&client, "/compute/0", &answer);
+    cr_expect(answer_body_is(&answer, "0000000000000000"));
+    answer_free(&answer);
+    client_get(&client, "/compute/10001", &answer);
+    cr_expect_eq(answer.status, 404, "more than a server should be asked for");
+    answer_free(&answer);
+    client_close(&client);
+    server_stop(&server);
+}
+
 /* A wrong day or month would not be noticed by anything else. */
 HTTP_TEST(routes, date_is_the_current_time)
 {

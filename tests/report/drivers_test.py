@@ -1,48 +1,53 @@
 # SPDX-License-Identifier: MIT
 """Tests of the two drivers, scripts/report/bench.py and run_http.py."""
 
+import contextlib
+import dataclasses
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 REPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/report")
 sys.path.insert(0, REPORT)
 
 import bench  # noqa: E402
+import http_cases  # noqa: E402
 import load  # noqa: E402
 import machine  # noqa: E402
 import probing  # noqa: E402
 import results  # noqa: E402
 import run_http  # noqa: E402
 
-# The probe is asked often, and starting Python takes long.
-SHELL = """#!/bin/sh
-[ "$1" = --probe ] && echo 1.0 && exit
-exec {python} {path}.py "$@"
+# A benchmark program: notes each call in a file, then does as its name says.  In the shell, which
+# starts sooner than Python.
+PROGRAM = """#!/bin/sh
+case $1 in
+--probe) echo 1.0 ;;
+--list) printf '{names}' ;;
+--describe) printf 'a/one 1 s\\na/two 1 s\\nb/three 2 s\\nc/report 2 report\\n' ;;
+--only)
+    echo "{impl} $2" >> {log}
+    echo "{impl} $2 $(nproc)" >> {log}.cpus
+    [ {impl} = go ] && echo "out of luck" >&2 && exit 1
+    printf '{{"bench":"%s","metric":"s","impl":"{impl}","workers":1,"better":"lower",' $2
+    echo '"median":2,"min":1,"max":3,"n":2,"samples":[1,3]}}'
+    ;;
+esac
 """
+NAMES = {"weft": "a/one\\na/two\\nb/three\\nc/report\\n"}
 
-# A benchmark program: notes each call in a file, then does as its name says.
-PROGRAM = """import os, sys
-impl = {impl!r}
-if "--list" in sys.argv:
-    print("a/one\\na/two\\nb/three\\nc/report" if impl == "weft" else "a/one\\nc/report")
-    sys.exit()
-if "--describe" in sys.argv:
-    print("a/one 1 s\\na/two 1 s\\nb/three 2 s\\nc/report 2 report")
-    sys.exit()
-name = sys.argv[sys.argv.index("--only") + 1]
-with open({log!r}, "a") as log:
-    log.write(f"{{impl}} {{name}}\\n")
-with open({log!r} + ".cpus", "a") as log:
-    log.write(f"{{impl}} {{name}} {{len(os.sched_getaffinity(0))}}\\n")
-if impl == "go":
-    sys.exit("out of luck")
-print('{{"bench":"%s","metric":"s","impl":"%s","workers":1,"better":"lower","median":2,"min":1,'
-      '"max":3,"n":2,"samples":[1,3]}}' % (name, impl))
-"""
+
+@dataclasses.dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class BenchDriver(unittest.TestCase):
@@ -54,16 +59,35 @@ class BenchDriver(unittest.TestCase):
         for impl in ("weft", "tokio", "go"):
             path = os.path.join(self.folder, impl)
             with open(path, "w", encoding="utf-8") as file:
-                file.write(SHELL.format(python=sys.executable, path=path))
-            with open(path + ".py", "w", encoding="utf-8") as file:
-                file.write(PROGRAM.format(impl=impl, log=self.log))
+                names = NAMES.get(impl, "a/one\\nc/report\\n")
+                file.write(PROGRAM.format(impl=impl, log=self.log, names=names))
             os.chmod(path, 0o755)
+        # Asking the compilers for their versions takes longer than all else here.
+        facts = mock.patch.object(machine, "facts", lambda: [("processor", "a fast one")])
+        looks = mock.patch.object(probing, "_FIRST_LOOKS", 1)
+        for patch in (facts, looks):
+            patch.start()
+            self.addCleanup(patch.stop)
 
     def drive(self, *arguments):
-        return subprocess.run(
-            [sys.executable, os.path.join(REPORT, "bench.py"), "--weft-program",
-             os.path.join(self.folder, "weft"), "--peer-folder", self.folder, *arguments],
-            capture_output=True, text=True, check=False)
+        """As the command line does, but in this process: starting Python takes long."""
+        output, complaints = io.StringIO(), io.StringIO()
+        before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGHUP)]
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(complaints):
+            try:
+                status = bench.run(["--weft-program", os.path.join(self.folder, "weft"),
+                                    "--peer-folder", self.folder, *arguments])
+            except SystemExit as end:
+                status = end.code
+        for number, handler in before:
+            signal.signal(number, handler)
+        return Done(status, output.getvalue(), complaints.getvalue())
+
+    def test_the_command_line_ends_with_the_same_status(self):
+        done = subprocess.run([sys.executable, os.path.join(REPORT, "bench.py"), "--peers", "x"],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("unknown 'x'", done.stderr)
 
     def test_list_prints_names_only(self):
         done = self.drive("--list")
@@ -176,6 +200,46 @@ class BenchDriver(unittest.TestCase):
         self.assertEqual(self.drive("--print-peers").stdout.split(), list(bench.PEERS))
         self.assertEqual(self.drive("--print-peers", "--peers", "none").stdout.split(), [])
         self.assertEqual(self.drive("--print-peers", "--list").stdout.split(), [])
+        self.assertEqual(self.drive("--print-peers", "--peers", "nginx,go").stdout.split(), ["go"])
+
+    def test_the_http_comparison_is_part_of_a_whole_run(self):
+        path = os.path.join(self.folder, "out.json")
+        seen = []
+
+        def measure(_, case, name):
+            seen.append((case.bench, name))
+            return load.Window(requests_per_s=1000, cpu_us_per_request=8, p50_us=100, p99_us=200,
+                               rss_bytes=5e6, threads=3)
+        programs = {"http-uring-floor": "true"}
+        with mock.patch.object(http_cases, "find_programs", lambda _: programs), \
+                mock.patch.object(http_cases.Suite, "measure", measure):
+            done = self.drive("--quick", "--peers", "nginx", "--http-build", "x", "--json", path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        wanted = {(case.bench, name) for case in http_cases.CASES
+                  for name in ("weft", "nginx") if name in http_cases.implementations(case)}
+        self.assertEqual(set(seen), wanted)
+        modules = {row["bench"].split("/")[0] for row in results.read_json(path)}
+        self.assertEqual(modules, {"a", "b", "c", "http"})
+
+    def test_the_http_comparison_is_listed_and_chosen_like_the_others(self):
+        listed = self.drive("--list", "--http-build", "x").stdout.split()
+        self.assertEqual(listed[-len(http_cases.CASES):], [c.bench for c in http_cases.CASES])
+        self.assertEqual(self.drive("--list", "--http-build", "x", "--only", "*delay*").stdout,
+                         "http/delay=10/connections=2000\n")
+
+    def test_without_a_load_generator_the_http_comparison_is_skipped_by_name(self):
+        done = self.drive("--quick", "--only", "a/one", "--only", "http/churn*", "--peers", "none",
+                          "--http-build", self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"skipped: http/\* \(weft-http is not built")
+
+    def test_a_run_ends_in_time(self):
+        """The first round is whole, whatever it takes; then the clock decides."""
+        with mock.patch.object(bench, "QUICK", dataclasses.replace(bench.QUICK, minutes=0)):
+            done = self.drive("--quick", "--only", "a/*", "--peers", "none")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.calls(), ["weft a/one", "weft a/two"])
+        self.assertIn("1 of 2 rounds", done.stdout)
 
 
 def windows_of(value):
@@ -184,29 +248,43 @@ def windows_of(value):
         return load.Window(requests_per_s=1000 * value * factor, cpu_us_per_request=8 / value,
                            p50_us=100, p99_us=2000, rss_bytes=5e6, threads=3)
     return {(case.bench, impl): [window(1), window(3)]
-            for case in run_http.CASES for impl in run_http.implementations(case)}
+            for case in http_cases.CASES for impl in http_cases.implementations(case)}
 
 
 class HttpDriver(unittest.TestCase):
     def test_the_names_are_those_used_across_the_project(self):
-        self.assertEqual([case.bench for case in run_http.CASES],
+        self.assertEqual([case.bench for case in http_cases.CASES],
                          ["http/plaintext/connections=64", "http/plaintext/connections=512",
-                          "http/delay=10/connections=2000", "http/churn/connections=64"])
+                          "http/delay=10/connections=2000", "http/churn/connections=64",
+                          "http/json/connections=64", "http/pipelined=16/connections=64",
+                          "http/mixed/connections=64"])
 
     def test_rounds_go_through_everything_and_the_first_server_changes(self):
-        plan = list(run_http.schedule())
-        for number in range(1, run_http.ROUNDS + 1):
-            windows = [(case, name) for number_, case, name in plan if number_ == number]
-            everything = [(case, name) for case in run_http.CASES
-                          for name in run_http.implementations(case)]
-            self.assertCountEqual(windows, everything)
-        self.assertEqual([number for number, _, _ in plan], sorted(number for number, _, _ in plan))
-        firsts = [next(name for number_, case, name in plan
-                       if (number_, case) == (number, run_http.CASES[0])) for number in (1, 2, 3)]
-        self.assertEqual(firsts, list(run_http.MODES))
+        suite = http_cases.Suite(http_cases.CASES, {})
+        everything = [(case, name) for case in http_cases.CASES
+                      for name in http_cases.implementations(case)]
+        firsts = []
+        for number in (1, 2, 3):
+            plan = list(suite.schedule(number))
+            self.assertCountEqual(plan, everything)
+            firsts.append(plan[0][1])
+        self.assertEqual(firsts, list(http_cases.MODES))
+
+    def test_what_a_case_computes_is_what_the_server_does(self):
+        # tests/http/routes_test.c has the same.
+        self.assertEqual(http_cases.computed(3), b"374ea455679bd2bb")
+
+    def test_requests_sent_together_have_no_latency(self):
+        windows = windows_of(1)
+        key = ("http/pipelined=16/connections=64", "weft")
+        for window in windows[key]:
+            window.p50_us = window.p99_us = 0
+        rows = http_cases.make_rows(windows)
+        self.assertIsNone(results.find(rows, key[0], "p99_us", "weft"))
+        self.assertIsNotNone(results.find(rows, key[0], "requests_per_s", "weft"))
 
     def test_rows_hold_the_median_of_the_rounds(self):
-        rows = run_http.make_rows(windows_of(1))
+        rows = http_cases.make_rows(windows_of(1))
         row = results.find(rows, "http/plaintext/connections=64", "requests_per_s", "weft")
         self.assertEqual((row["median"], row["n"], row["better"]), (2000, 2, "higher"))
 
@@ -218,7 +296,7 @@ class HttpDriver(unittest.TestCase):
         self.assertIn("nginx !", table)
         self.assertTrue(any("the server ended" in note for note in notes))
         self.assertTrue(any("1 of 2 rounds failed" in note for note in notes))
-        row = results.find(run_http.make_rows(windows), *key[:1], "requests_per_s", "nginx")
+        row = results.find(http_cases.make_rows(windows), *key[:1], "requests_per_s", "nginx")
         self.assertEqual((row["median"], row["n"]), (1000, 1))
 
     def test_a_server_that_failed_in_all_rounds_has_no_numbers(self):
@@ -228,7 +306,7 @@ class HttpDriver(unittest.TestCase):
             window.fail("no request was answered")
         table, _ = run_http.result_table(windows)
         self.assertRegex(table, r"weft ! +FAILED")
-        rows = run_http.make_rows(windows)
+        rows = http_cases.make_rows(windows)
         self.assertIsNone(results.find(rows, key[0], "requests_per_s", "weft"))
         self.assertIn("fibers / nginx", run_http.ratio_table(rows))
 
@@ -236,7 +314,7 @@ class HttpDriver(unittest.TestCase):
         windows = windows_of(1)
         for window in windows[("http/plaintext/connections=64", "weft")]:
             window.requests_per_s *= 2
-        lines = run_http.ratio_table(run_http.make_rows(windows)).splitlines()
+        lines = run_http.ratio_table(http_cases.make_rows(windows)).splitlines()
         self.assertRegex(lines[2], r"fibers / thread-per-connection +2\.00 +1\.00 +1\.00 +1\.00$")
 
     def test_a_busy_load_generator_is_told(self):
@@ -258,8 +336,8 @@ class HttpDriver(unittest.TestCase):
         self.assertEqual(notes, [])
 
     def test_who_may_not_use_io_uring_is_found_out(self):
-        self.assertTrue(run_http.has_uring("true"))
-        self.assertFalse(run_http.has_uring("false"))
+        self.assertTrue(http_cases.has_uring("true"))
+        self.assertFalse(http_cases.has_uring("false"))
 
     def test_latencies_read_well_at_every_size(self):
         for us, text in ((328, "328 us"), (1250, "1.25 ms"), (661000, "661 ms")):

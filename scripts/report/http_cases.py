@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""What scripts/run.sh and scripts/bench.sh ask of the HTTP servers: the cases, who takes part in
+each, and the rounds."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+
+import load
+import results
+import servers
+
+FIBER = "weft"
+MODES = (FIBER, "thread-per-connection", "thread-per-request")
+FLOORS = {"epoll-floor": "http-epoll-floor", "uring-floor": "http-uring-floor"}
+REFERENCES = ("nginx", *FLOORS)
+# All but weft's own.
+PEERS = MODES[1:] + REFERENCES
+WORKERS = {"nginx": 2, **dict.fromkeys(FLOORS, 1)}
+
+def computed(thousands):
+    """The body of /compute/N: a linear congruential generator after so many thousand steps."""
+    x = thousands
+    for _ in range(1000 * thousands):
+        x = (x * 6364136223846793005 + 1442695040888963407) & (2 ** 64 - 1)
+    return f"{x:016x}".encode()
+
+
+# The floors know /plaintext only and keep every connection open; nginx can answer with text of its
+# configuration, but neither waits nor computes there.
+CASES = (
+    load.Case("http/plaintext/connections=64", "/plaintext, 64 connections", "/plaintext", 64,
+              references=REFERENCES),
+    load.Case("http/plaintext/connections=512", "/plaintext, 512 connections", "/plaintext", 512,
+              references=REFERENCES),
+    load.Case("http/delay=10/connections=2000", "/delay/10, 2,000 connections", "/delay/10", 2000,
+              delay_s=0.010),
+    load.Case("http/churn/connections=64", "/plaintext, 64 connections, a new one per request",
+              "/plaintext", 64, ("Connection: close",), references=("nginx",)),
+    load.Case("http/json/connections=64", "/json, 64 connections", "/json", 64,
+              references=("nginx",), body=b'{"message":"Hello, World!"}'),
+    load.Case("http/pipelined=16/connections=64", "/plaintext, 64 connections, 16 at a time",
+              "/plaintext", 64, references=REFERENCES, script=("pipelined.lua", "16"),
+              is_pipelined=True),
+    load.Case("http/mixed/connections=64", "64 connections, one of ten requests computes",
+              "/plaintext", 64, script=("mixed.lua",),
+              others=(("/compute/100", computed(100)),)),
+)
+
+# (metric, which way is better)
+METRICS = (("requests_per_s", "higher"), ("cpu_us_per_request", "lower"), ("p50_us", "lower"),
+           ("p99_us", "lower"), ("rss_bytes", "lower"))
+
+# Beside its connections a server has files, pipes and rings.
+_OTHER_FILES = 200
+
+
+def implementations(case):
+    return MODES + case.references
+
+
+def find_program(build, name):
+    """A built program, wherever below the build folder it was put."""
+    for folder, _, files in os.walk(build):
+        path = os.path.join(folder, name)
+        if name in files and os.access(path, os.X_OK):
+            return path
+    raise servers.ServerError(f"{name} is not built in {build}")
+
+
+def find_programs(build):
+    programs = {name: find_program(build, name) for name in ("weft-http", *FLOORS.values())}
+    programs["nginx"] = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    for name, path in (("wrk", shutil.which("wrk")), ("nginx", programs["nginx"])):
+        if not path:
+            raise servers.ServerError(f"{name} is not installed; scripts/setup.sh --run does it")
+    return programs
+
+
+def make_server(name, programs):
+    if name == "nginx":
+        return servers.Nginx(name, programs["nginx"])
+    if name in FLOORS:
+        return servers.Server(name, [programs[FLOORS[name]], "--port", "0"])
+    mode = "fiber" if name == FIBER else name
+    return servers.Server(name, [programs["weft-http"], f"--mode={mode}", "--port", "0"])
+
+
+def has_uring(program):
+    """Whether this process may use io_uring; sandboxes forbid it."""
+    return subprocess.run([program, "--check"], stdin=subprocess.DEVNULL, check=False,
+                          stdout=subprocess.DEVNULL, timeout=10).returncode == 0
+
+
+def raise_file_limit(cases):
+    """Each connection needs a descriptor, here and in the servers, which inherit the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    wanted = max((case.connections for case in cases), default=0)
+    if hard != resource.RLIM_INFINITY and hard < wanted + _OTHER_FILES:
+        print(f"warning: at most {hard} open files are allowed; {wanted:,} connections will not "
+              "fit", file=sys.stderr)
+
+
+class Suite:
+    """The windows of some cases, taken round by round."""
+
+    def __init__(self, cases, programs, left_out=(), seconds=1):
+        self.cases = cases
+        self.programs = programs
+        self.left_out = left_out
+        self.seconds = seconds
+        self.windows = {(case.bench, name): [] for case in cases for name in self.names(case)}
+
+    def names(self, case):
+        return [name for name in implementations(case) if name not in self.left_out]
+
+    def schedule(self, round_number):
+        """(case, server) for every window of a round.  It goes through all cases and all servers,
+        so that a slow phase of the machine hits one window of many servers, not all windows of
+        one; and another server comes first in each round."""
+        for case in self.cases:
+            names = self.names(case)
+            turn = (round_number - 1) % len(names)
+            for name in names[turn:] + names[:turn]:
+                yield case, name
+
+    def run_round(self, round_number, show):
+        plan = list(self.schedule(round_number))
+        for done, (case, name) in enumerate(plan, 1):
+            show(f"round {round_number}, [{done}/{len(plan)}] {case.title}: {name}")
+            self.windows[case.bench, name].append(self.measure(case, name))
+        show("")
+
+    def measure(self, case, name):
+        try:
+            with make_server(name, self.programs) as server:
+                return load.measure(case, server, self.seconds)
+        except (servers.ServerError, OSError) as error:
+            window = load.Window()
+            window.fail(str(error))
+            return window
+
+    def rows(self):
+        return make_rows(self.windows)
+
+    def failures(self):
+        return [f"{impl}: {bench}: {'; '.join(window.problems)}"
+                for (bench, impl), group in self.windows.items()
+                for window in group if window.is_failed]
+
+
+def make_rows(windows):
+    """Rows in the common format, from the windows that did not fail."""
+    rows = []
+    for (bench, impl), group in windows.items():
+        usable = [window for window in group if not window.is_failed]
+        workers = WORKERS.get(impl, len(os.sched_getaffinity(0)))
+        for metric, better in METRICS:
+            samples = [getattr(window, metric) for window in usable]
+            # wrk tells no latency of requests that it sends many at a time.
+            if samples and any(samples):
+                rows.append(results.make_row(bench, metric, impl, workers, better, samples))
+    return rows

@@ -33,6 +33,7 @@
 #include "weft/semaphore.h"
 #include "weft/sim.h"
 #include "weft/singleflight.h"
+#include "weft/splice.h"
 #include "weft/stream.h"
 #include "weft/task.h"
 #include "weft/timer.h"

@@ -165,6 +165,23 @@ WRAPPED(int, fsync, int fd)
     return fails(fd, &length) ? -1 : __real_fsync(fd);
 }
 
+/* These are system calls on io_uring as well. */
+WRAPPED(ssize_t, splice, int in, off_t *in_offset, int out, off_t *out_offset, size_t length,
+        unsigned flags)
+{
+    return fails(in, &length) ? -1 : __real_splice(in, in_offset, out, out_offset, length, flags);
+}
+
+WRAPPED(ssize_t, tee, int in, int out, size_t length, unsigned flags)
+{
+    return fails(in, &length) ? -1 : __real_tee(in, out, length, flags);
+}
+
+WRAPPED(ssize_t, sendfile, int out, int in, off_t *offset, size_t length)
+{
+    return fails(in, &length) ? -1 : __real_sendfile(out, in, offset, length);
+}
+
 /* The ring that this thread enters. */
 static _Thread_local struct io_uring *own_ring;
 
@@ -360,6 +377,33 @@ static void use_file(int fd)
     CHECK(memcmp(got, text, BYTES) == 0);
 }
 
+/* From the file by a socket and a pipe to another one, and from there to both. */
+static void use_splices(const int *pair, int file)
+{
+    int pipe[2], copy[2];
+    off_t offset = 0;
+
+    make_pipe(pipe);
+    make_pipe(copy);
+    concern(pipe[0], true);
+    while (offset < BYTES)
+        (void)AGAIN(weft_sendfile(pair[0], file, &offset, (size_t)(BYTES - offset), WEFT_FOREVER));
+    for (ssize_t length = 0; length < BYTES;)
+        length += AGAIN(weft_splice(pair[1], NULL, pipe[1], NULL, BYTES, 0, WEFT_FOREVER));
+    for (ssize_t length = 0, n; length < BYTES; length += n) {
+        n = AGAIN(weft_tee(pipe[0], copy[1], BYTES, 0, WEFT_FOREVER));
+        for (ssize_t left = n; left > 0;)
+            left -= AGAIN(weft_splice(pipe[0], NULL, pair[1], NULL, (size_t)left, 0, WEFT_FOREVER));
+    }
+    concern(pipe[0], false);
+    drain_and_compare(copy[0]);
+    drain_and_compare(pair[0]);
+    for (int i = 0; i < 2; i++) {
+        (void)close(pipe[i]);
+        (void)close(copy[i]);
+    }
+}
+
 static void use_listener(int listener)
 {
     struct sockaddr_in address = local_address(listener);
@@ -387,6 +431,7 @@ static void sweep(const int *pair, int file, int listener, int error, bool is_re
         use_pair(pair);
         use_whole_calls(pair);
         use_file(file);
+        use_splices(pair, file);
         use_listener(listener);
         atomic_store(&fault.is_armed, false);
         CHECK_EQ(returned, atomic_load(&fault.has_fired) && is_returned);

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Moving data within the kernel: attempts that do not block, and waits for readiness between them,
+ * on either backend (docs/adr/0030).
+ *
+ * Pipes take SPLICE_F_NONBLOCK, which means nothing to sockets: these have to be in non-blocking
+ * mode, if only for the length of the attempt.  Files have no readiness, and what is not in memory
+ * blocks: with one of them concerned, the attempt is a call on the blocking pool.  Both ends are
+ * ready when it begins, so that what is neither file, pipe nor socket, such as a terminal, does not
+ * hold a thread of the pool.
+ */
+#define _GNU_SOURCE 1
+
+#include <weft/splice.h>
+
+#include "arch/compiler.h"
+#include "arch/sim.h"
+#include "io/call.h"
+#include "io/op.h"
+#include "io/sim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <weft/fiber.h>
+#include <weft/io.h>
+
+enum {
+    /* bytes: half a millisecond or so, which a deadline then is late; the way to the pool and back
+     * is a fiftieth of it */
+    POOL_LENGTH_MAX = 1 << 22,
+    ATTEMPTS_PER_YIELD = 32, /* guessed: some 50 us of system calls */
+};
+
+enum kind { PIPE, SOCKET, OTHER };
+
+struct move {
+    int in, out;
+    off_t *in_offset, *out_offset;
+    size_t length;
+    unsigned flags;
+    ssize_t (*call)(const struct move *move); /* returns -1 with errno, as the system does */
+    ssize_t result;
+};
+
+/* Neither call asks a file system, which may be slow to answer. */
+static enum kind kind_of(int fd)
+{
+    int type;
+    socklen_t length = sizeof type;
+
+    if (fcntl(fd, F_GETPIPE_SZ) >= 0)
+        return PIPE;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 ? SOCKET : OTHER;
+}
+
+static ssize_t call_splice(const struct move *move)
+{
+    return splice(move->in, move->in_offset, move->out, move->out_offset, move->length,
+                  move->flags | SPLICE_F_NONBLOCK);
+}
+
+static ssize_t call_tee(const struct move *move)
+{
+    return tee(move->in, move->out, move->length, move->flags | SPLICE_F_NONBLOCK);
+}
+
+static ssize_t call_sendfile(const struct move *move)
+{
+    return sendfile(move->out, move->in, move->in_offset, move->length);
+}
+
+/* Returns true if it was in blocking mode. */
+static bool begin_nonblocking(int fd, enum kind kind)
+{
+    int mode = kind == SOCKET ? fcntl(fd, F_GETFL) : -1;
+
+    return mode >= 0 && (mode & O_NONBLOCK) == 0 && fcntl(fd, F_SETFL, mode | O_NONBLOCK) == 0;
+}
+
+static void end_nonblocking(int fd)
+{
+    (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+}
+
+/* Not inlined: errno is a thread's, and the attempt may be made on another one. */
+static WF_NOINLINE int attempt(void *arg)
+{
+    struct move *move = arg;
+    bool in_was_blocking = begin_nonblocking(move->in, kind_of(move->in));
+    bool out_was_blocking = begin_nonblocking(move->out, kind_of(move->out));
+
+    do
+        move->result = move->call(move);
+    while (move->result < 0 && errno == EINTR);
+    if (move->result < 0)
+        move->result = -errno;
+    if (in_was_blocking)
+        end_nonblocking(move->in);
+    if (out_was_blocking)
+        end_nonblocking(move->out);
+    return 0;
+}
+
+/* 0 once one of `events` holds, or why it does not.  What cannot be polled is left to the attempt,
+ * which says what is wrong. */
+static int await(int fd, int events, weft_time deadline)
+{
+    int32_t result = wf_op_events_now(fd, events);
+
+    if (result == 0)
+        result = weft_poll_fd(fd, events, deadline);
+    return result == -ETIMEDOUT || result == -ECANCELED ? result : 0;
+}
+
+static int await_both(const struct move *move, weft_time deadline)
+{
+    int error = await(move->in, POLLIN, deadline);
+
+    return error != 0 ? error : await(move->out, POLLOUT, deadline);
+}
+
+static bool is_simulated(const struct move *move)
+{
+    return wf_sim_is_here() && (wf_sim_find(move->in) != NULL || wf_sim_find(move->out) != NULL);
+}
+
+/* Sets move->result; returns 0, or why there was no attempt. */
+static int attempt_here_or_on_pool(struct move *move, bool needs_pool, weft_time deadline)
+{
+    int error;
+
+    if (!needs_pool)
+        return attempt(move);
+    error = (move->flags & SPLICE_F_NONBLOCK) == 0 ? await_both(move, deadline) : 0;
+    if (error != 0)
+        return error;
+    if (move->length > POOL_LENGTH_MAX)
+        move->length = POOL_LENGTH_MAX;
+    return wf_call_file(attempt, move, deadline);
+}
+
+static ssize_t run(struct move *move, weft_time deadline)
+{
+    struct wf_worker *self = wf_self();
+    bool needs_pool;
+    int error = self == NULL ? -EPERM : wf_self_refusal(self);
+
+    if (error != 0)
+        return error;
+    if (is_simulated(move))
+        return -EOPNOTSUPP;
+    needs_pool = kind_of(move->in) == OTHER || kind_of(move->out) == OTHER;
+    while ((error = attempt_here_or_on_pool(move, needs_pool, deadline)) == 0) {
+        if (move->result != -EAGAIN || (move->flags & SPLICE_F_NONBLOCK) != 0)
+            break;
+        error = await_both(move, deadline);
+        if (error != 0)
+            break;
+    }
+    /* A fiber that never has to wait gives way now and then. */
+    if (!needs_pool && wf_self_random(wf_self()) % ATTEMPTS_PER_YIELD == 0)
+        (void)weft_yield();
+    return error != 0 ? error : move->result;
+}
+
+ssize_t weft_splice(int in, off_t *in_offset, int out, off_t *out_offset, size_t len,
+                    unsigned flags, weft_time deadline)
+{
+    struct move move = {.in = in,
+                        .in_offset = in_offset,
+                        .out = out,
+                        .out_offset = out_offset,
+                        .length = len,
+                        .flags = flags,
+                        .call = call_splice};
+
+    return run(&move, deadline);
+}
+
+ssize_t weft_tee(int in, int out, size_t len, unsigned flags, weft_time deadline)
+{
+    struct move move = {.in = in, .out = out, .length = len, .flags = flags, .call = call_tee};
+
+    return run(&move, deadline);
+}
+
+ssize_t weft_sendfile(int out, int in, off_t *offset, size_t len, weft_time deadline)
+{
+    struct move move = {
+        .in = in, .in_offset = offset, .out = out, .length = len, .call = call_sendfile};
+
+    /* sendfile(2) to a pipe is a splice, but for the flag that keeps it from blocking. */
+    if (kind_of(out) == PIPE)
+        move.call = call_splice;
+    return run(&move, deadline);
+}

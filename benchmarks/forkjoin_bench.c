@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness/queens.h"
-#include "harness/uts.h"
 #include "weft_bench.h"
 
 #include <weft.h>
@@ -53,53 +52,6 @@ void bench_forkjoin_fib(struct bench *b)
         bench_fail(b, "fib(%u) is wrong", n);
     if (ops != number + previous - 1)
         bench_fail(b, "fib(%u) is another number of tasks", n);
-}
-
-struct visit {
-    const struct uts_node *parent;
-    unsigned index;
-    unsigned depth;
-};
-
-WEFT_TASK(search, uint64_t, struct visit)
-
-/* Returns the number of nodes of a subtree. */
-static uint64_t search(weft_team team, struct visit visit)
-{
-    struct search_task tasks[UTS_CHILDREN_MAX];
-    struct uts_node node = visit.parent != NULL ? uts_child(visit.parent, visit.index) : uts_root();
-    unsigned count = uts_child_count(&node, visit.depth);
-    uint64_t nodes = 1;
-
-    for (unsigned i = 0; i < count; i++)
-        search_fork(&team, &tasks[i], (struct visit){&node, i, visit.depth + 1});
-    for (unsigned i = count; i-- > 0;)
-        nodes += search_join(&team, &tasks[i]);
-    return nodes;
-}
-
-/*
- * forkjoin/uts/t1/workers=1, workers=2
- *
- * Question  How well is work shared that nobody can divide beforehand?
- * Method    the tree T1 of the Unbalanced Tree Search benchmark: one task per node, which computes
- *           the node's SHA-1 digest from its parent's and forks its children.  The time of the
- *           whole search.
- * Includes  SHA-1.
- * Excludes  start and end of the runtime.
- * Distrust  a comparison with a program that has another SHA-1.  workers=2 on fewer than two free
- *           cores.  Any other count than 4,130,071 nodes fails.
- */
-void bench_forkjoin_uts(struct bench *b)
-{
-    uint64_t nodes;
-
-    bench_start(b);
-    nodes = search_call((struct visit){NULL, 0, 0});
-    bench_stop(b);
-
-    if (nodes != UTS_T1_NODES)
-        bench_fail(b, "the tree has %llu nodes", (unsigned long long)nodes);
 }
 
 WEFT_TASK(solve, unsigned, struct queens_board)

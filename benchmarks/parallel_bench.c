@@ -3,8 +3,10 @@
  * forkjoin_bench.c has trees without a leaf size, which measure the tasks themselves. */
 #include "harness/cilksort.h"
 #include "harness/integrate.h"
+#include "harness/knapsack.h"
 #include "harness/loops.h"
 #include "harness/matmul.h"
+#include "harness/strassen.h"
 #include "weft_bench.h"
 
 #include <weft.h>
@@ -154,6 +156,105 @@ void bench_forkjoin_cilksort(struct bench *b)
     bench_stop(b);
     if (!cilksort_is_right())
         bench_fail(b, "the numbers are not sorted");
+}
+
+struct strassen_call {
+    const struct strassen_product *whole;
+    int part;
+};
+
+WEFT_TASK_VOID(multiply_part, struct strassen_call)
+
+static void strassen(weft_team team, const struct strassen_product *product)
+{
+    struct multiply_part_task tasks[STRASSEN_PRODUCTS];
+
+    if (strassen_is_leaf(product)) {
+        strassen_leaf(product);
+        return;
+    }
+    for (int part = 1; part < STRASSEN_PRODUCTS; part++)
+        multiply_part_fork(&team, &tasks[part], (struct strassen_call){product, part});
+    multiply_part(team, (struct strassen_call){product, 0});
+    for (int part = STRASSEN_PRODUCTS; part-- > 1;)
+        multiply_part_join(&team, &tasks[part]);
+    strassen_join(product);
+}
+
+static void multiply_part(weft_team team, struct strassen_call call)
+{
+    struct strassen_product product = strassen_part(call.whole, call.part);
+
+    strassen(team, &product);
+}
+
+WEFT_TASK_VOID(strassen_all, struct strassen_product)
+
+static void strassen_all(weft_team team, struct strassen_product product)
+{
+    strassen(team, &product);
+}
+
+/*
+ * forkjoin/strassen/n=512
+ *
+ * Question  Do tasks with much memory of their own, seven at a time, scale with the workers?
+ * Method    Strassen's product of the matrices of forkjoin/matmul: sums of quarters, seven
+ * products, three levels; plain loops at 64 x 64.  The time of one product. Includes  the
+ * arithmetic, which is nearly all; 64 MB of temporary sums and products. Excludes  filling the
+ * matrices, the first touch of the memory, the check. Distrust  a comparison between compilers, or
+ * with forkjoin/matmul, whose leaves are smaller.  A wrong product fails.
+ */
+void bench_forkjoin_strassen(struct bench *b)
+{
+    struct strassen_product all = strassen_prepare();
+
+    bench_start(b);
+    strassen_all_call(all);
+    bench_stop(b);
+    if (!matmul_is_right())
+        bench_fail(b, "the product is wrong");
+}
+
+WEFT_TASK(fill, struct knapsack_sum, struct knapsack_node)
+
+static struct knapsack_sum fill(weft_team team, struct knapsack_node node)
+{
+    struct knapsack_sum with = {0, 0}, without;
+    struct fill_task task;
+
+    if (knapsack_is_leaf(node)) {
+        with.best = node.value;
+        with.nodes = 1;
+        return with;
+    }
+    fill_fork(&team, &task, knapsack_without(node));
+    if (knapsack_fits(node))
+        with = fill(team, knapsack_with(node));
+    without = fill_join(&team, &task);
+    return knapsack_add(with, without);
+}
+
+/*
+ * forkjoin/knapsack/n=40
+ *
+ * Question  What does branch and bound cost, a tree whose branches end anywhere?
+ * Method    the best filling for 40 items: with or without each, a task for each that is left out,
+ *           until no filling below can be good enough; without a leaf size.
+ * Includes  a task of three numbers and a result of two for each of 1.9 million nodes.
+ * Excludes  sorting the items.  The bound is known beforehand, or each run would search another
+ * tree. Distrust  nothing that we know.  Another best value or count of nodes fails.
+ */
+void bench_forkjoin_knapsack(struct bench *b)
+{
+    struct knapsack_node root = knapsack_prepare();
+    struct knapsack_sum sum;
+
+    bench_start(b);
+    sum = fill_call(root);
+    bench_stop(b);
+    if (!knapsack_is_right(sum))
+        bench_fail(b, "best %d of %ld nodes is wrong", sum.best, sum.nodes);
 }
 
 static void pull_bodies(size_t begin, size_t end, void *arg)

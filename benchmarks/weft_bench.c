@@ -3,6 +3,7 @@
 #include "weft_bench.h"
 
 #include "harness/by_workers.h"
+#include "harness/uts.h"
 #include "internal/context_bench.h"
 #include "internal/wheel_bench.h"
 
@@ -30,14 +31,27 @@ static int run_if_as_asked(void *arg)
     return hosted->fn(hosted->arg);
 }
 
-static int run_in_weft(unsigned workers, int (*fn)(void *), void *arg)
+static int run_with(struct weft_config config, unsigned workers, int (*fn)(void *), void *arg)
 {
-    struct weft_config config = WEFT_CONFIG_INIT;
     struct hosted hosted = {workers, fn, arg};
 
     config.workers = workers;
     config.stall_report_ms = UINT32_MAX; /* some of them compute for seconds on purpose */
     return weft_run(&config, run_if_as_asked, &hosted);
+}
+
+static int run_in_weft(unsigned workers, int (*fn)(void *), void *arg)
+{
+    return run_with((struct weft_config)WEFT_CONFIG_INIT, workers, fn, arg);
+}
+
+/* For recursion of a depth that the default stacks are not made for. */
+static int run_deep_in_weft(unsigned workers, int (*fn)(void *), void *arg)
+{
+    struct weft_config config = WEFT_CONFIG_INIT;
+
+    config.stack_size_kib = UTS_T3_STACK_MIB * 1024;
+    return run_with(config, workers, fn, arg);
 }
 
 static const struct bench_case cases[] = {
@@ -58,8 +72,7 @@ static const struct bench_case cases[] = {
      run_in_weft},
     {"forkjoin/fib/n=40/workers=2", BENCH_NS_PER_OP, 2, BENCH_FIB_40, 40, bench_forkjoin_fib,
      run_in_weft},
-    {"forkjoin/uts/t1/workers=1", BENCH_SECONDS, 1, 1, 0, bench_forkjoin_uts, run_in_weft},
-    {"forkjoin/uts/t1/workers=2", BENCH_SECONDS, 2, 1, 0, bench_forkjoin_uts, run_in_weft},
+    BENCH_TREES(run_in_weft, run_deep_in_weft),
     {"forkjoin/queens/n=13/workers=1", BENCH_SECONDS, 1, 1, 0, bench_forkjoin_queens, run_in_weft},
     {"forkjoin/queens/n=13/workers=2", BENCH_SECONDS, 2, 1, 0, bench_forkjoin_queens, run_in_weft},
     BENCH_DIVIDED(run_in_weft),

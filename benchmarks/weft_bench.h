@@ -19,12 +19,16 @@ void bench_scope_spawn_join(struct bench *b);
 enum { BENCH_FIB_32 = 3524577, BENCH_FIB_40 = 165580140 };
 void bench_forkjoin_fib(struct bench *b);
 void bench_forkjoin_uts(struct bench *b);
+void bench_forkjoin_uts_large(struct bench *b);
+void bench_forkjoin_uts_t3(struct bench *b);
 void bench_forkjoin_queens(struct bench *b);
 
 /* parallel_bench.c */
 void bench_forkjoin_matmul(struct bench *b);
 void bench_forkjoin_integrate(struct bench *b);
 void bench_forkjoin_cilksort(struct bench *b);
+void bench_forkjoin_strassen(struct bench *b);
+void bench_forkjoin_knapsack(struct bench *b);
 void bench_parallel_nbody(struct bench *b);
 void bench_parallel_mandelbrot(struct bench *b);
 void bench_parallel_scan(struct bench *b);

@@ -35,6 +35,11 @@ void bench_stop(struct bench *b)
     b->elapsed_ns = bench_now_ns() - b->started_ns;
 }
 
+double bench_elapsed_s(const struct bench *b)
+{
+    return (double)b->elapsed_ns / 1e9;
+}
+
 void bench_value(struct bench *b, double value)
 {
     b->value = value;

@@ -63,6 +63,9 @@ struct bench {
 void bench_start(struct bench *b);
 void bench_stop(struct bench *b);
 
+/* What lies between the two, for a BENCH_REPORT benchmark that reports a time. */
+double bench_elapsed_s(const struct bench *b);
+
 /* The sample of a benchmark whose metric is not time. */
 void bench_value(struct bench *b, double value);
 

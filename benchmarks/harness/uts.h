@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tree T1 of the Unbalanced Tree Search benchmark (Olivier and others, LCPC 2006), for weft and
- * its C and C++ peers.  A node is a SHA-1 digest; its last 31 bits, as a fraction, say how many
- * children it has: geometrically distributed with mean 4 above depth 10, none from there on.
+ * Trees of the Unbalanced Tree Search benchmark (Olivier and others, LCPC 2006), for weft and its C
+ * and C++ peers.  A node is a SHA-1 digest; its last 31 bits, as a fraction, say how many children
+ * it has.  T1 and T1L are geometric: mean 4 above a depth, none from there on.  T3 is binomial:
+ * 2,000 below the root, then 8 with a probability just below an eighth, else none; it is 1,572
+ * deep.
  */
 #ifndef WEFT_BENCH_UTS_H
 #define WEFT_BENCH_UTS_H
@@ -12,12 +14,24 @@
 #include <string.h>
 
 enum {
-    UTS_SEED = 19,
-    UTS_DEPTH = 10,
+    UTS_T1,
+    UTS_T1L,
     UTS_MEAN = 4,
-    UTS_CHILDREN_MAX = 100, /* UTS cuts off there, too; T1 never comes near it */
-    UTS_T1_NODES = 4130071,
+    UTS_CHILDREN_MAX = 100, /* UTS cuts off there, too; its trees never come near it */
+    UTS_T3_SEED = 42,
+    UTS_T3_ROOT_CHILDREN = 2000,
+    UTS_T3_CHILDREN = 8,
+    UTS_T3_NODES = 4112897,
+    UTS_T3_STACK_MIB = 8, /* for its depth */
 };
+
+struct uts_tree {
+    uint32_t seed;
+    unsigned depth;
+    uint64_t nodes;
+};
+
+static const struct uts_tree uts_trees[] = {{19, 10, 4130071}, {29, 13, 102181082}};
 
 struct uts_node {
     uint32_t digest[5];
@@ -75,9 +89,9 @@ static inline struct uts_node uts_sha1(uint32_t block[16], unsigned words)
     return node;
 }
 
-static inline struct uts_node uts_root(void)
+static inline struct uts_node uts_root(uint32_t seed)
 {
-    uint32_t block[16] = {0, 0, 0, 0, UTS_SEED};
+    uint32_t block[16] = {0, 0, 0, 0, seed};
 
     return uts_sha1(block, 5);
 }
@@ -91,15 +105,26 @@ static inline struct uts_node uts_child(const struct uts_node *parent, unsigned 
     return uts_sha1(block, 6);
 }
 
-static inline unsigned uts_child_count(const struct uts_node *node, unsigned depth)
+static inline double uts_fraction(const struct uts_node *node)
 {
-    double fraction = (node->digest[4] & 0x7fffffff) / 2147483648.0;
+    return (node->digest[4] & 0x7fffffff) / 2147483648.0;
+}
+
+static inline unsigned uts_child_count(const struct uts_tree *tree, const struct uts_node *node,
+                                       unsigned depth)
+{
     double count;
 
-    if (depth >= UTS_DEPTH)
+    if (depth >= tree->depth)
         return 0;
-    count = floor(log(1 - fraction) / log(1 - 1 / (1.0 + UTS_MEAN)));
+    count = floor(log(1 - uts_fraction(node)) / log(1 - 1 / (1.0 + UTS_MEAN)));
     return count < UTS_CHILDREN_MAX ? (unsigned)count : UTS_CHILDREN_MAX;
+}
+
+/* Of any node of T3 but its root. */
+static inline unsigned uts_t3_child_count(const struct uts_node *node)
+{
+    return uts_fraction(node) < 0.124875 ? UTS_T3_CHILDREN : 0;
 }
 
 #endif

@@ -38,6 +38,7 @@ class Plan:
     tries: int  # of a program that was disturbed and cannot see that itself
     wait_s: float  # for a quiet moment before each call of a program
     http_rounds: int
+    left_out: tuple  # globs of what takes long, unless --only asks for it
     minutes: int  # no round but the first goes on for longer
     is_quick: bool
 
@@ -48,9 +49,10 @@ class Plan:
 
 
 FULL = Plan(rounds=5, samples=3, report_rounds=3, tries=3, wait_s=2.0,
-            http_rounds=4, minutes=60, is_quick=False)
+            http_rounds=4, left_out=(), minutes=60, is_quick=False)
 QUICK = Plan(rounds=2, samples=2, report_rounds=1, tries=2, wait_s=0.5,
-             http_rounds=1, minutes=5, is_quick=True)
+             http_rounds=1, left_out=("forkjoin/fib/n=40/*", "forkjoin/uts/t1l/*",
+                                      "memory/parked/n=1000000"), minutes=5, is_quick=True)
 
 
 @dataclass(frozen=True)
@@ -400,6 +402,10 @@ def main(arguments):
     if options.list:
         print("\n".join([entry.name for entry in benches] + [case.bench for case in cases]))
         return 0
+    if not options.only:
+        left_out = (QUICK if options.quick else FULL).left_out
+        benches = [entry for entry in benches
+                   if not any(fnmatch.fnmatchcase(entry.name, glob) for glob in left_out)]
     http, note = choose_http(cases, options, peers)
     skipped = [f"{peer} (not built on this machine)" for peer in missing] + [note] * bool(note)
     return measure(options, arguments, programs, skipped, benches, http)

@@ -233,6 +233,11 @@ class BenchDriver(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"skipped: http/\* \(weft-http is not built")
 
+    def test_a_quick_run_leaves_out_what_takes_long_unless_it_is_asked_for(self):
+        with mock.patch.object(bench, "QUICK", dataclasses.replace(bench.QUICK, left_out=("a/*",))):
+            self.assertEqual(self.drive("--quick", "--list").stdout, "b/three\nc/report\n")
+            self.assertEqual(self.drive("--quick", "--list", "--only", "a/one").stdout, "a/one\n")
+
     def test_a_run_ends_in_time(self):
         """The first round is whole, whatever it takes; then the clock decides."""
         with mock.patch.object(bench, "QUICK", dataclasses.replace(bench.QUICK, minutes=0)):

@@ -13,7 +13,8 @@ import (
 )
 
 // Divided work and loops by goroutines.  The work is that of harness/matmul.h, integrate.h,
-// cilksort.h and loops.h: the same sizes, leaves and checks.
+// cilksort.h and loops.h, that of divide.go is in strassen.h and knapsack.h: the same sizes, leaves
+// and checks.
 
 func init() {
 	all := []struct {
@@ -23,6 +24,8 @@ func init() {
 		{"forkjoin/matmul/n=512", matmul},
 		{"forkjoin/integrate", integrateAll},
 		{"forkjoin/cilksort/n=1048576", cilksort},
+		{"forkjoin/strassen/n=512", strassenAll},
+		{"forkjoin/knapsack/n=40", knapsackAll},
 		{"parallel/nbody/n=2048", nbody},
 		{"parallel/mandelbrot/n=256", mandelbrot},
 		{"parallel/scan/n=4194304", scan},
@@ -142,12 +145,16 @@ func matmulIsRight() bool {
 	return true
 }
 
-func matmul() (time.Duration, error) {
+func matmulPrepare() {
 	for i := range matmulC {
 		matmulA[i] = float64((i*7+i/matmulSize)%17 - 8)
 		matmulB[i] = float64((i*5+i/matmulSize)%13 - 6)
 		matmulC[i] = 0
 	}
+}
+
+func matmul() (time.Duration, error) {
+	matmulPrepare()
 	start := time.Now()
 	block{size: matmulSize}.multiply()
 	elapsed := time.Since(start)

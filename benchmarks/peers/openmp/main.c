@@ -54,16 +54,15 @@ static void forkjoin_fib(struct bench *b)
         bench_fail(b, "fib(%u) is wrong", n);
 }
 
-static uint64_t search(const struct uts_node *parent, unsigned index, unsigned depth)
+static uint64_t search(const struct uts_tree *tree, struct uts_node node, unsigned depth)
 {
-    struct uts_node node = parent ? uts_child(parent, index) : uts_root();
-    unsigned count = uts_child_count(&node, depth);
+    unsigned count = uts_child_count(tree, &node, depth);
     uint64_t nodes[UTS_CHILDREN_MAX];
     uint64_t sum = 1;
 
     for (unsigned i = 0; i < count; i++) {
 #pragma omp task shared(nodes, node)
-        nodes[i] = search(&node, i, depth + 1);
+        nodes[i] = search(tree, uts_child(&node, i), depth + 1);
     }
 #pragma omp taskwait
     for (unsigned i = 0; i < count; i++)
@@ -71,16 +70,59 @@ static uint64_t search(const struct uts_node *parent, unsigned index, unsigned d
     return sum;
 }
 
-static void forkjoin_uts(struct bench *b)
+static void bench_forkjoin_uts(struct bench *b)
 {
+    const struct uts_tree *tree = &uts_trees[b->spec->parameter];
     uint64_t nodes;
 
     bench_start(b);
-    nodes = search(NULL, 0, 0);
+    nodes = search(tree, uts_root(tree->seed), 0);
     bench_stop(b);
 
-    if (nodes != UTS_T1_NODES)
+    if (nodes != tree->nodes)
         bench_fail(b, "the tree has %llu nodes", (unsigned long long)nodes);
+}
+
+static void bench_forkjoin_uts_large(struct bench *b)
+{
+    bench_forkjoin_uts(b);
+    bench_report(b, "s", 0, bench_elapsed_s(b));
+}
+
+static uint64_t explore(struct uts_node node)
+{
+    unsigned count = uts_t3_child_count(&node);
+    uint64_t nodes[UTS_T3_CHILDREN];
+    uint64_t sum = 1;
+
+    for (unsigned i = 0; i < count; i++) {
+#pragma omp task shared(nodes, node)
+        nodes[i] = explore(uts_child(&node, i));
+    }
+#pragma omp taskwait
+    for (unsigned i = 0; i < count; i++)
+        sum += nodes[i];
+    return sum;
+}
+
+static void bench_forkjoin_uts_t3(struct bench *b)
+{
+    static uint64_t nodes[UTS_T3_ROOT_CHILDREN];
+    struct uts_node root = uts_root(UTS_T3_SEED);
+    uint64_t sum = 1;
+
+    bench_start(b);
+    for (unsigned i = 0; i < UTS_T3_ROOT_CHILDREN; i++) {
+#pragma omp task shared(nodes, root)
+        nodes[i] = explore(uts_child(&root, i));
+    }
+#pragma omp taskwait
+    for (unsigned i = 0; i < UTS_T3_ROOT_CHILDREN; i++)
+        sum += nodes[i];
+    bench_stop(b);
+
+    if (sum != UTS_T3_NODES)
+        bench_fail(b, "the tree has %llu nodes", (unsigned long long)sum);
 }
 
 static unsigned solve(struct queens_board board)
@@ -123,8 +165,7 @@ enum { TASKS_32 = 3524577 }; /* forks of fib(32) */
 static const struct bench_case cases[] = {
     {"forkjoin/fib/n=32/workers=1", BENCH_NS_PER_OP, 1, TASKS_32, 32, forkjoin_fib, run_in_team},
     {"forkjoin/fib/n=32/workers=2", BENCH_NS_PER_OP, 2, TASKS_32, 32, forkjoin_fib, run_in_team},
-    {"forkjoin/uts/t1/workers=1", BENCH_SECONDS, 1, 1, 0, forkjoin_uts, run_in_team},
-    {"forkjoin/uts/t1/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_uts, run_in_team},
+    BENCH_TREES(run_in_team, run_in_team),
     {"forkjoin/queens/n=13/workers=1", BENCH_SECONDS, 1, 1, 0, forkjoin_queens, run_in_team},
     {"forkjoin/queens/n=13/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_queens, run_in_team},
     BENCH_DIVIDED(run_in_team),

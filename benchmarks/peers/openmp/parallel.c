@@ -6,8 +6,10 @@
 
 #include "harness/cilksort.h"
 #include "harness/integrate.h"
+#include "harness/knapsack.h"
 #include "harness/loops.h"
 #include "harness/matmul.h"
+#include "harness/strassen.h"
 
 static void multiply(struct matmul_block block)
 {
@@ -81,6 +83,64 @@ static void sort(struct cilksort_range all)
     merge((struct cilksort_merge){all.values, all.values + quarter, quarter, quarter, all.room});
 #pragma omp taskwait
     merge((struct cilksort_merge){all.room, all.room + half, half, rest, all.values});
+}
+
+static void strassen(const struct strassen_product *product)
+{
+    if (strassen_is_leaf(product)) {
+        strassen_leaf(product);
+        return;
+    }
+    for (int number = 0; number < STRASSEN_PRODUCTS; number++) {
+#pragma omp task firstprivate(number)
+        {
+            struct strassen_product part = strassen_part(product, number);
+
+            strassen(&part);
+        }
+    }
+#pragma omp taskwait
+    strassen_join(product);
+}
+
+void bench_forkjoin_strassen(struct bench *b)
+{
+    struct strassen_product all = strassen_prepare();
+
+    bench_start(b);
+    strassen(&all);
+    bench_stop(b);
+    if (!matmul_is_right())
+        bench_fail(b, "the product is wrong");
+}
+
+static struct knapsack_sum fill(struct knapsack_node node)
+{
+    struct knapsack_sum with = {0, 0}, without;
+
+    if (knapsack_is_leaf(node)) {
+        with.best = node.value;
+        with.nodes = 1;
+        return with;
+    }
+#pragma omp task shared(without) firstprivate(node)
+    without = fill(knapsack_without(node));
+    if (knapsack_fits(node))
+        with = fill(knapsack_with(node));
+#pragma omp taskwait
+    return knapsack_add(with, without);
+}
+
+void bench_forkjoin_knapsack(struct bench *b)
+{
+    struct knapsack_node root = knapsack_prepare();
+    struct knapsack_sum sum;
+
+    bench_start(b);
+    sum = fill(root);
+    bench_stop(b);
+    if (!knapsack_is_right(sum))
+        bench_fail(b, "best %d of %ld nodes is wrong", sum.best, sum.nodes);
 }
 
 void bench_forkjoin_matmul(struct bench *b)

@@ -61,30 +61,71 @@ void forkjoin_fib(bench *b)
         bench_fail(b, "fib(%u) is wrong", n);
 }
 
-uint64_t search(uts_node node, unsigned depth)
+uint64_t search(const uts_tree &tree, uts_node node, unsigned depth)
 {
-    const unsigned count = uts_child_count(&node, depth);
+    const unsigned count = uts_child_count(&tree, &node, depth);
     std::array<uint64_t, UTS_CHILDREN_MAX> nodes;
     uint64_t sum = 1;
     if (count == 0)
         return sum;
     tbb::task_group group;
     for (unsigned i = 0; i < count; i++)
-        group.run([&nodes, &node, i, depth] { nodes[i] = search(uts_child(&node, i), depth + 1); });
+        group.run([&, i] { nodes[i] = search(tree, uts_child(&node, i), depth + 1); });
     group.wait();
     for (unsigned i = 0; i < count; i++)
         sum += nodes[i];
     return sum;
 }
 
-void forkjoin_uts(bench *b)
+void bench_forkjoin_uts(bench *b)
 {
+    const uts_tree &tree = uts_trees[b->spec->parameter];
     bench_start(b);
-    const uint64_t nodes = search(uts_root(), 0);
+    const uint64_t nodes = search(tree, uts_root(tree.seed), 0);
     bench_stop(b);
 
-    if (nodes != UTS_T1_NODES)
+    if (nodes != tree.nodes)
         bench_fail(b, "the tree has %llu nodes", static_cast<unsigned long long>(nodes));
+}
+
+void bench_forkjoin_uts_large(bench *b)
+{
+    bench_forkjoin_uts(b);
+    bench_report(b, "s", 0, bench_elapsed_s(b));
+}
+
+uint64_t explore(uts_node node)
+{
+    const unsigned count = uts_t3_child_count(&node);
+    std::array<uint64_t, UTS_T3_CHILDREN> nodes;
+    uint64_t sum = 1;
+    if (count == 0)
+        return sum;
+    tbb::task_group group;
+    for (unsigned i = 0; i < count; i++)
+        group.run([&, i] { nodes[i] = explore(uts_child(&node, i)); });
+    group.wait();
+    for (unsigned i = 0; i < count; i++)
+        sum += nodes[i];
+    return sum;
+}
+
+void bench_forkjoin_uts_t3(bench *b)
+{
+    static std::array<uint64_t, UTS_T3_ROOT_CHILDREN> nodes;
+    const uts_node root = uts_root(UTS_T3_SEED);
+    uint64_t sum = 1;
+    bench_start(b);
+    tbb::task_group group;
+    for (unsigned i = 0; i < UTS_T3_ROOT_CHILDREN; i++)
+        group.run([&root, i] { nodes[i] = explore(uts_child(&root, i)); });
+    group.wait();
+    for (const uint64_t part : nodes)
+        sum += part;
+    bench_stop(b);
+
+    if (sum != UTS_T3_NODES)
+        bench_fail(b, "the tree has %llu nodes", static_cast<unsigned long long>(sum));
 }
 
 unsigned solve(const queens_board &board)
@@ -122,8 +163,7 @@ constexpr unsigned tasks_32 = 3524577; /* forks of fib(32) */
 const bench_case cases[] = {
     {"forkjoin/fib/n=32/workers=1", BENCH_NS_PER_OP, 1, tasks_32, 32, forkjoin_fib, run_in_arena},
     {"forkjoin/fib/n=32/workers=2", BENCH_NS_PER_OP, 2, tasks_32, 32, forkjoin_fib, run_in_arena},
-    {"forkjoin/uts/t1/workers=1", BENCH_SECONDS, 1, 1, 0, forkjoin_uts, run_in_arena},
-    {"forkjoin/uts/t1/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_uts, run_in_arena},
+    BENCH_TREES(run_in_arena, run_in_arena),
     {"forkjoin/queens/n=13/workers=1", BENCH_SECONDS, 1, 1, 0, forkjoin_queens, run_in_arena},
     {"forkjoin/queens/n=13/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_queens, run_in_arena},
     BENCH_DIVIDED(run_in_arena),

@@ -5,8 +5,10 @@
 
 #include "harness/cilksort.h"
 #include "harness/integrate.h"
+#include "harness/knapsack.h"
 #include "harness/loops.h"
 #include "harness/matmul.h"
+#include "harness/strassen.h"
 
 #include <oneapi/tbb/blocked_range.h>
 #include <oneapi/tbb/parallel_for.h>
@@ -83,7 +85,53 @@ void sort(cilksort_range all)
     merge({all.room, all.room + half, half, rest, all.values});
 }
 
+void strassen(const strassen_product &product)
+{
+    if (strassen_is_leaf(&product)) {
+        strassen_leaf(&product);
+        return;
+    }
+    const auto part = [&product](int number) { strassen(strassen_part(&product, number)); };
+    tbb::parallel_invoke([&] { part(0); }, [&] { part(1); }, [&] { part(2); }, [&] { part(3); },
+                         [&] { part(4); }, [&] { part(5); }, [&] { part(6); });
+    strassen_join(&product);
+}
+
+knapsack_sum fill(knapsack_node node)
+{
+    if (knapsack_is_leaf(node))
+        return {node.value, 1};
+    knapsack_sum with{0, 0};
+    knapsack_sum without;
+    tbb::task_group group;
+    group.run([&] { without = fill(knapsack_without(node)); });
+    if (knapsack_fits(node))
+        with = fill(knapsack_with(node));
+    group.wait();
+    return knapsack_add(with, without);
+}
+
 } // namespace
+
+void bench_forkjoin_strassen(bench *b)
+{
+    const strassen_product all = strassen_prepare();
+    bench_start(b);
+    strassen(all);
+    bench_stop(b);
+    if (!matmul_is_right())
+        bench_fail(b, "the product is wrong");
+}
+
+void bench_forkjoin_knapsack(bench *b)
+{
+    const knapsack_node root = knapsack_prepare();
+    bench_start(b);
+    const knapsack_sum sum = fill(root);
+    bench_stop(b);
+    if (!knapsack_is_right(sum))
+        bench_fail(b, "best %d of %ld nodes is wrong", sum.best, sum.nodes);
+}
 
 void bench_forkjoin_matmul(bench *b)
 {

@@ -60,6 +60,7 @@ struct wf_sim_settings {
     uint64_t stall_fault;  /* which of the bits keeps threads from running */
     uint64_t wakeup_fault; /* and which ends waits early */
     FILE *trace;           /* a line for each event; NULL: none */
+    const char *disk;      /* the path of the simulated disk; NULL: there is none */
 
     /* Called at the end on the host, when wf_sim_print_last() still works.  NULL: nothing. */
     void (*at_end)(int error, void *arg, const struct wf_sim_report *report);
@@ -109,8 +110,14 @@ uint32_t wf_sim_draw(enum wf_sim_stream stream, uint32_t limit);
 /* True if a fault of this kind (a single bit) shall happen now; it is counted and traced then. */
 bool wf_sim_fault(uint64_t kind);
 
+/* Counts one that was decided otherwise, if wf_sim_may_fail(). */
+void wf_sim_count_fault(uint64_t kind);
+
 /* A number below `limit`, of how such a fault happens. */
 uint32_t wf_sim_fault_draw(uint64_t kind, uint32_t limit);
+
+/* The path of the simulated disk; NULL: there is none. */
+const char *wf_sim_disk_path(void);
 
 /* Whether faults of this kind can still happen. */
 bool wf_sim_may_fail(uint64_t kind);

@@ -105,22 +105,31 @@ int64_t wf_sim_time(void)
     return wf_sim_clock.now;
 }
 
+const char *wf_sim_disk_path(void)
+{
+    return wf_sim_settings.disk;
+}
+
 bool wf_sim_may_fail(uint64_t kind)
 {
     return (wf_sim_settings.faults & kind) != 0 &&
            wf_sim_clock.now - WF_SIM_START_NS < wf_sim_settings.faults_until;
 }
 
+void wf_sim_count_fault(uint64_t kind)
+{
+    uint32_t number = (uint32_t)__builtin_ctzll(kind);
+
+    wf_sim_totals.faults[number % WF_SIM_FAULTS_MAX]++;
+    wf_sim_trace("fault", number, 0);
+}
+
 bool wf_sim_fault(uint64_t kind)
 {
-    uint32_t number;
-
     /* Drawn in any case, so that the later ones are the same whether this one may happen or not. */
     if (wf_sim_fault_draw(kind, 1000000) >= fault_ppm || !wf_sim_may_fail(kind))
         return false;
-    number = (uint32_t)__builtin_ctzll(kind);
-    wf_sim_totals.faults[number % WF_SIM_FAULTS_MAX]++;
-    wf_sim_trace("fault", number, 0);
+    wf_sim_count_fault(kind);
     return true;
 }
 

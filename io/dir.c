@@ -6,6 +6,7 @@
 
 #include "arch/compiler.h"
 #include "io/call.h"
+#include "io/disk.h"
 #include "runtime/alloc.h"
 
 #include <dirent.h>
@@ -36,7 +37,7 @@ static WF_NOINLINE int open_folder(void *arg)
 {
     struct open_call *call = arg;
 
-    call->dir->fd = openat(call->dir_fd, call->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    call->dir->fd = wf_disk_openat(call->dir_fd, call->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (call->dir->fd < 0)
         call->dir->fd = -errno;
     return 0;
@@ -63,7 +64,7 @@ static WF_NOINLINE int fill(void *arg)
 {
     weft_dir *dir = arg;
 
-    dir->filled = getdents64(dir->fd, dir->buffer, sizeof dir->buffer);
+    dir->filled = wf_disk_getdents64(dir->fd, dir->buffer, sizeof dir->buffer);
     if (dir->filled < 0)
         dir->filled = -errno;
     dir->next = 0;

@@ -6,6 +6,7 @@
 
 #include "arch/compiler.h"
 #include "io/call.h"
+#include "io/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +46,7 @@ static int run_statx(void *arg)
 {
     struct file_call *call = arg;
 
-    return finish(call, statx(call->fd, call->path, call->flags, call->mask, call->buffer));
+    return finish(call, wf_disk_statx(call->fd, call->path, call->flags, call->mask, call->buffer));
 }
 
 int weft_statx(int dir_fd, const char *path, int flags, unsigned mask, struct statx *status,
@@ -61,7 +62,7 @@ static int run_fallocate(void *arg)
 {
     struct file_call *call = arg;
 
-    return finish(call, fallocate(call->fd, call->flags, call->from, (off_t)call->length));
+    return finish(call, wf_disk_fallocate(call->fd, call->flags, call->from, (off_t)call->length));
 }
 
 int weft_fallocate(int fd, int mode, off_t offset, off_t len, weft_time deadline)
@@ -75,7 +76,7 @@ static int run_ftruncate(void *arg)
 {
     struct file_call *call = arg;
 
-    return finish(call, ftruncate(call->fd, (off_t)call->length));
+    return finish(call, wf_disk_ftruncate(call->fd, (off_t)call->length));
 }
 
 int weft_ftruncate(int fd, off_t len, weft_time deadline)
@@ -89,8 +90,8 @@ static int run_copy(void *arg)
 {
     struct file_call *call = arg;
 
-    return finish(call, copy_file_range(call->fd, call->offset, call->other_fd, call->other_offset,
-                                        call->length, call->mask));
+    return finish(call, wf_disk_copy_file_range(call->fd, call->offset, call->other_fd,
+                                                call->other_offset, call->length, call->mask));
 }
 
 ssize_t weft_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t len,
@@ -110,8 +111,8 @@ static int run_rename(void *arg)
 {
     struct file_call *call = arg;
 
-    return finish(call,
-                  renameat2(call->fd, call->path, call->other_fd, call->other_path, call->mask));
+    return finish(call, wf_disk_renameat2(call->fd, call->path, call->other_fd, call->other_path,
+                                          call->mask));
 }
 
 int weft_renameat(int old_dir_fd, const char *old_path, int new_dir_fd, const char *new_path,
@@ -130,7 +131,7 @@ static int run_unlink(void *arg)
 {
     struct file_call *call = arg;
 
-    return finish(call, unlinkat(call->fd, call->path, call->flags));
+    return finish(call, wf_disk_unlinkat(call->fd, call->path, call->flags));
 }
 
 int weft_unlinkat(int dir_fd, const char *path, int flags, weft_time deadline)
@@ -144,7 +145,7 @@ static int run_mkdir(void *arg)
 {
     struct file_call *call = arg;
 
-    return finish(call, mkdirat(call->fd, call->path, call->mode));
+    return finish(call, wf_disk_mkdirat(call->fd, call->path, call->mode));
 }
 
 int weft_mkdirat(int dir_fd, const char *path, mode_t mode, weft_time deadline)
@@ -158,8 +159,8 @@ static int run_link(void *arg)
 {
     struct file_call *call = arg;
 
-    return finish(call,
-                  linkat(call->fd, call->path, call->other_fd, call->other_path, call->flags));
+    return finish(
+        call, wf_disk_linkat(call->fd, call->path, call->other_fd, call->other_path, call->flags));
 }
 
 int weft_linkat(int old_dir_fd, const char *old_path, int new_dir_fd, const char *new_path,
@@ -178,7 +179,7 @@ static int run_symlink(void *arg)
 {
     struct file_call *call = arg;
 
-    return finish(call, symlinkat(call->other_path, call->fd, call->path));
+    return finish(call, wf_disk_symlinkat(call->other_path, call->fd, call->path));
 }
 
 int weft_symlinkat(const char *target, int dir_fd, const char *path, weft_time deadline)
@@ -192,7 +193,7 @@ static int run_readlink(void *arg)
 {
     struct file_call *call = arg;
 
-    return finish(call, readlinkat(call->fd, call->path, call->buffer, call->length));
+    return finish(call, wf_disk_readlinkat(call->fd, call->path, call->buffer, call->length));
 }
 
 ssize_t weft_readlinkat(int dir_fd, const char *path, char *buf, size_t len, weft_time deadline)

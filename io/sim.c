@@ -12,6 +12,7 @@
 #include "arch/sim.h"
 #include "io/backend.h"
 #include "io/epoll.h"
+#include "io/sim_disk.h"
 #include "runtime/alloc.h"
 #include "runtime/check.h"
 #include "runtime/poller.h"
@@ -180,9 +181,21 @@ static bool count_done(void)
 /* As on a ring, some operations complete later though they need not wait. */
 static bool attempt_simulated(struct wf_sim_socket *at, struct wf_op *op)
 {
-    if (op->code == WF_OP_CONNECT || wf_sim_draw(WF_SIM_NETWORK, 4) == 0)
+    if (op->code == WF_OP_CONNECT || op->code == WF_OP_FSYNC || wf_sim_draw(WF_SIM_NETWORK, 4) == 0)
         return false;
     return wf_sim_try(at, op);
+}
+
+/* Returns true if it was on the simulated disk. */
+static bool attempt_open(struct wf_op *op)
+{
+    wf_sim_path path;
+    int found = wf_sim_disk_resolve(op->fd, op->buffer, path);
+
+    op->result = found;
+    if (found > 0)
+        op->result = wf_sim_file_open(path, op->flags, (mode_t)op->length);
+    return found != 0;
 }
 
 static bool attempt(struct wf_op *op, weft_time deadline)
@@ -192,6 +205,8 @@ static bool attempt(struct wf_op *op, weft_time deadline)
 
     wf_sim_point();
     op->has_waited = true; /* what the last run has left behind does not count */
+    if (op->code == WF_OP_OPENAT && attempt_open(op))
+        return true;
     op->result = wf_sim_adopt(op);
     if (op->result != 0)
         return true;
@@ -230,6 +245,8 @@ static void start(struct wf_worker *self, struct wf_op *op)
     wf_count(&sim->counters->ops_submitted, 1);
     if (at == NULL)
         look_outside(op);
+    else if (at->kind == WF_SIM_FILE && op->code == WF_OP_FSYNC)
+        wf_sim_file_sync(at, op);
     else if (wf_sim_try(at, op))
         wf_sim_complete(op);
     else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The pieces of the simulated backend: its poller (sim.c), what descriptors stand for (sim_net.c),
- * and connections between them (sim_link.c).
+ * connections between them (sim_link.c), and a disk (sim_disk.h).
  *
  * None of these functions is a point, and all of it is touched by one real thread.
  */
@@ -14,11 +14,13 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+struct wf_sim_inode;
 struct wf_sim_link;
 
 enum wf_sim_kind {
     WF_SIM_LISTENER,
     WF_SIM_STREAM,
+    WF_SIM_FILE,
 };
 
 /*
@@ -41,6 +43,10 @@ struct wf_sim_socket {
     struct wf_sim_link *link; /* STREAM */
     unsigned side;            /* which end of it */
     bool is_connecting;
+
+    struct wf_sim_inode *inode; /* FILE */
+    uint64_t age;               /* wf_sim_disk_age() when it was opened */
+    bool is_synchronous;        /* opened with O_SYNC or O_DSYNC */
 };
 
 /* Completes an operation that was started, with op->result set, after a while that the seed
@@ -61,6 +67,9 @@ void wf_sim_socket_release(struct wf_sim_socket *at);
 
 /* NULL: the simulation does not know it. */
 struct wf_sim_socket *wf_sim_find(int fd);
+
+/* What a descriptor stands for from now on; NULL: there is no room. */
+struct wf_sim_socket *wf_sim_make(int fd, enum wf_sim_kind kind);
 
 /* Makes what the operation is on a socket of the simulation, if it is a connect or an accept on one
  * of the kernel's that could be one.  0 or -errno. */

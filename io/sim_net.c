@@ -3,6 +3,7 @@
 #include "io/sim.h"
 
 #include "arch/sim.h"
+#include "io/sim_disk.h"
 #include "runtime/alloc.h"
 #include "runtime/check.h"
 
@@ -44,9 +45,10 @@ void wf_sim_net_begin(void)
     current.limit = 0;
     current.made = 0;
     current.number = wf_sim_run_number();
+    wf_sim_disk_begin();
 }
 
-static struct wf_sim_socket *make(int fd, enum wf_sim_kind kind)
+struct wf_sim_socket *wf_sim_make(int fd, enum wf_sim_kind kind)
 {
     struct wf_sim_socket *made;
 
@@ -137,7 +139,7 @@ int wf_sim_listen(int fd)
         return -EAFNOSUPPORT;
     if (find_listener(name->sa_family, port_of(name)) != NULL)
         return -EADDRINUSE;
-    listener = make(fd, WF_SIM_LISTENER);
+    listener = wf_sim_make(fd, WF_SIM_LISTENER);
     if (listener == NULL)
         return -ENOMEM;
     listener->family = name->sa_family;
@@ -167,7 +169,7 @@ int wf_sim_adopt(const struct wf_op *op)
             return wf_sim_listen(op->fd) == -ENOMEM ? -ENOMEM : 0;
     } else if (op->code == WF_OP_CONNECT && is_inet(op->buffer, op->length) &&
                is_stream_socket(op->fd)) {
-        return make(op->fd, WF_SIM_STREAM) != NULL ? 0 : -ENOMEM;
+        return wf_sim_make(op->fd, WF_SIM_STREAM) != NULL ? 0 : -ENOMEM;
     }
     return 0;
 }
@@ -257,7 +259,7 @@ static bool try_accept(struct wf_sim_socket *at, struct wf_op *op)
         op->result = -errno;
         return true;
     }
-    made = make(op->result, WF_SIM_STREAM);
+    made = wf_sim_make(op->result, WF_SIM_STREAM);
     if (made == NULL) {
         close(op->result);
         op->result = -ENOMEM;
@@ -305,6 +307,8 @@ static void forget_socket(struct wf_sim_socket *at)
     at->is_closed = true;
     if (at->link != NULL)
         wf_sim_link_detach(at->link, at->side);
+    if (at->inode != NULL)
+        wf_sim_inode_release(at->inode);
     wf_sim_socket_release(at);
 }
 
@@ -315,6 +319,7 @@ void wf_sim_net_end(void)
         if (sockets[fd] != NULL)
             forget_socket(sockets[fd]);
     wf_sim_drain();
+    wf_sim_disk_end();
 }
 
 static bool close_socket(struct wf_sim_socket *at, struct wf_op *op)
@@ -365,6 +370,10 @@ static bool try_transfer(struct wf_sim_socket *at, struct wf_op *op, bool is_sen
 
 bool wf_sim_try(struct wf_sim_socket *at, struct wf_op *op)
 {
+    if (at->kind == WF_SIM_FILE && op->code != WF_OP_CLOSE) {
+        wf_sim_file_do(at, op);
+        return true;
+    }
     switch (op->code) {
     case WF_OP_READ:
     case WF_OP_READV:

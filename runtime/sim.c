@@ -12,6 +12,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +21,9 @@
 
 enum { WORKERS_DRAWN_MAX = 8 };
 
-static const char *const fault_names[] = {"stall", "wakeup",    "late",      "short",
-                                          "reset", "partition", "half_open", "refuse"};
+static const char *const fault_names[] = {"stall",    "wakeup",    "late",      "short",
+                                          "reset",    "partition", "half_open", "refuse",
+                                          "io_error", "no_space",  "torn"};
 enum { FAULT_NAMES = sizeof fault_names / sizeof fault_names[0] };
 
 _Static_assert(WEFT_SIM_FAULTS_ALL == (1 << FAULT_NAMES) - 1, "each kind has its name");
@@ -106,11 +108,33 @@ static int check(const struct weft_sim_options *options)
     return 0;
 }
 
+static const char *disk_of(const struct weft_sim_options *options)
+{
+    const char *path = options->disk != NULL ? options->disk : getenv("WEFT_SIM_DISK");
+
+    return path != NULL && *path != '\0' ? path : NULL;
+}
+
+/* In the one form that paths are compared in. */
+static int check_disk(const char *path)
+{
+    size_t length = path != NULL ? strlen(path) : 0;
+
+    if (path == NULL ||
+        (length > 1 && length < PATH_MAX && path[0] == '/' && path[length - 1] != '/' &&
+         strstr(path, "//") == NULL && strstr(path, "/.") == NULL))
+        return 0;
+    wf_complain("the simulated disk needs an absolute path without '.' and '..', not '%s'", path);
+    return -EINVAL;
+}
+
 static int resolve(const struct weft_sim_options *options, struct wf_sim_settings *settings)
 {
     const char *faults = getenv("WEFT_SIM_FAULTS");
     int error = check(options);
 
+    if (error == 0)
+        error = check_disk(disk_of(options));
     *settings = (struct wf_sim_settings){
         .seed = options->seed,
         .faults = options->faults,
@@ -120,6 +144,7 @@ static int resolve(const struct weft_sim_options *options, struct wf_sim_setting
         .stall_fault = WEFT_SIM_STALL,
         .wakeup_fault = WEFT_SIM_WAKEUP,
         .trace = options->trace,
+        .disk = disk_of(options),
     };
     if (error == 0 && faults != NULL && *faults != '\0')
         error = read_faults(faults, &settings->faults);

@@ -21,7 +21,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-kinds="stall wakeup late short reset partition half_open refuse"
+kinds="stall wakeup late short reset partition half_open refuse io_error no_space torn"
 seeds=1000
 from=1
 jobs=$(nproc)
@@ -203,9 +203,9 @@ unset WEFT_SEED WEFT_SIM_FAULTS WEFT_SIM_FAULTS_FOR WEFT_SIM_TRACE
 begun=$(date +%s)
 status=0
 case ${1:-} in
-'' | sync | network)
+'' | sync | network | disk)
     build_scenarios
-    [ $# -gt 0 ] || set -- sync network
+    [ $# -gt 0 ] || set -- sync network disk
     for name in "$@"; do
         run_scenario "$name" || status=1
     done

@@ -35,7 +35,10 @@ enum weft_sim_fault {
                                     on all of a server */
     WEFT_SIM_HALF_OPEN = 1 << 6, /* nothing gets through any more, and no end is told */
     WEFT_SIM_REFUSE = 1 << 7, /* the kernel has no room at the moment: -ENOBUFS, -EMFILE, -EAGAIN */
-    WEFT_SIM_FAULTS_ALL = (1 << 8) - 1,
+    WEFT_SIM_IO_ERROR = 1 << 8, /* of files: -EIO; after that of a sync some bytes are lost */
+    WEFT_SIM_NO_SPACE = 1 << 9, /* of files: -ENOSPC */
+    WEFT_SIM_TORN = 1 << 10,    /* a crash leaves some of what was not certain, and parts of it */
+    WEFT_SIM_FAULTS_ALL = (1 << 11) - 1,
 };
 
 /* What happened in a run. */
@@ -69,15 +72,18 @@ struct weft_sim_options {
     struct weft_sim_report *report;   /* filled in, unless null, also after a failure */
     const struct weft_config *config; /* of the runtime; pinning, reports of stalls and of
                                          overflows and the backend are the simulation's */
-    uint64_t reserved[4];             /* zero */
+    const char *disk;                 /* absolute path of a folder whose files are simulated; it
+                                         need not exist; default: the one that WEFT_SIM_DISK names,
+                                         or none */
+    uint64_t reserved[3];             /* zero */
 };
 
-#define WEFT_SIM_OPTIONS_INIT                  \
-    {                                          \
-        0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, \
-        {                                      \
-            0, 0, 0, 0                         \
-        }                                      \
+#define WEFT_SIM_OPTIONS_INIT                        \
+    {                                                \
+        0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, \
+        {                                            \
+            0, 0, 0                                  \
+        }                                            \
     }
 
 /*
@@ -121,6 +127,23 @@ WEFT_API int weft_sim_is_on(void);
  * Switches  never.
  */
 WEFT_API uint64_t weft_sim_random(void);
+
+/*
+ * Let the power of the simulated disk fail, and come back.
+ *
+ * What was synced is there afterwards: bytes after weft_fsync() of their file, and names after
+ * weft_fsync() of the folder they are in.  Of the rest nothing is, or with the fault WEFT_SIM_TORN
+ * what the dice say: each change of a file is there, or not, or some of its sectors of 512 bytes
+ * are, and of the changes of names the first few.  Descriptors of before are dead: what is done
+ * with them gives -EIO, but for weft_close().  The fibers go on; which of them are the program that
+ * was cut off, and has to be cancelled, the caller knows.
+ *
+ * Returns   0; -EPERM where no simulation is on, or it has no disk.
+ * Context   any fiber.
+ * Switches  never.
+ * Errors    -EPERM.
+ */
+WEFT_API WEFT_MUST_USE int weft_sim_crash(void);
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,7 @@
 /* What the simulated network does: the same as a real one, and what the seed has befall it. */
 #include "../sim/scenario.h"
 #include "../support/child.h"
-#include "../support/fixture.h"
+#include "../support/simulate.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -15,18 +15,14 @@
 
 enum {
     REPLAYS = 100,
-    SEEDS = 30,
     SEEDS_FOR_A_BUG = 1000,
     LARGE = 200000, /* more than is ever on its way */
     BEATS = 3600,
+    /* What can befall the network scenario: the rest is for others. */
+    NETWORK_FAULTS = (WEFT_SIM_REFUSE << 1) - 1,
 };
 
-static void forget_environment(void)
-{
-    unsetenv("WEFT_BACKEND");
-}
-
-TestSuite(sim_net, .init = forget_environment, .timeout = TEST_TIMEOUT_S);
+TestSuite(sim_net, .init = forget_backend, .timeout = TEST_TIMEOUT_S);
 
 /* Both ends of a connection, as a client and a server have them. */
 struct pair {
@@ -75,30 +71,7 @@ static void close_pair(struct pair *pair)
     CHECK_EQ(weft_close(pair->listener), 0);
 }
 
-static int simulate(uint64_t seed, uint32_t faults, uint32_t ppm, int (*fn)(void *), void *arg)
-{
-    struct weft_sim_options options = WEFT_SIM_OPTIONS_INIT;
-    struct resources before = resources_now();
-    int result;
-
-    options.seed = seed;
-    options.faults = faults;
-    options.fault_ppm = ppm;
-    result = weft_sim_run(&options, fn, arg);
-    assert_resources_return_to(before);
-    return result;
-}
-
-/* Each test is a fiber that is simulated with several seeds. */
-#define NET_TEST(name, faults, ppm)                                               \
-    static int name(void *arg);                                                   \
-    Test(sim_net, name)                                                           \
-    {                                                                             \
-        for (uint64_t seed = 1; seed <= SEEDS; seed++)                            \
-            cr_assert_eq(simulate(seed, faults, ppm, name, NULL), 0, "seed %llu", \
-                         (unsigned long long)seed);                               \
-    }                                                                             \
-    static int name(void *arg)
+#define NET_TEST(name, faults, ppm) SIM_TEST(sim_net, name, faults, ppm)
 
 NET_TEST(bytes_arrive_and_then_the_end, 0, 0)
 {
@@ -297,9 +270,11 @@ static int hear_an_hour_of_beats(void *arg)
 
 Test(sim_net, an_hour_of_traffic_is_simulated)
 {
+    struct weft_sim_options options = WEFT_SIM_OPTIONS_INIT;
     weft_time end = 0;
 
-    cr_assert_eq(simulate(1, 0, 0, hear_an_hour_of_beats, &end), 0);
+    options.seed = 1;
+    cr_assert_eq(simulate(&options, hear_an_hour_of_beats, &end), 0);
     cr_expect_geq(end, 3600 * WEFT_SECOND);
 }
 
@@ -334,13 +309,13 @@ Test(sim_net, every_kind_of_fault_happens)
     uint64_t faults[32] = {0};
     struct weft_sim_report report;
 
-    for (uint64_t seed = 1; seed <= 4 * SEEDS; seed++) {
+    for (uint64_t seed = 1; seed <= 4 * SIMULATE_SEEDS; seed++) {
         cr_assert_eq(run_network(seed, BUG_NONE, &report), 0);
         for (int i = 0; i < 32; i++)
             faults[i] += report.faults[i];
     }
     for (int i = 0; i < 32; i++)
-        cr_expect_eq(faults[i] > 0, (WEFT_SIM_FAULTS_ALL >> i & 1) != 0, "fault %d", i);
+        cr_expect_eq(faults[i] > 0, (NETWORK_FAULTS >> i & 1) != 0, "fault %d", i);
 }
 
 /* A run that fails so leaves its memory behind: in a process of its own. */

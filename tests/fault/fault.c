@@ -197,6 +197,11 @@ WRAPPED(int, eventfd, unsigned count, int flags)
     return fails("eventfd") ? refuse(EMFILE) : REAL(eventfd)(count, flags);
 }
 
+WRAPPED(int, memfd_create, const char *name, unsigned flags)
+{
+    return fails("memfd_create") ? refuse(EMFILE) : REAL(memfd_create)(name, flags);
+}
+
 WRAPPED(int, socket, int domain, int type, int protocol)
 {
     return fails("socket") ? refuse(EMFILE) : REAL(socket)(domain, type, protocol);

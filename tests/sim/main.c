@@ -35,6 +35,7 @@ static int run_seed(const struct scenario *scenario, const struct request *reque
     options.faults = request->faults;
     options.faults_for = 30 * WEFT_SECOND; /* and then all has to come to rest */
     options.limit = 600 * WEFT_SECOND;
+    options.disk = SCENARIO_DISK;
     options.report = &report;
     result = weft_sim_run(&options, scenario->main_fn,
                           scenario_arg((enum scenario_bug)request->bug));

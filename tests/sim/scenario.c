@@ -6,6 +6,7 @@
 const struct scenario scenarios[] = {
     {"sync", sync_scenario},
     {"network", network_scenario},
+    {"disk", disk_scenario},
 };
 const unsigned scenario_count = sizeof scenarios / sizeof scenarios[0];
 

@@ -19,7 +19,14 @@ enum scenario_bug {
     BUG_COUNT,
     BUG_STALE_REPLY = BUG_COUNT, /* network: keeps a connection on which a reply may still come */
     BUG_NETWORK_COUNT,
+    BUG_NO_SYNC = BUG_NETWORK_COUNT, /* disk: renames what is not certain yet */
+    BUG_NO_FOLDER_SYNC,              /* believes a rename to be certain */
+    BUG_SYNC_AGAIN,                  /* believes a sync that comes after one that failed */
+    BUG_DISK_COUNT,
 };
+
+/* Where the simulated disk is. */
+#define SCENARIO_DISK "/simulated"
 
 struct scenario {
     const char *name;
@@ -39,6 +46,7 @@ const struct scenario *scenario_find(const char *name);
 
 int sync_scenario(void *arg);
 int network_scenario(void *arg);
+int disk_scenario(void *arg);
 
 /* A number below `limit` from the simulation's seed. */
 static inline unsigned scenario_draw(unsigned limit)

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs the fiber of a test in simulation, with several seeds. */
+#ifndef WEFT_TEST_SIMULATE_H
+#define WEFT_TEST_SIMULATE_H
+
+#include "fixture.h"
+
+#include <stdlib.h>
+
+enum { SIMULATE_SEEDS = 30 };
+
+/* weft_sim_run(), and asserts that the process has as many descriptors as before. */
+int simulate(const struct weft_sim_options *options, int (*fn)(void *), void *arg);
+
+/* For a suite's .init: what CI sets to run other tests on another backend would be taken at its
+ * word. */
+static inline void forget_backend(void)
+{
+    unsetenv("WEFT_BACKEND");
+}
+
+/* Each test is a fiber that is simulated with several seeds, and these faults. */
+#define SIM_TEST(suite, name, fault_kinds, ppm)                                            \
+    static int name(void *arg);                                                            \
+    Test(suite, name)                                                                      \
+    {                                                                                      \
+        struct weft_sim_options options = WEFT_SIM_OPTIONS_INIT;                           \
+                                                                                           \
+        options.faults = (fault_kinds);                                                    \
+        options.fault_ppm = (ppm);                                                         \
+        options.disk = "/simulated";                                                       \
+        for (options.seed = 1; options.seed <= SIMULATE_SEEDS; options.seed++)             \
+            cr_assert_eq(simulate(&options, name, NULL), 0, "seed %d", (int)options.seed); \
+    }                                                                                      \
+    static int name(void *arg)
+
+#endif

@@ -399,13 +399,13 @@ def main(arguments):
     chosen = set(choose(everything, options.only))
     benches = fitting([entry for entry in benches if entry.name in chosen])
     cases = [case for case in cases if case.bench in chosen]
-    if options.list:
-        print("\n".join([entry.name for entry in benches] + [case.bench for case in cases]))
-        return 0
     if not options.only:
         left_out = (QUICK if options.quick else FULL).left_out
         benches = [entry for entry in benches
                    if not any(fnmatch.fnmatchcase(entry.name, glob) for glob in left_out)]
+    if options.list:
+        print("\n".join([entry.name for entry in benches] + [case.bench for case in cases]))
+        return 0
     http, note = choose_http(cases, options, peers)
     skipped = [f"{peer} (not built on this machine)" for peer in missing] + [note] * bool(note)
     return measure(options, arguments, programs, skipped, benches, http)

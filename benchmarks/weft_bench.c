@@ -3,6 +3,7 @@
 #include "weft_bench.h"
 
 #include "harness/by_workers.h"
+#include "harness/io_rows.h"
 #include "harness/uts.h"
 #include "internal/context_bench.h"
 #include "internal/wheel_bench.h"
@@ -159,6 +160,7 @@ static const struct bench_case cases[] = {
     {"io/pread/size=4096", BENCH_NS_PER_OP, 1, 1, 0, bench_io_pread, run_in_weft},
     {"io/open_close", BENCH_NS_PER_OP, 1, 1, 0, bench_io_open_close, run_in_weft},
     {"io/statx", BENCH_NS_PER_OP, 1, 1, 0, bench_io_statx, run_in_weft},
+    BENCH_FILES(run_in_weft),
 };
 
 int main(int argc, char **argv)

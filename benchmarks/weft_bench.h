@@ -100,4 +100,10 @@ void bench_io_pread(struct bench *b);
 void bench_io_open_close(struct bench *b);
 void bench_io_statx(struct bench *b);
 
+/* file_bench.c; the parameter of reads is the flags that the file is opened with */
+void bench_file_read(struct bench *b);
+void bench_file_copy(struct bench *b);
+void bench_file_copy_by_kernel(struct bench *b);
+void bench_stream_send(struct bench *b);
+
 #endif

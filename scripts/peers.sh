@@ -3,7 +3,7 @@
 # Builds the benchmark programs of weft's peers into build/peers/bin.  A peer that this machine
 # cannot build is named and skipped; the script fails only for a name that it does not know.
 #
-# usage: scripts/peers.sh [boost-fiber|go|tokio|pthread|tbb|openmp]...     (none: all)
+# usage: scripts/peers.sh [boost-fiber|go|tokio|pthread|tbb|openmp|uring-floor]...     (none: all)
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -44,6 +44,15 @@ build_pthread()
     build_harness
     cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source"/pthread/*.c "${harness[@]}" -lm \
         -pthread -o "$out/pthread.new"
+}
+
+# The bare loops, which are no peer but what a peer could not be faster than.
+build_uring_floor()
+{
+    [ -e /usr/include/liburing.h ] || skip "liburing-dev is not installed"
+    build_load
+    cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source"/uring_floor/*.c "${harness[@]}" \
+        -luring -pthread -o "$out/uring-floor.new"
 }
 
 build_tbb()
@@ -107,14 +116,14 @@ build_peer()
 }
 
 if [ $# -eq 0 ]; then
-    set -- boost-fiber go tokio pthread tbb openmp
+    set -- boost-fiber go tokio pthread tbb openmp uring-floor
 fi
 for peer in "$@"; do
     case $peer in
-    boost-fiber | go | tokio | pthread | tbb | openmp) ;;
+    boost-fiber | go | tokio | pthread | tbb | openmp | uring-floor) ;;
     *)
-        echo "peers.sh: unknown peer '$peer'; there are boost-fiber, go, tokio, pthread, tbb and" \
-            "openmp" >&2
+        echo "peers.sh: unknown peer '$peer'; there are boost-fiber, go, tokio, pthread, tbb," \
+            "openmp and uring-floor" >&2
         exit 2
         ;;
     esac

@@ -2,8 +2,10 @@
 /* A POSIX thread in the place of a fiber.  Questions and methods are those of weft's benchmarks of
  * the same names; below is only what differs. */
 #include "echo.h"
+#include "file.h"
 #include "harness/bench.h"
 #include "harness/by_workers.h"
+#include "harness/io_rows.h"
 #include "loops.h"
 #include "ring.h"
 
@@ -404,6 +406,7 @@ static const struct bench_case cases[] = {
     {"io/pread/size=4096", BENCH_NS_PER_OP, 1, 1, 0, io_pread, NULL},
     {"io/open_close", BENCH_NS_PER_OP, 1, 1, 0, io_open_close, NULL},
     {"io/statx", BENCH_NS_PER_OP, 1, 1, 0, io_statx, NULL},
+    BENCH_FILES(NULL),
     {"barrier/cross/parties=2", BENCH_NS_PER_OP, 1, 2, 2, barrier_cross, NULL},
     {"barrier/cross/parties=10", BENCH_NS_PER_OP, 2, 10, 10, barrier_cross, NULL},
     {"barrier/cross/parties=1000", BENCH_NS_PER_OP, 2, 1000, 1000, barrier_cross, NULL},

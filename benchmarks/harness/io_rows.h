@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The rows of files and streams, the same in every program that has them. */
+#ifndef WEFT_BENCH_IO_ROWS_H
+#define WEFT_BENCH_IO_ROWS_H
+
+#include <fcntl.h>
+
+/* The parameter of file/read: flags that the file is opened with. */
+#define BENCH_FILES(host)                                                                        \
+    {"file/read/depth=64", BENCH_NS_PER_OP, 1, 1, 0, bench_file_read, host},                     \
+        {"file/read/depth=64/direct=1", BENCH_NS_PER_OP, 1, 1, O_DIRECT, bench_file_read, host}, \
+        {"file/copy/by=program", BENCH_NS_PER_OP, 1, 1, 0, bench_file_copy, host},               \
+        {"stream/send", BENCH_REPORT, 1, 1, 0, bench_stream_send, host},                         \
+    {                                                                                            \
+        "file/copy/by=kernel", BENCH_NS_PER_OP, 1, 1, 0, bench_file_copy_by_kernel, host         \
+    }
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the kernel alone costs, by way of io_uring: bare loops that do the same as weft's benchmarks
+ * of the same names, on one thread, without a runtime.  Questions and methods are theirs.
+ */
+#include "harness/file_work.h"
+#include "harness/stream_work.h"
+#include "uring_floor.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { ENTRIES = 256 };
+
+/* Best first; what a kernel does not know it refuses with EINVAL. */
+int floor_ring(struct io_uring *ring)
+{
+    static const unsigned flags[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+                                     IORING_SETUP_COOP_TASKRUN, 0};
+    int error = -EINVAL;
+
+    for (size_t i = 0; i < sizeof flags / sizeof *flags && error == -EINVAL; i++)
+        error = io_uring_queue_init(ENTRIES, ring, flags[i]);
+    if (error == 0)
+        (void)io_uring_register_ring_fd(ring); /* spares a look-up; not vital */
+    return error;
+}
+
+/* The ring of all benchmarks but the servers'. */
+static struct io_uring *own_ring(struct bench *b)
+{
+    static struct io_uring ring;
+    static int is_there;
+
+    if (!is_there && floor_ring(&ring) != 0) {
+        bench_fail(b, "io_uring is not to be had");
+        return NULL;
+    }
+    is_there = 1;
+    return &ring;
+}
+
+/* Returns whether there was one more to read. */
+static int prepare_read(struct io_uring *ring, struct file_reader *reader)
+{
+    struct io_uring_sqe *sqe;
+    off_t offset;
+
+    if (!file_reader_next(reader, &offset))
+        return 0;
+    sqe = io_uring_get_sqe(ring);
+    io_uring_prep_read(sqe, reader->fd, reader->content, FILE_BLOCK, (uint64_t)offset);
+    io_uring_sqe_set_data(sqe, reader);
+    return 1;
+}
+
+void bench_file_read(struct bench *b)
+{
+    struct file_reader readers[FILE_DEPTH];
+    struct io_uring *ring = own_ring(b);
+    unsigned in_flight = 0;
+
+    if (ring == NULL || !file_readers_begin(b, readers))
+        return;
+    bench_start(b);
+    for (unsigned i = 0; i < FILE_DEPTH; i++)
+        in_flight += (unsigned)prepare_read(ring, &readers[i]);
+    while (in_flight > 0 && io_uring_submit_and_wait(ring, 1) >= 0) {
+        struct io_uring_cqe *cqe;
+        unsigned head, count = 0;
+
+        io_uring_for_each_cqe(ring, head, cqe)
+        {
+            struct file_reader *reader = io_uring_cqe_get_data(cqe);
+
+            file_reader_check(reader, cqe->res);
+            in_flight += (unsigned)prepare_read(ring, reader);
+            count++;
+        }
+        io_uring_cq_advance(ring, count);
+        in_flight -= count;
+    }
+    bench_stop(b);
+    file_readers_end(b, readers);
+}
+
+static struct io_uring *ring; /* for those that have no place for an argument */
+
+/* Submits what is prepared, which is one operation, and returns its result. */
+static ssize_t finish(void)
+{
+    struct io_uring_cqe *cqe;
+    ssize_t result = io_uring_submit_and_wait(ring, 1);
+
+    if (result < 0 || (result = io_uring_peek_cqe(ring, &cqe)) != 0)
+        return result;
+    result = cqe->res;
+    io_uring_cqe_seen(ring, cqe);
+    return result;
+}
+
+static ssize_t copy_by_program(const struct file_copy *copy, off_t offset)
+{
+    static char piece[FILE_PIECE];
+    ssize_t n;
+
+    io_uring_prep_read(io_uring_get_sqe(ring), copy->in, piece, FILE_PIECE, (uint64_t)offset);
+    n = finish();
+    if (n <= 0)
+        return n;
+    io_uring_prep_write(io_uring_get_sqe(ring), copy->out, piece, (unsigned)n, (uint64_t)offset);
+    return finish();
+}
+
+void bench_file_copy(struct bench *b)
+{
+    ring = own_ring(b);
+    if (ring != NULL)
+        file_copy_measure(b, copy_by_program);
+}
+
+/* The kernel goes on by itself where it has sent a part. */
+static ssize_t send_chunk(int fd, const char *bytes, size_t length)
+{
+    io_uring_prep_send(io_uring_get_sqe(ring), fd, bytes, length, MSG_NOSIGNAL | MSG_WAITALL);
+    return finish();
+}
+
+void bench_stream_send(struct bench *b)
+{
+    ring = own_ring(b);
+    if (ring != NULL)
+        stream_measure(b, send_chunk);
+}
+
+static const struct bench_case cases[] = {
+    {"file/read/depth=64", BENCH_NS_PER_OP, 1, 1, 0, bench_file_read, NULL},
+    {"file/read/depth=64/direct=1", BENCH_NS_PER_OP, 1, 1, O_DIRECT, bench_file_read, NULL},
+    {"file/copy/by=program", BENCH_NS_PER_OP, 1, 1, 0, bench_file_copy, NULL},
+    {"stream/send", BENCH_REPORT, 1, 1, 0, bench_stream_send, NULL},
+};
+
+int main(int argc, char **argv)
+{
+    return bench_main(argc, argv, "uring-floor", cases, sizeof cases / sizeof *cases);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WEFT_BENCH_URING_FLOOR_H
+#define WEFT_BENCH_URING_FLOOR_H
+
+#include "harness/bench.h"
+
+#include <liburing.h>
+
+/* 0 or -errno. */
+int floor_ring(struct io_uring *ring);
+
+#endif

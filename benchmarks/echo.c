@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "echo.h"
 
+#include "harness/spawn_load.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 uint64_t echo_compute(uint64_t steps)
 {
@@ -102,39 +99,6 @@ int echo_stop(struct echo_server *server)
     return rc < 0 ? rc : result;
 }
 
-/* The load generator lies beside this program. */
-static int load_program(char *path, size_t size)
-{
-    char self[512];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-
-    if (n < 0)
-        return -errno;
-    self[n] = '\0';
-    n = snprintf(path, size, "%s/bench-echo-load", dirname(self));
-    return n < (ssize_t)size ? 0 : -ENAMETOOLONG;
-}
-
-static int spawn_load(char *const *argv, int out, pid_t *pid)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none;
-    int rc;
-
-    sigemptyset(&none);
-    posix_spawnattr_init(&attr);
-    /* A worker's signals are blocked, and its child must be able to die. */
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-    rc = posix_spawn(pid, argv[0], &actions, &attr, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
-    return -rc;
-}
-
 static int read_result(int fd, struct echo_result *result)
 {
     char text[256] = "";
@@ -165,7 +129,7 @@ int echo_load(struct echo_server *server, unsigned rate, unsigned window_ms,
     pid_t pid;
     int rc;
 
-    rc = load_program(path, sizeof path);
+    rc = bench_load_path("bench-echo-load", path, sizeof path);
     if (rc < 0)
         return rc;
     if (getsockname(server->listener, (struct sockaddr *)&address, &length) != 0)
@@ -176,7 +140,7 @@ int echo_load(struct echo_server *server, unsigned rate, unsigned window_ms,
     snprintf(window, sizeof window, "%u", window_ms);
     if (pipe2(fds, O_CLOEXEC) != 0)
         return -errno;
-    rc = spawn_load(argv, fds[1], &pid);
+    rc = bench_load_spawn(argv, fds[1], &pid);
     close(fds[1]);
     if (rc == 0) {
         rc = read_result(fds[0], result);

@@ -161,6 +161,7 @@ static const struct bench_case cases[] = {
     {"io/open_close", BENCH_NS_PER_OP, 1, 1, 0, bench_io_open_close, run_in_weft},
     {"io/statx", BENCH_NS_PER_OP, 1, 1, 0, bench_io_statx, run_in_weft},
     BENCH_FILES(run_in_weft),
+    BENCH_ROUNDS(run_in_weft),
 };
 
 int main(int argc, char **argv)

@@ -106,4 +106,8 @@ void bench_file_copy(struct bench *b);
 void bench_file_copy_by_kernel(struct bench *b);
 void bench_stream_send(struct bench *b);
 
+/* round_bench.c */
+void bench_echo_udp(struct bench *b);
+void bench_connect_churn(struct bench *b);
+
 #endif

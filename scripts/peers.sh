@@ -22,12 +22,15 @@ build_harness()
     done
 }
 
-# The echo benchmarks of every peer look for it beside their own program.
+# The benchmarks of servers of every peer look for these beside their own program.
 build_load()
 {
+    local load
     build_harness
-    cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$root/benchmarks/load/echo_load.c" \
-        "${harness[@]}" -pthread -o "$out/bench-echo-load"
+    for load in echo round; do
+        cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$root/benchmarks/load/${load}_load.c" \
+            "${harness[@]}" -pthread -o "$out/bench-$load-load"
+    done
 }
 
 build_boost_fiber()
@@ -41,7 +44,7 @@ build_boost_fiber()
 
 build_pthread()
 {
-    build_harness
+    build_load
     cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source"/pthread/*.c "${harness[@]}" -lm \
         -pthread -o "$out/pthread.new"
 }

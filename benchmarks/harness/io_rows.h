@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The rows of files and streams, the same in every program that has them. */
+/* The rows of files, streams and short exchanges, the same in every program that has them. */
 #ifndef WEFT_BENCH_IO_ROWS_H
 #define WEFT_BENCH_IO_ROWS_H
 
@@ -13,6 +13,12 @@
         {"stream/send", BENCH_REPORT, 1, 1, 0, bench_stream_send, host},                         \
     {                                                                                            \
         "file/copy/by=kernel", BENCH_NS_PER_OP, 1, 1, 0, bench_file_copy_by_kernel, host         \
+    }
+
+#define BENCH_ROUNDS(host)                                                \
+    {"echo/udp", BENCH_REPORT, 2, 1, 0, bench_echo_udp, host},            \
+    {                                                                     \
+        "connect/churn", BENCH_REPORT, 2, 1, 0, bench_connect_churn, host \
     }
 
 #endif

@@ -27,9 +27,8 @@ struct figures {
     double requests, p50_us, p99_us, p999_us, max_us, total, cpu_us;
 };
 
-static void *serve(void *arg)
+void echo_until_closed(int fd)
 {
-    int fd = *(int *)arg;
     char message[256];
     ssize_t n;
 
@@ -37,6 +36,11 @@ static void *serve(void *arg)
         if (write(fd, message, (size_t)n) != n)
             break;
     close(fd);
+}
+
+static void *serve(void *arg)
+{
+    echo_until_closed(*(int *)arg);
     return NULL;
 }
 

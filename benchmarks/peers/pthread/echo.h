@@ -4,6 +4,9 @@
 
 #include "harness/bench.h"
 
+/* Serves a connection to its end, and closes it. */
+void echo_until_closed(int fd);
+
 void bench_echo_tcp(struct bench *b);
 void bench_echo_open(struct bench *b);
 

@@ -8,6 +8,7 @@
 #include "harness/io_rows.h"
 #include "loops.h"
 #include "ring.h"
+#include "rounds.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -407,6 +408,7 @@ static const struct bench_case cases[] = {
     {"io/open_close", BENCH_NS_PER_OP, 1, 1, 0, io_open_close, NULL},
     {"io/statx", BENCH_NS_PER_OP, 1, 1, 0, io_statx, NULL},
     BENCH_FILES(NULL),
+    BENCH_ROUNDS(NULL),
     {"barrier/cross/parties=2", BENCH_NS_PER_OP, 1, 2, 2, barrier_cross, NULL},
     {"barrier/cross/parties=10", BENCH_NS_PER_OP, 2, 10, 10, barrier_cross, NULL},
     {"barrier/cross/parties=1000", BENCH_NS_PER_OP, 2, 1000, 1000, barrier_cross, NULL},

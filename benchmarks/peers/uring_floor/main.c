@@ -4,6 +4,7 @@
  * of the same names, on one thread, without a runtime.  Questions and methods are theirs.
  */
 #include "harness/file_work.h"
+#include "harness/io_rows.h"
 #include "harness/stream_work.h"
 #include "uring_floor.h"
 
@@ -138,6 +139,7 @@ static const struct bench_case cases[] = {
     {"file/read/depth=64/direct=1", BENCH_NS_PER_OP, 1, 1, O_DIRECT, bench_file_read, NULL},
     {"file/copy/by=program", BENCH_NS_PER_OP, 1, 1, 0, bench_file_copy, NULL},
     {"stream/send", BENCH_REPORT, 1, 1, 0, bench_stream_send, NULL},
+    BENCH_ROUNDS(NULL),
 };
 
 int main(int argc, char **argv)

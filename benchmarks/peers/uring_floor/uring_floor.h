@@ -9,4 +9,8 @@
 /* 0 or -errno. */
 int floor_ring(struct io_uring *ring);
 
+/* rounds.c */
+void bench_echo_udp(struct bench *b);
+void bench_connect_churn(struct bench *b);
+
 #endif

@@ -12,10 +12,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 
+import agree
 import http_cases
 import machine
 import page
 import probing
+import publish
 import questions
 import results
 import sections
@@ -274,6 +276,13 @@ def parse_options(arguments):
     parser.add_argument("--read", action="append", default=[], metavar="FILE",
                         help="measure nothing: take the results of this file, of --json or of "
                              "scripts/run.sh; may be given several times")
+    parser.add_argument("--compare", metavar="FILE",
+                        help="tell which verdicts differ from those of this earlier run; status 1 "
+                             "if one contradicts")
+    parser.add_argument("--publish", action="store_true",
+                        help="write the tables of README.md, and docs/benchmarks.md with its "
+                             "pictures")
+    parser.add_argument("--publish-root", default=ROOT, help=argparse.SUPPRESS)
     parser.add_argument("--weft-program", help=argparse.SUPPRESS)
     parser.add_argument("--peer-folder", help=argparse.SUPPRESS)
     parser.add_argument("--http-build", help=argparse.SUPPRESS)
@@ -290,12 +299,15 @@ def show_progress(text):
         print(text, file=sys.stderr, flush=True)
 
 
-def make_report(rows, facts, skipped, failures, arguments):
+def make_report(rows, facts, skipped, failures, command):
     return page.Report(
-        rows=rows, facts=facts, skipped=skipped, failures=failures,
-        command=shlex.join(["scripts/bench.sh"] + visible(arguments)),
+        rows=rows, facts=facts, skipped=skipped, failures=failures, command=command,
         reasons=sections.read_reasons(os.path.join(ROOT, "benchmarks/reasons.txt")),
         questions=questions.read(os.path.join(ROOT, "benchmarks")))
+
+
+def command_of(arguments):
+    return shlex.join(["scripts/bench.sh"] + visible(arguments))
 
 
 def visible(arguments):
@@ -306,13 +318,23 @@ def visible(arguments):
 
 
 def write_outputs(options, report):
+    """What the options ask for; returns whether the run agrees with the one to compare with."""
     if options.json:
         results.write_json(report.rows, options.json)
+        results.write_notes({"facts": report.facts, "skipped": report.skipped,
+                             "failures": report.failures, "command": report.command}, options.json)
         print(f"results: {options.json}")
     if options.html:
         with open(options.html, "w", encoding="utf-8") as out:
             out.write(page.render(report))
         print(f"report:  {options.html}")
+    if options.publish:
+        print(f"published: {', '.join(publish.write(report, options.publish_root))}")
+    if not options.compare:
+        return True
+    text, is_same = agree.text(read_rows([options.compare]), report.rows)
+    print(f"compared with {options.compare}: {text}")
+    return is_same
 
 
 def read_rows(paths):
@@ -322,19 +344,22 @@ def read_rows(paths):
         try:
             rows += results.read_json(path)
         except (OSError, ValueError) as error:
-            raise UsageError(f"--read '{path}': {error}") from error
+            raise UsageError(f"'{path}' cannot be read: {error}") from error
     return rows
 
 
-def only_read(options, arguments):
+def only_read(options):
     rows = read_rows(options.read)
     if options.only:
         rows = [row for row in rows
                 if any(fnmatch.fnmatchcase(row["bench"], glob) for glob in options.only)]
     print(results.bench_table(rows))
-    write_outputs(options, make_report(rows, [("read from", ", ".join(options.read))], [], [],
-                                       arguments))
-    return 0
+    notes = results.read_notes(options.read[0])
+    facts = [tuple(fact) for fact in notes.get("facts", [])]
+    report = make_report(rows, facts or [("read from", ", ".join(options.read))],
+                         notes.get("skipped", []), notes.get("failures", []),
+                         notes.get("command", ""))
+    return 0 if write_outputs(options, report) else 1
 
 
 def interrupt(signal_number, _):
@@ -376,8 +401,9 @@ def measure(options, arguments, programs, skipped, benches, http):
         print(f"{name}: {value}")
     for failure in failures:
         print(f"FAILED: {failure}")
-    write_outputs(options, make_report(rows, facts, skipped, failures, arguments))
-    return 1 if failures else 0
+    report = make_report(rows, facts, skipped, failures, command_of(arguments))
+    is_same = write_outputs(options, report)
+    return 0 if is_same and not failures else 1
 
 
 def main(arguments):
@@ -387,7 +413,7 @@ def main(arguments):
         print(" ".join(() if options.list else [peer for peer in PEERS if peer in peers]))
         return 0
     if options.read:
-        return only_read(options, arguments)
+        return only_read(options)
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, interrupt)
     programs, missing = find_programs(options.weft_program, options.peer_folder,

@@ -86,6 +86,13 @@ def bar_charts(rows):
     return _picture(WIDTH, top, [style, page] + body, "weft benchmarks") + "\n"
 
 
+def standalone(picture):
+    """A picture for a page without the style sheet."""
+    page = '<rect class="page" x="0" y="0" width="100%" height="100%"/>'
+    head, mark, rest = picture.partition("</title>")
+    return f"{head}{mark}<style>{theme.style()}</style>{page}{rest}\n"
+
+
 def _picture(width, height, body, title):
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
             f'width="{width}" height="{height}" role="img"><title>{escape(title)}</title>\n'

@@ -2,6 +2,7 @@
 """Results: reading the lines of benchmark programs, merging rounds, ratios, the table."""
 
 import json
+import os
 import statistics
 
 import stats
@@ -171,6 +172,26 @@ def read_json(path):
             isinstance(row, dict) and all(field in row for field in FIELDS) for row in rows):
         raise ValueError("not an array of results")
     return rows
+
+
+def _notes_path(path):
+    return os.path.splitext(path)[0] + ".notes.json"
+
+
+def write_notes(notes, path):
+    """What else there is to know of the run whose rows are in `path`, in a file beside it."""
+    with open(_notes_path(path), "w", encoding="utf-8") as out:
+        json.dump(notes, out, indent=1)
+        out.write("\n")
+
+
+def read_notes(path):
+    """Those of the run whose rows are in `path`; none of an older one."""
+    try:
+        with open(_notes_path(path), encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {}
 
 
 def format_number(value):

@@ -164,7 +164,24 @@ class BenchDriver(unittest.TestCase):
         self.assertIn("b/three", html)
         done = self.drive("--read", report)
         self.assertEqual(done.returncode, 2)
-        self.assertIn("--read", done.stderr)
+        self.assertIn("cannot be read", done.stderr)
+
+    def test_a_run_can_be_published_and_compared_later(self):
+        path = os.path.join(self.folder, "out.json")
+        os.mkdir(os.path.join(self.folder, "docs"))
+        with open(os.path.join(self.folder, "README.md"), "w", encoding="utf-8") as file:
+            file.write("<!-- MEASURED: begin. -->\n<!-- MEASURED: end. -->\n")
+        self.drive("--quick", "--only", "a/one", "--peers", "tokio", "--json", path)
+        done = self.drive("--read", path, "--publish", "--publish-root", self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(os.path.join(self.folder, "docs/benchmarks.md"), encoding="utf-8") as file:
+            text = file.read()
+        self.assertIn("processor: a fast one", text)
+        self.assertIn("`scripts/bench.sh --quick --only a/one", text)
+        # Of two rounds of two samples, which are the same in each.
+        done = self.drive("--read", path, "--compare", path)
+        self.assertIn(f"compared with {path}: ", done.stdout)
+        self.assertEqual(self.drive("--read", path, "--compare", "x").returncode, 2)
 
     def test_the_report_says_how_to_repeat_it_without_what_the_script_adds(self):
         self.assertEqual(bench.visible(["--weft-program", "x", "--peer-folder", "y", "--quick",

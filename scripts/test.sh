@@ -107,10 +107,11 @@ run()
     run_number=$((run_number + 1))
     echo "== $preset: $what"
     # The report holds the output of passed tests too: it tells how many cases each program had.
-    # What failed goes through a file, since a pipe has only the status of its last command.
+    # What failed goes through a file, since a pipe has only the status of its last command.  Many
+    # programs wait more than they compute: two for each processor keep it busy.
     {
         # shellcheck disable=SC2086 # two words, or none
-        ctest $repeat --preset "$preset" -j "$jobs" --no-tests=error --output-on-failure \
+        ctest $repeat --preset "$preset" -j "$((jobs * 2))" --no-tests=error --output-on-failure \
             --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
             --output-junit "$results/$run_number.xml" "$@" 2>&1 ||
             echo "$what in $preset" >>"$results/failed"

@@ -372,7 +372,7 @@ static long run_failing(int (*program)(unsigned), unsigned workers, long number,
 /* With two workers nothing is left out; else every so many, unless there is time for a soak. */
 static void sweep(int (*program)(unsigned), unsigned workers, bool stays)
 {
-    bool is_full = getenv("WEFT_SOAK") != NULL || (workers == 2 && !TEST_IS_SANITIZED && !stays);
+    bool is_full = is_soak() || (workers == 2 && !TEST_IS_SANITIZED && !stays);
     long requests = run_failing(program, workers, 0, false);
     long step = is_full ? 1 : requests / TRIES + 1;
 

@@ -10,6 +10,7 @@ import argparse
 import concurrent.futures
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def verdict(mutant, args):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--cxx", default="c++")
+    parser.add_argument("--cxx", default=shutil.which("clang++") or "c++")
     parser.add_argument("--relacy", default="")
     parser.add_argument("--flag", action="append", default=[], help="for the compiler")
     parser.add_argument("--only", action="append", default=[],

@@ -416,11 +416,9 @@ static int run_rounds(void *arg)
 {
     static struct round round; /* larger than what a fiber's frame should hold */
     struct job *job = arg;
-    const char *soak = getenv("WEFT_SOAK");
-    bool is_soak = soak != NULL && soak[0] == '1';
     weft_time end = weft_after(30 * WEFT_SECOND);
 
-    for (uint64_t i = 0; is_soak ? weft_now() < end : i < ROUNDS; i++) {
+    for (uint64_t i = 0; is_soak() ? weft_now() < end : i < ROUNDS; i++) {
         enum history_verdict verdict;
 
         begin_round(&round, job->subject, job->seed + i);

@@ -10,9 +10,7 @@
 
 static int count_of_fibers(void)
 {
-    const char *soak = getenv("WEFT_SOAK");
-
-    return soak != NULL && soak[0] == '1' ? 1000 * 1000 : 100 * 1000;
+    return is_soak() ? 1000 * 1000 : 100 * 1000;
 }
 
 static int give_all_back(void *arg)

@@ -12,23 +12,39 @@ static void free_counts(struct criterion_test_params *params)
     cr_free(params->params);
 }
 
+/* A sanitizer takes several times as long for each: as many workers as most test machines have
+ * processors, and many more than that, unless there is time. */
+static bool are_counts_few(void)
+{
+    return TEST_IS_SANITIZED && !is_soak();
+}
+
 struct criterion_test_params worker_counts(void)
 {
-    static const unsigned defaults[] = {1, 2, 4, 16};
+    static const unsigned all[] = {1, 2, 4, 16}, few[] = {2, 16};
     unsigned length = worker_counts_length();
     /* Criterion hands parameters to the test's process, which works for its own heap only. */
-    unsigned *counts = cr_malloc(sizeof defaults);
+    unsigned *counts = cr_malloc(sizeof all);
 
     for (unsigned i = 0; i < length; i++)
-        counts[i] = defaults[i];
-    if (length == 1)
+        counts[i] = are_counts_few() ? few[i] : all[i];
+    if (getenv("WEFT_WORKERS"))
         counts[0] = (unsigned)strtoul(getenv("WEFT_WORKERS"), NULL, 10);
     return cr_make_param_array(unsigned, counts, length, free_counts);
 }
 
 unsigned worker_counts_length(void)
 {
-    return getenv("WEFT_WORKERS") ? 1 : 4;
+    if (getenv("WEFT_WORKERS"))
+        return 1;
+    return are_counts_few() ? 2 : 4;
+}
+
+bool is_soak(void)
+{
+    const char *soak = getenv("WEFT_SOAK");
+
+    return soak && soak[0] == '1';
 }
 
 static unsigned count_entries(const char *path)

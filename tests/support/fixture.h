@@ -47,7 +47,7 @@ enum {
 
 /*
  * A test that runs once per worker count, with `unsigned *workers` as its parameter: 1, 2, 4 and
- * 16, or the one in WEFT_WORKERS when that is set.
+ * 16, or the one in WEFT_WORKERS when that is set.  Under a sanitizer 2 and 16, but for soaks.
  */
 #define WORKER_TEST(suite, name, timeout_s)  \
     ParameterizedTestParameters(suite, name) \
@@ -60,6 +60,9 @@ struct criterion_test_params worker_counts(void);
 
 /* How many values worker_counts() has: what divides a time budget. */
 unsigned worker_counts_length(void);
+
+/* Whether tests that could go on shall: WEFT_SOAK=1. */
+bool is_soak(void);
 
 /*
  * Runs fn(arg) in a runtime and asserts that afterwards every fiber and every I/O operation is

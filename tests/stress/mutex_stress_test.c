@@ -2,96 +2,61 @@
 /* Locks, deadlines, cancels and unlocks of one mutex, all at the same moment. */
 #define WEFT_MUTEX_CHECKS 0
 
-#include "../support/random.h"
+#include "../support/race.h"
 #include "stress.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
 
-enum { FIBERS = 12, THREADS = 2, TURNS = 40 };
+enum { TURNS = 40 };
 
-struct race {
-    weft_mutex mutex;
-    uint64_t seed;
-    long count; /* under the mutex: plain on purpose */
-    _Atomic(long) locks;
-    _Atomic(uint64_t) streams;
-};
+static weft_mutex mutex;
+static long count; /* under the mutex: plain on purpose */
+static _Atomic(long) locks;
 
-static void take_turns(struct race *race, bool is_fiber)
+static void begin(int racers)
 {
-    struct random random = random_stream(race->seed, atomic_fetch_add(&race->streams, 1));
+    (void)racers;
+    mutex = (weft_mutex)WEFT_MUTEX_INIT;
+    count = 0;
+    atomic_store(&locks, 0);
+}
 
+static int take_turns(struct random *random, bool is_fiber)
+{
     for (int i = 0; i < TURNS; i++) {
-        weft_time deadline = random_below(&random, 3) == 0
-                                 ? WEFT_FOREVER
-                                 : weft_after(random_below(&random, 200) * WEFT_MICROSECOND);
-        int error = random_below(&random, 8) == 0 ? weft_mutex_try_lock(&race->mutex)
-                                                  : weft_mutex_lock(&race->mutex, deadline);
+        weft_time deadline = race_deadline(random);
+        int error = random_below(random, 8) == 0 ? weft_mutex_try_lock(&mutex)
+                                                 : weft_mutex_lock(&mutex, deadline);
 
         if (error != 0) {
             CHECK(error == -ETIMEDOUT || error == -ECANCELED || error == -EBUSY);
             if (error == -ECANCELED)
-                return;
+                return 0;
             continue;
         }
-        race->count++;
-        (void)atomic_fetch_add(&race->locks, 1);
-        if (is_fiber && random_below(&random, 4) == 0)
-            (void)weft_yield();
-        weft_mutex_unlock(&race->mutex);
-    }
-}
-
-static int take_turns_in_fiber(void *arg)
-{
-    take_turns(arg, true);
-    return 0;
-}
-
-static void *take_turns_in_thread(void *arg)
-{
-    take_turns(arg, false);
-    return NULL;
-}
-
-static int race_for_the_lock(void *arg)
-{
-    uint64_t seed = *(uint64_t *)arg;
-    struct random random = random_stream(seed, 0);
-    weft_time end = stress_end();
-
-    for (uint64_t round = 1; weft_now() < end; round++) {
-        struct race race = {.mutex = WEFT_MUTEX_INIT, .seed = seed + round};
-        weft_fiber *fibers[FIBERS];
-        pthread_t threads[THREADS];
-        unsigned thread_count = round % 8 == 0 ? THREADS : 0;
-
-        for (unsigned i = 0; i < thread_count; i++)
-            CHECK_EQ(pthread_create(&threads[i], NULL, take_turns_in_thread, &race), 0);
-        for (int i = 0; i < FIBERS; i++)
-            fibers[i] = must_spawn(take_turns_in_fiber, &race);
-        for (int i = 0; i < FIBERS; i++) {
-            if (random_below(&random, 3) == 0)
-                weft_cancel(fibers[random_below(&random, FIBERS - (unsigned)i) + (unsigned)i]);
-            CHECK_EQ(must_join(fibers[i]), 0);
-        }
-        for (unsigned i = 0; i < thread_count; i++)
-            CHECK_EQ(pthread_join(threads[i], NULL), 0);
-        CHECK_EQ(race.count, atomic_load(&race.locks));
-        CHECK_EQ(race.mutex.word, 0);
-        CHECK(race.mutex.queue == NULL);
+        count++;
+        (void)atomic_fetch_add(&locks, 1);
+        race_pause(random, is_fiber);
+        weft_mutex_unlock(&mutex);
     }
     return 0;
+}
+
+static void end(const int *results, int racers)
+{
+    (void)results;
+    (void)racers;
+    CHECK_EQ(count, atomic_load(&locks));
+    CHECK_EQ(mutex.word, 0);
+    CHECK(mutex.queue == NULL);
 }
 
 /* A lock that goes to one who has given up stays locked for ever; a wake that does leaves those
  * behind it asleep. */
 WORKER_TEST(mutex_stress, no_lock_and_no_wake_is_lost, STRESS_TIMEOUT_S)
 {
-    uint64_t seed = random_seed("mutex_stress");
+    static const struct race race = {"mutex_stress", begin, take_turns, end};
 
-    cr_expect_eq(run_workers(*workers, race_for_the_lock, &seed), 0);
+    run_races(&race, *workers, stress_end());
 }

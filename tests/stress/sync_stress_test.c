@@ -1,193 +1,141 @@
 /* SPDX-License-Identifier: MIT */
 /* Events, waits for an address, barriers and functions that are run once, with deadlines, cancels
  * and wakes all at the same moment. */
-#include "../support/random.h"
+#include "../support/race.h"
 #include "stress.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum { FIBERS = 12, THREADS = 2, ALL = FIBERS + THREADS, TURNS = 30, PERMITS = 2 };
+enum { TURNS = 30, PERMITS = 2 };
 
-struct race {
+static struct {
     weft_event event;
-    weft_barrier barrier;
-    weft_once once;
-    _Atomic(uint32_t) permits;
-    uint64_t seed;
     long count; /* plain on purpose: under the event */
     _Atomic(long) turns;
-    _Atomic(int) held;
-    _Atomic(long) serials;
-    _Atomic(int) successes;
-    _Atomic(int) inside;
-    _Atomic(uint64_t) streams;
-    int (*take_turns)(struct race *race, struct random *random, bool is_fiber);
-};
+} guarded;
 
-static int in_fiber(void *arg)
+static void begin_event(int racers)
 {
-    struct race *race = arg;
-    struct random random = random_stream(race->seed, atomic_fetch_add(&race->streams, 1));
-
-    return race->take_turns(race, &random, true);
-}
-
-static void *in_thread(void *arg)
-{
-    struct race *race = arg;
-    struct random random = random_stream(race->seed, atomic_fetch_add(&race->streams, 1));
-
-    return (void *)(intptr_t)race->take_turns(race, &random, false);
-}
-
-static weft_time some_deadline(struct random *random)
-{
-    return random_below(random, 3) == 0 ? WEFT_FOREVER
-                                        : weft_after(random_below(random, 200) * WEFT_MICROSECOND);
-}
-
-/* Lets FIBERS fibers, some of them cancelled, and now and then THREADS threads take their turns.
- * `results` gets what each of them returned; returns how many they were. */
-static int run_race(struct race *race, struct random *random, int thread_count, int *results)
-{
-    weft_fiber *fibers[FIBERS];
-    pthread_t threads[THREADS];
-
-    for (int i = 0; i < thread_count; i++)
-        CHECK_EQ(pthread_create(&threads[i], NULL, in_thread, race), 0);
-    for (int i = 0; i < FIBERS; i++)
-        fibers[i] = must_spawn(in_fiber, race);
-    /* Each cancel comes at another moment of the race: those that are left when all have waited for
-     * each other would tell nothing. */
-    for (unsigned cancels = random_below(random, 3); cancels > 0; cancels--) {
-        for (unsigned yields = random_below(random, 30); yields > 0; yields--)
-            CHECK_EQ(weft_yield(), 0);
-        weft_cancel(fibers[random_below(random, FIBERS)]);
-    }
-    for (int i = 0; i < FIBERS; i++)
-        results[i] = must_join(fibers[i]);
-    for (int i = 0; i < thread_count; i++) {
-        void *result;
-
-        CHECK_EQ(pthread_join(threads[i], &result), 0);
-        results[FIBERS + i] = (int)(intptr_t)result;
-    }
-    return FIBERS + thread_count;
+    (void)racers;
+    guarded.event = (weft_event)WEFT_EVENT_AUTO_INIT;
+    guarded.count = 0;
+    atomic_store(&guarded.turns, 0);
+    weft_event_set(&guarded.event);
 }
 
 /* An automatic event that is set is a lock: one at a time comes through. */
-static int take_event(struct race *race, struct random *random, bool is_fiber)
+static int take_event(struct random *random, bool is_fiber)
 {
     for (int i = 0; i < TURNS; i++) {
-        int error = weft_event_wait(&race->event, some_deadline(random));
+        int error = weft_event_wait(&guarded.event, race_deadline(random));
 
         CHECK(error == 0 || error == -ETIMEDOUT || error == -ECANCELED);
         if (error == -ECANCELED)
             return 0;
         if (error != 0)
             continue;
-        race->count++;
-        (void)atomic_fetch_add(&race->turns, 1);
-        if (is_fiber && random_below(random, 4) == 0)
-            (void)weft_yield();
-        weft_event_set(&race->event);
+        guarded.count++;
+        (void)atomic_fetch_add(&guarded.turns, 1);
+        race_pause(random, is_fiber);
+        weft_event_set(&guarded.event);
     }
     return 0;
 }
 
-static int race_for_the_event(void *arg)
+static void end_event(const int *results, int racers)
 {
-    uint64_t seed = *(uint64_t *)arg;
-    struct random random = random_stream(seed, 0);
-    weft_time end = stress_end_soon();
-
-    for (uint64_t round = 1; weft_now() < end; round++) {
-        struct race race = {
-            .event = WEFT_EVENT_AUTO_INIT, .seed = seed + round, .take_turns = take_event};
-        int results[ALL];
-
-        weft_event_set(&race.event);
-        (void)run_race(&race, &random, round % 8 == 0 ? THREADS : 0, results);
-        CHECK_EQ(race.count, atomic_load(&race.turns));
-        CHECK(weft_event_is_set(&race.event));
-        CHECK(race.event.queue == NULL);
-    }
-    return 0;
+    (void)results;
+    (void)racers;
+    CHECK_EQ(guarded.count, atomic_load(&guarded.turns));
+    CHECK(weft_event_is_set(&guarded.event));
+    CHECK(guarded.event.queue == NULL);
 }
 
 /* A set that goes to one who has given up is lost, and all wait for ever. */
 WORKER_TEST(sync_stress, no_set_of_an_event_is_lost, STRESS_TIMEOUT_S)
 {
-    uint64_t seed = random_seed("sync_stress/event");
+    static const struct race race = {"sync_stress/event", begin_event, take_event, end_event};
 
-    cr_expect_eq(run_workers(*workers, race_for_the_event, &seed), 0);
+    run_races(&race, *workers, stress_end_soon());
 }
 
 /* A semaphore of one word. */
-static int take_permit(struct race *race, weft_time deadline)
+static struct {
+    _Atomic(uint32_t) permits;
+    _Atomic(int) held;
+} address;
+
+static void begin_address(int racers)
+{
+    (void)racers;
+    atomic_store(&address.permits, PERMITS);
+}
+
+static int take_permit(weft_time deadline)
 {
     for (;;) {
-        uint32_t permits = atomic_load(&race->permits);
+        uint32_t permits = atomic_load(&address.permits);
         int error;
 
         while (permits > 0)
-            if (atomic_compare_exchange_weak(&race->permits, &permits, permits - 1))
+            if (atomic_compare_exchange_weak(&address.permits, &permits, permits - 1))
                 return 0;
-        error = weft_wait_on(&race->permits, 0, 4, deadline);
+        error = weft_wait_on(&address.permits, 0, 4, deadline);
         if (error != 0 && error != -EAGAIN)
             return error;
     }
 }
 
-static int take_permits(struct race *race, struct random *random, bool is_fiber)
+static int take_permits(struct random *random, bool is_fiber)
 {
     for (int i = 0; i < TURNS; i++) {
-        int error = take_permit(race, some_deadline(random));
+        int error = take_permit(race_deadline(random));
 
         CHECK(error == 0 || error == -ETIMEDOUT || error == -ECANCELED);
         if (error == -ECANCELED)
             return 0;
         if (error != 0)
             continue;
-        CHECK(atomic_fetch_add(&race->held, 1) < PERMITS);
-        if (is_fiber && random_below(random, 4) == 0)
-            (void)weft_yield();
-        (void)atomic_fetch_sub(&race->held, 1);
-        (void)atomic_fetch_add(&race->permits, 1);
-        CHECK(weft_wake_on(&race->permits, 1) <= 1);
+        CHECK(atomic_fetch_add(&address.held, 1) < PERMITS);
+        race_pause(random, is_fiber);
+        (void)atomic_fetch_sub(&address.held, 1);
+        (void)atomic_fetch_add(&address.permits, 1);
+        CHECK(weft_wake_on(&address.permits, 1) <= 1);
     }
     return 0;
 }
 
-static int race_for_permits(void *arg)
+static void end_address(const int *results, int racers)
 {
-    uint64_t seed = *(uint64_t *)arg;
-    struct random random = random_stream(seed, 0);
-    weft_time end = stress_end_soon();
-
-    for (uint64_t round = 1; weft_now() < end; round++) {
-        struct race race = {.permits = PERMITS, .seed = seed + round, .take_turns = take_permits};
-        int results[ALL];
-
-        (void)run_race(&race, &random, round % 8 == 0 ? THREADS : 0, results);
-        CHECK_EQ(race.permits, PERMITS);
-        CHECK_EQ(weft_wake_on(&race.permits, SIZE_MAX), 0);
-    }
-    return 0;
+    (void)results;
+    (void)racers;
+    CHECK_EQ(address.permits, PERMITS);
+    CHECK_EQ(weft_wake_on(&address.permits, SIZE_MAX), 0);
 }
 
 WORKER_TEST(sync_stress, no_wake_of_an_address_is_lost, STRESS_TIMEOUT_S)
 {
-    uint64_t seed = random_seed("sync_stress/address");
+    static const struct race race = {"sync_stress/address", begin_address, take_permits,
+                                     end_address};
 
-    cr_expect_eq(run_workers(*workers, race_for_permits, &seed), 0);
+    run_races(&race, *workers, stress_end_soon());
+}
+
+static struct {
+    weft_barrier barrier;
+    _Atomic(long) serials;
+} crossing;
+
+static void begin_barrier(int racers)
+{
+    crossing.barrier = (weft_barrier)WEFT_BARRIER_INIT((uint32_t)racers);
+    atomic_store(&crossing.serials, 0);
 }
 
 /* Returns how often it has crossed. */
-static int cross_often(struct race *race, struct random *random, bool is_fiber)
+static int cross_often(struct random *random, bool is_fiber)
 {
     for (int i = 0; i < TURNS; i++) {
         bool is_short = random_below(random, 150) == 0;
@@ -195,75 +143,75 @@ static int cross_often(struct race *race, struct random *random, bool is_fiber)
 
         if (is_fiber && random_below(random, 8) == 0)
             (void)weft_yield();
-        result = weft_barrier_wait(&race->barrier,
+        result = weft_barrier_wait(&crossing.barrier,
                                    is_short ? weft_after(5 * WEFT_MICROSECOND) : WEFT_FOREVER);
-        (void)atomic_fetch_add(&race->serials, result == WEFT_BARRIER_SERIAL);
+        (void)atomic_fetch_add(&crossing.serials, result == WEFT_BARRIER_SERIAL);
         if (result < 0) {
             CHECK(result == -EPIPE || result == -ECANCELED || (is_short && result == -ETIMEDOUT));
-            CHECK(weft_barrier_is_broken(&race->barrier));
+            CHECK(weft_barrier_is_broken(&crossing.barrier));
             return i;
         }
     }
     return TURNS;
 }
 
-static int race_to_the_barrier(void *arg)
+static void end_barrier(const int *results, int racers)
 {
-    uint64_t seed = *(uint64_t *)arg;
-    struct random random = random_stream(seed, 0);
-    weft_time end = stress_end_soon();
-
-    for (uint64_t round = 1; weft_now() < end; round++) {
-        int thread_count = round % 8 == 0 ? THREADS : 0;
-        struct race race = {.barrier = WEFT_BARRIER_INIT((uint32_t)(FIBERS + thread_count)),
-                            .seed = seed + round,
-                            .take_turns = cross_often};
-        int results[ALL];
-        int count = run_race(&race, &random, thread_count, results);
-
-        for (int i = 1; i < count; i++)
-            CHECK_EQ(results[i], results[0]);
-        CHECK_EQ(atomic_load(&race.serials), results[0]);
-        CHECK_EQ(weft_barrier_is_broken(&race.barrier), results[0] < TURNS);
-        CHECK(race.barrier.queue == NULL);
-    }
-    return 0;
+    for (int i = 1; i < racers; i++)
+        CHECK_EQ(results[i], results[0]);
+    CHECK_EQ(atomic_load(&crossing.serials), results[0]);
+    CHECK_EQ(weft_barrier_is_broken(&crossing.barrier), results[0] < TURNS);
+    CHECK(crossing.barrier.queue == NULL);
 }
 
 /* A crossing that only some of them make leaves the others behind by one for ever. */
 WORKER_TEST(sync_stress, all_cross_a_barrier_or_none, STRESS_TIMEOUT_S)
 {
-    uint64_t seed = random_seed("sync_stress/barrier");
+    static const struct race race = {"sync_stress/barrier", begin_barrier, cross_often,
+                                     end_barrier};
 
-    cr_expect_eq(run_workers(*workers, race_to_the_barrier, &seed), 0);
+    run_races(&race, *workers, stress_end_soon());
+}
+
+static struct {
+    weft_once once;
+    _Atomic(int) calls, inside, successes;
+} only;
+
+static void begin_once(int racers)
+{
+    (void)racers;
+    only.once = (weft_once)WEFT_ONCE_INIT;
+    atomic_store(&only.calls, 0);
+    atomic_store(&only.successes, 0);
 }
 
 static int fail_or_not(void *arg)
 {
-    struct race *race = arg;
-    uint64_t number = atomic_fetch_add(&race->streams, 1);
+    int number = atomic_fetch_add(&only.calls, 1);
     int error = 0;
 
-    CHECK_EQ(atomic_fetch_add(&race->inside, 1), 0);
+    (void)arg;
+    CHECK_EQ(atomic_fetch_add(&only.inside, 1), 0);
     if (weft_self() != NULL)
         error = weft_yield(); /* fails in a fiber that is cancelled */
     if (error == 0 && number % 3 != 0)
         error = -EIO;
     if (error == 0)
-        (void)atomic_fetch_add(&race->successes, 1);
-    CHECK_EQ(atomic_fetch_sub(&race->inside, 1), 1);
+        (void)atomic_fetch_add(&only.successes, 1);
+    CHECK_EQ(atomic_fetch_sub(&only.inside, 1), 1);
     return error;
 }
 
 /* Returns 1 if it was told that the function has been run. */
-static int need_once(struct race *race, struct random *random, bool is_fiber)
+static int need_once(struct random *random, bool is_fiber)
 {
     (void)is_fiber;
     for (int i = 0; i < TURNS; i++) {
-        int error = weft_once_run(&race->once, fail_or_not, race, some_deadline(random));
+        int error = weft_once_run(&only.once, fail_or_not, NULL, race_deadline(random));
 
         if (error == 0) {
-            CHECK_EQ(atomic_load(&race->successes), 1);
+            CHECK_EQ(atomic_load(&only.successes), 1);
             return 1;
         }
         CHECK(error == -EIO || error == -ETIMEDOUT || error == -ECANCELED);
@@ -273,29 +221,20 @@ static int need_once(struct race *race, struct random *random, bool is_fiber)
     return 0;
 }
 
-static int race_to_be_first(void *arg)
+static void end_once(const int *results, int racers)
 {
-    uint64_t seed = *(uint64_t *)arg;
-    struct random random = random_stream(seed, 0);
-    weft_time end = stress_end_soon();
-
-    for (uint64_t round = 1; weft_now() < end; round++) {
-        struct race race = {.once = WEFT_ONCE_INIT, .seed = seed + round, .take_turns = need_once};
-        int results[ALL];
-
-        (void)run_race(&race, &random, round % 8 == 0 ? THREADS : 0, results);
-        while (weft_once_run(&race.once, fail_or_not, &race, WEFT_FOREVER) != 0)
-            continue;
-        CHECK_EQ(atomic_load(&race.successes), 1);
-        CHECK(race.once.queue == NULL);
-    }
-    return 0;
+    (void)results;
+    (void)racers;
+    while (weft_once_run(&only.once, fail_or_not, NULL, WEFT_FOREVER) != 0)
+        continue;
+    CHECK_EQ(atomic_load(&only.successes), 1);
+    CHECK(only.once.queue == NULL);
 }
 
 /* A turn that goes to one who has given up leaves those behind it asleep. */
 WORKER_TEST(sync_stress, a_function_is_run_once_whoever_gives_up, STRESS_TIMEOUT_S)
 {
-    uint64_t seed = random_seed("sync_stress/once");
+    static const struct race race = {"sync_stress/once", begin_once, need_once, end_once};
 
-    cr_expect_eq(run_workers(*workers, race_to_be_first, &seed), 0);
+    run_races(&race, *workers, stress_end_soon());
 }

@@ -58,6 +58,7 @@ struct ring {
     uint64_t generation;          /* of the next operation */
     uint64_t in_flight;           /* operations prepared and not yet reaped */
     int event;                    /* eventfd that ends a wait */
+    bool resumes_sends;           /* MSG_WAITALL means what it says */
     int registered;               /* the ring's number among the owner's registered rings, or -1 */
     uint64_t event_buffer;        /* the kernel writes it */
     bool event_is_armed;          /* false: an interrupt has come; the owner does not wait */
@@ -121,6 +122,7 @@ static int create_ring(struct wf_poller **poller, uint32_t entries, struct wf_co
         return error;
     }
     set_up_indices(&ring->uring.sq);
+    ring->resumes_sends = wf_ring_resumes_sends(&ring->uring);
     /* Spares the owner a look-up in each enter; without it (Linux before 5.18) all works as well.
      */
     ring->registered = io_uring_register_ring_fd(&ring->uring) == 1 ? ring->uring.enter_ring_fd
@@ -428,6 +430,8 @@ static void start(struct wf_worker *self, struct wf_op *op)
     struct io_uring_sqe *sqe;
 
     WF_CHECK((uint64_t)(uintptr_t)op >> ADDRESS_BITS == 0);
+    if (op->code == WF_OP_SEND && !ring->resumes_sends)
+        op->flags &= ~MSG_WAITALL;
     wf_lock_acquire(&ring->lock);
     sqe = take_slot(ring, self);
     op->tag = (uint64_t)(uintptr_t)op | ring->generation++ << ADDRESS_BITS;

@@ -29,17 +29,31 @@ static const int opcodes_needed[] = {
     IORING_OP_FSYNC,  IORING_OP_CLOSE,   IORING_OP_ASYNC_CANCEL,
 };
 
+union opcodes {
+    struct io_uring_probe probe;
+    char room[sizeof(struct io_uring_probe) + OPCODES_MAX * sizeof(struct io_uring_probe_op)];
+};
+
+static int ask_for_opcodes(struct io_uring *ring, union opcodes *answer)
+{
+    memset(answer, 0, sizeof *answer);
+    return io_uring_register_probe(ring, &answer->probe, OPCODES_MAX);
+}
+
+bool wf_ring_resumes_sends(struct io_uring *ring)
+{
+    union opcodes answer;
+
+    return ask_for_opcodes(ring, &answer) == 0 &&
+           io_uring_opcode_supported(&answer.probe, IORING_OP_SENDMSG_ZC);
+}
+
 /* 0, -ENOSYS if one is missing, or the -errno of io_uring_register. */
 static int find_opcodes(struct io_uring *ring)
 {
-    union {
-        struct io_uring_probe probe;
-        char room[sizeof(struct io_uring_probe) + OPCODES_MAX * sizeof(struct io_uring_probe_op)];
-    } answer;
-    int error;
+    union opcodes answer;
+    int error = ask_for_opcodes(ring, &answer);
 
-    memset(&answer, 0, sizeof answer);
-    error = io_uring_register_probe(ring, &answer.probe, OPCODES_MAX);
     for (size_t i = 0; error == 0 && i < sizeof opcodes_needed / sizeof opcodes_needed[0]; i++)
         if (!io_uring_opcode_supported(&answer.probe, opcodes_needed[i]))
             error = -ENOSYS;

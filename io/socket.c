@@ -41,7 +41,8 @@ ssize_t weft_send_all(int fd, const void *buf, size_t len, int flags, weft_time 
     size_t left = len;
 
     while (left > 0) {
-        ssize_t n = weft_send(fd, at, left, flags, deadline);
+        /* The ring goes on by itself where there is room for a part, if the kernel can. */
+        ssize_t n = weft_send(fd, at, left, flags | MSG_WAITALL, deadline);
 
         if (n < 0)
             return n;

@@ -21,6 +21,9 @@
 
 enum { SKIPPED = 77, FAILED = 1 };
 
+/* A test has that many times as long as elsewhere. */
+enum { EMULATION_FACTOR = 4 };
+
 struct criterion_test_set {
     struct cross_test *tests;
     const char *filter; /* of "suite/name", as --filter=PATTERN */
@@ -105,8 +108,8 @@ static double timeout_of(const struct cross_test *test)
 {
     const struct cross_suite *suite = suite_of(test);
 
-    return test->options.timeout > 0 || suite == NULL ? test->options.timeout
-                                                      : suite->options.timeout;
+    return EMULATION_FACTOR * (test->options.timeout > 0 || suite == NULL ? test->options.timeout
+                                                                          : suite->options.timeout);
 }
 
 static void run_here(const struct cross_test *test, void *param)

@@ -14,7 +14,6 @@
 
 enum {
     SEEDS_FOR_A_BUG = 1000,
-    REPLAYS = 100,
     LARGE = 4000,
 };
 
@@ -437,31 +436,25 @@ static int run_disk(uint64_t seed, enum scenario_bug bug, struct weft_sim_report
     return simulate(&options, disk_scenario, scenario_arg(bug));
 }
 
+static int run_plain(uint64_t seed, struct weft_sim_report *report)
+{
+    return run_disk(seed, BUG_NONE, report);
+}
+
 Test(sim_disk, a_seed_gives_the_same_run_each_time)
 {
-    struct weft_sim_report first, again;
-
-    cr_assert_eq(run_disk(42, BUG_NONE, &first), 0);
-    for (int i = 0; i < REPLAYS; i++) {
-        cr_assert_eq(run_disk(42, BUG_NONE, &again), 0);
-        cr_assert_eq(again.trace_hash, first.trace_hash, "replay %d", i);
-    }
+    assert_replays(run_plain, 42);
 }
 
 Test(sim_disk, every_kind_of_fault_happens)
 {
+    static const int kinds[] = {WEFT_SIM_IO_ERROR, WEFT_SIM_NO_SPACE, WEFT_SIM_TORN,
+                                WEFT_SIM_SHORT};
     uint64_t faults[32] = {0};
-    struct weft_sim_report report;
 
-    for (uint64_t seed = 1; seed <= 4 * SIMULATE_SEEDS; seed++) {
-        cr_assert_eq(run_disk(seed, BUG_NONE, &report), 0);
-        for (int i = 0; i < 32; i++)
-            faults[i] += report.faults[i];
-    }
-    cr_expect_gt(faults[__builtin_ctz(WEFT_SIM_IO_ERROR)], 0);
-    cr_expect_gt(faults[__builtin_ctz(WEFT_SIM_NO_SPACE)], 0);
-    cr_expect_gt(faults[__builtin_ctz(WEFT_SIM_TORN)], 0);
-    cr_expect_gt(faults[__builtin_ctz(WEFT_SIM_SHORT)], 0);
+    count_faults(run_plain, faults);
+    for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        cr_expect_gt(faults[__builtin_ctz((unsigned)kinds[i])], 0, "fault %d", kinds[i]);
 }
 
 Test(sim_disk, planted_bugs_are_found_and_replay)

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 enum {
-    REPLAYS = 100,
     SEEDS_FOR_A_BUG = 1000,
     LARGE = 200000, /* more than is ever on its way */
     BEATS = 3600,
@@ -291,29 +290,21 @@ static int run_network(uint64_t seed, enum scenario_bug bug, struct weft_sim_rep
     return weft_sim_run(&options, network_scenario, scenario_arg(bug));
 }
 
+static int run_plain(uint64_t seed, struct weft_sim_report *report)
+{
+    return run_network(seed, BUG_NONE, report);
+}
+
 Test(sim_net, a_seed_gives_the_same_run_each_time)
 {
-    struct weft_sim_report first, again;
-
-    cr_assert_eq(run_network(42, BUG_NONE, &first), 0);
-    for (int i = 0; i < REPLAYS; i++) {
-        cr_assert_eq(run_network(42, BUG_NONE, &again), 0);
-        cr_assert_eq(again.trace_hash, first.trace_hash, "replay %d", i);
-    }
-    cr_assert_eq(run_network(43, BUG_NONE, &again), 0);
-    cr_expect_neq(again.trace_hash, first.trace_hash);
+    assert_replays(run_plain, 42);
 }
 
 Test(sim_net, every_kind_of_fault_happens)
 {
     uint64_t faults[32] = {0};
-    struct weft_sim_report report;
 
-    for (uint64_t seed = 1; seed <= 4 * SIMULATE_SEEDS; seed++) {
-        cr_assert_eq(run_network(seed, BUG_NONE, &report), 0);
-        for (int i = 0; i < 32; i++)
-            faults[i] += report.faults[i];
-    }
+    count_faults(run_plain, faults);
     for (int i = 0; i < 32; i++)
         cr_expect_eq(faults[i] > 0, (NETWORK_FAULTS >> i & 1) != 0, "fault %d", i);
 }

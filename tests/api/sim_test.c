@@ -3,7 +3,7 @@
  * holds in it. */
 #include "../sim/scenario.h"
 #include "../support/child.h"
-#include "../support/fixture.h"
+#include "../support/simulate.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -14,19 +14,12 @@
 #include <unistd.h>
 
 enum {
-    REPLAYS = 100,
     OTHER_SEEDS = 20,
     SEEDS_FOR_A_BUG = 1000,
     BUFFER_MAX = 1 << 22,
 };
 
-/* What CI sets to run the other tests on another backend would be taken at its word. */
-static void forget_environment(void)
-{
-    unsetenv("WEFT_BACKEND");
-}
-
-TestSuite(sim, .init = forget_environment, .timeout = TEST_TIMEOUT_S);
+TestSuite(sim, .init = forget_backend, .timeout = TEST_TIMEOUT_S);
 
 static int run_sync(uint64_t seed, uint32_t faults, struct weft_sim_report *report)
 {
@@ -38,18 +31,14 @@ static int run_sync(uint64_t seed, uint32_t faults, struct weft_sim_report *repo
     return weft_sim_run(&options, sync_scenario, scenario_arg(BUG_NONE));
 }
 
+static int run_with_faults(uint64_t seed, struct weft_sim_report *report)
+{
+    return run_sync(seed, WEFT_SIM_FAULTS_ALL, report);
+}
+
 Test(sim, a_seed_gives_the_same_run_each_time)
 {
-    struct weft_sim_report first, again;
-
-    cr_assert_eq(run_sync(42, WEFT_SIM_FAULTS_ALL, &first), 0);
-    cr_expect_gt(first.points, 0);
-    for (int i = 0; i < REPLAYS; i++) {
-        cr_assert_eq(run_sync(42, WEFT_SIM_FAULTS_ALL, &again), 0);
-        cr_assert_eq(again.trace_hash, first.trace_hash, "replay %d", i);
-        cr_assert_eq(again.trace_events, first.trace_events);
-        cr_assert_eq(again.elapsed, first.elapsed);
-    }
+    assert_replays(run_with_faults, 42);
 }
 
 /* What ran before in the process must leave nothing behind that decides anything. */

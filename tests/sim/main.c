@@ -7,9 +7,16 @@
 #include "scenario.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+enum {
+    SEED_CPU_S_MAX = 20, /* a seed takes milliseconds, and a sanitizer some hundred times that */
+};
 
 struct request {
     uint64_t from, seeds;
@@ -24,6 +31,29 @@ struct totals {
     uint64_t faults;
 };
 
+static volatile sig_atomic_t is_hanging;
+
+/* A loop without a point in it takes no virtual time: no limit of the simulation's ends it.  The
+ * first time the rest of the report is the simulation's, which knows of SIGABRT. */
+static void end_hang(int signal)
+{
+    static const char text[] = "weft-sim: a seed does not come to an end\n";
+
+    (void)signal;
+    if (is_hanging++ > 0 || write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        _exit(1);
+    abort();
+}
+
+/* Processor time: that the machine is busy does not count. */
+static void watch_seed(void)
+{
+    struct itimerval timer = {.it_value = {.tv_sec = SEED_CPU_S_MAX}};
+
+    if (signal(SIGVTALRM, end_hang) == SIG_ERR || setitimer(ITIMER_VIRTUAL, &timer, NULL) != 0)
+        abort();
+}
+
 static int run_seed(const struct scenario *scenario, const struct request *request, uint64_t seed,
                     struct totals *totals)
 {
@@ -37,6 +67,7 @@ static int run_seed(const struct scenario *scenario, const struct request *reque
     options.limit = 600 * WEFT_SECOND;
     options.disk = SCENARIO_DISK;
     options.report = &report;
+    watch_seed();
     result = weft_sim_run(&options, scenario->main_fn,
                           scenario_arg((enum scenario_bug)request->bug));
     totals->hash = (totals->hash ^ report.trace_hash) * UINT64_C(0x100000001b3);

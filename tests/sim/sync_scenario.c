@@ -170,6 +170,29 @@ static void use_errand(struct world *world)
         (void)weft_yield();
 }
 
+static int wait_for_nobody(void *arg)
+{
+    weft_event event = WEFT_EVENT_INIT;
+
+    (void)arg;
+    return weft_event_wait(&event, WEFT_FOREVER);
+}
+
+/* Before it waits, as it begins to, or while it does. */
+static void cancel_one(struct world *world)
+{
+    weft_fiber *fiber;
+    int result = 0;
+
+    if (weft_spawn(&fiber, wait_for_nobody, NULL) != 0)
+        return;
+    pause_for_a_while();
+    weft_cancel(fiber);
+    while (weft_join(fiber, &result, WEFT_FOREVER) != 0)
+        (void)weft_yield();
+    require(world, result == -ECANCELED, "who is cancelled ends its wait");
+}
+
 static void use_permits(struct world *world)
 {
     unsigned count = 1 + scenario_draw(2);
@@ -376,8 +399,8 @@ static void spawn_in_scope(struct world *world, int depth)
 static void take_step(struct world *world, int depth)
 {
     static void (*const uses[])(struct world *) = {
-        use_mutex,   use_counter, use_errand, use_permits, use_rwlock,
-        use_channel, use_select,  use_sleep,  use_event,   use_blocking,
+        use_mutex,  use_counter, use_errand, use_permits,  use_rwlock, use_channel,
+        use_select, use_sleep,   use_event,  use_blocking, cancel_one,
     };
     enum { USES = sizeof uses / sizeof uses[0] };
     unsigned which = scenario_draw(USES + 3);

@@ -9,3 +9,32 @@ int simulate(const struct weft_sim_options *options, int (*fn)(void *), void *ar
     assert_resources_return_to(before);
     return result;
 }
+
+enum { REPLAYS = 100 };
+
+void assert_replays(simulate_seed *run, uint64_t seed)
+{
+    struct weft_sim_report first, again;
+
+    cr_assert_eq(run(seed, &first), 0);
+    cr_expect_gt(first.points, 0);
+    for (int i = 0; i < REPLAYS; i++) {
+        cr_assert_eq(run(seed, &again), 0);
+        cr_assert_eq(again.trace_hash, first.trace_hash, "replay %d", i);
+        cr_assert_eq(again.trace_events, first.trace_events);
+        cr_assert_eq(again.elapsed, first.elapsed);
+    }
+    cr_assert_eq(run(seed + 1, &again), 0);
+    cr_expect_neq(again.trace_hash, first.trace_hash);
+}
+
+void count_faults(simulate_seed *run, uint64_t faults[32])
+{
+    struct weft_sim_report report;
+
+    for (uint64_t seed = 1; seed <= 4 * SIMULATE_SEEDS; seed++) {
+        cr_assert_eq(run(seed, &report), 0);
+        for (int i = 0; i < 32; i++)
+            faults[i] += report.faults[i];
+    }
+}

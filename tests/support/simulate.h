@@ -12,6 +12,15 @@ enum { SIMULATE_SEEDS = 30 };
 /* weft_sim_run(), and asserts that the process has as many descriptors as before. */
 int simulate(const struct weft_sim_options *options, int (*fn)(void *), void *arg);
 
+/* A run of one seed; its result. */
+typedef int simulate_seed(uint64_t seed, struct weft_sim_report *report);
+
+/* Asserts that the seed gives the same run each time, and another seed another one. */
+void assert_replays(simulate_seed *run, uint64_t seed);
+
+/* Counts the faults of some hundred seeds, none of which may fail, by kind. */
+void count_faults(simulate_seed *run, uint64_t faults[32]);
+
 /* For a suite's .init: what CI sets to run other tests on another backend would be taken at its
  * word. */
 static inline void forget_backend(void)

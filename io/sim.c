@@ -30,17 +30,29 @@ enum {
     DONE_IN_A_ROW_MAX = 32, /* as on epoll */
 };
 
+struct ops {
+    struct wf_op *first, *last;
+};
+
+/* A cancel that has not got to its operation yet. */
+struct late_cancel {
+    struct late_cancel *next;
+    struct wf_op *op; /* NULL: it has completed meanwhile */
+};
+
 struct sim_poller {
     struct wf_poller poller;
     struct wf_counters *counters;
     WF_ATOMIC(uint32_t) signals; /* 1: a wait ends, or the next one */
-    struct wf_op *first, *last;  /* complete, for the fibers to be woken */
+    struct ops done;             /* complete, for the fibers to be woken */
+    struct ops held;             /* complete as well, and there was no room to say so */
     uint64_t waiting;
     uint32_t done_count;
 };
 
 static uint64_t poller_run; /* the run that `poller_count` is of */
 static uint32_t poller_count;
+static struct late_cancel *late_cancels;
 
 static struct sim_poller *poller_of(struct wf_poller *poller)
 {
@@ -65,8 +77,10 @@ static int create(struct wf_poller **poller, uint32_t entries, struct wf_counter
         return -ENOMEM;
     sim->counters = counters;
     wf_sim_net_begin();
-    if (poller_run != wf_sim_run_number())
+    if (poller_run != wf_sim_run_number()) {
         poller_count = 0;
+        late_cancels = NULL;
+    }
     poller_run = wf_sim_run_number();
     poller_count++;
     *poller = &sim->poller;
@@ -108,21 +122,30 @@ static void submit(struct wf_poller *poller, struct wf_worker *self)
 
 static bool needs_service(struct wf_poller *poller)
 {
-    return poller_of(poller)->first != NULL;
+    return poller_of(poller)->done.first != NULL || poller_of(poller)->held.first != NULL;
 }
 
-/* An event: the completion arrives. */
+static void append(struct ops *ops, struct wf_op *op)
+{
+    op->next = NULL;
+    if (ops->first == NULL)
+        ops->first = op;
+    else
+        ops->last->next = op;
+    ops->last = op;
+}
+
+/* An event: the completion arrives.  Where the queue is full the kernel keeps it, and all that come
+ * after it, until it is asked for more (io_uring_enter(2), IORING_SQ_CQ_OVERFLOW). */
 static void arrive(void *arg)
 {
     struct wf_op *op = arg;
     struct sim_poller *sim = home_of(op);
 
-    op->next = NULL;
-    if (sim->first == NULL)
-        sim->first = op;
+    if (wf_sim_fault(WEFT_SIM_OVERFLOW) || sim->held.first != NULL)
+        append(&sim->held, op);
     else
-        sim->last->next = op;
-    sim->last = op;
+        append(&sim->done, op);
     wf_sim_trace("arrive", (uint64_t)op->code, 0);
     set_signal(sim, 1); /* whoever has looked, and is about to wait, does not */
     wf_sim_wake(&sim->signals, 1);
@@ -130,7 +153,12 @@ static void arrive(void *arg)
 
 void wf_sim_complete(struct wf_op *op)
 {
-    int64_t at = wf_sim_time() + 1 + wf_sim_draw(WF_SIM_NETWORK, 2000);
+    int64_t at;
+
+    for (struct late_cancel *cancel = late_cancels; cancel != NULL; cancel = cancel->next)
+        if (cancel->op == op)
+            cancel->op = NULL;
+    at = wf_sim_time() + 1 + wf_sim_draw(WF_SIM_NETWORK, 2000);
 
     if (wf_sim_fault(WEFT_SIM_LATE))
         at += wf_sim_fault_draw(WEFT_SIM_LATE, LATE_MAX_NS);
@@ -141,8 +169,8 @@ void wf_sim_complete(struct wf_op *op)
 static void await_signal(struct sim_poller *sim, int64_t deadline)
 {
     /* relaxed: as above. */
-    while (sim->first == NULL && atomic_load_explicit(&sim->signals, memory_order_relaxed) == 0 &&
-           wf_os_now() < deadline)
+    while (sim->done.first == NULL && sim->held.first == NULL &&
+           atomic_load_explicit(&sim->signals, memory_order_relaxed) == 0 && wf_os_now() < deadline)
         wf_os_futex_wait(&sim->signals, 0, deadline);
 }
 
@@ -158,13 +186,15 @@ static unsigned poll_sim(struct wf_poller *poller, struct wf_worker *self, int64
         await_signal(sim, deadline);
         set_signal(sim, 0);
     }
-    while ((op = sim->first) != NULL) {
-        sim->first = op->next;
+    while ((op = sim->done.first) != NULL) {
+        sim->done.first = op->next;
         sim->waiting--;
         wf_count(&sim->counters->ops_completed, 1);
         wf_op_complete(self, op);
         count++;
     }
+    sim->done = sim->held; /* for the next time */
+    sim->held.first = NULL;
     return count;
 }
 
@@ -253,18 +283,51 @@ static void start(struct wf_worker *self, struct wf_op *op)
         wf_sim_wait(at, op);
 }
 
+static void cancel_now(struct wf_op *op)
+{
+    wf_sim_trace("cancel", (uint64_t)op->code, 0);
+    wf_sim_unwait(wf_sim_find(op->fd), op);
+    wf_count(&home_of(op)->counters->ops_cancelled, 1);
+    op->result = -ECANCELED;
+    wf_sim_complete(op);
+}
+
+/* An event. */
+static void cancel_arrives(void *arg)
+{
+    struct late_cancel *cancel = arg, **place = &late_cancels;
+
+    while (*place != cancel)
+        place = &(*place)->next;
+    *place = cancel->next;
+    if (cancel->op != NULL)
+        cancel_now(cancel->op);
+    wf_free(cancel);
+}
+
+/* Returns false if there is no memory. */
+static bool cancel_later(struct wf_op *op)
+{
+    struct late_cancel *cancel = wf_alloc(sizeof *cancel);
+    int64_t at = wf_sim_time() + 1 + wf_sim_fault_draw(WEFT_SIM_LATE_CANCEL, LATE_MAX_NS);
+
+    if (cancel == NULL || !wf_sim_at(at, cancel_arrives, cancel)) {
+        wf_free(cancel);
+        return false;
+    }
+    *cancel = (struct late_cancel){late_cancels, op};
+    late_cancels = cancel;
+    return true;
+}
+
 /* What waits outside finds op->reason when it looks next, and what is complete stays so, though
  * its fiber does not know yet. */
 static void cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op)
 {
+    (void)poller;
     (void)self;
-    if (!op->is_listed)
-        return;
-    wf_sim_trace("cancel", (uint64_t)op->code, 0);
-    wf_sim_unwait(wf_sim_find(op->fd), op);
-    wf_count(&poller_of(poller)->counters->ops_cancelled, 1);
-    op->result = -ECANCELED;
-    wf_sim_complete(op);
+    if (op->is_listed && !(wf_sim_fault(WEFT_SIM_LATE_CANCEL) && cancel_later(op)))
+        cancel_now(op);
 }
 
 const struct wf_backend wf_backend_sim = {

@@ -21,9 +21,9 @@
 
 enum { WORKERS_DRAWN_MAX = 8 };
 
-static const char *const fault_names[] = {"stall",    "wakeup",    "late",      "short",
-                                          "reset",    "partition", "half_open", "refuse",
-                                          "io_error", "no_space",  "torn"};
+static const char *const fault_names[] = {
+    "stall",  "wakeup",   "late",     "short", "reset",    "partition",  "half_open",
+    "refuse", "io_error", "no_space", "torn",  "overflow", "late_cancel"};
 enum { FAULT_NAMES = sizeof fault_names / sizeof fault_names[0] };
 
 _Static_assert(WEFT_SIM_FAULTS_ALL == (1 << FAULT_NAMES) - 1, "each kind has its name");
@@ -173,7 +173,7 @@ void wf_sim_configure(struct weft_config *config)
 static void report_failure(int result, const struct wf_sim_settings *settings,
                            const struct wf_sim_report *totals)
 {
-    char kinds[160] = "";
+    char kinds[256] = "";
     size_t length = 0;
 
     for (unsigned i = 0; i < FAULT_NAMES; i++)

@@ -38,7 +38,10 @@ enum weft_sim_fault {
     WEFT_SIM_IO_ERROR = 1 << 8, /* of files: -EIO; after that of a sync some bytes are lost */
     WEFT_SIM_NO_SPACE = 1 << 9, /* of files: -ENOSPC */
     WEFT_SIM_TORN = 1 << 10,    /* a crash leaves some of what was not certain, and parts of it */
-    WEFT_SIM_FAULTS_ALL = (1 << 11) - 1,
+    WEFT_SIM_OVERFLOW =
+        1 << 11, /* there is no room for a completion; it comes with the next poll */
+    WEFT_SIM_LATE_CANCEL = 1 << 12, /* a cancel comes late: its operation goes on meanwhile */
+    WEFT_SIM_FAULTS_ALL = (1 << 13) - 1,
 };
 
 /* What happened in a run. */

@@ -18,7 +18,7 @@ enum {
     LARGE = 200000, /* more than is ever on its way */
     BEATS = 3600,
     /* What can befall the network scenario: the rest is for others. */
-    NETWORK_FAULTS = (WEFT_SIM_REFUSE << 1) - 1,
+    NETWORK_FAULTS = ((WEFT_SIM_REFUSE << 1) - 1) | WEFT_SIM_OVERFLOW | WEFT_SIM_LATE_CANCEL,
 };
 
 TestSuite(sim_net, .init = forget_backend, .timeout = TEST_TIMEOUT_S);
@@ -235,6 +235,48 @@ NET_TEST(a_dead_peer_is_noticed_by_a_deadline_or_much_later, WEFT_SIM_HALF_OPEN,
     CHECK_EQ(weft_read(pair.server, &byte, 1, weft_after(60 * WEFT_SECOND)), -ETIMEDOUT);
     CHECK_EQ(weft_read(pair.client, &byte, 1, WEFT_FOREVER), -ETIMEDOUT);
     CHECK(weft_now() - begun > 900 * WEFT_SECOND);
+    close_pair(&pair);
+    return 0;
+}
+
+/* Each completion comes a poll later, and none is lost. */
+NET_TEST(a_full_queue_of_completions_loses_nothing, WEFT_SIM_OVERFLOW | WEFT_SIM_LATE, 500000)
+{
+    struct pair pair;
+    char text[16] = "";
+
+    (void)arg;
+    connect_pair(&pair);
+    for (int i = 0; i < 20; i++) {
+        CHECK_EQ(weft_write_all(pair.client, "hello", 5, WEFT_FOREVER), 5);
+        CHECK_EQ(weft_read_exact(pair.server, text, 5, WEFT_FOREVER), 5);
+        CHECK_EQ(weft_read(pair.server, text, 1, weft_after(WEFT_MILLISECOND)), -ETIMEDOUT);
+    }
+    close_pair(&pair);
+    return 0;
+}
+
+/* A byte that comes before the cancel gets to the read is the read's. */
+NET_TEST(a_late_cancel_loses_nothing, WEFT_SIM_LATE_CANCEL, 1000000)
+{
+    struct pair pair;
+    weft_fiber *reader;
+    char byte;
+    int result;
+
+    (void)arg;
+    connect_pair(&pair);
+    CHECK_EQ(weft_spawn(&reader, read_forever, &pair), 0);
+    (void)weft_sleep(WEFT_MILLISECOND);
+    CHECK_EQ(weft_write(pair.client, "x", 1, WEFT_FOREVER), 1);
+    (void)weft_sleep((weft_time)(weft_sim_random() % 30) * WEFT_MILLISECOND);
+    weft_cancel(reader);
+    CHECK_EQ(weft_join(reader, &result, WEFT_FOREVER), 0);
+    if (result == -ECANCELED)
+        CHECK_EQ(weft_read(pair.server, &byte, 1, WEFT_FOREVER), 1);
+    else
+        CHECK_EQ(result, 1);
+    CHECK_EQ(weft_read(pair.server, &byte, 1, weft_after(WEFT_MILLISECOND)), -ETIMEDOUT);
     close_pair(&pair);
     return 0;
 }

@@ -3,7 +3,8 @@
 # Builds the benchmark programs of weft's peers into build/peers/bin.  A peer that this machine
 # cannot build is named and skipped; the script fails only for a name that it does not know.
 #
-# usage: scripts/peers.sh [boost-fiber|go|tokio|pthread|tbb|openmp|uring-floor]...     (none: all)
+# usage: scripts/peers.sh [boost-fiber|go|tokio|pthread|tbb|openmp|rayon|uring-floor]...
+# (none: all)
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -85,11 +86,22 @@ build_go()
 
 build_tokio()
 {
-    command -v cargo >/dev/null || skip "cargo is not installed (rustup.rs installs it)"
     build_load
-    cargo build --quiet --release --locked --manifest-path "$source/tokio/Cargo.toml" \
-        --target-dir "$work/tokio-target"
-    cp "$work/tokio-target/release/weft-bench-tokio" "$out/tokio.new"
+    build_crate
+}
+
+build_rayon()
+{
+    build_crate
+}
+
+# The crate of the peer's own folder.
+build_crate()
+{
+    command -v cargo >/dev/null || skip "cargo is not installed (rustup.rs installs it)"
+    cargo build --quiet --release --locked --manifest-path "$source/$peer/Cargo.toml" \
+        --target-dir "$work/$peer-target"
+    cp "$work/$peer-target/release/weft-bench-$peer" "$out/$peer.new"
 }
 
 # Ends the subshell that builds a peer.
@@ -119,14 +131,14 @@ build_peer()
 }
 
 if [ $# -eq 0 ]; then
-    set -- boost-fiber go tokio pthread tbb openmp uring-floor
+    set -- boost-fiber go tokio pthread tbb openmp rayon uring-floor
 fi
 for peer in "$@"; do
     case $peer in
-    boost-fiber | go | tokio | pthread | tbb | openmp | uring-floor) ;;
+    boost-fiber | go | tokio | pthread | tbb | openmp | rayon | uring-floor) ;;
     *)
         echo "peers.sh: unknown peer '$peer'; there are boost-fiber, go, tokio, pthread, tbb," \
-            "openmp and uring-floor" >&2
+            "openmp, rayon and uring-floor" >&2
         exit 2
         ;;
     esac

@@ -111,7 +111,7 @@ def _packages(*names):
 
 def _locked_crate(root, name):
     match = re.search(rf'name = "{name}"\nversion = "([^"]+)"',
-                      _read(os.path.join(root, "benchmarks/peers/tokio/Cargo.lock")))
+                      _read(os.path.join(root, f"benchmarks/peers/{name}/Cargo.lock")))
     return f"{name} {match.group(1)}" if match else ""
 
 
@@ -120,6 +120,7 @@ def _versions():
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
     found = [_first_line("cc", "--version"), _first_line("go", "version"),
              _first_line("rustc", "--version"), _locked_crate(root, "tokio"),
+             _locked_crate(root, "rayon"),
              _packages("liburing-dev", "libhwloc-dev", "libjemalloc-dev", "libtbb-dev",
                        "libboost-fiber-dev"),
              " ".join(platform.libc_ver())]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Channels beside weft's.  tokio's mpsc channels have one receiver and hold one value at least.
 
-use crate::harness::Sample;
+use weft_bench_harness::Sample;
 use crate::on_worker;
 use std::time::Instant;
 use tokio::runtime::Runtime;

@@ -2,7 +2,7 @@
 //! An echo server under the load generator of weft's benchmarks (benchmarks/load/echo_load.c), and
 //! an idle runtime.
 
-use crate::harness::{is_quick, Report, Sample};
+use weft_bench_harness::{is_quick, Report, Sample};
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! tokio's own mutex, which tasks wait for in their order.
 
-use crate::harness::{is_quick, Report, Sample};
+use weft_bench_harness::{is_quick, Report, Sample};
 use crate::on_worker;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;

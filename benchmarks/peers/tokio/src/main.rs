@@ -4,22 +4,22 @@
 
 mod channel;
 mod echo;
-mod harness;
 mod lock;
 mod ring;
 mod timer;
 
 use channel::{channel_pingpong, channel_throughput};
 use echo::{balance_echo, echo_open, echo_tcp, hog_echo, idle_parked, Hog};
-use harness::{resident_bytes, Benchmark, Metric, Sample};
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+use weft_bench_harness::{bench, resident_bytes, Benchmark, Metric, Sample};
 
-const BENCHMARKS: &[Benchmark] = &[
+const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("switch/yield", Metric::NsPerOp, 1, 2, switch_yield),
     bench("spawn/join_empty/workers=1", Metric::NsPerOp, 1, 1, spawn_join_empty),
     bench("spawn/join_empty/workers=2", Metric::NsPerOp, 2, 1, spawn_join_empty),
@@ -74,14 +74,17 @@ const BENCHMARKS: &[Benchmark] = &[
     bench("broadcast/send_receive/receivers=4", Metric::NsPerOp, 1, 1, lock::broadcast_send_receive),
 ];
 
-const fn bench(
-    name: &'static str,
-    metric: Metric,
-    workers: usize,
-    ops: u64,
-    run: fn(&Runtime, u64) -> Result<Sample, String>,
-) -> Benchmark {
-    Benchmark { name, metric, workers, ops, run }
+/// With one worker the current-thread scheduler, which is tokio's fastest; else the work-stealing
+/// one.
+fn build_runtime(workers: usize) -> Result<Runtime, String> {
+    let mut builder = match workers {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if workers > 1 {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build().map_err(|error| error.to_string())
 }
 
 /// Runs the future on a worker: block_on() alone would run it on the calling thread, beside the
@@ -253,5 +256,5 @@ fn sleep_storm(runtime: &Runtime, count: u64) -> Result<Sample, String> {
 }
 
 fn main() {
-    std::process::exit(harness::run(BENCHMARKS));
+    std::process::exit(weft_bench_harness::run("tokio", build_runtime, BENCHMARKS));
 }

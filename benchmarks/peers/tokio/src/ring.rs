@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Tasks that pass something on.
 
-use crate::harness::Sample;
+use weft_bench_harness::Sample;
 use crate::on_worker;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! tokio's timers: a future that is in the wheel from its first poll to its drop.
 
-use crate::harness::Sample;
+use weft_bench_harness::Sample;
 use crate::on_worker;
 use std::future::Future;
 use std::pin::Pin;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! The same calibration, options and output as harness/bench.c, so that the driver can treat every
-//! program alike.
+//! program alike.  `H` is what runs a peer's tasks: its runtime, or its pool.
 
 use std::time::Duration;
 
@@ -34,25 +34,33 @@ pub fn is_quick() -> bool {
     std::env::args().any(|arg| arg == "--quick")
 }
 
-pub struct Benchmark {
+pub struct Benchmark<H> {
     pub name: &'static str,
     pub metric: Metric,
     pub workers: usize,
     pub ops: u64,
     /// Does so many operations on so many workers, and fails if the work was not done.
-    pub run: fn(&tokio::runtime::Runtime, u64) -> Result<Sample, String>,
+    pub run: fn(&H, u64) -> Result<Sample, String>,
 }
 
-/// With one worker the current-thread scheduler, which is tokio's fastest; else the work-stealing
-/// one.
-fn build_runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    if workers == 1 {
-        return tokio::runtime::Builder::new_current_thread().enable_all().build();
-    }
-    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+/// A row of a table; the names are those of weft's benchmarks.
+pub const fn bench<H>(
+    name: &'static str,
+    metric: Metric,
+    workers: usize,
+    ops: u64,
+    run: fn(&H, u64) -> Result<Sample, String>,
+) -> Benchmark<H> {
+    Benchmark { name, metric, workers, ops, run }
 }
 
-impl Benchmark {
+/// The program: whose it is, and how its host of so many workers is made.
+struct Program<H> {
+    implementation: &'static str,
+    build: fn(usize) -> Result<H, String>,
+}
+
+impl<H> Benchmark<H> {
     fn convert(&self, sample: Sample, batch: u64) -> f64 {
         match (sample, self.metric) {
             (Sample::Elapsed(time), Metric::NsPerOp) => {
@@ -64,10 +72,10 @@ impl Benchmark {
         }
     }
 
-    fn calibrate(&self, runtime: &tokio::runtime::Runtime, wanted: Duration) -> Result<u64, String> {
+    fn calibrate(&self, host: &H, wanted: Duration) -> Result<u64, String> {
         let mut batch = 1;
         loop {
-            let Sample::Elapsed(elapsed) = (self.run)(runtime, batch)? else {
+            let Sample::Elapsed(elapsed) = (self.run)(host, batch)? else {
                 return Ok(1);
             };
             if elapsed >= wanted {
@@ -78,25 +86,27 @@ impl Benchmark {
         }
     }
 
-    fn measure(&self, samples: usize, quick: bool) -> Result<String, String> {
-        let runtime = build_runtime(self.workers).map_err(|error| error.to_string())?;
+    fn measure(&self, program: &Program<H>, samples: usize, quick: bool)
+        -> Result<String, String> {
+        let host = (program.build)(self.workers)?;
+        let implementation = program.implementation;
         let wanted = if quick { SAMPLE_MIN_QUICK } else { SAMPLE_MIN };
         let batch =
-            if self.metric == Metric::NsPerOp { self.calibrate(&runtime, wanted)? } else { 1 };
+            if self.metric == Metric::NsPerOp { self.calibrate(&host, wanted)? } else { 1 };
         if self.metric == Metric::Report {
-            let Sample::Reports(reports) = (self.run)(&runtime, batch)? else {
+            let Sample::Reports(reports) = (self.run)(&host, batch)? else {
                 return Err("no reports".into());
             };
             let lines: Vec<String> = reports
                 .iter()
-                .map(|r| self.to_json(r.metric, r.is_higher_better, &[r.value]))
+                .map(|r| self.to_json(implementation, r.metric, r.is_higher_better, &[r.value]))
                 .collect();
             return Ok(lines.join("\n"));
         }
         let count = if self.metric == Metric::BytesPerFiber { 1 } else { samples };
         let mut values = Vec::with_capacity(count);
         for _ in 0..count {
-            values.push(self.convert((self.run)(&runtime, batch)?, batch));
+            values.push(self.convert((self.run)(&host, batch)?, batch));
         }
         let metric = match self.metric {
             Metric::NsPerOp => "ns_per_op",
@@ -104,16 +114,22 @@ impl Benchmark {
             Metric::BytesPerFiber => "bytes_per_fiber",
             Metric::Report => "report",
         };
-        Ok(self.to_json(metric, false, &values))
+        Ok(self.to_json(implementation, metric, false, &values))
     }
 
-    fn to_json(&self, metric: &str, is_higher_better: bool, values: &[f64]) -> String {
+    fn to_json(
+        &self,
+        implementation: &str,
+        metric: &str,
+        is_higher_better: bool,
+        values: &[f64],
+    ) -> String {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let n = sorted.len();
         let samples: Vec<String> = values.iter().map(f64::to_string).collect();
         format!(
-            "{{\"bench\":\"{}\",\"metric\":\"{}\",\"impl\":\"tokio\",\"workers\":{},\
+            "{{\"bench\":\"{}\",\"metric\":\"{}\",\"impl\":\"{implementation}\",\"workers\":{},\
              \"better\":\"{}\",\"median\":{},\"min\":{},\"max\":{},\"n\":{},\"samples\":[{}]}}",
             self.name,
             metric,
@@ -180,7 +196,12 @@ fn parse_options() -> Result<Options, String> {
 }
 
 /// Returns the exit status.
-pub fn run(benchmarks: &[Benchmark]) -> i32 {
+pub fn run<H>(
+    implementation: &'static str,
+    build: fn(usize) -> Result<H, String>,
+    benchmarks: &[Benchmark<H>],
+) -> i32 {
+    let program = Program { implementation, build };
     let options = match parse_options() {
         Ok(options) => options,
         Err(error) => {
@@ -192,7 +213,7 @@ pub fn run(benchmarks: &[Benchmark]) -> i32 {
         options.globs.is_empty()
             || options.globs.iter().any(|glob| matches(glob.as_bytes(), name.as_bytes()))
     };
-    let wanted: Vec<&Benchmark> = benchmarks.iter().filter(|b| is_wanted(b.name)).collect();
+    let wanted: Vec<&Benchmark<H>> = benchmarks.iter().filter(|b| is_wanted(b.name)).collect();
     if wanted.is_empty() {
         eprintln!("no benchmark matches");
         return 2;
@@ -203,10 +224,10 @@ pub fn run(benchmarks: &[Benchmark]) -> i32 {
             println!("{}", benchmark.name);
             continue;
         }
-        match benchmark.measure(options.samples, options.quick) {
+        match benchmark.measure(&program, options.samples, options.quick) {
             Ok(line) => println!("{line}"),
             Err(error) => {
-                eprintln!("{} (tokio): FAILED: {error}", benchmark.name);
+                eprintln!("{} ({implementation}): FAILED: {error}", benchmark.name);
                 status = 1;
             }
         }

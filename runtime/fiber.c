@@ -5,6 +5,7 @@
 #include "runtime/end.h"
 #include "runtime/extra.h"
 #include "runtime/model.h"
+#include "runtime/spawn.h"
 #include "runtime/wait_internal.h"
 #include "runtime/worker.h"
 
@@ -252,6 +253,12 @@ static inline int spawn(const struct weft_fiber_attr *attr, weft_fiber **result,
     if (WF_UNLIKELY(self->current->extra != NULL) && wf_local_has_heirs(self))
         return spawn_heir(attr, result, fn, arg, site);
     return spawn_with_extra(self, attr, result, fn, arg, site, NULL);
+}
+
+int wf_fiber_spawn_at(const struct weft_fiber_attr *attr, weft_fiber **fiber, int (*fn)(void *),
+                      void *arg, const void *site)
+{
+    return spawn(attr, fiber, fn, arg, site);
 }
 
 int weft_spawn_with(const struct weft_fiber_attr *attr, weft_fiber **fiber, int (*fn)(void *),

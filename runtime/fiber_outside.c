@@ -5,6 +5,7 @@
 #include "runtime/fiber.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
+#include "runtime/spawn.h"
 #include "runtime/wait_internal.h"
 
 #include <errno.h>
@@ -84,7 +85,7 @@ int weft_spawn_on(weft_runtime *runtime, const struct weft_fiber_attr *attr, wef
     int result;
 
     if (wf_worker_is_of(self, runtime))
-        return weft_spawn_with(attr, fiber, fn, arg);
+        return wf_fiber_spawn_at(attr, fiber, fn, arg, __builtin_return_address(0));
     if (wf_outside_is_child(runtime))
         return -ECHILD;
     result = wf_self_refusal(self);

@@ -6,6 +6,7 @@
 #include "runtime/fiber.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
+#include "runtime/spawn.h"
 #include "runtime/wait_internal.h"
 
 #include <errno.h>
@@ -260,6 +261,11 @@ static inline int spawn(struct wf_scope *scope, const struct weft_fiber_attr *at
     if (WF_UNLIKELY(self->current->extra != NULL) && wf_local_has_heirs(self))
         return spawn_heir(scope, attr, fn, arg, site);
     return spawn_with_extra(self, scope, attr, fn, arg, site, NULL);
+}
+
+int wf_scope_spawn_at(weft_scope *scope, int (*fn)(void *), void *arg, const void *site)
+{
+    return spawn(scope_of(scope), NULL, fn, arg, site);
 }
 
 int weft_scope_spawn(weft_scope *scope, int (*fn)(void *), void *arg)

@@ -3,6 +3,7 @@
 #include "sync/future.h"
 
 #include "runtime/check.h"
+#include "runtime/spawn.h"
 
 #include <errno.h>
 #include <string.h>
@@ -98,8 +99,8 @@ static int run_future(void *arg)
     return 0;
 }
 
-int weft_future_spawn_with(weft_future *opaque, const struct weft_fiber_attr *attr,
-                           int (*fn)(void *), void *arg)
+static int spawn(weft_future *opaque, const struct weft_fiber_attr *attr, int (*fn)(void *),
+                 void *arg, const void *site)
 {
     struct wf_future *future = future_of(opaque);
     int error;
@@ -111,7 +112,7 @@ int weft_future_spawn_with(weft_future *opaque, const struct weft_fiber_attr *at
     future->fn = fn;
     future->arg = arg;
     /* The fiber may run at once, on another worker, but it waits for our lock. */
-    error = weft_spawn_with(attr, NULL, run_future, future);
+    error = wf_fiber_spawn_at(attr, NULL, run_future, future, site);
     if (error == 0) {
         future->state = WF_FUTURE_SPAWNED;
         future->has_fiber = true;
@@ -120,9 +121,15 @@ int weft_future_spawn_with(weft_future *opaque, const struct weft_fiber_attr *at
     return error;
 }
 
+int weft_future_spawn_with(weft_future *future, const struct weft_fiber_attr *attr,
+                           int (*fn)(void *), void *arg)
+{
+    return spawn(future, attr, fn, arg, __builtin_return_address(0));
+}
+
 int weft_future_spawn(weft_future *future, int (*fn)(void *), void *arg)
 {
-    return weft_future_spawn_with(future, NULL, fn, arg);
+    return spawn(future, NULL, fn, arg, __builtin_return_address(0));
 }
 
 int weft_future_set(weft_future *opaque, int result, void *value)

@@ -13,6 +13,7 @@
 #include "runtime/alloc.h"
 #include "runtime/check.h"
 #include "runtime/lock.h"
+#include "runtime/spawn.h"
 #include "sync/wait_queue.h"
 
 #include <errno.h>
@@ -206,7 +207,7 @@ int weft_pipeline_spawn(weft_scope *scope, const struct weft_pipeline_stage *set
         wf_lock_acquire(&stage->lock);
         stage->users++;
         wf_lock_release(&stage->lock);
-        error = weft_scope_spawn(scope, work, stage);
+        error = wf_scope_spawn_at(scope, work, stage, __builtin_return_address(0));
         if (error == 0) {
             started++;
         } else { /* that use was nobody's, and ours is left */

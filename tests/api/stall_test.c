@@ -51,6 +51,53 @@ static int run_hogs(void *arg)
     return spawn_hog(hogs[*(unsigned *)arg]);
 }
 
+__attribute__((noinline)) static int spawn_by_future(void)
+{
+    weft_future future = WEFT_FUTURE_INIT;
+    int result = -1;
+
+    CHECK_EQ(weft_future_spawn(&future, compute, NULL), 0);
+    CHECK_EQ(weft_future_await(&future, &result, WEFT_FOREVER), 0);
+    weft_future_close(&future);
+    return result;
+}
+
+__attribute__((noinline)) static int spawn_in_own_runtime(void)
+{
+    weft_fiber *fiber;
+
+    CHECK_EQ(weft_spawn_on(weft_runtime_self(), NULL, &fiber, compute, NULL), 0);
+    return must_join(fiber);
+}
+
+static int compute_item(void *arg, void *item, void *result)
+{
+    (void)item;
+    (void)result;
+    return compute(arg);
+}
+
+__attribute__((noinline)) static int spawn_by_pipeline(void)
+{
+    weft_channel items = WEFT_CHANNEL_INIT(int, NULL, 0);
+    struct weft_pipeline_stage stage = WEFT_PIPELINE_STAGE_INIT(compute_item, NULL, &items, NULL);
+    weft_scope scope = WEFT_SCOPE_INIT;
+    int item = 1;
+
+    CHECK_EQ(weft_scope_open(&scope, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_pipeline_spawn(&scope, &stage), 0);
+    CHECK_EQ(weft_channel_send(&items, &item, sizeof item, WEFT_FOREVER), 0);
+    weft_channel_close(&items);
+    return weft_scope_close(&scope, 0);
+}
+
+static int (*const ways[])(void) = {spawn_by_future, spawn_in_own_runtime, spawn_by_pipeline};
+
+static int run_way(void *arg)
+{
+    return ways[*(unsigned *)arg]();
+}
+
 /* Prints where the spawn must be, for the parent to compare. */
 CHILD(stall_child)
 {
@@ -58,6 +105,14 @@ CHILD(stall_child)
 
     (void)fprintf(stderr, "spawner: %p\n", (void *)(uintptr_t)spawn_hog);
     return weft_run(&config, run_hogs, &parameter);
+}
+
+CHILD(stall_of_what_the_library_spawned)
+{
+    struct weft_config config = {.workers = 2};
+
+    (void)fprintf(stderr, "spawner: %p\n", (void *)(uintptr_t)ways[parameter]);
+    return weft_run(&config, run_way, &parameter);
 }
 
 static unsigned long address_after(const char *text, const char *mark)
@@ -76,20 +131,26 @@ static unsigned count(const char *text, const char *part)
     return found;
 }
 
-static void expect_report(unsigned parameter, const char *doing)
+static void expect_site(const char *child, unsigned parameter, struct child_end *end)
 {
     static const char *const environment[] = {"WEFT_STALL_REPORT_MS=50", NULL};
     unsigned long spawner, site;
+
+    run_child(child, parameter, environment, end);
+    cr_assert_eq(end->exit_status, 0, "%s", end->output);
+    spawner = address_after(end->output, "spawner: ");
+    site = address_after(end->output, "spawned at: ");
+    cr_expect(site > spawner && site < spawner + 1024, "%s", end->output);
+}
+
+static void expect_report(unsigned parameter, const char *doing)
+{
     struct child_end end;
 
-    run_child("stall_child", parameter, environment, &end);
-    cr_assert_eq(end.exit_status, 0, "%s", end.output);
-    spawner = address_after(end.output, "spawner: ");
-    site = address_after(end.output, "spawned at: ");
+    expect_site("stall_child", parameter, &end);
     cr_expect_eq(count(end.output, "in one fiber for"), 1, "%s", end.output);
     cr_expect_not_null(strstr(end.output, doing), "%s", end.output);
     cr_expect_not_null(strstr(end.output, "\"the-hog\""), "%s", end.output);
-    cr_expect(site > spawner && site < spawner + 1024, "%s", end.output);
     cr_expect_not_null(strstr(end.output, "#0 0x"), "%s", end.output);
 }
 
@@ -102,6 +163,15 @@ Test(stall, reports_a_computation, .timeout = TEST_TIMEOUT_S)
 Test(stall, reports_a_blocking_call, .timeout = TEST_TIMEOUT_S)
 {
     expect_report(1, "blocked in a system call");
+}
+
+/* A line of the library would tell nobody which fiber it is. */
+Test(stall, names_the_line_of_the_program_that_had_it_spawned, .timeout = TEST_TIMEOUT_S)
+{
+    struct child_end end;
+
+    for (unsigned way = 0; way < sizeof ways / sizeof *ways; way++)
+        expect_site("stall_of_what_the_library_spawned", way, &end);
 }
 
 /* Nobody asked for reports, or for a monitor. */

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,7 +42,6 @@ static int serve(void *arg)
 static int accept_all(void *arg)
 {
     struct echo_server *server = arg;
-    weft_fiber *fibers[ECHO_CONNECTIONS_MAX];
     unsigned accepted = 0;
     unsigned spawned = 0;
     int one = 1;
@@ -52,10 +52,12 @@ static int accept_all(void *arg)
         if (rc < 0)
             break;
         setsockopt(rc, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        server->accepted[accepted++] = (struct echo_connection){server, rc};
+        server->accepted[accepted++] = (struct echo_connection){server, rc, NULL};
     }
     while (rc >= 0 && spawned < accepted) {
-        rc = weft_spawn(&fibers[spawned], serve, &server->accepted[spawned]);
+        struct echo_connection *connection = &server->accepted[spawned];
+
+        rc = weft_spawn(&connection->fiber, serve, connection);
         spawned += rc == 0;
     }
     /* What nobody serves is closed, so that the load generator does not wait for it. */
@@ -64,7 +66,7 @@ static int accept_all(void *arg)
     /* relaxed: a flag that carries nothing. */
     atomic_store_explicit(&server->is_serving, 1, memory_order_relaxed);
     for (unsigned i = 0; i < spawned; i++) {
-        int failure = weft_join(fibers[i], NULL, WEFT_FOREVER);
+        int failure = weft_join(server->accepted[i].fiber, NULL, WEFT_FOREVER);
 
         rc = rc < 0 ? rc : failure;
     }
@@ -78,11 +80,16 @@ int echo_start(struct echo_server *server, unsigned connections, uint64_t work)
     memset(server, 0, sizeof *server);
     server->connections = connections;
     server->work = work;
+    server->accepted = calloc(connections, sizeof *server->accepted);
+    if (server->accepted == NULL)
+        return -ENOMEM;
     server->listener = weft_listen_tcp("127.0.0.1", 0);
-    if (server->listener < 0)
-        return server->listener;
-    rc = weft_spawn(&server->acceptor, accept_all, server);
+    rc = server->listener;
+    if (rc >= 0)
+        rc = weft_spawn(&server->acceptor, accept_all, server);
     if (rc < 0)
+        free(server->accepted);
+    if (rc < 0 && server->listener >= 0)
         weft_close(server->listener);
     return rc;
 }
@@ -96,6 +103,7 @@ int echo_stop(struct echo_server *server)
     shutdown(server->listener, SHUT_RDWR);
     rc = weft_join(server->acceptor, &result, WEFT_FOREVER);
     weft_close(server->listener);
+    free(server->accepted);
     return rc < 0 ? rc : result;
 }
 

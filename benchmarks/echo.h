@@ -8,8 +8,6 @@
 #include <stdatomic.h>
 #include <weft.h>
 
-enum { ECHO_CONNECTIONS_MAX = 64 };
-
 struct echo_server {
     unsigned connections; /* how many it accepts */
     uint64_t work;        /* steps of arithmetic per message */
@@ -19,7 +17,8 @@ struct echo_server {
     struct echo_connection {
         struct echo_server *server;
         int fd;
-    } accepted[ECHO_CONNECTIONS_MAX];
+        weft_fiber *fiber;
+    } * accepted;
 };
 
 struct echo_result {
@@ -37,7 +36,8 @@ uint64_t echo_compute(uint64_t steps);
 int echo_start(struct echo_server *server, unsigned connections, uint64_t work);
 
 /* Runs the load generator against it: `rate` messages per second and connection, 0 for as many as
- * possible.  Returns 0 or a negative errno. */
+ * possible, BENCH_ECHO_PART_OF_CAPACITY + p for p per cent of that.  Returns 0 or a negative errno.
+ */
 int echo_load(struct echo_server *server, unsigned rate, unsigned window_ms,
               struct echo_result *result);
 

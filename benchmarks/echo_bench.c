@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "echo.h"
+#include "harness/echo_rows.h"
 #include "weft_bench.h"
 
-enum { WINDOW_MS = 2000, WINDOW_MS_QUICK = 500, OPEN_CONNECTIONS = 64 };
+enum { WINDOW_MS = 2000, WINDOW_MS_QUICK = 500 };
 
 /* Serves so many connections at `rate` messages per second on each, 0 for as many as possible. */
 static int serve_load(struct bench *b, unsigned connections, unsigned rate,
@@ -28,7 +29,7 @@ static int serve_load(struct bench *b, unsigned connections, unsigned rate,
 }
 
 /*
- * echo/tcp/connections=1, 16, 64
+ * echo/tcp/connections=1, 16, 64, 1000, 10000
  *
  * Question  What does a message cost that comes in and goes out again?
  * Method    64 bytes there and back over loopback, each connection's next as soon as it has the
@@ -52,11 +53,12 @@ void bench_echo_tcp(struct bench *b)
 }
 
 /*
- * echo/open/rate=6400, 19200, 38400, 57600, 76800
+ * echo/open/rate=6400, 19200, 38400, 57600, 76800 and load=10, 25, 50, 75, 90, 95
  *
  * Question  How long does a message take at a given load, from an idle server to a full one?
  * Method    64 connections send so many messages a second in all, evenly spread, whatever the
- *           server does; a latency counts from the time that the message was due.
+ *           server does; a latency counts from the time that the message was due.  A load is a
+ *           part of this server's own capacity in per cent, measured just before in a closed loop.
  * Includes  p50, p99, p99.9 and the longest; cpu_us_per_request at that load.
  * Excludes  the first 300 ms.
  * Distrust  rates that the machine cannot bear: latencies then grow with the window.  The load
@@ -67,8 +69,8 @@ void bench_echo_open(struct bench *b)
     struct echo_result result;
     double cpu_us;
 
-    if (serve_load(b, OPEN_CONNECTIONS, (unsigned)(b->spec->parameter / OPEN_CONNECTIONS), &result,
-                   &cpu_us) < 0)
+    if (serve_load(b, BENCH_ECHO_OPEN_CONNECTIONS, (unsigned)b->spec->parameter, &result, &cpu_us) <
+        0)
         return;
     bench_report(b, "p50_us", 0, result.p50_us);
     bench_report(b, "p99_us", 0, result.p99_us);

@@ -3,6 +3,7 @@
 #include "weft_bench.h"
 
 #include "harness/by_workers.h"
+#include "harness/echo_rows.h"
 #include "harness/io_rows.h"
 #include "harness/uts.h"
 #include "internal/context_bench.h"
@@ -103,14 +104,7 @@ static const struct bench_case cases[] = {
      run_in_weft},
     {"balance/echo", BENCH_REPORT, 2, 1, 0, bench_balance_echo, run_in_weft},
     {"balance/echo/rate=6400", BENCH_REPORT, 2, 1, 6400, bench_balance_echo_light, run_in_weft},
-    {"echo/tcp/connections=1", BENCH_REPORT, 2, 1, 1, bench_echo_tcp, run_in_weft},
-    {"echo/tcp/connections=16", BENCH_REPORT, 2, 1, 16, bench_echo_tcp, run_in_weft},
-    {"echo/tcp/connections=64", BENCH_REPORT, 2, 1, 64, bench_echo_tcp, run_in_weft},
-    {"echo/open/rate=6400", BENCH_REPORT, 2, 1, 6400, bench_echo_open, run_in_weft},
-    {"echo/open/rate=19200", BENCH_REPORT, 2, 1, 19200, bench_echo_open, run_in_weft},
-    {"echo/open/rate=38400", BENCH_REPORT, 2, 1, 38400, bench_echo_open, run_in_weft},
-    {"echo/open/rate=57600", BENCH_REPORT, 2, 1, 57600, bench_echo_open, run_in_weft},
-    {"echo/open/rate=76800", BENCH_REPORT, 2, 1, 76800, bench_echo_open, run_in_weft},
+    BENCH_ECHO(run_in_weft),
     {"channel/pingpong", BENCH_NS_PER_OP, 1, 1, 0, bench_channel_pingpong, run_in_weft},
     {"channel/throughput/senders=1/receivers=1/workers=1", BENCH_NS_PER_OP, 1, 1,
      BENCH_PARTIES(1, 1), bench_channel_throughput, run_in_weft},

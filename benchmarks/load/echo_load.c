@@ -6,9 +6,11 @@
  * usage: bench-echo-load PORT CONNECTIONS RATE WINDOW_MS
  *
  * Each connection sends 64 bytes RATE times a second, evenly spread, and waits for the echo before
- * it sends again; RATE 0 sends as soon as the echo is there.  A latency counts from the time that
- * the message was due, not from when it went out: a server that stalls gets no credit for the
- * messages that it held up.  What is unanswered at the end counts with the time that it has waited.
+ * it sends again; RATE 0 sends as soon as the echo is there.  RATE 1,000,000 + P is P per cent of
+ * what the server can do, which is measured first, with RATE 0 for CAPACITY_MS.  A latency counts
+ * from the time that the message was due, not from when it went out: a server that stalls gets no
+ * credit for the messages that it held up.  What is unanswered at the end counts with the time that
+ * it has waited.
  *
  * Prints "requests R p50_us A p99_us B p999_us C max_us D total T" over the window, which begins
  * when each connection has had an echo and WARM_UP_MS more have passed; T counts all echoes.  Exits
@@ -21,26 +23,30 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-    CONNECTIONS_MAX = 1024,
+    CONNECTIONS_MAX = 50000,
     MESSAGE_BYTES = 64,
     LATENCIES_MAX = 4 * 1000 * 1000,
     WARM_UP_MS = 300,
+    CAPACITY_MS = 500,
     CONNECT_MS = 20000,
+    EVENTS_MAX = 256,
+    PART_OF_CAPACITY = 1000000,
 };
 
 struct connection {
+    int fd;
     uint64_t due_ns; /* when the message in flight, or else the next one, is or was due */
     uint64_t number; /* of the message in flight; its bytes prove the echo */
     size_t received; /* bytes of its echo so far */
@@ -51,8 +57,8 @@ struct connection {
 struct load {
     unsigned count;     /* of connections */
     uint64_t period_ns; /* 0: as fast as the echoes come */
-    struct connection connections[CONNECTIONS_MAX];
-    struct pollfd fds[CONNECTIONS_MAX];
+    struct connection *connections;
+    int epoll;
     bool is_measuring;
     uint64_t echoes;
     size_t latency_count;
@@ -93,7 +99,7 @@ static void send_message(struct load *load, unsigned index)
 
     fill_message(message, index, ++connection->number);
     /* One small message at a time always fits into the socket's buffer. */
-    if (send(load->fds[index].fd, message, sizeof message, MSG_NOSIGNAL) != MESSAGE_BYTES)
+    if (send(connection->fd, message, sizeof message, MSG_NOSIGNAL) != MESSAGE_BYTES)
         die("send");
     connection->is_waiting = true;
     connection->received = 0;
@@ -110,7 +116,7 @@ static bool receive_echo(struct load *load, unsigned index)
 {
     struct connection *connection = &load->connections[index];
     unsigned char expected[MESSAGE_BYTES];
-    ssize_t n = recv(load->fds[index].fd, connection->echo + connection->received,
+    ssize_t n = recv(connection->fd, connection->echo + connection->received,
                      MESSAGE_BYTES - connection->received, 0);
 
     if (n < 0 && errno == EAGAIN)
@@ -138,32 +144,56 @@ static void finish_echo(struct load *load, unsigned index, uint64_t now_ns)
     connection->due_ns = load->period_ns ? connection->due_ns + load->period_ns : now_ns;
 }
 
+/* Sends what is due; returns when the next message is.  Only at a fixed rate does one have to wait
+ * for its time, so only then are all connections looked at. */
+static uint64_t send_due(struct load *load, uint64_t now_ns, uint64_t end_ns)
+{
+    uint64_t next_ns = end_ns;
+
+    if (load->period_ns == 0)
+        return end_ns;
+    for (unsigned i = 0; i < load->count; i++) {
+        struct connection *connection = &load->connections[i];
+
+        if (!connection->is_waiting && connection->due_ns <= now_ns)
+            send_message(load, i);
+        if (!connection->is_waiting && connection->due_ns < next_ns)
+            next_ns = connection->due_ns;
+    }
+    return next_ns;
+}
+
+static int wait_for_echoes(struct load *load, struct epoll_event *events, uint64_t until_ns)
+{
+    uint64_t now_ns = bench_now_ns();
+    uint64_t wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+    struct timespec timeout = {(time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u)};
+    int count = epoll_pwait2(load->epoll, events, EVENTS_MAX, &timeout, NULL);
+
+    if (count < 0 && errno != EINTR)
+        die("epoll_pwait2");
+    return count;
+}
+
 /* Sends what is due, takes what comes, until `end_ns` or until so many echoes have come. */
 static void run(struct load *load, uint64_t end_ns, uint64_t echoes_max)
 {
+    struct epoll_event events[EVENTS_MAX];
     uint64_t now_ns = bench_now_ns();
 
     while (now_ns < end_ns && load->echoes < echoes_max) {
-        uint64_t next_ns = end_ns;
+        uint64_t next_ns = send_due(load, now_ns, end_ns);
+        int count = wait_for_echoes(load, events, next_ns);
 
-        for (unsigned i = 0; i < load->count; i++) {
-            struct connection *connection = &load->connections[i];
-
-            if (!connection->is_waiting && connection->due_ns <= now_ns)
-                send_message(load, i);
-            if (!connection->is_waiting && connection->due_ns < next_ns)
-                next_ns = connection->due_ns;
-        }
         now_ns = bench_now_ns();
-        uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
-        struct timespec timeout = {(time_t)(wait_ns / 1000000000u), (long)(wait_ns % 1000000000u)};
+        for (int i = 0; i < count; i++) {
+            unsigned index = events[i].data.u32;
 
-        if (ppoll(load->fds, load->count, &timeout, NULL) < 0 && errno != EINTR)
-            die("ppoll");
-        now_ns = bench_now_ns();
-        for (unsigned i = 0; i < load->count; i++) {
-            if (load->fds[i].revents != 0 && receive_echo(load, i))
-                finish_echo(load, i, now_ns);
+            if (!receive_echo(load, index))
+                continue;
+            finish_echo(load, index, now_ns);
+            if (load->period_ns == 0)
+                send_message(load, index);
         }
     }
 }
@@ -189,6 +219,16 @@ static void raise_priority(void)
         (void)setpriority(PRIO_PROCESS, 0, -20);
 }
 
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 /* Whoever started us may have been a pinned worker; the CPUs of its process are those of its main
  * thread. */
 static void leave_pinned_cpu(void)
@@ -199,24 +239,66 @@ static void leave_pinned_cpu(void)
         (void)sched_setaffinity(0, sizeof cpus, &cpus);
 }
 
-static void start(struct load *load, uint16_t port, uint64_t period_ns)
+static void add_connection(struct load *load, unsigned index, uint16_t port)
 {
-    uint64_t now_ns = bench_now_ns();
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
 
-    /* One message each. */
-    load->period_ns = 10 * CONNECT_MS * UINT64_C(1000000);
-    for (unsigned i = 0; i < load->count; i++) {
-        load->fds[i] = (struct pollfd){connect_to(port), POLLIN, 0};
+    load->connections[index].fd = connect_to(port);
+    if (epoll_ctl(load->epoll, EPOLL_CTL_ADD, load->connections[index].fd, &event) != 0)
+        die("epoll_ctl");
+}
+
+/* Connects all, and waits for one echo on each. */
+static void start(struct load *load, uint16_t port)
+{
+    uint64_t now_ns;
+
+    load->epoll = epoll_create1(EPOLL_CLOEXEC);
+    for (unsigned i = 0; i < load->count; i++)
+        add_connection(load, i, port);
+    now_ns = bench_now_ns();
+    for (unsigned i = 0; i < load->count; i++)
         load->connections[i].due_ns = now_ns;
-    }
+    /* So long that there is one message each. */
+    load->period_ns = 10 * CONNECT_MS * UINT64_C(1000000);
     run(load, now_ns + CONNECT_MS * UINT64_C(1000000), load->count);
     errno = 0;
     if (load->echoes < load->count)
         die("no echo on some connections");
+}
+
+/* From here on at this rate, or as fast as the echoes come; what is on its way counts as due. */
+static void set_period(struct load *load, uint64_t period_ns)
+{
+    uint64_t now_ns = bench_now_ns();
+
     load->period_ns = period_ns;
-    now_ns = bench_now_ns();
-    for (unsigned i = 0; i < load->count; i++)
+    for (unsigned i = 0; i < load->count; i++) {
         load->connections[i].due_ns = now_ns + period_ns * i / load->count;
+        if (period_ns == 0 && !load->connections[i].is_waiting)
+            send_message(load, i);
+    }
+}
+
+static void run_for(struct load *load, uint64_t ms)
+{
+    run(load, bench_now_ns() + ms * UINT64_C(1000000), UINT64_MAX);
+}
+
+/* The period of each connection at so many per cent of what the server can do. */
+static uint64_t period_of_part(struct load *load, uint64_t percent)
+{
+    uint64_t before, echoes;
+
+    set_period(load, 0);
+    run_for(load, WARM_UP_MS);
+    before = load->echoes;
+    run_for(load, CAPACITY_MS);
+    echoes = load->echoes - before;
+    errno = 0;
+    if (echoes == 0)
+        die("no echo at all");
+    return CAPACITY_MS * UINT64_C(1000000) * load->count * 100 / (echoes * percent);
 }
 
 static uint64_t parse(const char *text, uint64_t max)
@@ -232,6 +314,17 @@ static uint64_t parse(const char *text, uint64_t max)
     return value;
 }
 
+static void print_figures(const struct load *load, uint64_t before)
+{
+    double *all = load->latencies_us;
+    size_t n = load->latency_count;
+
+    printf("requests %llu p50_us %.1f p99_us %.1f p999_us %.1f max_us %.1f total %llu\n",
+           (unsigned long long)load->echoes, bench_percentile(all, n, 0.5),
+           bench_percentile(all, n, 0.99), bench_percentile(all, n, 0.999),
+           bench_percentile(all, n, 1), (unsigned long long)(before + load->echoes));
+}
+
 int main(int argc, char **argv)
 {
     static struct load load;
@@ -241,29 +334,29 @@ int main(int argc, char **argv)
         return 2;
     }
     uint64_t port = parse(argv[1], 65535);
-    uint64_t rate = parse(argv[3], 100000);
-    uint64_t window_ns = parse(argv[4], 600000) * 1000000;
+    uint64_t rate = parse(argv[3], PART_OF_CAPACITY + 100);
+    uint64_t window_ms = parse(argv[4], 600000);
 
     load.count = (unsigned)parse(argv[2], CONNECTIONS_MAX);
+    load.connections = calloc(load.count, sizeof *load.connections);
     load.latencies_us = malloc(LATENCIES_MAX * sizeof *load.latencies_us);
-    if (!load.latencies_us)
+    if (!load.connections || !load.latencies_us)
         die("no memory");
     leave_pinned_cpu();
+    raise_file_limit();
+    start(&load, (uint16_t)port);
+    uint64_t period_ns = rate == 0 ? 0 : 1000000000u / rate;
+    if (rate > PART_OF_CAPACITY)
+        period_ns = period_of_part(&load, rate - PART_OF_CAPACITY);
     if (rate != 0)
         raise_priority();
-    start(&load, (uint16_t)port, rate ? 1000000000u / rate : 0);
-    run(&load, bench_now_ns() + WARM_UP_MS * UINT64_C(1000000), UINT64_MAX);
+    set_period(&load, period_ns);
+    run_for(&load, WARM_UP_MS);
     load.is_measuring = true;
     uint64_t before = load.echoes;
     load.echoes = 0;
-    run(&load, bench_now_ns() + window_ns, UINT64_MAX);
+    run_for(&load, window_ms);
     record_unanswered(&load);
-
-    double *all = load.latencies_us;
-    size_t n = load.latency_count;
-    printf("requests %llu p50_us %.1f p99_us %.1f p999_us %.1f max_us %.1f total %llu\n",
-           (unsigned long long)load.echoes, bench_percentile(all, n, 0.5),
-           bench_percentile(all, n, 0.99), bench_percentile(all, n, 0.999),
-           bench_percentile(all, n, 1), (unsigned long long)(before + load.echoes));
+    print_figures(&load, before);
     return 0;
 }

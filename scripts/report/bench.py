@@ -50,11 +50,13 @@ class Plan:
         return (self.rounds * self.samples + 1) // 2
 
 
-FULL = Plan(rounds=5, samples=3, report_rounds=3, tries=3, wait_s=2.0,
+FULL = Plan(rounds=5, samples=3, report_rounds=3, tries=3, wait_s=1.0,
             http_rounds=4, left_out=(), minutes=60, is_quick=False)
-QUICK = Plan(rounds=2, samples=2, report_rounds=1, tries=2, wait_s=0.5,
-             http_rounds=1, left_out=("forkjoin/fib/n=40/*", "forkjoin/uts/t1l/*",
-                                      "memory/parked/n=1000000"), minutes=5, is_quick=True)
+_SLOW = ("forkjoin/fib/n=40/*", "forkjoin/uts/t1l/*", "memory/parked/n=1000000",
+         "echo/tcp/connections=10000", "echo/open/rate=*", "echo/open/load=[127]*",
+         "echo/open/load=90")
+QUICK = Plan(rounds=2, samples=2, report_rounds=1, tries=1, wait_s=0.1,
+             http_rounds=1, left_out=_SLOW, minutes=5, is_quick=True)
 
 
 @dataclass(frozen=True)
@@ -416,6 +418,7 @@ def main(arguments):
         return only_read(options)
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, interrupt)
+    http_cases.raise_file_limit(())
     programs, missing = find_programs(options.weft_program, options.peer_folder,
                                       [peer for peer in PEERS if peer in peers and
                                        not options.list])

@@ -276,6 +276,28 @@ func balanceEcho(int) (sample, error) {
 }
 
 // One P for each of the two workers; the server's own CPU time over all its echoes.
+const (
+	openConnections = 64
+	// Of the load generator: a rate above is a part of what the server can do, in per cent.
+	partOfCapacity = 1000000
+)
+
+func init() {
+	add := func(kind string, number int, run func(int) (sample, error)) {
+		name := fmt.Sprintf("echo/%s=%d", kind, number)
+		benchmarks = append(benchmarks, benchmark{name, reports, 2, 1, run})
+	}
+	for _, connections := range []int{1, 16, 64, 1000, 10000} {
+		add("tcp/connections", connections, echoTCP(connections))
+	}
+	for _, rate := range []int{6400, 19200, 38400, 57600, 76800} {
+		add("open/rate", rate, echoOpen(rate/openConnections))
+	}
+	for _, percent := range []int{10, 25, 50, 75, 90, 95} {
+		add("open/load", percent, echoOpen(partOfCapacity+percent))
+	}
+}
+
 func serveLoad(connections, rate int) (map[string]float64, time.Duration, error) {
 	window := 2000 * time.Millisecond
 	if isQuick {
@@ -311,7 +333,7 @@ func echoTCP(connections int) func(int) (sample, error) {
 
 func echoOpen(rate int) func(int) (sample, error) {
 	return func(int) (sample, error) {
-		figures, _, err := serveLoad(64, rate/64)
+		figures, _, err := serveLoad(openConnections, rate)
 		if err != nil {
 			return sample{}, err
 		}

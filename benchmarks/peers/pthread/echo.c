@@ -2,25 +2,27 @@
 /* An echo server with a thread for each connection.  Questions and methods are those of weft's
  * benchmarks of the same names. */
 #include "echo.h"
+#include "harness/echo_rows.h"
 
 #include <libgen.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 64, WINDOW_MS = 2000, WINDOW_MS_QUICK = 500, OPEN_CONNECTIONS = 64 };
+enum { WINDOW_MS = 2000, WINDOW_MS_QUICK = 500 };
 enum { STACK_SIZE = 64 * 1024 };
 
 struct server {
     int listener;
     unsigned connections;
     pthread_t acceptor;
-    pthread_t threads[CONNECTIONS_MAX];
-    int fds[CONNECTIONS_MAX];
+    pthread_t *threads;
+    int *fds;
 };
 
 struct figures {
@@ -81,7 +83,7 @@ static int start(struct server *server)
     server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (server->listener < 0 ||
         bind(server->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(server->listener, 128) != 0 ||
+        listen(server->listener, SOMAXCONN) != 0 ||
         getsockname(server->listener, (struct sockaddr *)&address, &length) != 0 ||
         pthread_create(&server->acceptor, NULL, accept_all, server) != 0)
         return -1;
@@ -114,10 +116,14 @@ static int load(int port, unsigned connections, unsigned rate, unsigned window_m
 static int serve_load(struct bench *b, unsigned connections, unsigned rate, struct figures *figures)
 {
     struct server server = {.connections = connections};
-    int port = start(&server);
-    uint64_t before = bench_cpu_ns();
+    int port;
+    uint64_t before;
     int rc;
 
+    server.threads = calloc(connections, sizeof *server.threads);
+    server.fds = calloc(connections, sizeof *server.fds);
+    port = server.threads && server.fds ? start(&server) : -1;
+    before = bench_cpu_ns();
     if (port < 0) {
         bench_fail(b, "the server did not start");
         return -1;
@@ -128,6 +134,8 @@ static int serve_load(struct bench *b, unsigned connections, unsigned rate, stru
     shutdown(server.listener, SHUT_RDWR);
     pthread_join(server.acceptor, NULL);
     close(server.listener);
+    free(server.threads);
+    free(server.fds);
     if (rc != 0)
         bench_fail(b, "the load generator failed");
     return rc;
@@ -148,8 +156,7 @@ void bench_echo_open(struct bench *b)
 {
     struct figures figures;
 
-    if (serve_load(b, OPEN_CONNECTIONS, (unsigned)(b->spec->parameter / OPEN_CONNECTIONS),
-                   &figures) != 0)
+    if (serve_load(b, BENCH_ECHO_OPEN_CONNECTIONS, (unsigned)b->spec->parameter, &figures) != 0)
         return;
     bench_report(b, "p50_us", 0, figures.p50_us);
     bench_report(b, "p99_us", 0, figures.p99_us);

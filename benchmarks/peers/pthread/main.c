@@ -5,6 +5,7 @@
 #include "file.h"
 #include "harness/bench.h"
 #include "harness/by_workers.h"
+#include "harness/echo_rows.h"
 #include "harness/io_rows.h"
 #include "loops.h"
 #include "ring.h"
@@ -417,14 +418,7 @@ static const struct bench_case cases[] = {
     {"chameneos/meet/creatures=10/workers=1", BENCH_NS_PER_OP, 1, 1, 0, bench_chameneos_meet, NULL},
     {"ring/pass/fibers=503/workers=2", BENCH_NS_PER_OP, 2, 1, 0, bench_ring_pass, NULL},
     {"chameneos/meet/creatures=10/workers=2", BENCH_NS_PER_OP, 2, 1, 0, bench_chameneos_meet, NULL},
-    {"echo/tcp/connections=1", BENCH_REPORT, 2, 1, 1, bench_echo_tcp, NULL},
-    {"echo/tcp/connections=16", BENCH_REPORT, 2, 1, 16, bench_echo_tcp, NULL},
-    {"echo/tcp/connections=64", BENCH_REPORT, 2, 1, 64, bench_echo_tcp, NULL},
-    {"echo/open/rate=6400", BENCH_REPORT, 2, 1, 6400, bench_echo_open, NULL},
-    {"echo/open/rate=19200", BENCH_REPORT, 2, 1, 19200, bench_echo_open, NULL},
-    {"echo/open/rate=38400", BENCH_REPORT, 2, 1, 38400, bench_echo_open, NULL},
-    {"echo/open/rate=57600", BENCH_REPORT, 2, 1, 57600, bench_echo_open, NULL},
-    {"echo/open/rate=76800", BENCH_REPORT, 2, 1, 76800, bench_echo_open, NULL},
+    BENCH_ECHO(NULL),
 };
 
 int main(int argc, char **argv)

@@ -251,8 +251,20 @@ pub fn echo_tcp(runtime: &Runtime, connections: usize) -> Result<Sample, String>
     ]))
 }
 
+const OPEN_CONNECTIONS: usize = 64;
+/// Of the load generator: a rate above is a part of what the server can do, in per cent.
+const PART_OF_CAPACITY: u32 = 1_000_000;
+
 pub fn echo_open(runtime: &Runtime, rate: u32) -> Result<Sample, String> {
-    let (mut figures, cpu, _) = serve_load(runtime, 64, rate / 64)?;
+    serve_at(runtime, rate / OPEN_CONNECTIONS as u32)
+}
+
+pub fn echo_open_part(runtime: &Runtime, percent: u32) -> Result<Sample, String> {
+    serve_at(runtime, PART_OF_CAPACITY + percent)
+}
+
+fn serve_at(runtime: &Runtime, rate: u32) -> Result<Sample, String> {
+    let (mut figures, cpu, _) = serve_load(runtime, OPEN_CONNECTIONS, rate)?;
     figures.latencies.push(cpu);
     Ok(Sample::Reports(figures.latencies))
 }

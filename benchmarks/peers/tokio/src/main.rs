@@ -9,7 +9,7 @@ mod ring;
 mod timer;
 
 use channel::{channel_pingpong, channel_throughput};
-use echo::{balance_echo, echo_open, echo_tcp, hog_echo, idle_parked, Hog};
+use echo::{balance_echo, echo_open, echo_open_part, echo_tcp, hog_echo, idle_parked, Hog};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -45,6 +45,14 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("echo/tcp/connections=1", Metric::Report, 2, 1, |r, _| echo_tcp(r, 1)),
     bench("echo/tcp/connections=16", Metric::Report, 2, 1, |r, _| echo_tcp(r, 16)),
     bench("echo/tcp/connections=64", Metric::Report, 2, 1, |r, _| echo_tcp(r, 64)),
+    bench("echo/tcp/connections=1000", Metric::Report, 2, 1, |r, _| echo_tcp(r, 1000)),
+    bench("echo/tcp/connections=10000", Metric::Report, 2, 1, |r, _| echo_tcp(r, 10_000)),
+    bench("echo/open/load=10", Metric::Report, 2, 1, |r, _| echo_open_part(r, 10)),
+    bench("echo/open/load=25", Metric::Report, 2, 1, |r, _| echo_open_part(r, 25)),
+    bench("echo/open/load=50", Metric::Report, 2, 1, |r, _| echo_open_part(r, 50)),
+    bench("echo/open/load=75", Metric::Report, 2, 1, |r, _| echo_open_part(r, 75)),
+    bench("echo/open/load=90", Metric::Report, 2, 1, |r, _| echo_open_part(r, 90)),
+    bench("echo/open/load=95", Metric::Report, 2, 1, |r, _| echo_open_part(r, 95)),
     bench("echo/open/rate=6400", Metric::Report, 2, 1, |r, _| echo_open(r, 6400)),
     bench("echo/open/rate=19200", Metric::Report, 2, 1, |r, _| echo_open(r, 19200)),
     bench("echo/open/rate=38400", Metric::Report, 2, 1, |r, _| echo_open(r, 38400)),

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* The rows of the echo servers, the same in every C program that has one. */
+#ifndef WEFT_BENCH_ECHO_ROWS_H
+#define WEFT_BENCH_ECHO_ROWS_H
+
+enum {
+    BENCH_ECHO_OPEN_CONNECTIONS = 64,
+    /* Of the load generator: a rate above is a part of what the server can do, in per cent. */
+    BENCH_ECHO_PART_OF_CAPACITY = 1000000,
+};
+
+#define BENCH_ECHO_TCP(count, host)                                                     \
+    {                                                                                   \
+        "echo/tcp/connections=" #count, BENCH_REPORT, 2, 1, count, bench_echo_tcp, host \
+    }
+
+#define BENCH_ECHO_OPEN(rate, host)                                                      \
+    {                                                                                    \
+        "echo/open/rate=" #rate, BENCH_REPORT, 2, 1, rate / BENCH_ECHO_OPEN_CONNECTIONS, \
+            bench_echo_open, host                                                        \
+    }
+
+#define BENCH_ECHO_LOAD(percent, host)                                                         \
+    {                                                                                          \
+        "echo/open/load=" #percent, BENCH_REPORT, 2, 1, BENCH_ECHO_PART_OF_CAPACITY + percent, \
+            bench_echo_open, host                                                              \
+    }
+
+#define BENCH_ECHO(host)                                                                          \
+    BENCH_ECHO_TCP(1, host), BENCH_ECHO_TCP(16, host), BENCH_ECHO_TCP(64, host),                  \
+        BENCH_ECHO_TCP(1000, host), BENCH_ECHO_TCP(10000, host), BENCH_ECHO_OPEN(6400, host),     \
+        BENCH_ECHO_OPEN(19200, host), BENCH_ECHO_OPEN(38400, host), BENCH_ECHO_OPEN(57600, host), \
+        BENCH_ECHO_OPEN(76800, host), BENCH_ECHO_LOAD(10, host), BENCH_ECHO_LOAD(25, host),       \
+        BENCH_ECHO_LOAD(50, host), BENCH_ECHO_LOAD(75, host), BENCH_ECHO_LOAD(90, host),          \
+        BENCH_ECHO_LOAD(95, host)
+
+#endif

@@ -20,6 +20,10 @@ int64_t wf_os_now(void);
 
 size_t wf_os_page_size(void);
 
+/* Whether calls of this thread are checked against a second stack, which no switch of ours moves:
+ * on x86-64 CET, on AArch64 guarded control stacks. */
+bool wf_os_has_shadow_stack(void);
+
 /* Reserves zeroed memory that costs nothing until touched: no swap reservation, no huge pages
  * (one touched byte would make 2 MiB resident).  Returns NULL when there is no address space. */
 void *wf_os_map(size_t size);

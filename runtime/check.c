@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/check.h"
 
+#include "arch/os.h"
+
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,4 +34,14 @@ void wf_panic(const char *format, ...)
     print_line(format, arguments);
     va_end(arguments);
     abort();
+}
+
+int wf_check_shadow_stack(void)
+{
+    if (WF_LIKELY(!wf_os_has_shadow_stack()))
+        return 0;
+    wf_complain(
+        "this thread has a shadow stack, which switches between fibers do not keep; run the "
+        "program without, with glibc by GLIBC_TUNABLES=glibc.cpu.x86_shstk=off");
+    return -ENOTSUP;
 }

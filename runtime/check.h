@@ -19,6 +19,10 @@ WF_NORETURN WF_COLD void wf_panic(const char *format, ...) WF_PRINTF(1, 2);
 /* Prints "weft: " and the message on standard error. */
 WF_COLD void wf_complain(const char *format, ...) WF_PRINTF(1, 2);
 
+/* 0, or -ENOTSUP and a line that says why: the calling thread has a shadow stack, with which the
+ * first fiber that is resumed would kill the program. */
+int wf_check_shadow_stack(void);
+
 #define WF_ASSERT(condition)                                                         \
     do {                                                                             \
         if (WF_UNLIKELY(!(condition)))                                               \

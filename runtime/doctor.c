@@ -204,6 +204,8 @@ int weft_doctor(const struct weft_config *config, FILE *out)
     error = wf_poller_describe(resolved.backend, backend, sizeof backend);
     fprintf(out, ROW "%s\n", "I/O backend", backend);
     print_guard(out, &resolved);
+    fprintf(out, ROW "%s\n", "shadow stacks",
+            wf_os_has_shadow_stack() ? "on, so that nothing can run here" : "off");
     wf_alloc_describe(allocator, sizeof allocator);
     fprintf(out, ROW "%s\n", "allocator", allocator);
     print_options(out, &resolved, origins);

@@ -149,8 +149,13 @@ int weft_generator_create(weft_generator **result, int (*fn)(weft_generator *gen
     }
     if (size == DEFAULT_SIZE)
         generator = take_cached();
-    if (generator == NULL)
+    if (generator == NULL) {
+        int error = wf_check_shadow_stack();
+
+        if (error != 0)
+            return error;
         generator = make_stack(size);
+    }
     if (generator == NULL)
         return -ENOMEM;
     bottom = generator->base + wf_os_page_size();

@@ -286,6 +286,8 @@ int weft_sim_run(const struct weft_sim_options *options, int (*fn)(void *), void
     error = resolve(options, &settings);
     if (error == 0)
         error = wf_alloc_check(); /* which decides something once per process */
+    if (error == 0)
+        error = wf_check_shadow_stack();
     if (error != 0)
         return error;
     run.config = options->config;

@@ -240,6 +240,8 @@ int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,
     }
     if (error == 0)
         error = wf_alloc_check();
+    if (error == 0)
+        error = wf_check_shadow_stack();
     if (error != 0)
         return error;
     error = wf_os_process_watch(forget_parent);

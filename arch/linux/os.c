@@ -5,6 +5,7 @@
 #endif
 #include "arch/os.h"
 
+#include "arch/linux/machine.h"
 #include "arch/sim_internal.h"
 
 #include <assert.h>
@@ -41,6 +42,11 @@ int64_t wf_os_now(void)
         return wf_sim_now();
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+bool wf_os_has_shadow_stack(void)
+{
+    return wf_machine_has_shadow_stack();
 }
 
 size_t wf_os_page_size(void)

@@ -33,7 +33,7 @@ typedef struct weft_generator weft_generator;
  * Returns   0, or a negative errno with nothing made and `*generator` untouched.
  * Context   any fiber, any thread.
  * Switches  never.
- * Errors    -EINVAL (stack size out of range), -ENOMEM.
+ * Errors    -EINVAL (stack size out of range), -ENOMEM, -ENOTSUP (the thread has a shadow stack).
  */
 WEFT_API WEFT_MUST_USE int weft_generator_create(weft_generator **generator,
                                                  int (*fn)(weft_generator *generator, void *arg),

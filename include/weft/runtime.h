@@ -106,7 +106,7 @@ struct weft_config {
  * Errors    -EINVAL (a value out of range, a null `fn`), -ENOMEM, -EAGAIN (no more threads),
  *           -EPERM or -ENOSYS (WEFT_BACKEND_IO_URING was asked for, and the kernel or a sandbox
  *           refuses it), -EDEADLK (called from a fiber, or a deadlock), -ENOTSUP (WEFT_ALLOCATOR
- *           asks for an allocator that is not there).
+ *           asks for an allocator that is not there, or the thread has a shadow stack).
  */
 WEFT_API WEFT_MUST_USE int weft_run(const struct weft_config *config, int (*fn)(void *), void *arg);
 

@@ -354,3 +354,60 @@ Test(refusal, a_spare_refused_is_said_and_done_without, .timeout = TEST_TIMEOUT_
     while (end.exit_status == A_SPARE_WAS_THERE && ++tries < 20);
     cr_expect_eq(end.exit_status, 0, "signal %d: %s", end.signal, end.output);
 }
+
+/* No machine of ours has shadow stacks: what the processor says is replaced (tests/CMakeLists.txt).
+ */
+static bool has_shadow_stack;
+
+bool __wrap_wf_os_has_shadow_stack(void);
+bool __real_wf_os_has_shadow_stack(void);
+
+bool __wrap_wf_os_has_shadow_stack(void)
+{
+    return has_shadow_stack || __real_wf_os_has_shadow_stack();
+}
+
+static int generate_nothing(weft_generator *generator, void *arg)
+{
+    (void)generator;
+    (void)arg;
+    return 0;
+}
+
+CHILD(start_with_a_shadow_stack)
+{
+    weft_generator *generator = NULL;
+
+    has_shadow_stack = true;
+    switch (parameter) {
+    case 0:
+        return weft_run(NULL, must_not_run, NULL) == -ENOTSUP ? 0 : 1;
+    case 1:
+        return weft_sim_run(NULL, must_not_run, NULL) == -ENOTSUP ? 0 : 1;
+    default:
+        return weft_generator_create(&generator, generate_nothing, NULL, 0) == -ENOTSUP ? 0 : 1;
+    }
+}
+
+CHILD(doctor_with_a_shadow_stack)
+{
+    has_shadow_stack = parameter != 0;
+    return weft_doctor(NULL, stdout);
+}
+
+/* The first switch would be a SIGSEGV that nothing explains. */
+Test(refusal, shadow_stacks_are_refused_with_a_remedy, .timeout = TEST_TIMEOUT_S)
+{
+    struct child_end end;
+
+    for (unsigned i = 0; i < 3; i++) {
+        run_child("start_with_a_shadow_stack", i, NULL, &end);
+        cr_expect_eq(end.exit_status, 0, "start %u: %s", i, end.output);
+        cr_expect_not_null(strstr(end.output, "has a shadow stack"), "\"%s\"", end.output);
+        cr_expect_not_null(strstr(end.output, "GLIBC_TUNABLES"), "\"%s\"", end.output);
+    }
+    run_child("doctor_with_a_shadow_stack", 1, NULL, &end);
+    cr_expect_not_null(strstr(end.output, "nothing can run"), "\"%s\"", end.output);
+    run_child("doctor_with_a_shadow_stack", 0, NULL, &end);
+    cr_expect_null(strstr(end.output, "nothing can run"), "\"%s\"", end.output);
+}

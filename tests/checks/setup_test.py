@@ -85,6 +85,7 @@ class Setup(unittest.TestCase):
 
     def test_groups_add_up(self):
         everything = ("libcriterion-dev libssl-dev relacy-dev spin g++ clang strace valgrind gdb "
+                      "linux-perf "
                       "wrk nginx-light").split()
         self.has(known=everything)
         self.assertEqual(self.run_setup("--test", "--run").returncode, 0)

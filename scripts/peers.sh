@@ -3,7 +3,7 @@
 # Builds the benchmark programs of weft's peers into build/peers/bin.  A peer that this machine
 # cannot build is named and skipped; the script fails only for a name that it does not know.
 #
-# usage: scripts/peers.sh [boost-fiber|go|tokio|pthread|tbb|openmp|rayon|uring-floor]...
+# usage: scripts/peers.sh [boost-fiber|go|tokio|pthread|tbb|openmp|rayon|libuv|uring-floor]...
 # (none: all)
 set -euo pipefail
 
@@ -104,6 +104,14 @@ build_crate()
     cp "$work/$peer-target/release/weft-bench-$peer" "$out/$peer.new"
 }
 
+build_libuv()
+{
+    [ -e /usr/include/uv.h ] || skip "libuv1-dev is not installed"
+    build_load
+    cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source"/libuv/*.c "${harness[@]}" -luv \
+        -pthread -o "$out/libuv.new"
+}
+
 # Ends the subshell that builds a peer.
 skip()
 {
@@ -131,14 +139,14 @@ build_peer()
 }
 
 if [ $# -eq 0 ]; then
-    set -- boost-fiber go tokio pthread tbb openmp rayon uring-floor
+    set -- boost-fiber go tokio pthread tbb openmp rayon libuv uring-floor
 fi
 for peer in "$@"; do
     case $peer in
-    boost-fiber | go | tokio | pthread | tbb | openmp | rayon | uring-floor) ;;
+    boost-fiber | go | tokio | pthread | tbb | openmp | rayon | libuv | uring-floor) ;;
     *)
         echo "peers.sh: unknown peer '$peer'; there are boost-fiber, go, tokio, pthread, tbb," \
-            "openmp, rayon and uring-floor" >&2
+            "openmp, rayon, libuv and uring-floor" >&2
         exit 2
         ;;
     esac

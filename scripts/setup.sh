@@ -31,7 +31,8 @@ build="gcc libc6-dev cmake ninja-build pkg-config|pkgconf python3 liburing-dev l
 test_only="libc-ares-dev libcriterion-dev libssl-dev relacy-dev spin g++ clang strace valgrind gdb
     linux-perf|linux-tools-common"
 run_only="wrk nginx-light|nginx|nginx-core|nginx-full"
-bench_only="g++ golang-go libboost-fiber-dev libboost-context-dev libtbb-dev"
+bench_only="g++ golang-go libboost-fiber-dev libboost-context-dev libtbb-dev
+    libuv1-dev"
 browser_only="chromium-headless-shell|chromium"
 cross_only="gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu
     libc6-dev-riscv64-cross qemu-user"

@@ -122,7 +122,7 @@ def _versions():
              _first_line("rustc", "--version"), _locked_crate(root, "tokio"),
              _locked_crate(root, "rayon"),
              _packages("liburing-dev", "libhwloc-dev", "libjemalloc-dev", "libtbb-dev",
-                       "libboost-fiber-dev"),
+                       "libboost-fiber-dev", "libuv1-dev"),
              " ".join(platform.libc_ver())]
     return ", ".join(version for version in found if version.strip())
 

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* How the C programs of peers have their echo server loaded, and what they report of it. */
+#ifndef WEFT_BENCH_ECHO_CLIENT_H
+#define WEFT_BENCH_ECHO_CLIENT_H
+
+#include "harness/bench.h"
+#include "harness/echo_rows.h"
+
+#include <libgen.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { ECHO_WINDOW_MS = 2000, ECHO_WINDOW_MS_QUICK = 500 };
+
+struct echo_figures {
+    double requests, p50_us, p99_us, p999_us, max_us, total, cpu_us;
+};
+
+static inline unsigned echo_window_ms(const struct bench *b)
+{
+    return b->is_quick ? ECHO_WINDOW_MS_QUICK : ECHO_WINDOW_MS;
+}
+
+/* Runs the load generator, which lies beside this program, and waits for it.  Returns 0 or -1. */
+static inline int echo_client_run(int port, unsigned connections, unsigned rate, unsigned window_ms,
+                                  struct echo_figures *figures)
+{
+    char self[512], command[700];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    int found = 0;
+    FILE *output;
+
+    if (n < 0)
+        return -1;
+    self[n] = '\0';
+    snprintf(command, sizeof command, "exec '%s/bench-echo-load' %d %u %u %u", dirname(self), port,
+             connections, rate, window_ms);
+    output = popen(command, "r");
+    if (!output)
+        return -1;
+    found = fscanf(output, "requests %lf p50_us %lf p99_us %lf p999_us %lf max_us %lf total %lf",
+                   &figures->requests, &figures->p50_us, &figures->p99_us, &figures->p999_us,
+                   &figures->max_us, &figures->total);
+    return pclose(output) == 0 && found == 6 ? 0 : -1;
+}
+
+/* Serves so many connections while they are loaded, and tells the CPU time; 0 or -1. */
+typedef int echo_serve(struct bench *b, unsigned connections, unsigned rate,
+                       struct echo_figures *figures);
+
+static inline void echo_client_tcp(struct bench *b, echo_serve *serve)
+{
+    struct echo_figures figures;
+
+    if (serve(b, (unsigned)b->spec->parameter, 0, &figures) != 0)
+        return;
+    bench_report(b, "requests_per_s", 1, figures.requests * 1000 / echo_window_ms(b));
+    bench_report(b, "cpu_us_per_request", 0, figures.cpu_us / figures.total);
+}
+
+static inline void echo_client_open(struct bench *b, echo_serve *serve)
+{
+    struct echo_figures figures;
+
+    if (serve(b, BENCH_ECHO_OPEN_CONNECTIONS, (unsigned)b->spec->parameter, &figures) != 0)
+        return;
+    bench_report(b, "p50_us", 0, figures.p50_us);
+    bench_report(b, "p99_us", 0, figures.p99_us);
+    bench_report(b, "p999_us", 0, figures.p999_us);
+    bench_report(b, "max_us", 0, figures.max_us);
+    bench_report(b, "cpu_us_per_request", 0, figures.cpu_us / figures.total);
+}
+
+#endif

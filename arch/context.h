@@ -14,36 +14,41 @@
 #ifndef WF_ARCH_CONTEXT_H
 #define WF_ARCH_CONTEXT_H
 
+/*
+ * Each port has a struct wf_context, and two functions, which may be inline:
+ *
+ * wf_context_switch() saves the running context in `from` and continues `to`, where the call that
+ * it left by returns `passed`.  It returns when something continues `from`, perhaps on another
+ * thread, with what that one passes.  It is for contexts that mostly leave at the same place.
+ *
+ * wf_context_hand_over() does the same with a number, but floating-point control modes are neither
+ * saved nor restored: both sides share them, as a function and its caller do.  For contexts that
+ * know each other; fastest as a tail call.
+ *
+ * A new context may be entered by either.  One that has left by one of them is continued by the
+ * same.
+ *
+ * Where they are inline, the function that they are in keeps frame pointers; else a debugger cannot
+ * unwind from the instructions in the middle of them.
+ */
+#if defined(__x86_64__)
+#include "arch/x86_64/context_switch.h"
+#else
 struct wf_context {
     void *sp; /* of the saved frame; stale while the context runs */
 };
 
-/*
- * Makes a context that calls entry(arg) on its first switch in; entry must not return.
- * `stack_top` is aligned to 16 bytes and at least 256 bytes of stack lie below it.  The
- * floating-point control modes are those of the caller.
- */
-void wf_context_init(struct wf_context *context, void *stack_top, void (*entry)(void *), void *arg);
-
-/* Saves the running context in `from` and continues `to`.  Returns when something continues `from`,
- * perhaps on another thread. */
-void wf_context_switch(struct wf_context *from, const struct wf_context *to);
+void *wf_context_switch(struct wf_context *from, const struct wf_context *to, void *passed);
+int wf_context_hand_over(struct wf_context *from, const struct wf_context *to, int passed);
+#endif
 
 /*
- * The same, and calls land(arg) on the stack of `to` before that continues; what it returns is what
- * the call that `to` left by returns.  It is for contexts that mostly leave at the same place, and
- * is then fastest as a tail call (context.S says why).
+ * Makes a context that calls entry(arg, passed) on its first switch in, with what that switch
+ * passes; entry must not return.  `stack_top` is aligned to 16 bytes and at least 256 bytes of
+ * stack lie below it.  The floating-point control modes are those of the caller.
  */
-void *wf_context_switch_and_land(struct wf_context *from, const struct wf_context *to,
-                                 void *(*land)(void *), void *arg);
-
-/*
- * Saves the running context in `from` and continues `to`, where the call that it left by returns
- * `result`.  Floating-point control modes are neither saved nor restored: both sides share them, as
- * a function and its caller do.  For contexts that know each other; fastest as a tail call.  A new
- * context may be entered by it.
- */
-int wf_context_hand_over(struct wf_context *from, const struct wf_context *to, int result);
+void wf_context_init(struct wf_context *context, void *stack_top,
+                     void (*entry)(void *arg, void *passed), void *arg);
 
 /* Where a saved context goes on, with its frame pointer in `*frame`. */
 void *wf_context_where(const struct wf_context *context, void **frame);

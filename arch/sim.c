@@ -109,7 +109,7 @@ static void switch_to(struct thread *next)
     wf_sim_totals.switches++;
     wf_san_thread(&self->san);
     wf_san_switch(&self->san, &next->san, self->state == ENDED);
-    wf_context_switch(&self->context, &next->context);
+    (void)wf_context_switch(&self->context, &next->context, NULL);
     land();
 }
 
@@ -275,10 +275,11 @@ void wf_sim_futex_wake(WF_ATOMIC(uint32_t) * word, int count)
     wf_sim_point();
 }
 
-static void begin_thread(void *arg)
+static void begin_thread(void *arg, void *passed)
 {
     struct thread *self = arg;
 
+    (void)passed;
     land();
     self->fn(self->arg);
     take_from_runnable(self, ENDED);

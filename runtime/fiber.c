@@ -83,12 +83,13 @@ static struct weft_fiber *take_joiner(struct wf_worker *self, struct weft_fiber 
     return wf_wait_take(self, &fiber->joiner, joiner, WF_JOINER_DONE, 0);
 }
 
-static void fiber_main(void *arg)
+static void fiber_main(void *arg, void *passed)
 {
     struct weft_fiber *fiber = arg;
-    struct wf_worker *self;
+    struct wf_worker *self = passed;
 
-    wf_count(&wf_self()->counters.fibers_started, 1);
+    wf_worker_land(self);
+    wf_count(&self->counters.fibers_started, 1);
     fiber->result = fiber->fn(fiber->arg);
     self = wf_self();
     if (WF_UNLIKELY(self == NULL))

@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 enum {
-    RECORD_SIZE = 256, /* of what follows the stack; a multiple of its alignment */
+    RECORD_SIZE = 320, /* of what follows the stack; a multiple of its alignment */
     DEFAULT_SIZE = 64 * 1024,
     CACHE_MAX = 64, /* guessed: stacks of the default size that are kept, in the whole process */
 };
@@ -119,11 +119,12 @@ static struct weft_generator *make_stack(size_t size)
     return generator;
 }
 
-static WF_NORETURN void generator_main(void *arg)
+static WF_NORETURN void generator_main(void *arg, void *passed)
 {
     struct weft_generator *generator = arg;
     int result;
 
+    (void)passed;
     (void)wf_san_stack_switched(&generator->own_san, &generator->caller_san, 0);
     result = generator->fn(generator, generator->arg);
     generator->result = result;

@@ -316,43 +316,31 @@ WF_INLINE void begin_turn(struct wf_worker *self, struct weft_fiber *fiber)
     wf_count(&self->counters.turns, 1);
 }
 
-/* What the call returns by which the fiber left: the worker, or for a yield its result. */
-WF_INLINE void *result_of_leave(struct wf_worker *self, struct weft_fiber *fiber)
+static WF_NOINLINE void land_slowly(struct wf_worker *self)
 {
-    if (fiber == NULL || fiber->request != WF_REQUEST_YIELD)
-        return self;
-    return (void *)(intptr_t)wf_fiber_refusal(self->runtime, fiber);
-}
-
-static WF_NOINLINE void *land_slowly(struct wf_worker *self)
-{
-    struct weft_fiber *fiber = self->current;
-
     if (self->left != NULL)
         commit(self, self->left);
-    if (fiber != NULL && WF_UNLIKELY(fiber->region != NULL))
-        wf_region_return(self, fiber->region);
-    return result_of_leave(self, fiber);
 }
 
 /* What a worker does first after each switch, on the stack of what it runs next (rule 4).  The way
- * of a yield is kept free of calls, which would have it save registers of its own. */
-static void *land(void *arg)
+ * of a yield is kept free of calls. */
+WF_INLINE void land(struct wf_worker *self, struct wf_san *san)
 {
-    struct wf_worker *self = arg;
-
-    wf_san_switched(self->current != NULL ? &self->current->san : &self->san,
-                    self->left != NULL ? &self->left->san : &self->san);
-    if (self->left != NULL && self->current != NULL && self->current->region == NULL &&
-        commit_yield(self, self->left))
-        return result_of_leave(self, self->current);
-    return land_slowly(self);
+    wf_san_switched(san, self->left != NULL ? &self->left->san : &self->san);
+    if (self->left == NULL || !commit_yield(self, self->left))
+        land_slowly(self);
 }
 
-/* The switch is the last thing here so that it can be a jump: the fiber then resumes in the caller
- * of this function.  Each `ret` between here and the program costs a misprediction, since the
- * return predictor still holds the calls of the fiber that ran before. */
-WF_INLINE void *leave_for(struct wf_worker *self, struct weft_fiber *fiber, struct weft_fiber *next)
+void wf_worker_land(struct wf_worker *self)
+{
+    land(self, &self->current->san);
+}
+
+/* Returns the worker that the fiber runs on when it is continued.  The switch is inline, so that no
+ * call lies between here and the program: each `ret` costs a misprediction where the fiber that ran
+ * before left by another way. */
+WF_INLINE struct wf_worker *leave_for(struct wf_worker *self, struct weft_fiber *fiber,
+                                      struct weft_fiber *next)
 {
     struct wf_context *to = &self->context;
     struct wf_san *to_san = &self->san;
@@ -366,17 +354,23 @@ WF_INLINE void *leave_for(struct wf_worker *self, struct weft_fiber *fiber, stru
         self->current = NULL;
     }
     wf_san_switch(&fiber->san, to_san, fiber->request == WF_REQUEST_EXIT);
-    return wf_context_switch_and_land(&fiber->context, to, land, self);
+    self = wf_context_switch(&fiber->context, to, self);
+    land(self, &fiber->san);
+    return self;
 }
 
-/* Keeps the call out of the way of the others. */
-static WF_NOINLINE void *leave_in_region(struct wf_worker *self)
+/* Keeps the calls out of the way of the others. */
+static WF_NOINLINE struct wf_worker *leave_in_region(struct wf_worker *self)
 {
-    wf_region_leave(self, self->current->region);
-    return leave_for(self, self->current, find_next(self));
+    struct weft_fiber *fiber = self->current;
+
+    wf_region_leave(self, fiber->region);
+    self = leave_for(self, fiber, find_next(self));
+    wf_region_return(self, fiber->region);
+    return self;
 }
 
-WF_INLINE void *leave(struct wf_worker *self, enum wf_request request)
+WF_INLINE struct wf_worker *leave(struct wf_worker *self, enum wf_request request)
 {
     struct weft_fiber *fiber = self->current;
 
@@ -395,7 +389,10 @@ struct wf_worker *wf_worker_wait(struct wf_worker *self)
 
 int wf_worker_yield(struct wf_worker *self)
 {
-    return (int)(intptr_t)leave(self, WF_REQUEST_YIELD);
+    struct weft_fiber *fiber = self->current;
+
+    self = leave(self, WF_REQUEST_YIELD);
+    return wf_fiber_refusal(self->runtime, fiber);
 }
 
 void wf_worker_exit(struct wf_worker *self, struct weft_fiber *next)
@@ -412,7 +409,8 @@ static void run(struct wf_worker *self, struct weft_fiber *fiber)
     begin_turn(self, fiber);
     self->left = NULL;
     wf_san_switch(&self->san, &fiber->san, false);
-    (void)wf_context_switch_and_land(&self->context, &fiber->context, land, self);
+    (void)wf_context_switch(&self->context, &fiber->context, self);
+    land(self, &self->san);
 }
 
 /* Sleeps until there may be work.  Returns a fiber if the last look found one. */

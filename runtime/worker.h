@@ -37,6 +37,9 @@ WF_MUST_USE int wf_worker_yield(struct wf_worker *self);
  * no queue. */
 void wf_worker_exit(struct wf_worker *self, struct weft_fiber *next);
 
+/* The first thing that a new fiber does, with what the switch has passed: the worker. */
+void wf_worker_land(struct wf_worker *self);
+
 /* Queue a fiber that is READY.  Caller: a worker.  Fresh ones run youngest first, ready ones in
  * their order, and the next one before all others. */
 void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber);

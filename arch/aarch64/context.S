@@ -4,7 +4,7 @@
  * 6.1) the registers: x19 to x29, the lower halves of v8 to v15, and FPCR, which holds control bits
  * only (the status bits are in FPSR).
  *
- * All three functions leave by `ret`.  A jump would keep the return predictor out of it, as on
+ * Both functions leave by `ret`.  A jump would keep the return predictor out of it, as on
  * x86-64, but may not go to an address without a landing mark (BTI), such as one behind a call.
  * A new context is entered by a jump where that can be told, and is left for good by one.
  *
@@ -97,36 +97,32 @@
     .size \name, . - \name
     .endm
 
-    function wf_context_switch
-    save
-    change_stacks_and_modes
+/* A new context is entered by a jump. */
+    .macro continue
     restore
-    ret
-    end_function wf_context_switch
-
-    function wf_context_switch_and_land
-    save
-    change_stacks_and_modes
-    mov x0, x3
-    blr x2
-    restore
+    mov x0, x2
     adr x16, wf_context_begin
     cmp x30, x16
     b.eq wf_context_begin
     ret
-    end_function wf_context_switch_and_land
+    .endm
+
+    function wf_context_switch
+    save
+    change_stacks_and_modes
+    continue
+    end_function wf_context_switch
 
 /* Neither stores nor compares FPCR. */
     function wf_context_hand_over
     save
     change_stacks
-    mov w0, w2
-    restore
-    ret
+    continue
     end_function wf_context_hand_over
 
 /*
- * Where a new context begins: the first switch in loads entry into x19 and its argument into x20.
+ * Where a new context begins: the first switch in loads entry into x19 and its argument into x20,
+ * and leaves what it passes in x0.
  * Unwinding ends here, by the undefined return address and by the null frame pointer.
  */
     function wf_context_start
@@ -135,6 +131,7 @@
     .globl wf_context_begin
     .hidden wf_context_begin
 wf_context_begin:
+    mov x1, x0
     mov x0, x20
     mov x16, x19 /* a jump by this register may go to a mark for calls */
     adr x30, .Lentry_returned

@@ -37,7 +37,8 @@ static uint64_t sign(void (*code)(void), const void *sp)
     return x17;
 }
 
-void wf_context_init(struct wf_context *context, void *stack_top, void (*entry)(void *), void *arg)
+void wf_context_init(struct wf_context *context, void *stack_top,
+                     void (*entry)(void *arg, void *passed), void *arg)
 {
     struct frame *frame = (struct frame *)stack_top - 1;
 

@@ -4,10 +4,10 @@
  * contract, the psABI (version 1.0, "Register Convention") the registers: s0 to s11, fs0 to fs11.
  * Of fcsr the rounding mode belongs to the context, the accrued flags do not.
  *
- * As on x86-64, wf_context_switch() and wf_context_hand_over() leave by a jump that a return
- * predictor does not see, and wf_context_switch_and_land() by `ret`.  The jump is by t2: it is no
- * link register (unprivileged specification, "Unconditional Jumps"), and jumps by it need no
- * landing pad (Zicfilp, "software guarded branches").
+ * wf_context_hand_over() leaves by a jump that a return predictor does not see, and
+ * wf_context_switch() by `ret`, but for a new context.  The jump is by t2: it is no link register
+ * (unprivileged specification, "Unconditional Jumps"), and jumps by it need no landing pad
+ * (Zicfilp, "software guarded branches").
  *
  * Both frames have the same layout, so one CFA rule holds before and after the change of stacks.
  */
@@ -89,23 +89,14 @@
     function wf_context_switch
     save
     change_stacks_and_modes
-    restore
-    mv t2, ra
-    jr t2
-    end_function wf_context_switch
-
-    function wf_context_switch_and_land
-    save
-    change_stacks_and_modes
-    mv a0, a3
-    jalr a2
+    mv a0, a2
     restore
     lla t2, wf_context_begin
     beq ra, t2, .Lenter
     ret
 .Lenter:
     jr t2
-    end_function wf_context_switch_and_land
+    end_function wf_context_switch
 
 /* Neither stores nor compares the rounding mode. */
     function wf_context_hand_over
@@ -118,7 +109,8 @@
     end_function wf_context_hand_over
 
 /*
- * Where a new context begins: the first switch in loads entry into s1 and its argument into s2.
+ * Where a new context begins: the first switch in loads entry into s1 and its argument into s2,
+ * and leaves what it passes in a0.
  * Unwinding ends here, by the undefined return address and by the null frame pointer.
  */
     function wf_context_start
@@ -127,6 +119,7 @@
     .globl wf_context_begin
     .hidden wf_context_begin
 wf_context_begin:
+    mv a1, a0
     mv a0, s2
     mv t2, s1
     lla ra, .Lentry_returned

@@ -23,7 +23,8 @@ static_assert(sizeof(struct frame) == WF_FRAME_SIZE, "context.S drops that much"
 
 void wf_context_begin(void);
 
-void wf_context_init(struct wf_context *context, void *stack_top, void (*entry)(void *), void *arg)
+void wf_context_init(struct wf_context *context, void *stack_top,
+                     void (*entry)(void *arg, void *passed), void *arg)
 {
     struct frame *frame = (struct frame *)stack_top - 1;
 

@@ -4,7 +4,8 @@
  *
  * Question  What does it cost to leave one context and continue another?
  * Method    two contexts on one thread switch to and fro, b->batch round trips of two switches.
- * Includes  saving and loading registers, the indirect jump, one increment per round trip.
+ * Includes  saving and loading registers and control words, the indirect jump, one increment per
+ *           round trip.
  * Excludes  queues, states, everything that decides whom to switch to.
  * Distrust  a figure below 1 ns (the compiler removed the loop), and small differences between
  *           runs on a machine whose frequency changes.
@@ -35,51 +36,54 @@ struct pair {
 
 static alignas(64) char stack[STACK_SIZE];
 
-static void turn_plain(void *arg)
+static void turn_plain(void *arg, void *passed)
 {
     struct pair *pair = arg;
 
+    (void)passed;
     for (;;) {
         pair->turns++;
-        wf_context_switch(&pair->other, &pair->main);
+        (void)wf_context_switch(&pair->other, &pair->main, NULL);
     }
 }
 
-static void turn_inexact(void *arg)
+static void turn_inexact(void *arg, void *passed)
 {
     struct pair *pair = arg;
 
+    (void)passed;
     for (;;) {
         pair->turns++;
         do_inexact_addition();
-        wf_context_switch(&pair->other, &pair->main);
+        (void)wf_context_switch(&pair->other, &pair->main, NULL);
     }
 }
 
-static void turn_rounding(void *arg)
+static void turn_rounding(void *arg, void *passed)
 {
     struct pair *pair = arg;
 
+    (void)passed;
     fesetround(FE_TOWARDZERO);
     for (;;) {
         pair->turns++;
-        wf_context_switch(&pair->other, &pair->main);
+        (void)wf_context_switch(&pair->other, &pair->main, NULL);
         pair->is_rounding = fegetround() == FE_TOWARDZERO;
     }
 }
 
-static void switch_to_and_fro(struct bench *b, void (*turn)(void *))
+static void switch_to_and_fro(struct bench *b, void (*turn)(void *arg, void *passed))
 {
     struct pair pair = {.turns = 0};
 
     feclearexcept(FE_ALL_EXCEPT);
     wf_context_init(&pair.other, stack + STACK_SIZE, turn, &pair);
-    wf_context_switch(&pair.main, &pair.other);
+    (void)wf_context_switch(&pair.main, &pair.other, NULL);
     pair.turns = 0;
 
     bench_start(b);
     for (uint64_t i = 0; i < b->batch; i++)
-        wf_context_switch(&pair.main, &pair.other);
+        (void)wf_context_switch(&pair.main, &pair.other, NULL);
     bench_stop(b);
 
     if (pair.turns != b->batch)

@@ -56,18 +56,18 @@ static void die(const char *what)
 static alignas(64) char stack[STACK_SIZE];
 static struct wf_context here, there;
 
-static void turn(void *arg)
+static void turn(void *arg, void *passed)
 {
-    (void)arg;
+    (void)arg, (void)passed;
     for (;;)
-        wf_context_switch(&there, &here);
+        (void)wf_context_switch(&there, &here, NULL);
 }
 
 static void switch_contexts(unsigned count)
 {
     wf_context_init(&there, stack + STACK_SIZE, turn, NULL);
     for (unsigned i = 0; i < count; i += 2) {
-        wf_context_switch(&here, &there);
+        (void)wf_context_switch(&here, &there, NULL);
         plant();
     }
 }

@@ -25,10 +25,10 @@ SWITCH_MUTANTS = [
     Mutant("1/yields-before-the-registers-are-saved", "runtime/worker.c",
            [("    make_ready_again(fiber);\n    return wf_ready_push_if_room(&self->ready, fiber);",
              "    return true;"),
-            ("    return (int)(intptr_t)leave(self, WF_REQUEST_YIELD);",
-             "    make_ready_again(self->current);\n"
-             "    wf_worker_push_ready(self, self->current);\n"
-             "    return (int)(intptr_t)leave(self, WF_REQUEST_YIELD);"),
+            ("    self = leave(self, WF_REQUEST_YIELD);",
+             "    make_ready_again(fiber);\n"
+             "    wf_worker_push_ready(self, fiber);\n"
+             "    self = leave(self, WF_REQUEST_YIELD);"),
             ("        make_ready_again(fiber);\n        wf_worker_push_ready(self, fiber);\n"
              "        break;", "        break;")],
            "api_switch_test", "*", FOUR, tries=3),
@@ -40,17 +40,19 @@ SWITCH_MUTANTS = [
            [("void *wf_tls_get(void);", "__attribute__((const)) void *wf_tls_get(void);")],
            "api_migrate_test"),
     Mutant("2/resumes-with-the-worker-that-was-left", "runtime/worker.c",
-           [("        return self;\n    return (void *)(intptr_t)wf_fiber_refusal",
-             "        return fiber == NULL ? self : fiber->waiter.home;\n"
-             "    return (void *)(intptr_t)wf_fiber_refusal")],
+           [("    land(self, &fiber->san);\n    return self;",
+             "    land(self, &fiber->san);\n"
+             "    return fiber->request == WF_REQUEST_WAIT ? fiber->waiter.home : self;")],
            "api_migrate_test"),
-    Mutant("switch/forgets-the-rounding-mode", "arch/x86_64/context.S",
-           [("    save_and_change_stacks\n    jne .Lload_controls_and_land\n",
-             "    save_and_change_stacks\n")],
+    Mutant("switch/forgets-the-rounding-mode", "arch/x86_64/context_switch.h",
+           [("        __asm__ volatile(\"ldmxcsr %0\" : : \"m\"(to->mxcsr));\n", "")],
            "api_switch_test"),
-    Mutant("switch/forgets-a-register", "arch/x86_64/context.S",
-           [("    mov WF_FRAME_R14(%rsp), %r14\n", "")],
+    Mutant("switch/forgets-a-register", "arch/x86_64/context_switch.h",
+           [(""""r14", """, "")],
            "api_switch_test"),
+    Mutant("switch/hands-over-without-a-register", "arch/x86_64/context.S",
+           [("    mov R14(%rsi), %r14\n", "")],
+           "unit_context_test"),
 ]
 
 SCHEDULER_MUTANTS = [

@@ -39,14 +39,14 @@ static void *seen_first, *seen_then;
 static void leave(bool dies)
 {
     wf_san_switch(&inside_san, &outside_san, dies);
-    wf_context_switch(&inside, &outside);
+    (void)wf_context_switch(&inside, &outside, NULL);
     if (!dies)
         wf_san_switched(&inside_san, &outside_san);
 }
 
-static void read_on_two_threads(void *arg)
+static void read_on_two_threads(void *arg, void *passed)
 {
-    (void)arg;
+    (void)arg, (void)passed;
     wf_san_switched(&inside_san, &outside_san);
     seen_first = wf_tls_get();
     leave(false);
@@ -58,7 +58,7 @@ static void enter(void)
 {
     wf_san_thread(&outside_san);
     wf_san_switch(&outside_san, &inside_san, false);
-    wf_context_switch(&outside, &inside);
+    (void)wf_context_switch(&outside, &inside, NULL);
     wf_san_switched(&outside_san, &inside_san);
 }
 

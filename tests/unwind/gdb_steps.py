@@ -2,12 +2,12 @@
 """In gdb: steps through the switches of steps.c and unwinds at each instruction.  See run.py."""
 import gdb
 
-SWITCHES = {"wf_context_switch", "wf_context_switch_and_land", "wf_context_hand_over"}
+SWITCHES = {"switch_contexts", "wf_context_hand_over"}
 STEPS_MAX = 20000
 
 # The two stacks, from the function that switches outwards.  What called main() is the C library's.
 OUTSIDE = ["go_through", "main"]
-INSIDE = ["inner", "wf_context_start"]
+INSIDE = [["inner", "wf_context_start"], ["inner_hands_over", "wf_context_start"]]
 
 
 # What a function keeps for its caller.
@@ -22,7 +22,8 @@ def frames():
     frame = gdb.newest_frame()
     found = []
     while frame is not None and len(found) < 50:
-        found.append(frame)
+        if frame.type() != gdb.INLINE_FRAME:
+            found.append(frame)
         reason = frame.unwind_stop_reason()
         frame = frame.older()
     return found, reason
@@ -46,17 +47,17 @@ def complaint(found, reason):
         return "ends with: " + gdb.frame_stop_reason_string(reason)
     if None in names:
         return "has a frame without a function"
-    # In front of the stack's own frames are a switch, or what it calls and then a switch.
-    inner = 2 if names[0] == "land" else 1 if names[0] in SWITCHES else 0
+    # In front of the stack's own frames is a switch.
+    inner = 1 if names[0] in SWITCHES else 0
     left = names[inner:]
     if left == ["wf_context_start"]:
         return None  # it has not begun yet, or begins right now
-    if left[:2] != OUTSIDE and left != INSIDE:
+    if left[:2] != OUTSIDE and left not in INSIDE:
         return "is none of the two stacks"
     if inner == 0:
         return None
     pc = found[0].pc()
-    wrong = differing(found[inner], inner == 1 and pc == found[0].function().value().address)
+    wrong = differing(found[inner], pc == int(gdb.parse_and_eval(f"(long)&{names[0]}")))
     return f"gives {left[0]} other {', '.join(wrong)} than it has" if wrong else None
 
 

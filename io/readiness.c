@@ -2,7 +2,9 @@
 /* See runtime/readiness.h: a poll of the backend whose end is reported and wakes nobody. */
 #include "runtime/readiness.h"
 
+#include "arch/sim.h"
 #include "io/backend.h"
+#include "io/sim.h"
 #include "runtime/poller.h"
 
 #include <errno.h>
@@ -35,6 +37,10 @@ WF_NOINLINE int32_t wf_op_events_now(int fd, int events)
 
 int wf_readiness_now(int fd, int events)
 {
+    const struct wf_sim_socket *at = wf_sim_is_here() ? wf_sim_find(fd) : NULL;
+
+    if (at != NULL)
+        return wf_sim_events(at) & (events | POLLERR | POLLHUP);
     return wf_op_events_now(fd, events);
 }
 

@@ -267,9 +267,11 @@ static void look_outside(void *arg)
 static void start(struct wf_worker *self, struct wf_op *op)
 {
     struct sim_poller *sim = poller_of(wf_worker_poller(self));
+    struct wf_sim_socket *at;
 
-    struct wf_sim_socket *at = wf_sim_find(op->fd);
-
+    if (op->code == WF_OP_POLL) /* of a select, which makes no attempt */
+        (void)wf_sim_adopt(op);
+    at = wf_sim_find(op->fd);
     op->tag = (uint64_t)(uintptr_t)sim;
     sim->waiting++;
     wf_count(&sim->counters->ops_submitted, 1);

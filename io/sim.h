@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The pieces of the simulated backend: its poller (sim.c), what descriptors stand for (sim_net.c),
- * connections between them (sim_link.c), and a disk (sim_disk.h).
+ * connections between them (sim_link.c), datagrams (sim_datagram.c), and a disk (sim_disk.h).
  *
  * None of these functions is a point, and all of it is touched by one real thread.
  */
@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+struct wf_sim_datagram;
 struct wf_sim_inode;
 struct wf_sim_link;
 
@@ -21,6 +22,7 @@ enum wf_sim_kind {
     WF_SIM_LISTENER,
     WF_SIM_STREAM,
     WF_SIM_FILE,
+    WF_SIM_DATAGRAM,
 };
 
 /*
@@ -34,7 +36,7 @@ struct wf_sim_socket {
     unsigned references;        /* the table's, and those of links to a listener */
     struct wf_op *first, *last; /* that wait */
 
-    uint16_t port; /* LISTENER; network order */
+    uint16_t port; /* LISTENER, DATAGRAM; network order */
     sa_family_t family;
     struct wf_sim_link *arrived, **arrived_end; /* not accepted yet */
     int64_t cut_until;                          /* its connections are cut off until then */
@@ -43,6 +45,12 @@ struct wf_sim_socket {
     struct wf_sim_link *link; /* STREAM */
     unsigned side;            /* which end of it */
     bool is_connecting;
+
+    uint16_t peer_port; /* DATAGRAM; 0: it is not connected */
+    int error;          /* to be reported once */
+    unsigned received_count;
+    struct wf_sim_datagram *received, **received_end;
+    int64_t delay, last_arrival; /* of what it sends */
 
     struct wf_sim_inode *inode; /* FILE */
     uint64_t age;               /* wf_sim_disk_age() when it was opened */
@@ -59,6 +67,13 @@ void wf_sim_net_begin(void);
 
 /* Forgets all sockets.  Caller: the last poller. */
 void wf_sim_net_end(void);
+
+/* NULL: nobody of this kind has that port, which is in network order. */
+struct wf_sim_socket *wf_sim_find_port(enum wf_sim_kind kind, sa_family_t family, uint16_t port);
+uint16_t wf_sim_port_of(const struct sockaddr *address);
+
+/* The events of poll(2) that hold. */
+int wf_sim_events(const struct wf_sim_socket *at);
 
 /* Makes `fd`, which is bound, a listening socket.  0 or -errno. */
 int wf_sim_listen(int fd);
@@ -122,5 +137,20 @@ struct wf_sim_socket *wf_sim_link_listener(const struct wf_sim_link *link);
 /* What the listener's queue is made of. */
 struct wf_sim_link **wf_sim_link_next(struct wf_sim_link *link);
 uint32_t wf_sim_link_number(const struct wf_sim_link *link);
+
+/* Datagrams. */
+
+/* Whether the kernel's descriptor is a UDP socket that it has not connected. */
+bool wf_sim_is_datagram(int fd);
+int wf_sim_adopt_datagram(int fd);
+
+/* `to` is NULL for the peer.  -EAGAIN from the second: there is none yet. */
+int32_t wf_sim_datagram_send(struct wf_sim_socket *at, const struct sockaddr *to,
+                             const struct iovec *parts, size_t count);
+int32_t wf_sim_datagram_receive(struct wf_sim_socket *at, struct msghdr *message,
+                                const struct iovec *parts, size_t count, int flags);
+int32_t wf_sim_datagram_error(struct wf_sim_socket *at);
+int wf_sim_datagram_events(const struct wf_sim_socket *at);
+void wf_sim_forget_datagrams(struct wf_sim_socket *at);
 
 #endif

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -185,8 +184,8 @@ void wf_sim_file_do(struct wf_sim_socket *at, struct wf_op *op)
     case WF_OP_WRITEV:
         op->result = (int32_t)write_file(at, op);
         break;
-    case WF_OP_POLL: /* a file is always ready (poll(2)) */
-        op->result = op->flags & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
+    case WF_OP_POLL:
+        op->result = op->flags & wf_sim_events(at);
         break;
     case WF_OP_RECV:
     case WF_OP_SEND:

@@ -104,7 +104,7 @@ void wf_sim_kick(struct wf_sim_socket *at)
     }
 }
 
-static uint16_t port_of(const struct sockaddr *address)
+uint16_t wf_sim_port_of(const struct sockaddr *address)
 {
     if (address->sa_family == AF_INET)
         return ((const struct sockaddr_in *)(const void *)address)->sin_port;
@@ -117,13 +117,18 @@ static bool is_inet(const struct sockaddr *address, size_t length)
            (address->sa_family == AF_INET6 && length >= sizeof(struct sockaddr_in6));
 }
 
-static struct wf_sim_socket *find_listener(sa_family_t family, uint16_t port)
+struct wf_sim_socket *wf_sim_find_port(enum wf_sim_kind kind, sa_family_t family, uint16_t port)
 {
     for (int fd = 0; fd < current.limit; fd++)
-        if (sockets[fd] != NULL && sockets[fd]->kind == WF_SIM_LISTENER &&
-            sockets[fd]->family == family && sockets[fd]->port == port)
+        if (sockets[fd] != NULL && sockets[fd]->kind == kind && sockets[fd]->family == family &&
+            sockets[fd]->port == port)
             return sockets[fd];
     return NULL;
+}
+
+static struct wf_sim_socket *find_listener(sa_family_t family, uint16_t port)
+{
+    return wf_sim_find_port(WF_SIM_LISTENER, family, port);
 }
 
 int wf_sim_listen(int fd)
@@ -137,13 +142,13 @@ int wf_sim_listen(int fd)
         return -errno;
     if (!is_inet(name, length))
         return -EAFNOSUPPORT;
-    if (find_listener(name->sa_family, port_of(name)) != NULL)
+    if (find_listener(name->sa_family, wf_sim_port_of(name)) != NULL)
         return -EADDRINUSE;
     listener = wf_sim_make(fd, WF_SIM_LISTENER);
     if (listener == NULL)
         return -ENOMEM;
     listener->family = name->sa_family;
-    listener->port = port_of(name);
+    listener->port = wf_sim_port_of(name);
     wf_sim_trace("listen", listener->number, 0);
     return 0;
 }
@@ -170,6 +175,8 @@ int wf_sim_adopt(const struct wf_op *op)
     } else if (op->code == WF_OP_CONNECT && is_inet(op->buffer, op->length) &&
                is_stream_socket(op->fd)) {
         return wf_sim_make(op->fd, WF_SIM_STREAM) != NULL ? 0 : -ENOMEM;
+    } else if (op->code != WF_OP_CLOSE && op->code != WF_OP_OPENAT && wf_sim_is_datagram(op->fd)) {
+        return wf_sim_adopt_datagram(op->fd);
     }
     return 0;
 }
@@ -210,10 +217,18 @@ static bool try_connect(struct wf_sim_socket *at, struct wf_op *op)
 
     if (at->is_connecting)
         return false;
+    if (at->kind == WF_SIM_DATAGRAM) {
+        bool is_usable = is_inet(address, op->length) && address->sa_family == at->family;
+
+        op->result = is_usable ? 0 : -EAFNOSUPPORT;
+        if (is_usable)
+            at->peer_port = wf_sim_port_of(address);
+        return true;
+    }
     op->result = at->kind == WF_SIM_LISTENER ? -EINVAL : -EISCONN;
     if (at->kind == WF_SIM_LISTENER || at->link != NULL)
         return true;
-    link = wf_sim_link_create(at, find_listener(address->sa_family, port_of(address)));
+    link = wf_sim_link_create(at, find_listener(address->sa_family, wf_sim_port_of(address)));
     op->result = -ENOBUFS;
     if (link == NULL)
         return true;
@@ -272,8 +287,12 @@ static bool try_accept(struct wf_sim_socket *at, struct wf_op *op)
     return true;
 }
 
-static int events_of(const struct wf_sim_socket *at)
+int wf_sim_events(const struct wf_sim_socket *at)
 {
+    if (at->kind == WF_SIM_DATAGRAM)
+        return wf_sim_datagram_events(at);
+    if (at->kind == WF_SIM_FILE) /* always ready (poll(2)) */
+        return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
     if (at->kind == WF_SIM_LISTENER)
         return at->arrived != NULL ? POLLIN : 0;
     if (at->link == NULL || at->is_connecting)
@@ -283,7 +302,7 @@ static int events_of(const struct wf_sim_socket *at)
 
 static bool try_poll(const struct wf_sim_socket *at, struct wf_op *op)
 {
-    op->result = events_of(at) & (op->flags | POLLERR | POLLHUP);
+    op->result = wf_sim_events(at) & (op->flags | POLLERR | POLLHUP);
     return op->result != 0;
 }
 
@@ -307,6 +326,7 @@ static void forget_socket(struct wf_sim_socket *at)
     at->is_closed = true;
     if (at->link != NULL)
         wf_sim_link_detach(at->link, at->side);
+    wf_sim_forget_datagrams(at);
     if (at->inode != NULL)
         wf_sim_inode_release(at->inode);
     wf_sim_socket_release(at);
@@ -336,6 +356,7 @@ static bool try_transfer(struct wf_sim_socket *at, struct wf_op *op, bool is_sen
 {
     struct iovec one = {op->buffer, op->length < INT32_MAX ? op->length : INT32_MAX};
     const struct iovec *parts = &one;
+    struct msghdr *message = NULL;
     size_t count = 1;
     int flags = 0;
 
@@ -343,11 +364,10 @@ static bool try_transfer(struct wf_sim_socket *at, struct wf_op *op, bool is_sen
         parts = op->buffer;
         count = op->length;
     } else if (op->code == WF_OP_RECVMSG || op->code == WF_OP_SENDMSG) {
-        struct msghdr *message = op->buffer;
-
+        message = op->buffer;
         parts = message->msg_iov;
         count = message->msg_iovlen;
-        if (!is_send) {
+        if (!is_send && at->kind != WF_SIM_DATAGRAM) {
             message->msg_namelen = 0;
             message->msg_controllen = 0;
             message->msg_flags = 0;
@@ -357,14 +377,20 @@ static bool try_transfer(struct wf_sim_socket *at, struct wf_op *op, bool is_sen
         op->code != WF_OP_WRITEV)
         flags = op->flags;
     op->result = -ENOTCONN;
-    if (at->kind != WF_SIM_STREAM || at->link == NULL || at->is_connecting)
+    if (at->kind != WF_SIM_DATAGRAM &&
+        (at->kind != WF_SIM_STREAM || at->link == NULL || at->is_connecting))
         return true;
     if (wf_sim_fault(WEFT_SIM_REFUSE)) {
         op->result = wf_sim_fault_draw(WEFT_SIM_REFUSE, 2) == 0 ? -EAGAIN : -ENOBUFS;
         return true;
     }
-    op->result = is_send ? wf_sim_link_send(at->link, at->side, parts, count)
-                         : wf_sim_link_receive(at->link, at->side, parts, count, flags);
+    if (at->kind == WF_SIM_DATAGRAM)
+        op->result = is_send ? wf_sim_datagram_send(at, message != NULL ? message->msg_name : NULL,
+                                                    parts, count)
+                             : wf_sim_datagram_receive(at, message, parts, count, flags);
+    else
+        op->result = is_send ? wf_sim_link_send(at->link, at->side, parts, count)
+                             : wf_sim_link_receive(at->link, at->side, parts, count, flags);
     return op->result != -EAGAIN || (flags & MSG_DONTWAIT) != 0;
 }
 

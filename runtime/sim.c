@@ -22,8 +22,8 @@
 enum { WORKERS_DRAWN_MAX = 8 };
 
 static const char *const fault_names[] = {
-    "stall",  "wakeup",   "late",     "short", "reset",    "partition",  "half_open",
-    "refuse", "io_error", "no_space", "torn",  "overflow", "late_cancel"};
+    "stall",    "wakeup",   "late", "short",    "reset",       "partition", "half_open", "refuse",
+    "io_error", "no_space", "torn", "overflow", "late_cancel", "lose",      "duplicate", "reorder"};
 enum { FAULT_NAMES = sizeof fault_names / sizeof fault_names[0] };
 
 _Static_assert(WEFT_SIM_FAULTS_ALL == (1 << FAULT_NAMES) - 1, "each kind has its name");

@@ -41,7 +41,10 @@ enum weft_sim_fault {
     WEFT_SIM_OVERFLOW =
         1 << 11, /* there is no room for a completion; it comes with the next poll */
     WEFT_SIM_LATE_CANCEL = 1 << 12, /* a cancel comes late: its operation goes on meanwhile */
-    WEFT_SIM_FAULTS_ALL = (1 << 13) - 1,
+    WEFT_SIM_LOSE = 1 << 13,        /* a datagram is lost */
+    WEFT_SIM_DUPLICATE = 1 << 14,   /* a datagram comes twice */
+    WEFT_SIM_REORDER = 1 << 15,     /* a datagram comes after others that were sent later */
+    WEFT_SIM_FAULTS_ALL = (1 << 16) - 1,
 };
 
 /* What happened in a run. */

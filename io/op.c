@@ -46,8 +46,22 @@ static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *in
     return op->result;
 }
 
+/* Where their number is limited: waits for its turn, also where it would not have to wait itself.
+ */
+static WF_COLD int32_t run_in_turn(weft_semaphore *permits, struct wf_op *op, weft_time deadline)
+{
+    int32_t result = weft_semaphore_acquire(permits, 1, deadline);
+
+    if (result != 0)
+        return result;
+    result = run(wf_self(), op, interrupt_op, deadline);
+    weft_semaphore_release(permits, 1);
+    return result;
+}
+
 int32_t wf_op_run(struct wf_op *op, weft_time deadline)
 {
+    weft_semaphore *permits;
     struct wf_worker *self = wf_self();
     int refusal = wf_self_refusal(self);
 
@@ -55,6 +69,9 @@ int32_t wf_op_run(struct wf_op *op, weft_time deadline)
         return -EPERM;
     if (refusal != 0)
         return refusal;
+    permits = wf_worker_operations(self);
+    if (WF_UNLIKELY(permits != NULL))
+        return run_in_turn(permits, op, deadline);
     return run(self, op, interrupt_op, deadline);
 }
 

@@ -54,6 +54,8 @@ const struct wf_config_option wf_config_options[] = {
     OPTION(deadlock, 1, 1, 2, "", "1: report a deadlock and end the run, 2: let it wait"),
     OPTION(leaks, LEAKS_DEFAULT, 1, 2, "",
            "1: report fibers that nobody joined or detached, 2: do not"),
+    OPTION(max_operations, UINT32_MAX, 1, UINT32_MAX, "operations",
+           "input and output operations under way at most; further ones wait"),
 };
 
 const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];

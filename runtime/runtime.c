@@ -229,6 +229,7 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
         return -ENOMEM;
     runtime->config = *config;
     wf_offload_init(&runtime->offload, config->blocking_threads);
+    runtime->operations = (weft_semaphore)WEFT_SEMAPHORE_INIT(config->max_operations);
     wf_task_pool_init(&runtime->tasks);
     error = wf_usage_create(runtime);
     if (error == 0)

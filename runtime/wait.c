@@ -18,6 +18,13 @@ struct wf_worker *wf_self(void)
     return wf_tls_get();
 }
 
+weft_semaphore *wf_worker_operations(struct wf_worker *self)
+{
+    struct weft_runtime *runtime = self->runtime;
+
+    return WF_LIKELY(runtime->config.max_operations == UINT32_MAX) ? NULL : &runtime->operations;
+}
+
 struct wf_poller *wf_worker_poller(struct wf_worker *self)
 {
     return self->poller;

@@ -47,6 +47,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <weft/semaphore.h>
 
 struct weft_runtime;
 struct wf_poller;
@@ -82,6 +83,10 @@ struct wf_waiter {
 struct wf_worker *wf_self(void);
 
 struct wf_poller *wf_worker_poller(struct wf_worker *self);
+
+/* What operations of this worker's runtime take a permit from, each for as long as it is under way;
+ * NULL where there is no limit. */
+weft_semaphore *wf_worker_operations(struct wf_worker *self);
 
 /* 0, or why the running fiber may not wait: -ECANCELED if it or a scope around it has been
  * cancelled or its runtime is ending, -ETIMEDOUT if the deadline of a scope around it has passed.

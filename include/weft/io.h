@@ -30,6 +30,12 @@ extern "C" {
  * Most calls suspend the fiber, also where nothing has to be waited for.  Some do not, such as
  * small sends in a row of a fiber that is alone on its worker: a program must reckon with both.
  *
+ * Where `max_operations` of struct weft_config limits how many are under way at a time, further
+ * calls wait their turn, in their order, until their deadline or a cancel; so does one that would
+ * not have to wait otherwise, and one whose deadline has passed fails when it is not its turn.  A
+ * call that waits for what another fiber sends, or is to connect, needs a turn beside that one's.
+ * weft_close() always goes ahead, and descriptors of weft_select() do not count.
+ *
  * Do not close a descriptor while another fiber waits on it: shut it down (sockets) or cancel the
  * fiber first.
  */

@@ -74,15 +74,18 @@ struct weft_config {
     uint32_t leaks;                /* WEFT_LEAKS: 1 reports at the end of the run how many fibers
                                       were neither joined nor detached, and where they were spawned
                                       (default in debug builds of the library), 2 does not */
-    uint32_t reserved[5];          /* zero */
+    uint32_t max_operations;       /* WEFT_MAX_OPERATIONS: input and output operations under way at
+                                      most; further ones wait their turn, see weft/io.h; default
+                                      no limit */
+    uint32_t reserved[4];          /* zero */
 };
 
-#define WEFT_CONFIG_INIT                                         \
-    {                                                            \
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-        {                                                        \
-            0, 0, 0, 0, 0                                        \
-        }                                                        \
+#define WEFT_CONFIG_INIT                                            \
+    {                                                               \
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+        {                                                           \
+            0, 0, 0, 0                                              \
+        }                                                           \
     }
 
 /*

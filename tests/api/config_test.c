@@ -5,8 +5,10 @@
 
 #include "../support/child.h"
 #include "../support/fixture.h"
+#include "../support/net.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,6 +98,8 @@ Test(config, values_at_the_ends_of_ranges_work, .timeout = TEST_TIMEOUT_S)
         {.workers = 1, .max_fibers = UINT32_MAX},
         {.workers = 1, .max_stack_memory_mib = 1},
         {.workers = 1, .max_stack_memory_mib = UINT32_MAX},
+        {.workers = 1, .max_operations = 1},
+        {.workers = 1, .max_operations = UINT32_MAX},
     };
 
     for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++)
@@ -265,6 +269,39 @@ CHILD(has_memory_for_one_stack)
     return weft_run(&config, is_alone, NULL);
 }
 
+static int wait_for_nobody(void *arg)
+{
+    const int *pipe = arg;
+
+    return weft_poll_fd(pipe[0], POLLIN, WEFT_FOREVER);
+}
+
+/* Whether an operation that could be done at once has to wait for another one. */
+static int is_in_turn(void *arg)
+{
+    struct weft_stats stats = {0};
+    weft_fiber *other;
+    int result, pipe[2];
+
+    (void)arg;
+    make_pipe(pipe);
+    CHECK_EQ(weft_spawn(&other, wait_for_nobody, pipe), 0);
+    while (stats.ops_submitted == 0 && weft_yield() == 0)
+        CHECK_EQ(weft_stats_read(&stats), 0);
+    result = weft_poll_fd(pipe[1], POLLOUT, weft_after(5 * WEFT_MILLISECOND));
+    weft_cancel(other);
+    CHECK_EQ(must_join(other), -ECANCELED);
+    CHECK_EQ(weft_close(pipe[0]), 0);
+    CHECK_EQ(weft_close(pipe[1]), 0);
+    return result == -ETIMEDOUT;
+}
+
+CHILD(has_operations_in_turn)
+{
+    (void)parameter;
+    return weft_run(NULL, is_in_turn, NULL);
+}
+
 static void expect_effect(const char *child, const char *variable, int effect)
 {
     const char *const environment[] = {variable, NULL};
@@ -284,6 +321,8 @@ Test(config, every_visible_variable_has_its_effect, .timeout = TEST_TIMEOUT_S)
     expect_effect("is_limited_to_two_fibers", "WEFT_MAX_FIBERS=3", 0);
     expect_effect("has_memory_for_one_stack", "WEFT_MAX_STACK_MEMORY_MIB=1", 1);
     expect_effect("has_memory_for_one_stack", "WEFT_MAX_STACK_MEMORY_MIB=64", 0);
+    expect_effect("has_operations_in_turn", "WEFT_MAX_OPERATIONS=1", 1);
+    expect_effect("has_operations_in_turn", "WEFT_MAX_OPERATIONS=2", 0);
     expect_effect("has_canaries_only", "WEFT_GUARD=3", 1);
     expect_effect("has_canaries_only", "WEFT_GUARD=2", 0);
     expect_effect("has_pinned_workers", "WEFT_PIN=1", 1);

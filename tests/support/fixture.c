@@ -124,6 +124,7 @@ static void remove_overrides(const struct weft_config *config)
         {config->max_stack_memory_mib, "WEFT_MAX_STACK_MEMORY_MIB"},
         {config->deadlock, "WEFT_DEADLOCK"},
         {config->leaks, "WEFT_LEAKS"},
+        {config->max_operations, "WEFT_MAX_OPERATIONS"},
     };
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)

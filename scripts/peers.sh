@@ -3,7 +3,7 @@
 # Builds the benchmark programs of weft's peers into build/peers/bin.  A peer that this machine
 # cannot build is named and skipped; the script fails only for a name that it does not know.
 #
-# usage: scripts/peers.sh [boost-fiber|go|tokio|pthread|tbb|openmp|rayon|libuv|uring-floor]...
+# usage: scripts/peers.sh [boost-fiber|cpp20|go|tokio|pthread|tbb|openmp|rayon|libuv|uring-floor]...
 # (none: all)
 set -euo pipefail
 
@@ -39,8 +39,18 @@ build_boost_fiber()
     command -v c++ >/dev/null || skip "no C++ compiler"
     [ -e /usr/include/boost/fiber/all.hpp ] || skip "libboost-fiber-dev is not installed"
     build_harness
-    c++ -std=c++17 "${optimise[@]}" "$source/boost_fiber/main.cpp" "${harness[@]}" \
+    c++ -std=c++17 "${optimise[@]}" "$source"/boost_fiber/*.cpp "${harness[@]}" \
         -lboost_fiber -lboost_context -pthread -o "$out/boost-fiber.new"
+}
+
+build_cpp20()
+{
+    command -v c++ >/dev/null || skip "no C++ compiler"
+    echo '#include <coroutine>' | c++ -std=c++20 -x c++ -c -o /dev/null - 2>/dev/null ||
+        skip "the C++ compiler has no coroutines"
+    build_harness
+    c++ -std=c++20 "${optimise[@]}" "$source/cpp20/main.cpp" "${harness[@]}" -pthread \
+        -o "$out/cpp20.new"
 }
 
 build_pthread()
@@ -139,14 +149,15 @@ build_peer()
 }
 
 if [ $# -eq 0 ]; then
-    set -- boost-fiber go tokio pthread tbb openmp rayon libuv uring-floor
+    set -- boost-fiber cpp20 go tokio pthread tbb openmp rayon libuv uring-floor
 fi
 for peer in "$@"; do
     case $peer in
-    boost-fiber | go | tokio | pthread | tbb | openmp | rayon | libuv | uring-floor) ;;
+    boost-fiber | cpp20 | go | tokio | pthread | tbb | openmp) ;;
+    rayon | libuv | uring-floor) ;;
     *)
-        echo "peers.sh: unknown peer '$peer'; there are boost-fiber, go, tokio, pthread, tbb," \
-            "openmp, rayon, libuv and uring-floor" >&2
+        echo "peers.sh: unknown peer '$peer'; there are boost-fiber, cpp20, go, tokio, pthread," \
+            "tbb, openmp, rayon, libuv and uring-floor" >&2
         exit 2
         ;;
     esac

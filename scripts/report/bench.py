@@ -24,7 +24,7 @@ import sections
 import servers
 import watch
 
-PEERS = ("boost-fiber", "go", "tokio", "pthread", "tbb", "openmp", "rayon", "libuv",
+PEERS = ("boost-fiber", "cpp20", "go", "tokio", "pthread", "tbb", "openmp", "rayon", "libuv",
          "uring-floor")
 ALL_PEERS = tuple(dict.fromkeys(PEERS + http_cases.PEERS))
 PROGRAM_SECONDS_MAX = 300

@@ -11,6 +11,7 @@ _COLOURS = {
     "tbb": ("#0369a1", "#38bdf8"),
     "openmp": ("#be123c", "#fb7185"),
     "boost-fiber": ("#4d7c0f", "#a3e635"),
+    "cpp20": ("#0e7490", "#22d3ee"),
     "rayon": ("#9333ea", "#d8b4fe"),
     "libuv": ("#a16207", "#fde047"),
     "nginx": ("#15803d", "#4ade80"),

@@ -3,6 +3,7 @@
  * of the same names; below is only what differs. */
 #include "harness/bench.h"
 #include "harness/inexact.h"
+#include "objects.h"
 
 #include <boost/context/continuation.hpp>
 #include <boost/context/stack_context.hpp>
@@ -197,7 +198,7 @@ void memory_parked(bench *b)
         bench_fail(b, "some fibers did not wake");
 }
 
-const std::array<bench_case, 7> cases{{
+const std::array<bench_case, 15> cases{{
     {"switch/raw", BENCH_NS_PER_OP, 1, 2, 0, switch_raw<false>, nullptr},
     {"switch/raw/inexact=1", BENCH_NS_PER_OP, 1, 2, 0, switch_raw<true>, nullptr},
     {"switch/yield", BENCH_NS_PER_OP, 1, 2, 0, switch_yield, nullptr},
@@ -205,6 +206,17 @@ const std::array<bench_case, 7> cases{{
     {"spawn/skynet/workers=1", BENCH_SECONDS, 1, 1, 0, spawn_skynet, nullptr},
     {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, memory_parked, nullptr},
     {"memory/parked/n=100000", BENCH_BYTES_PER_FIBER, 1, 1, 100000, memory_parked, nullptr},
+    {"channel/pingpong", BENCH_NS_PER_OP, 1, 1, 0, bench_channel_pingpong, nullptr},
+    {"channel/throughput/senders=1/receivers=1/workers=1", BENCH_NS_PER_OP, 1, 1, 0x101,
+     bench_channel_throughput, nullptr},
+    {"channel/throughput/senders=4/receivers=1/workers=1", BENCH_NS_PER_OP, 1, 1, 0x401,
+     bench_channel_throughput, nullptr},
+    {"channel/throughput/senders=4/receivers=4/workers=1", BENCH_NS_PER_OP, 1, 1, 0x404,
+     bench_channel_throughput, nullptr},
+    {"mutex/uncontended", BENCH_NS_PER_OP, 1, 1, 0, bench_mutex_uncontended, nullptr},
+    {"condvar/pingpong", BENCH_NS_PER_OP, 1, 1, 0, bench_condvar_pingpong, nullptr},
+    {"barrier/cross/parties=2", BENCH_NS_PER_OP, 1, 2, 0, bench_barrier_cross, nullptr},
+    {"generator/next", BENCH_NS_PER_OP, 1, 1, 0, bench_generator_next, nullptr},
 }};
 
 } // namespace

@@ -224,13 +224,19 @@ static int run_connect(void *arg)
     return 0;
 }
 
-/* Calls `fn(op)` on the pool.  Always true, as the result of an attempt. */
+/* Calls `fn(op)` on the pool; the descriptor stays what it is meanwhile.  Always true, as the
+ * result of an attempt. */
 static bool call(struct wf_op *op, int (*fn)(void *), weft_time deadline)
 {
-    /* What connects may wait for a fiber of this very worker, and is never called here. */
-    int error = fn == run_connect ? weft_blocking(fn, op, deadline)
-                                  : wf_call_file(fn, op, deadline);
+    bool is_held = op->watch == NULL;
+    int error = is_held ? wf_op_hold(op) : 0;
 
+    /* What connects may wait for a fiber of this very worker, and is never called here. */
+    if (error == 0)
+        error = fn == run_connect ? weft_blocking(fn, op, deadline)
+                                  : wf_call_file(fn, op, deadline);
+    if (is_held)
+        wf_op_release(op);
     if (error != 0) /* it was not called */
         op->result = error;
     return true;
@@ -278,7 +284,11 @@ static bool attempt_transfer(struct wf_op *op, weft_time deadline)
         return transfer_when_ready(op, deadline);
     /* A part of a file can be in memory while the rest is not: that is no short read. */
     if (is_short_read(op) && is_file(op->fd)) {
-        (void)weft_blocking(run_rest, op, WEFT_FOREVER);
+        int32_t done = op->result;
+
+        (void)call(op, run_rest, WEFT_FOREVER);
+        if (op->result < 0)
+            op->result = done;
         return true;
     }
     return op->result != -EAGAIN;
@@ -396,10 +406,17 @@ bool wf_attempt(struct wf_op *op, weft_time deadline)
 
 bool wf_epoll_attempt(struct wf_op *op, weft_time deadline)
 {
-    bool is_done = wf_attempt(op, deadline);
+    bool is_done = false;
 
+    /* It goes on with what it began before: if the descriptor is still the same. */
+    if (WF_UNLIKELY(op->epoch != 0 && op->watch == NULL)) {
+        op->result = wf_op_hold(op);
+        is_done = op->result != 0;
+    }
+    if (!is_done)
+        is_done = wf_attempt(op, deadline);
     /* A fiber that never has to wait gives way now and then. */
-    if (is_done && wf_epoll_count_done(wf_self()))
+    if (is_done && wf_epoll_count_done(wf_self(), op))
         (void)weft_yield();
     return is_done;
 }

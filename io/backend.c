@@ -61,9 +61,13 @@ int wf_poller_create(struct wf_poller **poller, uint32_t kind, uint32_t entries,
     const struct wf_backend *backend = choose(kind);
     int error = backend->create(poller, entries, counters);
 
-    if (error == 0)
-        (*poller)->backend = backend;
-    return error;
+    if (error != 0)
+        return error;
+    (*poller)->backend = backend;
+    /* A simulation is all by itself; and what one that has failed leaves behind is nobody's. */
+    if (backend != &wf_backend_sim)
+        wf_close_enlist(*poller);
+    return 0;
 }
 
 int wf_poller_describe(uint32_t kind, char *line, size_t size)
@@ -81,6 +85,9 @@ int wf_poller_describe(uint32_t kind, char *line, size_t size)
 
 void wf_poller_destroy(struct wf_poller *poller)
 {
+    if (poller->backend != &wf_backend_sim)
+        wf_close_delist(poller);
+    wf_pending_destroy(&poller->pending);
     poller->backend->destroy(poller);
 }
 
@@ -107,4 +114,18 @@ void wf_poller_interrupt(struct wf_poller *poller)
 void wf_backend_start(struct wf_worker *self, struct wf_op *op)
 {
     wf_worker_poller(self)->backend->start(self, op);
+}
+
+void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op,
+                       int reason)
+{
+    bool is_complete;
+
+    wf_lock_acquire(&poller->lock);
+    if (op->reason == 0)
+        op->reason = reason;
+    is_complete = poller->backend->stop(poller, self, op);
+    wf_lock_release(&poller->lock);
+    if (is_complete)
+        wf_op_complete(self, op);
 }

@@ -8,6 +8,8 @@
 #define WF_IO_BACKEND_H
 
 #include "io/op.h"
+#include "io/pending.h"
+#include "runtime/lock.h"
 
 #include <stdbool.h>
 
@@ -41,20 +43,38 @@ struct wf_backend {
      */
     void (*start)(struct wf_worker *self, struct wf_op *op);
 
-    /* Asks for an early end of an operation that `start` took; it completes as ever, if it has not
-     * yet.  Caller: any worker, which sees to it that the poller submits (wf_poller_submit()), or
-     * with NULL for `self` a visitor of the runtime. */
-    void (*cancel)(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op);
+    /*
+     * Asks for an early end of an operation that `start` took; it completes as ever, if it has not
+     * yet.  Returns true if it is complete now, and in no list: the caller has to call
+     * wf_op_complete().
+     *
+     * Caller has the lock of the poller, which may be free for a while before this returns false:
+     * the operation may be gone then.
+     */
+    bool (*stop)(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op);
 };
 
 /* What all pollers begin with. */
 struct wf_poller {
     const struct wf_backend *backend;
+    struct wf_lock lock;            /* of all that the backend has, and of the next */
+    struct wf_pending pending;      /* what is under way */
+    struct wf_poller *next, **link; /* among all of the process; see close.c */
 };
 
 extern const struct wf_backend wf_backend_ring, wf_backend_epoll, wf_backend_sim;
 
 /* Starts an operation with the backend of `self`. */
 void wf_backend_start(struct wf_worker *self, struct wf_op *op);
+
+/* Asks for an early end of an operation with that poller, with the reason if it has none yet.
+ * Caller: any worker, which sees to it that the poller submits (wf_poller_submit()), or with NULL
+ * for `self` a visitor of the runtime. */
+void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op,
+                       int reason);
+
+/* Lets weft_close() find a poller, from anywhere in the process, until it is destroyed. */
+void wf_close_enlist(struct wf_poller *poller);
+void wf_close_delist(struct wf_poller *poller);
 
 #endif

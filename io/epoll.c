@@ -34,8 +34,6 @@
 #include <time.h>
 
 enum {
-    PAGE_BITS = 8,
-    PAGE_WATCHES = 1 << PAGE_BITS,
     EVENT_BATCH = 64,
     DONE_IN_A_ROW_MAX = 32, /* guessed: some 30 us of system calls */
 };
@@ -48,21 +46,11 @@ _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLPRI == POLLPRI &
                    EPOLLERR == POLLERR && EPOLLHUP == POLLHUP && EPOLLRDHUP == 0x2000,
                "operations use the bits of poll(2)");
 
-/* Who waits for a descriptor. */
-struct watch {
-    struct wf_op *first, *last;
-    uint32_t events; /* what they wait for, and perhaps some that have left waited for */
-    bool is_known;   /* the kernel had this number among ours when it was last told; a hint */
-};
-
 struct instance {
-    struct wf_poller poller;
-    struct wf_lock lock;          /* of all that follows, descriptors excepted */
+    struct wf_poller poller;      /* its lock is that of all that follows, descriptors excepted */
     struct wf_counters *counters; /* of this instance: whoever has the lock writes them */
-    struct watch **pages;         /* by descriptor; NULL: nobody has waited in this stretch */
-    size_t page_count;
-    uint64_t waiting;    /* operations in the watches */
-    uint32_t done_count; /* operations done without waiting */
+    uint64_t waiting;             /* operations that wait for an event */
+    uint32_t done_count;          /* operations done without waiting */
     int epoll;
     int event; /* eventfd that ends a wait; only the owner resets it */
     bool has_no_pwait2;
@@ -115,9 +103,6 @@ static void destroy(struct wf_poller *poller)
     WF_ASSERT(instance->waiting == 0);
     wf_os_close(instance->event);
     wf_os_close(instance->epoll);
-    for (size_t i = 0; i < instance->page_count; i++)
-        wf_free(instance->pages[i]);
-    wf_free(instance->pages);
     wf_free(instance);
 }
 
@@ -145,41 +130,14 @@ static bool needs_service(struct wf_poller *poller)
     struct pollfd pollfd = {.fd = instance->epoll, .events = POLLIN};
     bool waits;
 
-    wf_lock_acquire(&instance->lock);
+    wf_lock_acquire(&instance->poller.lock);
     waits = instance->waiting > 0;
-    wf_lock_release(&instance->lock);
+    wf_lock_release(&instance->poller.lock);
     return waits && poll(&pollfd, 1, 0) > 0;
 }
 
-/* Returns the watch of a descriptor, or NULL when there is no memory.  Caller has the lock. */
-static struct watch *watch_of(struct instance *instance, int fd)
-{
-    size_t page = (size_t)fd >> PAGE_BITS;
-
-    if (page >= instance->page_count) {
-        size_t count = instance->page_count == 0 ? 16 : instance->page_count;
-        struct watch **pages;
-
-        while (count <= page)
-            count *= 2;
-        pages = wf_alloc(count * sizeof(*pages));
-        if (pages == NULL)
-            return NULL;
-        if (instance->page_count > 0)
-            memcpy(pages, instance->pages, instance->page_count * sizeof(*pages));
-        wf_free(instance->pages);
-        instance->pages = pages;
-        instance->page_count = count;
-    }
-    if (instance->pages[page] == NULL)
-        instance->pages[page] = wf_alloc(PAGE_WATCHES * sizeof(struct watch));
-    if (instance->pages[page] == NULL)
-        return NULL;
-    return &instance->pages[page][(size_t)fd % PAGE_WATCHES];
-}
-
 /* Tells the kernel what is waited for.  0 or -errno.  Caller has the lock. */
-static int arm(struct instance *instance, struct watch *watch, int fd)
+static int arm(struct instance *instance, struct wf_fd_ops *watch, int fd)
 {
     struct epoll_event event = {.events = watch->events | EPOLLONESHOT,
                                 .data = {.u64 = (uint64_t)fd}};
@@ -195,119 +153,142 @@ static int arm(struct instance *instance, struct watch *watch, int fd)
     return 0;
 }
 
-static void append(struct watch *watch, struct wf_op *op)
+static struct wf_op *first_of(const struct wf_fd_ops *watch)
 {
-    op->next = NULL;
-    op->prev = watch->last;
-    op->is_listed = true;
-    if (watch->last == NULL)
-        watch->first = op;
-    else
-        watch->last->next = op;
-    watch->last = op;
-    watch->events |= wf_epoll_events(op);
+    /* relaxed: the lock orders it. */
+    return atomic_load_explicit(&watch->first, memory_order_relaxed);
 }
 
-/* What it waited for stays in watch->events until the next event, which is then for nobody. */
-static void take_out(struct watch *watch, struct wf_op *op)
+/* Caller has the lock. */
+static void end_wait(struct instance *instance, struct wf_op *op, int32_t result)
 {
-    if (op->prev == NULL)
-        watch->first = op->next;
-    else
-        op->prev->next = op->next;
-    if (op->next == NULL)
-        watch->last = op->prev;
-    else
-        op->next->prev = op->prev;
     op->is_listed = false;
+    op->result = result;
+    instance->waiting--;
+    wf_count(&instance->counters->ops_completed, 1);
+    /* Else its fiber attempts it, and stays with the descriptor meanwhile. */
+    if (result != WF_OP_TRY_AGAIN || op->done != NULL)
+        wf_pending_remove(op);
+}
+
+/* 0, or why it cannot wait, and then it is in no list.  Caller has the lock. */
+static int list(struct instance *instance, struct wf_op *op)
+{
+    int error = op->watch == NULL ? wf_pending_add(&instance->poller, op) : 0;
+
+    if (error == 0 && op->closing != NULL)
+        error = -EBADF;
+    else if (error == 0 && op->watch == &instance->poller.pending.others)
+        error = -ENOMEM;
+    if (error != 0)
+        wf_pending_remove(op);
+    return error;
+}
+
+/* 0 or -errno.  Caller has the lock, and the operation is in a list. */
+static int wait_for_event(struct instance *instance, struct wf_op *op)
+{
+    int error;
+
+    op->watch->events |= wf_epoll_events(op);
+    error = arm(instance, op->watch, op->fd);
+    op->is_listed = error == 0;
+    if (error == 0)
+        instance->waiting++;
+    return error;
+}
+
+/* Tells its fiber.  Caller has no lock. */
+static void wake(struct wf_worker *self, struct wf_op *op)
+{
+    if (op->result == WF_OP_TRY_AGAIN && op->done == NULL)
+        wf_wake_later(self, op->waiter, 0);
+    else
+        wf_op_complete(self, op);
 }
 
 static void start(struct wf_worker *self, struct wf_op *op)
 {
     struct instance *instance = instance_of(wf_worker_poller(self));
-    struct watch *watch;
-    int error = -ENOMEM;
+    int error;
 
     op->has_waited = true;
-    wf_lock_acquire(&instance->lock);
-    wf_count(&instance->counters->ops_submitted, 1);
-    watch = watch_of(instance, op->fd);
-    if (watch != NULL) {
-        append(watch, op);
-        error = arm(instance, watch, op->fd);
-        if (error == 0)
-            instance->waiting++;
-        else
-            take_out(watch, op);
+    if (WF_UNLIKELY(op->watch != NULL && op->poller != &instance->poller)) {
+        op->result = -EAGAIN; /* it goes on here, and began with another worker */
+        wf_pending_finish(self, op);
     }
-    if (error != 0)
-        wf_count(&instance->counters->ops_completed, 1);
-    wf_lock_release(&instance->lock);
+    wf_lock_acquire(&instance->poller.lock);
+    wf_count(&instance->counters->ops_submitted, 1);
+    error = list(instance, op);
     if (error == 0)
-        return;
-    /* Files and folders have no readiness: the attempt sends those to the pool. */
-    op->cannot_wait = error == -EPERM && op->code != WF_OP_POLL;
-    op->result = op->cannot_wait ? WF_OP_TRY_AGAIN : error;
-    wf_op_complete(self, op);
+        error = wait_for_event(instance, op);
+    if (error != 0) {
+        wf_count(&instance->counters->ops_completed, 1);
+        /* Files and folders have no readiness: the attempt sends those to the pool. */
+        op->cannot_wait = error == -EPERM && op->code != WF_OP_POLL;
+        op->result = op->cannot_wait ? WF_OP_TRY_AGAIN : error;
+        if (!op->cannot_wait)
+            wf_pending_remove(op);
+    }
+    wf_lock_release(&instance->poller.lock);
+    if (error != 0)
+        wake(self, op);
 }
 
 /* What the kernel still watches for in vain disarms itself at its first event. */
-static void cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op)
+static bool stop(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op)
 {
     struct instance *instance = instance_of(poller);
-    bool is_mine;
 
-    wf_lock_acquire(&instance->lock);
-    is_mine = op->is_listed;
-    if (is_mine) {
-        take_out(watch_of(instance, op->fd), op);
-        instance->waiting--;
-        wf_count(&instance->counters->ops_completed, 1);
-        wf_count(&instance->counters->ops_cancelled, 1);
-    }
-    wf_lock_release(&instance->lock);
-    if (!is_mine)
-        return;
-    op->result = -ECANCELED;
-    wf_op_complete(self, op);
+    (void)self;
+    if (!op->is_listed)
+        return false;
+    end_wait(instance, op, -ECANCELED);
+    wf_count(&instance->counters->ops_cancelled, 1);
+    return true;
 }
 
-/* Moves one to the end of a list of those to be woken.  Caller has the lock. */
-static struct wf_op **move_to(struct wf_op **end, struct instance *instance, struct watch *watch,
-                              struct wf_op *op, int32_t result)
+/* The same, and puts it at the end of a list.  Caller has the lock. */
+static struct wf_op **end_into(struct wf_op **end, struct instance *instance, struct wf_op *op,
+                               int32_t result)
 {
-    take_out(watch, op);
-    op->result = result;
+    end_wait(instance, op, result);
     op->next = NULL;
     *end = op;
-    instance->waiting--;
-    wf_count(&instance->counters->ops_completed, 1);
     return &op->next;
 }
 
-/* Takes out those for whom one of `events` matters, into a list.  Those that stay are watched for
- * anew.  Caller has the lock. */
+/* Ends those waits for which one of `events` matters, and returns a list of them.  The others are
+ * watched for anew.  Caller has the lock. */
 static struct wf_op *take_ready(struct instance *instance, int fd, uint32_t events)
 {
-    struct watch *watch = watch_of(instance, fd);
-    struct wf_op *ready = NULL, **end = &ready, *next;
+    struct wf_fd_ops *watch = wf_pending_watch(&instance->poller, fd);
+    struct wf_op *ready = NULL, **end = &ready, *after;
+    bool is_awaited = false;
 
     watch->events = 0;
-    for (struct wf_op *op = watch->first; op != NULL; op = next) {
+    for (struct wf_op *op = first_of(watch); op != NULL; op = after) {
         uint32_t mine = events & (wf_epoll_events(op) | EPOLLERR | EPOLLHUP);
 
-        next = op->next;
+        after = op->after;
+        if (!op->is_listed)
+            continue;
         if (mine == 0)
             watch->events |= wf_epoll_events(op);
         else
-            end = move_to(end, instance, watch, op,
-                          op->code == WF_OP_POLL ? (int32_t)mine : WF_OP_TRY_AGAIN);
+            end = end_into(end, instance, op,
+                           op->code == WF_OP_POLL ? (int32_t)mine : WF_OP_TRY_AGAIN);
+        is_awaited = is_awaited || mine == 0;
     }
+    if (!is_awaited || arm(instance, watch, fd) == 0)
+        return ready;
     /* Where that is refused, as for a descriptor that was closed meanwhile, they try again and
      * meet the error themselves. */
-    if (watch->first != NULL && arm(instance, watch, fd) != 0)
-        while (watch->first != NULL)
-            end = move_to(end, instance, watch, watch->first, WF_OP_TRY_AGAIN);
+    for (struct wf_op *op = first_of(watch); op != NULL; op = after) {
+        after = op->after;
+        if (op->is_listed)
+            end = end_into(end, instance, op, WF_OP_TRY_AGAIN);
+    }
     return ready;
 }
 
@@ -318,7 +299,7 @@ static unsigned wake_all(struct wf_worker *self, struct wf_op *op)
     while (op != NULL) {
         struct wf_op *next = op->next; /* once woken, its frame may be gone */
 
-        wf_op_complete(self, op);
+        wake(self, op);
         op = next;
         count++;
     }
@@ -365,11 +346,11 @@ static unsigned poll_instance(struct wf_poller *poller, struct wf_worker *self, 
     bool has_cause;
     int count;
 
-    wf_lock_acquire(&instance->lock);
+    wf_lock_acquire(&instance->poller.lock);
     has_cause = deadline != 0 || instance->waiting > 0;
     if (has_cause)
         wf_count(&instance->counters->polls, 1);
-    wf_lock_release(&instance->lock);
+    wf_lock_release(&instance->poller.lock);
     if (!has_cause)
         return 0;
     count = wait_until(instance, events, deadline);
@@ -382,24 +363,30 @@ static unsigned poll_instance(struct wf_poller *poller, struct wf_worker *self, 
                 wf_os_event_reset(instance->event);
             continue;
         }
-        wf_lock_acquire(&instance->lock);
+        wf_lock_acquire(&instance->poller.lock);
         ready = take_ready(instance, (int)events[i].data.u64, events[i].events);
-        wf_lock_release(&instance->lock);
+        wf_lock_release(&instance->poller.lock);
         woken += wake_all(self, ready);
     }
     return woken;
 }
 
-bool wf_epoll_count_done(struct wf_worker *self)
+bool wf_epoll_count_done(struct wf_worker *self, struct wf_op *op)
 {
     struct instance *instance = instance_of(wf_worker_poller(self));
+    struct wf_closing *closing;
     bool is_time;
 
-    wf_lock_acquire(&instance->lock);
+    if (WF_UNLIKELY(op->watch != NULL && op->poller != &instance->poller))
+        wf_pending_finish(self, op);
+    wf_lock_acquire(&instance->poller.lock);
+    closing = wf_pending_leave(op);
     wf_count(&instance->counters->ops_submitted, 1);
     wf_count(&instance->counters->ops_completed, 1);
     is_time = ++instance->done_count % DONE_IN_A_ROW_MAX == 0;
-    wf_lock_release(&instance->lock);
+    wf_lock_release(&instance->poller.lock);
+    if (WF_UNLIKELY(closing != NULL))
+        wf_closing_done(self, closing);
     return is_time;
 }
 
@@ -414,5 +401,5 @@ const struct wf_backend wf_backend_epoll = {
     .describe = describe,
     .attempt = wf_epoll_attempt,
     .start = start,
-    .cancel = cancel,
+    .stop = stop,
 };

@@ -17,8 +17,8 @@ bool wf_epoll_attempt(struct wf_op *op, weft_time deadline);
 /* The events for which an operation waits that could not be done at once. */
 uint32_t wf_epoll_events(const struct wf_op *op);
 
-/* Counts an operation that was done without waiting.  Caller: a fiber.  Returns true if it is time
- * to let others run. */
-bool wf_epoll_count_done(struct wf_worker *self);
+/* Counts an operation that its fiber, the caller, has done, and takes it out of its list.  Returns
+ * true if it is time to let others run. */
+bool wf_epoll_count_done(struct wf_worker *self, struct wf_op *op);
 
 #endif

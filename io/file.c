@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading, writing, opening, closing: what works on any descriptor. */
+/* Reading, writing, opening: what works on any descriptor. */
 #include <weft/io.h>
 
 #include "io/op.h"
+#include "io/pending.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <unistd.h>
 
 ssize_t weft_pread(int fd, void *buf, size_t len, off_t offset, weft_time deadline)
 {
@@ -20,11 +20,17 @@ ssize_t weft_pread(int fd, void *buf, size_t len, off_t offset, weft_time deadli
     return wf_op_run_ready(&op, POLLIN, deadline);
 }
 
-ssize_t weft_read(int fd, void *buf, size_t len, weft_time deadline)
+ssize_t wf_op_read(int fd, void *buf, size_t len, uint32_t epoch, weft_time deadline)
 {
-    struct wf_op op = {.code = WF_OP_READ, .fd = fd, .buffer = buf, .length = len, .offset = -1};
+    struct wf_op op = {
+        .code = WF_OP_READ, .fd = fd, .buffer = buf, .length = len, .offset = -1, .epoch = epoch};
 
     return wf_op_run_ready(&op, POLLIN, deadline);
+}
+
+ssize_t weft_read(int fd, void *buf, size_t len, weft_time deadline)
+{
+    return wf_op_read(fd, buf, len, 0, deadline);
 }
 
 ssize_t weft_pwrite(int fd, const void *buf, size_t len, off_t offset, weft_time deadline)
@@ -40,26 +46,33 @@ ssize_t weft_pwrite(int fd, const void *buf, size_t len, off_t offset, weft_time
     return wf_op_run_ready(&op, POLLOUT, deadline);
 }
 
-ssize_t weft_write(int fd, const void *buf, size_t len, weft_time deadline)
+static ssize_t write_part(int fd, const void *buf, size_t len, uint32_t epoch, weft_time deadline)
 {
     struct wf_op op = {.code = WF_OP_WRITE,
                        .fd = fd,
                        .buffer = (void *)(uintptr_t)buf,
                        .length = len,
-                       .offset = -1};
+                       .offset = -1,
+                       .epoch = epoch};
 
     return wf_op_run_ready(&op, POLLOUT, deadline);
 }
 
+ssize_t weft_write(int fd, const void *buf, size_t len, weft_time deadline)
+{
+    return write_part(fd, buf, len, 0, deadline);
+}
+
 /* `offset`: -1 for the file's own, which is what the kernel takes it for. */
 static ssize_t transfer_parts(enum wf_opcode code, int fd, const struct iovec *parts, int count,
-                              off_t offset, weft_time deadline)
+                              off_t offset, uint32_t epoch, weft_time deadline)
 {
     struct wf_op op = {.code = code,
                        .fd = fd,
                        .buffer = (void *)(uintptr_t)parts,
                        .length = (size_t)count,
-                       .offset = offset};
+                       .offset = offset,
+                       .epoch = epoch};
 
     if (count < 0)
         return -EINVAL;
@@ -68,35 +81,42 @@ static ssize_t transfer_parts(enum wf_opcode code, int fd, const struct iovec *p
 
 ssize_t weft_readv(int fd, const struct iovec *parts, int count, weft_time deadline)
 {
-    return transfer_parts(WF_OP_READV, fd, parts, count, -1, deadline);
+    return transfer_parts(WF_OP_READV, fd, parts, count, -1, 0, deadline);
+}
+
+ssize_t wf_op_writev(int fd, const struct iovec *parts, int count, uint32_t epoch,
+                     weft_time deadline)
+{
+    return transfer_parts(WF_OP_WRITEV, fd, parts, count, -1, epoch, deadline);
 }
 
 ssize_t weft_writev(int fd, const struct iovec *parts, int count, weft_time deadline)
 {
-    return transfer_parts(WF_OP_WRITEV, fd, parts, count, -1, deadline);
+    return wf_op_writev(fd, parts, count, 0, deadline);
 }
 
 ssize_t weft_preadv(int fd, const struct iovec *parts, int count, off_t offset, weft_time deadline)
 {
     if (offset < 0)
         return -EINVAL;
-    return transfer_parts(WF_OP_READV, fd, parts, count, offset, deadline);
+    return transfer_parts(WF_OP_READV, fd, parts, count, offset, 0, deadline);
 }
 
 ssize_t weft_pwritev(int fd, const struct iovec *parts, int count, off_t offset, weft_time deadline)
 {
     if (offset < 0)
         return -EINVAL;
-    return transfer_parts(WF_OP_WRITEV, fd, parts, count, offset, deadline);
+    return transfer_parts(WF_OP_WRITEV, fd, parts, count, offset, 0, deadline);
 }
 
 ssize_t weft_read_exact(int fd, void *buf, size_t len, weft_time deadline)
 {
+    uint32_t epoch = wf_epoch_now(fd);
     char *at = buf;
     size_t left = len;
 
     while (left > 0) {
-        ssize_t n = weft_read(fd, at, left, deadline);
+        ssize_t n = wf_op_read(fd, at, left, left < len ? epoch : 0, deadline);
 
         if (n < 0)
             return n;
@@ -110,11 +130,12 @@ ssize_t weft_read_exact(int fd, void *buf, size_t len, weft_time deadline)
 
 ssize_t weft_write_all(int fd, const void *buf, size_t len, weft_time deadline)
 {
+    uint32_t epoch = wf_epoch_now(fd);
     const char *at = buf;
     size_t left = len;
 
     while (left > 0) {
-        ssize_t n = weft_write(fd, at, left, deadline);
+        ssize_t n = write_part(fd, at, left, left < len ? epoch : 0, deadline);
 
         if (n < 0)
             return n;
@@ -124,11 +145,16 @@ ssize_t weft_write_all(int fd, const void *buf, size_t len, weft_time deadline)
     return (ssize_t)len;
 }
 
-int weft_poll_fd(int fd, int events, weft_time deadline)
+int wf_op_poll(int fd, int events, uint32_t epoch, weft_time deadline)
 {
-    struct wf_op op = {.code = WF_OP_POLL, .fd = fd, .flags = events};
+    struct wf_op op = {.code = WF_OP_POLL, .fd = fd, .flags = events, .epoch = epoch};
 
     return wf_op_run(&op, deadline);
+}
+
+int weft_poll_fd(int fd, int events, weft_time deadline)
+{
+    return wf_op_poll(fd, events, 0, deadline);
 }
 
 int weft_openat(int dir_fd, const char *path, int flags, mode_t mode, weft_time deadline)
@@ -154,13 +180,4 @@ int weft_fdatasync(int fd, weft_time deadline)
     struct wf_op op = {.code = WF_OP_FSYNC, .fd = fd, .flags = 1};
 
     return wf_op_run(&op, deadline);
-}
-
-int weft_close(int fd)
-{
-    struct wf_op op = {.code = WF_OP_CLOSE, .fd = fd};
-
-    if (wf_self() == NULL)
-        return close(fd) == 0 ? 0 : -errno;
-    return wf_op_run_to_end(&op);
 }

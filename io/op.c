@@ -4,18 +4,27 @@
 #include "io/backend.h"
 
 #include <errno.h>
-#include <weft/io.h>
 
 /* Never takes the waiter out: the wake belongs to the completion, which is sure to come. */
 static bool interrupt_op(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
-    struct wf_op *op = waiter->place;
-    struct wf_poller *poller = wf_worker_poller(waiter->home);
-
-    if (op->reason == 0)
-        op->reason = reason;
-    poller->backend->cancel(poller, self, op);
+    wf_backend_cancel(wf_worker_poller(waiter->home), self, waiter->place, reason);
     return false;
+}
+
+void wf_op_complete_slowly(struct wf_worker *self, struct wf_op *op)
+{
+    struct wf_closing *closing = op->closing;
+
+    op->closing = NULL;
+    if (closing != NULL && op->result == -ECANCELED && op->reason == -EBADF)
+        op->result = -EBADF;
+    if (op->done != NULL)
+        op->done(self, op);
+    else
+        wf_wake_later(self, op->waiter, 0);
+    if (closing != NULL)
+        wf_closing_done(self, closing);
 }
 
 /* A worker of the kernel met a signal, or what it took for one: nothing has been moved.  As on
@@ -31,8 +40,8 @@ static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *in
 {
     const struct wf_backend *backend = wf_worker_poller(self)->backend;
 
+    op->reason = 0;
     do {
-        op->reason = 0;
         if (backend->attempt(op, deadline))
             return op->result;
         self = wf_self(); /* the attempt may have suspended */
@@ -50,8 +59,12 @@ static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *in
  */
 static WF_COLD int32_t run_in_turn(weft_semaphore *permits, struct wf_op *op, weft_time deadline)
 {
-    int32_t result = weft_semaphore_acquire(permits, 1, deadline);
+    int32_t result;
 
+    /* The descriptor may be closed meanwhile. */
+    if (op->epoch == 0)
+        op->epoch = wf_epoch_now(op->fd);
+    result = weft_semaphore_acquire(permits, 1, deadline);
     if (result != 0)
         return result;
     result = run(wf_self(), op, interrupt_op, deadline);
@@ -87,9 +100,29 @@ int32_t wf_op_run_ready(struct wf_op *op, int events, weft_time deadline)
     int32_t result;
 
     while ((result = wf_op_run(op, deadline)) == -EAGAIN) {
-        result = weft_poll_fd(op->fd, events, deadline);
+        result = wf_op_poll(op->fd, events, op->epoch, deadline);
         if (result < 0)
             return result;
     }
     return result;
+}
+
+int wf_op_hold(struct wf_op *hold)
+{
+    struct wf_worker *self = wf_self();
+    struct wf_poller *poller;
+    int error;
+
+    if (self == NULL || wf_epoch_now(hold->fd) == 0)
+        return 0;
+    poller = wf_worker_poller(self);
+    wf_lock_acquire(&poller->lock);
+    error = wf_pending_add(poller, hold);
+    wf_lock_release(&poller->lock);
+    return error;
+}
+
+void wf_op_release(struct wf_op *hold)
+{
+    wf_pending_finish(wf_self(), hold);
 }

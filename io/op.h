@@ -16,6 +16,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
+
+struct wf_closing;
+struct wf_poller;
+struct wf_fd_ops;
 
 enum wf_opcode {
     WF_OP_READ,    /* fd, buffer, length, offset (-1: the file's own) */
@@ -48,20 +53,30 @@ struct wf_op {
     struct wf_waiter *waiter;                               /* whom to wake */
     void (*done)(struct wf_worker *self, struct wf_op *op); /* NULL: wakes the waiter */
     uint64_t tag;              /* io_uring: names this operation to the kernel */
-    struct wf_op *next, *prev; /* epoll: links among those that wait for the same descriptor */
-    bool is_listed;            /* epoll: it is one of them */
+    struct wf_op *next, *prev; /* the backend's */
+    bool is_listed;            /* the backend's: it waits */
     bool has_waited;           /* epoll: it has been attempted, or waited instead */
     bool cannot_wait;          /* epoll: the descriptor has no readiness to wait for */
-    int reason;                /* 0, or why the kernel was asked to stop: -ETIMEDOUT, -ECANCELED */
     int32_t result;            /* the backend's, once complete */
+
+    /* Under the lock of `poller`; see pending.h. */
+    struct wf_poller *poller;     /* in whose list it is */
+    struct wf_fd_ops *watch;      /* the list; NULL: in none */
+    struct wf_op *after, *before; /* links of the list */
+    struct wf_closing *closing;   /* who closes the descriptor, and waits for us; NULL: nobody */
+    int reason; /* 0, or why it was asked to stop: -ETIMEDOUT, -ECANCELED, -EBADF (closed) */
+    uint32_t
+        epoch; /* of the descriptor when the call began of which this is a part; 0: it begins */
 };
 
-/* Caller: a backend that has completed the operation, with no lock.  The record may be gone then.
- */
+WF_COLD void wf_op_complete_slowly(struct wf_worker *self, struct wf_op *op);
+
+/* Caller: a backend that has completed the operation, which is in no list any more, with no lock.
+ * The record may be gone then. */
 static inline void wf_op_complete(struct wf_worker *self, struct wf_op *op)
 {
-    if (WF_UNLIKELY(op->done != NULL))
-        op->done(self, op);
+    if (WF_UNLIKELY(op->done != NULL || op->closing != NULL))
+        wf_op_complete_slowly(self, op);
     else
         wf_wake_later(self, op->waiter, 0);
 }
@@ -80,8 +95,26 @@ int32_t wf_op_run(struct wf_op *op, weft_time deadline);
 /* The same, but it can be neither cancelled nor timed out. */
 int32_t wf_op_run_to_end(struct wf_op *op);
 
+/* weft_poll_fd(), weft_read() and weft_writev() as parts of a call that began at that epoch of the
+ * descriptor (pending.h); 0: this is its first. */
+int wf_op_poll(int fd, int events, uint32_t epoch, weft_time deadline);
+ssize_t wf_op_read(int fd, void *buf, size_t len, uint32_t epoch, weft_time deadline);
+ssize_t wf_op_writev(int fd, const struct iovec *parts, int count, uint32_t epoch,
+                     weft_time deadline);
+
 /* wf_op_run() for a transfer on a descriptor that may be in non-blocking mode: where the kernel
  * says -EAGAIN, waits for `events` and tries again. */
 int32_t wf_op_run_ready(struct wf_op *op, int events, weft_time deadline);
+
+/*
+ * The calls on a descriptor that has to stay the same one throughout, for code that makes them
+ * itself: an operation of `fd` that the backend never hears of.  weft_close() waits for the end.
+ *
+ * Returns 0; -EBADF if the descriptor has been closed since hold->epoch, where that is not 0.
+ * Caller: a fiber, which while it holds the descriptor waits for it with its epoch only, so that
+ * the wait ends, too.  A plain thread holds nothing, and nobody a number without epochs.
+ */
+int wf_op_hold(struct wf_op *hold);
+void wf_op_release(struct wf_op *hold);
 
 #endif

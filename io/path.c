@@ -7,6 +7,7 @@
 #include "arch/compiler.h"
 #include "io/call.h"
 #include "io/disk.h"
+#include "io/op.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,11 +36,28 @@ static WF_NOINLINE int finish(struct file_call *call, ssize_t result)
     return 0;
 }
 
+/* The descriptors stay what they are until it has been made. */
 static ssize_t make(int (*fn)(void *), struct file_call *call, weft_time deadline)
 {
-    int error = wf_call_file(fn, call, deadline);
+    struct wf_op hold = {.fd = call->fd};
+    int error = wf_op_hold(&hold);
 
+    if (error == 0)
+        error = wf_call_file(fn, call, deadline);
+    wf_op_release(&hold);
     return error != 0 ? error : call->result;
+}
+
+/* The same for one that has two. */
+static ssize_t make_of_two(int (*fn)(void *), struct file_call *call, weft_time deadline)
+{
+    struct wf_op hold = {.fd = call->other_fd};
+    ssize_t result = wf_op_hold(&hold);
+
+    if (result == 0)
+        result = make(fn, call, deadline);
+    wf_op_release(&hold);
+    return result;
 }
 
 static int run_statx(void *arg)
@@ -104,7 +122,7 @@ ssize_t weft_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offse
                              .length = len,
                              .mask = flags};
 
-    return make(run_copy, &call, deadline);
+    return make_of_two(run_copy, &call, deadline);
 }
 
 static int run_rename(void *arg)
@@ -124,7 +142,7 @@ int weft_renameat(int old_dir_fd, const char *old_path, int new_dir_fd, const ch
                              .other_path = new_path,
                              .mask = flags};
 
-    return (int)make(run_rename, &call, deadline);
+    return (int)make_of_two(run_rename, &call, deadline);
 }
 
 static int run_unlink(void *arg)
@@ -172,7 +190,7 @@ int weft_linkat(int old_dir_fd, const char *old_path, int new_dir_fd, const char
                              .other_path = new_path,
                              .flags = flags};
 
-    return (int)make(run_link, &call, deadline);
+    return (int)make_of_two(run_link, &call, deadline);
 }
 
 static int run_symlink(void *arg)

@@ -66,8 +66,7 @@ void wf_readiness_stop(struct wf_worker *self, struct wf_readiness *asked)
     struct readiness *readiness = (struct readiness *)(void *)asked;
     struct wf_poller *poller = readiness->poller;
 
-    readiness->op.reason = -ECANCELED;
-    poller->backend->cancel(poller, self, &readiness->op);
+    wf_backend_cancel(poller, self, &readiness->op, -ECANCELED);
     /* What is prepared in our own ring is submitted when we leave the worker. */
     if (poller != wf_worker_poller(self))
         wf_poller_submit(poller, self);

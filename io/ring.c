@@ -51,8 +51,7 @@ enum {
 };
 
 struct ring {
-    struct wf_poller poller;
-    struct wf_lock lock; /* of all that follows, system calls on the ring excepted */
+    struct wf_poller poller; /* its lock is that of all that follows, system calls excepted */
     struct io_uring uring;
     struct wf_counters *counters; /* those of the ring: whoever has the lock writes them */
     uint64_t generation;          /* of the next operation */
@@ -207,7 +206,8 @@ static unsigned take_completed(struct ring *ring, struct wf_op *ops[REAP_BATCH])
             continue;
         ops[count] = (void *)(uintptr_t)(cqe->user_data & ((UINT64_C(1) << ADDRESS_BITS) - 1));
         WF_ASSERT(ops[count]->tag == cqe->user_data);
-        ops[count++]->result = cqe->res;
+        ops[count]->result = cqe->res;
+        wf_pending_remove(ops[count++]);
     }
     io_uring_cq_advance(&ring->uring, seen);
     ring->in_flight -= count;
@@ -226,10 +226,10 @@ static unsigned reap(struct ring *ring, struct wf_worker *self)
         return 0;
     do {
         count = take_completed(ring, ops);
-        wf_lock_release(&ring->lock);
+        wf_lock_release(&ring->poller.lock);
         for (unsigned i = 0; i < count; i++)
             wf_op_complete(self, ops[i]);
-        wf_lock_acquire(&ring->lock);
+        wf_lock_acquire(&ring->poller.lock);
         total += count;
     } while (count == REAP_BATCH && !ring->owner_waits);
     return total;
@@ -252,7 +252,7 @@ static unsigned poll_ring(struct wf_poller *poller, struct wf_worker *self, int6
     unsigned count, woken;
     bool waits;
 
-    wf_lock_acquire(&ring->lock);
+    wf_lock_acquire(&ring->poller.lock);
     ring->at_once = 0;
     waits = deadline != 0 && ring->event_is_armed && io_uring_cq_ready(&ring->uring) == 0;
     count = publish(ring);
@@ -260,19 +260,19 @@ static unsigned poll_ring(struct wf_poller *poller, struct wf_worker *self, int6
         wf_count(&ring->counters->polls, 1);
         if (waits)
             ring->owner_waits = true;
-        wf_lock_release(&ring->lock);
+        wf_lock_release(&ring->poller.lock);
         if (waits)
             (void)enter_until(ring, self, count, deadline);
         else
             (void)enter(ring, self, count, NULL, false);
-        wf_lock_acquire(&ring->lock);
+        wf_lock_acquire(&ring->poller.lock);
         if (waits)
             ring->owner_waits = false;
     }
     woken = reap(ring, self);
     if (is_owner && !ring->event_is_armed)
         arm_event(ring);
-    wf_lock_release(&ring->lock);
+    wf_lock_release(&ring->poller.lock);
     return woken;
 }
 
@@ -281,10 +281,10 @@ static bool ring_needs_service(struct wf_poller *poller)
     struct ring *ring = ring_of(poller);
     bool needs;
 
-    wf_lock_acquire(&ring->lock);
+    wf_lock_acquire(&ring->poller.lock);
     needs = io_uring_sq_ready(&ring->uring) > 0 || io_uring_cq_ready(&ring->uring) > 0 ||
             io_uring_cq_has_overflow(&ring->uring);
-    wf_lock_release(&ring->lock);
+    wf_lock_release(&ring->poller.lock);
     return needs;
 }
 
@@ -293,11 +293,11 @@ static void submit(struct wf_poller *poller, struct wf_worker *self)
     struct ring *ring = ring_of(poller);
     unsigned count;
 
-    wf_lock_acquire(&ring->lock);
+    wf_lock_acquire(&ring->poller.lock);
     count = publish(ring);
     if (count > 0)
         wf_count(&ring->counters->polls, 1);
-    wf_lock_release(&ring->lock);
+    wf_lock_release(&ring->poller.lock);
     if (count > 0)
         (void)enter(ring, self, count, NULL, false);
 }
@@ -313,17 +313,17 @@ static struct io_uring_sqe *take_slot(struct ring *ring, struct wf_worker *self)
 
         /* What a thread submits, the kernel cancels when the thread ends: left to a worker. */
         if (self == NULL) {
-            wf_lock_release(&ring->lock);
+            wf_lock_release(&ring->poller.lock);
             interrupt_wait(&ring->poller);
             wf_os_yield();
-            wf_lock_acquire(&ring->lock);
+            wf_lock_acquire(&ring->poller.lock);
             continue;
         }
         count = publish(ring);
         wf_count(&ring->counters->polls, 1);
-        wf_lock_release(&ring->lock);
+        wf_lock_release(&ring->poller.lock);
         submitted = enter(ring, self, count, NULL, false);
-        wf_lock_acquire(&ring->lock);
+        wf_lock_acquire(&ring->poller.lock);
         /* A kernel that takes nothing wants completions out of the way, or memory for a moment. */
         if (submitted <= 0)
             (void)reap(ring, self);
@@ -386,12 +386,12 @@ static bool may_attempt(struct ring *ring, const struct wf_op *op)
 {
     bool may;
 
-    wf_lock_acquire(&ring->lock);
+    wf_lock_acquire(&ring->poller.lock);
     may = ring->last_sent == op->fd && ring->at_once < AT_ONCE_MAX &&
           io_uring_sq_ready(&ring->uring) == 0 && io_uring_cq_ready(&ring->uring) == 0;
     if (may)
         ring->at_once++;
-    wf_lock_release(&ring->lock);
+    wf_lock_release(&ring->poller.lock);
     return may;
 }
 
@@ -410,16 +410,16 @@ static bool attempt(struct wf_op *op, weft_time deadline)
     struct ring *ring = ring_of(wf_worker_poller(self));
 
     (void)deadline;
-    if (op->code != WF_OP_SEND || op->length > AT_ONCE_LENGTH_MAX || !wf_self_is_alone(self) ||
-        !may_attempt(ring, op))
+    if (op->code != WF_OP_SEND || op->length > AT_ONCE_LENGTH_MAX || op->epoch != 0 ||
+        !wf_self_is_alone(self) || !may_attempt(ring, op))
         return false;
     op->result = send_now(op);
     if (op->result == -EINTR || (op->result == -EAGAIN && (op->flags & MSG_DONTWAIT) == 0))
         return false;
-    wf_lock_acquire(&ring->lock);
+    wf_lock_acquire(&ring->poller.lock);
     wf_count(&ring->counters->ops_submitted, 1);
     wf_count(&ring->counters->ops_completed, 1);
-    wf_lock_release(&ring->lock);
+    wf_lock_release(&ring->poller.lock);
     return true;
 }
 
@@ -428,33 +428,46 @@ static void start(struct wf_worker *self, struct wf_op *op)
 {
     struct ring *ring = ring_of(wf_worker_poller(self));
     struct io_uring_sqe *sqe;
+    int error;
 
     WF_CHECK((uint64_t)(uintptr_t)op >> ADDRESS_BITS == 0);
     if (op->code == WF_OP_SEND && !ring->resumes_sends)
         op->flags &= ~MSG_WAITALL;
-    wf_lock_acquire(&ring->lock);
+    wf_lock_acquire(&ring->poller.lock);
     sqe = take_slot(ring, self);
-    op->tag = (uint64_t)(uintptr_t)op | ring->generation++ << ADDRESS_BITS;
-    prepare(sqe, op);
-    io_uring_sqe_set_data64(sqe, op->tag);
-    ring->in_flight++;
-    ring->last_sent = op->code == WF_OP_SEND ? op->fd : -1;
-    wf_count(&ring->counters->ops_submitted, 1);
-    wf_lock_release(&ring->lock);
+    error = wf_pending_add(&ring->poller, op);
+    if (WF_LIKELY(error == 0)) {
+        op->tag = (uint64_t)(uintptr_t)op | ring->generation++ << ADDRESS_BITS;
+        prepare(sqe, op);
+        io_uring_sqe_set_data64(sqe, op->tag);
+        ring->in_flight++;
+        ring->last_sent = op->code == WF_OP_SEND ? op->fd : -1;
+        wf_count(&ring->counters->ops_submitted, 1);
+    } else {
+        io_uring_prep_nop(sqe); /* the slot is taken */
+        io_uring_sqe_set_data64(sqe, TAG_NONE);
+    }
+    wf_lock_release(&ring->poller.lock);
+    if (WF_LIKELY(error == 0))
+        return;
+    op->result = error;
+    wf_op_complete(self, op);
 }
 
 /* It completes as ever. */
-static void cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op)
+static bool stop(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op)
 {
     struct ring *ring = ring_of(poller);
+    uint64_t tag = op->tag;
     struct io_uring_sqe *sqe;
 
-    wf_lock_acquire(&ring->lock);
+    if (tag == TAG_NONE) /* its fiber only holds the descriptor */
+        return false;
     sqe = take_slot(ring, self);
-    io_uring_prep_cancel64(sqe, op->tag, 0);
+    io_uring_prep_cancel64(sqe, tag, 0);
     io_uring_sqe_set_data64(sqe, TAG_NONE);
     wf_count(&ring->counters->ops_cancelled, 1);
-    wf_lock_release(&ring->lock);
+    return false;
 }
 
 const struct wf_backend wf_backend_ring = {
@@ -468,5 +481,5 @@ const struct wf_backend wf_backend_ring = {
     .describe = wf_ring_describe,
     .attempt = attempt,
     .start = start,
-    .cancel = cancel,
+    .stop = stop,
 };

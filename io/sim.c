@@ -190,6 +190,9 @@ static unsigned poll_sim(struct wf_poller *poller, struct wf_worker *self, int64
         sim->done.first = op->next;
         sim->waiting--;
         wf_count(&sim->counters->ops_completed, 1);
+        wf_pending_remove(op);
+        if (op->result < 0 && op->epoch == 0)
+            op->epoch = wf_epoch_now(op->fd); /* it may be tried again */
         wf_op_complete(self, op);
         count++;
     }
@@ -237,7 +240,11 @@ static bool attempt(struct wf_op *op, weft_time deadline)
     op->has_waited = true; /* what the last run has left behind does not count */
     if (op->code == WF_OP_OPENAT && attempt_open(op))
         return true;
-    op->result = wf_sim_adopt(op);
+    /* It goes on with what it began before, if the descriptor is still the same. */
+    op->result = op->epoch != 0 ? wf_op_hold(op) : 0;
+    wf_op_release(op);
+    if (op->result == 0)
+        op->result = wf_sim_adopt(op);
     if (op->result != 0)
         return true;
     at = wf_sim_find(op->fd);
@@ -275,7 +282,9 @@ static void start(struct wf_worker *self, struct wf_op *op)
     op->tag = (uint64_t)(uintptr_t)sim;
     sim->waiting++;
     wf_count(&sim->counters->ops_submitted, 1);
-    if (at == NULL)
+    if (at == NULL && (op->result = wf_pending_add(&sim->poller, op)) != 0)
+        arrive(op);
+    else if (at == NULL)
         look_outside(op);
     else if (at->kind == WF_SIM_FILE && op->code == WF_OP_FSYNC)
         wf_sim_file_sync(at, op);
@@ -324,12 +333,13 @@ static bool cancel_later(struct wf_op *op)
 
 /* What waits outside finds op->reason when it looks next, and what is complete stays so, though
  * its fiber does not know yet. */
-static void cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op)
+static bool stop(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op)
 {
     (void)poller;
     (void)self;
     if (op->is_listed && !(wf_sim_fault(WEFT_SIM_LATE_CANCEL) && cancel_later(op)))
         cancel_now(op);
+    return false;
 }
 
 const struct wf_backend wf_backend_sim = {
@@ -343,5 +353,5 @@ const struct wf_backend wf_backend_sim = {
     .describe = describe,
     .attempt = attempt,
     .start = start,
-    .cancel = cancel,
+    .stop = stop,
 };

@@ -4,6 +4,7 @@
 
 #include "arch/sim.h"
 #include "io/op.h"
+#include "io/pending.h"
 #include "io/sim.h"
 
 #include <errno.h>
@@ -22,27 +23,35 @@ ssize_t weft_recv(int fd, void *buf, size_t len, int flags, weft_time deadline)
     return wf_op_run_ready(&op, POLLIN, deadline);
 }
 
-ssize_t weft_send(int fd, const void *buf, size_t len, int flags, weft_time deadline)
+static ssize_t send_part(int fd, const void *buf, size_t len, int flags, uint32_t epoch,
+                         weft_time deadline)
 {
     struct wf_op op = {.code = WF_OP_SEND,
                        .fd = fd,
                        .buffer = (void *)(uintptr_t)buf,
                        .length = len,
-                       .flags = flags | MSG_NOSIGNAL};
+                       .flags = flags | MSG_NOSIGNAL,
+                       .epoch = epoch};
 
     if ((flags & MSG_DONTWAIT) != 0)
         return wf_op_run(&op, deadline);
     return wf_op_run_ready(&op, POLLOUT, deadline);
 }
 
+ssize_t weft_send(int fd, const void *buf, size_t len, int flags, weft_time deadline)
+{
+    return send_part(fd, buf, len, flags, 0, deadline);
+}
+
 ssize_t weft_send_all(int fd, const void *buf, size_t len, int flags, weft_time deadline)
 {
+    uint32_t epoch = wf_epoch_now(fd);
     const char *at = buf;
     size_t left = len;
 
     while (left > 0) {
         /* The ring goes on by itself where there is room for a part, if the kernel can. */
-        ssize_t n = weft_send(fd, at, left, flags | MSG_WAITALL, deadline);
+        ssize_t n = send_part(fd, at, left, flags | MSG_WAITALL, left < len ? epoch : 0, deadline);
 
         if (n < 0)
             return n;
@@ -108,26 +117,30 @@ int weft_accept(int fd, weft_time deadline)
 }
 
 /* What became of a connect on a non-blocking socket. */
-static int finish_connect(int fd, weft_time deadline)
+static int finish_connect(int fd, uint32_t epoch, weft_time deadline)
 {
+    struct wf_op hold = {.fd = fd, .epoch = epoch};
+    int result = wf_op_poll(fd, POLLOUT, epoch, deadline);
     int error = 0;
     socklen_t length = sizeof error;
-    int result = weft_poll_fd(fd, POLLOUT, deadline);
 
+    if (result >= 0)
+        result = wf_op_hold(&hold);
     if (result < 0)
         return result;
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
-        return -errno;
-    return -error;
+    result = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? -error : -errno;
+    wf_op_release(&hold);
+    return result;
 }
 
 int weft_connect(int fd, const struct sockaddr *addr, socklen_t addr_len, weft_time deadline)
 {
     struct wf_op op = {
         .code = WF_OP_CONNECT, .fd = fd, .buffer = (void *)(uintptr_t)addr, .length = addr_len};
+    uint32_t epoch = wf_epoch_now(fd);
     int result = wf_op_run(&op, deadline);
 
-    return result == -EINPROGRESS ? finish_connect(fd, deadline) : result;
+    return result == -EINPROGRESS ? finish_connect(fd, epoch, deadline) : result;
 }
 
 static int listen_on(const struct addrinfo *address)

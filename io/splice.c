@@ -17,6 +17,7 @@
 #include "arch/sim.h"
 #include "io/call.h"
 #include "io/op.h"
+#include "io/pending.h"
 #include "io/sim.h"
 
 #include <errno.h>
@@ -43,6 +44,7 @@ struct move {
     unsigned flags;
     ssize_t (*call)(const struct move *move); /* returns -1 with errno, as the system does */
     ssize_t result;
+    struct wf_op in_hold, out_hold; /* the descriptors stay what they are meanwhile */
 };
 
 /* Neither call asks a file system, which may be slow to answer. */
@@ -106,20 +108,20 @@ static WF_NOINLINE int attempt(void *arg)
 
 /* 0 once one of `events` holds, or why it does not.  What cannot be polled is left to the attempt,
  * which says what is wrong. */
-static int await(int fd, int events, weft_time deadline)
+static int await(const struct wf_op *hold, int events, weft_time deadline)
 {
-    int32_t result = wf_op_events_now(fd, events);
+    int32_t result = wf_op_events_now(hold->fd, events);
 
     if (result == 0)
-        result = weft_poll_fd(fd, events, deadline);
-    return result == -ETIMEDOUT || result == -ECANCELED ? result : 0;
+        result = wf_op_poll(hold->fd, events, hold->epoch, deadline);
+    return result == -ETIMEDOUT || result == -ECANCELED || result == -EBADF ? result : 0;
 }
 
 static int await_both(const struct move *move, weft_time deadline)
 {
-    int error = await(move->in, POLLIN, deadline);
+    int error = await(&move->in_hold, POLLIN, deadline);
 
-    return error != 0 ? error : await(move->out, POLLOUT, deadline);
+    return error != 0 ? error : await(&move->out_hold, POLLOUT, deadline);
 }
 
 static bool is_simulated(const struct move *move)
@@ -142,17 +144,11 @@ static int attempt_here_or_on_pool(struct move *move, bool needs_pool, weft_time
     return wf_call_file(attempt, move, deadline);
 }
 
-static ssize_t run(struct move *move, weft_time deadline)
+static ssize_t run_held(struct move *move, weft_time deadline)
 {
-    struct wf_worker *self = wf_self();
-    bool needs_pool;
-    int error = self == NULL ? -EPERM : wf_self_refusal(self);
+    bool needs_pool = kind_of(move->in) == OTHER || kind_of(move->out) == OTHER;
+    int error;
 
-    if (error != 0)
-        return error;
-    if (is_simulated(move))
-        return -EOPNOTSUPP;
-    needs_pool = kind_of(move->in) == OTHER || kind_of(move->out) == OTHER;
     while ((error = attempt_here_or_on_pool(move, needs_pool, deadline)) == 0) {
         if (move->result != -EAGAIN || (move->flags & SPLICE_F_NONBLOCK) != 0)
             break;
@@ -164,6 +160,32 @@ static ssize_t run(struct move *move, weft_time deadline)
     if (!needs_pool && wf_self_random(wf_self()) % ATTEMPTS_PER_YIELD == 0)
         (void)weft_yield();
     return error != 0 ? error : move->result;
+}
+
+static struct wf_op hold_of(int fd)
+{
+    return (struct wf_op){.fd = fd, .epoch = wf_epoch_now(fd)};
+}
+
+static ssize_t run(struct move *move, weft_time deadline)
+{
+    struct wf_worker *self = wf_self();
+    ssize_t result = self == NULL ? -EPERM : wf_self_refusal(self);
+
+    if (result != 0)
+        return result;
+    if (is_simulated(move))
+        return -EOPNOTSUPP;
+    move->in_hold = hold_of(move->in);
+    move->out_hold = hold_of(move->out);
+    result = wf_op_hold(&move->in_hold);
+    if (result == 0)
+        result = wf_op_hold(&move->out_hold);
+    if (result == 0)
+        result = run_held(move, deadline);
+    wf_op_release(&move->out_hold);
+    wf_op_release(&move->in_hold);
+    return result;
 }
 
 ssize_t weft_splice(int in, off_t *in_offset, int out, off_t *out_offset, size_t len,

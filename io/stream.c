@@ -2,6 +2,9 @@
 /* Readers and writers with a buffer of their caller's. */
 #include <weft/stream.h>
 
+#include "io/op.h"
+#include "io/pending.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,8 +21,9 @@ static size_t buffered(const weft_reader *reader)
     return reader->end - reader->begin;
 }
 
-/* Reads behind what is in the buffer, which has room.  The number of bytes, 0 at end of file. */
-static ssize_t fill(weft_reader *reader, weft_time deadline)
+/* Reads behind what is in the buffer, which has room, in a call that began at that epoch or, with
+ * 0, begins now.  The number of bytes, 0 at end of file. */
+static ssize_t fill(weft_reader *reader, uint32_t epoch, weft_time deadline)
 {
     ssize_t n;
 
@@ -28,7 +32,8 @@ static ssize_t fill(weft_reader *reader, weft_time deadline)
         reader->end -= reader->begin;
         reader->begin = 0;
     }
-    n = weft_read(reader->fd, reader->buffer + reader->end, reader->size - reader->end, deadline);
+    n = wf_op_read(reader->fd, reader->buffer + reader->end, reader->size - reader->end, epoch,
+                   deadline);
     if (n > 0)
         reader->end += (size_t)n;
     return n;
@@ -43,6 +48,7 @@ static ssize_t take(weft_reader *reader, char **text, size_t length)
 
 ssize_t weft_reader_until(weft_reader *reader, char delimiter, char **text, weft_time deadline)
 {
+    uint32_t began = wf_epoch_now(reader->fd), epoch = 0;
     size_t searched = 0;
 
     for (;;) {
@@ -55,11 +61,12 @@ ssize_t weft_reader_until(weft_reader *reader, char delimiter, char **text, weft
         searched = buffered(reader);
         if (searched == reader->size)
             return -EMSGSIZE;
-        n = fill(reader, deadline);
+        n = fill(reader, epoch, deadline);
         if (n < 0)
             return n;
         if (n == 0)
             return take(reader, text, searched);
+        epoch = began;
     }
 }
 
@@ -68,13 +75,14 @@ ssize_t weft_reader_line(weft_reader *reader, char **line, weft_time deadline)
     return weft_reader_until(reader, '\n', line, deadline);
 }
 
-ssize_t weft_reader_read(weft_reader *reader, void *buf, size_t len, weft_time deadline)
+static ssize_t read_part(weft_reader *reader, void *buf, size_t len, uint32_t epoch,
+                         weft_time deadline)
 {
     /* What is as long as the buffer need not go through it. */
     if (buffered(reader) == 0 && len >= reader->size)
-        return weft_read(reader->fd, buf, len, deadline);
+        return wf_op_read(reader->fd, buf, len, epoch, deadline);
     if (buffered(reader) == 0 && len > 0) {
-        ssize_t n = fill(reader, deadline);
+        ssize_t n = fill(reader, epoch, deadline);
 
         if (n <= 0)
             return n;
@@ -86,12 +94,19 @@ ssize_t weft_reader_read(weft_reader *reader, void *buf, size_t len, weft_time d
     return (ssize_t)len;
 }
 
+ssize_t weft_reader_read(weft_reader *reader, void *buf, size_t len, weft_time deadline)
+{
+    return read_part(reader, buf, len, 0, deadline);
+}
+
 ssize_t weft_reader_read_exact(weft_reader *reader, void *buf, size_t len, weft_time deadline)
 {
+    uint32_t epoch = wf_epoch_now(reader->fd);
     size_t done = 0;
 
     while (done < len) {
-        ssize_t n = weft_reader_read(reader, (char *)buf + done, len - done, deadline);
+        ssize_t n = read_part(reader, (char *)buf + done, len - done, done > 0 ? epoch : 0,
+                              deadline);
 
         if (n < 0)
             return n;
@@ -110,8 +125,12 @@ void weft_writer_init(weft_writer *writer, int fd, void *buffer, size_t size)
 /* Writes the two parts, and empties the buffer. */
 static int write_parts(weft_writer *writer, struct iovec parts[2], weft_time deadline)
 {
+    uint32_t began = wf_epoch_now(writer->fd), epoch = 0;
+
     while (parts[0].iov_len + parts[1].iov_len > 0) {
-        ssize_t n = weft_writev(writer->fd, parts, 2, deadline);
+        ssize_t n = wf_op_writev(writer->fd, parts, 2, epoch, deadline);
+
+        epoch = began;
 
         if (n < 0) {
             writer->error = (int)n;

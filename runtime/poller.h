@@ -53,6 +53,9 @@ bool wf_poller_needs_service(struct wf_poller *poller);
 /* Ends a wait under way, or the next one, at once.  Caller: any thread. */
 void wf_poller_interrupt(struct wf_poller *poller);
 
+/* Forgets all pollers.  Caller: the child of a fork(). */
+void wf_poller_forget_parent(void);
+
 /* Writes one line about the backend that wf_poller_create() would take, why it is that one, and its
  * features.  0, or the -errno of wf_poller_create(). */
 int wf_poller_describe(uint32_t kind, char *line, size_t size);

@@ -18,7 +18,7 @@ typedef void wf_readiness_fn(struct wf_worker *self, struct wf_readiness *asked,
 /* Zero before the first use.  The backend's from a start until its report. */
 struct wf_readiness {
     wf_readiness_fn *report; /* the asker, before the start */
-    uint64_t reserved[14];
+    uint64_t reserved[20];
 };
 
 /* The events that hold now, 0 for none, or a negative errno. */

@@ -212,6 +212,7 @@ static void forget_parent(void)
     wf_runtime_reset_stats();
     wf_stall_forget_parent();
     wf_overflow_forget_parent();
+    wf_poller_forget_parent();
 }
 
 /* After the line of whoever knows more, if there was one. */

@@ -30,6 +30,13 @@ struct wf_poller *wf_worker_poller(struct wf_worker *self)
     return self->poller;
 }
 
+struct wf_poller *wf_worker_peer_poller(struct wf_worker *self, uint32_t number)
+{
+    struct weft_runtime *runtime = self->runtime;
+
+    return number < wf_runtime_crew(runtime) ? runtime->workers[number]->poller : NULL;
+}
+
 int wf_self_refusal(struct wf_worker *self)
 {
     return self == NULL ? 0 : wf_fiber_refusal(self->runtime, self->current);

@@ -88,6 +88,9 @@ struct wf_poller *wf_worker_poller(struct wf_worker *self);
  * NULL where there is no limit. */
 weft_semaphore *wf_worker_operations(struct wf_worker *self);
 
+/* That of one of the workers of this runtime, spares included; NULL: there are no more. */
+struct wf_poller *wf_worker_peer_poller(struct wf_worker *self, uint32_t number);
+
 /* 0, or why the running fiber may not wait: -ECANCELED if it or a scope around it has been
  * cancelled or its runtime is ending, -ETIMEDOUT if the deadline of a scope around it has passed.
  * A plain thread, with NULL for `self`, always may. */

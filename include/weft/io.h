@@ -36,8 +36,7 @@ extern "C" {
  * call that waits for what another fiber sends, or is to connect, needs a turn beside that one's.
  * weft_close() always goes ahead, and descriptors of weft_select() do not count.
  *
- * Do not close a descriptor while another fiber waits on it: shut it down (sockets) or cancel the
- * fiber first.
+ * A descriptor may be closed while others wait on it, by weft_close(): their calls return -EBADF.
  */
 
 /*
@@ -369,8 +368,12 @@ WEFT_API WEFT_MUST_USE int weft_fdatasync(int fd, weft_time deadline);
 /*
  * Close a descriptor.  It is closed in every case, also when the fiber is cancelled.
  *
+ * Calls that are under way on it in other fibers, of any runtime of the process, end first: they
+ * return -EBADF, unless they have moved data or have their result already, and what then gets the
+ * number is safe from them.  Calls on files may take their time to end.
+ *
  * Returns   0; a negative errno that tells of earlier trouble (the descriptor is gone all the
- *           same), or -EBADF.
+ *           same), or -EBADF, also while another fiber is about to close it.
  * Context   fiber, or any thread (which blocks).
  * Switches  yes.
  * Cancel    none.

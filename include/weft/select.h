@@ -23,7 +23,7 @@ enum {
 typedef struct weft_poll {
     int fd;
     int events;
-    uint64_t reserved[21];
+    uint64_t reserved[27];
 } weft_poll;
 
 #define WEFT_POLL_INIT(fd, events) \

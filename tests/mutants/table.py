@@ -133,18 +133,18 @@ SCHEDULER_MUTANTS = [
 
 RING_MUTANTS = [
     Mutant("9/returns-before-the-completion", "io/op.c",
-           [("    poller->backend->cancel(poller, self, op);\n    return false;",
-             "    poller->backend->cancel(poller, self, op);\n    return true;")],
+           [("self, waiter->place, reason);\n    return false;",
+             "self, waiter->place, reason);\n    return true;")],
            "api_io_deadline_test"),
     Mutant("9/frees-a-blocking-call-that-has-begun", "runtime/offload.c",
            [("    return is_queued;", "    return true;")],
            "api_blocking_test"),
-    Mutant("10/cancels-what-it-does-not-mean", "io/op.c",
+    Mutant("10/cancels-what-it-does-not-mean", "io/backend.c",
            [("    if (op->reason == 0)\n        op->reason = reason;",
              "    if (op->reason == 0)\n        op->reason = reason;\n    op->tag++;")],
            "api_io_deadline_test"),
     Mutant("10/an-answer-is-for-whoever-waits-there-now", "io/epoll.c",
-           [("    is_mine = op->is_listed;", "    is_mine = true;")],
+           [("    if (!op->is_listed)\n        return false;\n", "")],
            "stress_io_stress_test", "*", {"WEFT_BACKEND": "epoll"}, "asan", 8),
     Mutant("11/does-not-count-an-overflow", "io/ring.c",
            [("        wf_count(&ring->counters->cq_overflows, 1);", "        (void)ring;")],
@@ -174,8 +174,8 @@ RING_MUTANTS = [
            [("    if (ring->owner_waits)\n        return 0;\n", "")],
            "unit_serve_test"),
     Mutant("epoll/forgets-those-who-wait-for-something-else", "io/epoll.c",
-           [("    if (watch->first != NULL && arm(instance, watch, fd) != 0)",
-             "    if (watch->first == NULL)")],
+           [("    if (!is_awaited || arm(instance, watch, fd) == 0)",
+             "    if (!is_awaited || fd >= 0)")],
            "api_io_epoll_test"),
     Mutant("epoll/trusts-what-it-told-the-kernel", "io/epoll.c",
            [("        ((errno != ENOENT && errno != EEXIST) ||\n"
@@ -190,6 +190,25 @@ RING_MUTANTS = [
              "            (void)is_owner;")],
            "api_monitor_test", "monitor/idle_runtime_makes_no_system_call",
            {"WEFT_BACKEND": "epoll"}),
+]
+
+CLOSE_MUTANTS = [
+    Mutant("close/looks-like-a-cancel", "io/close.c",
+           [("        op->reason = -EBADF;", "        op->reason = -ECANCELED;")],
+           "api_io_close_test"),
+    Mutant("close/the-rest-is-for-whoever-has-the-number", "io/pending.c",
+           [("    return (op->epoch & 1) == 0 && now == op->epoch;", "    return now != 0;")],
+           "api_io_close_test", "io_close/the_rest_of_a_call_ends_with_the_descriptor"),
+    Mutant("close/forgets-when-a-call-began", "io/pending.c",
+           [("        op->epoch = wf_epoch_now(op->fd);", "        op->epoch = 0;")],
+           "stress_close_stress_test", "*", FOUR, tries=3),
+    Mutant("close/does-not-wait", "io/close.c",
+           [("memory_order_acq_rel) != 1) {", "memory_order_acq_rel) == 0) {")],
+           "stress_close_stress_test", "*", FOUR, "asan", 3),
+    Mutant("close/leaves-those-who-attempt-alone", "io/epoll.c",
+           [("    if (result != WF_OP_TRY_AGAIN || op->done != NULL)\n"
+             "        wf_pending_remove(op);", "    wf_pending_remove(op);")],
+           "stress_close_stress_test", "*", {"WEFT_BACKEND": "epoll"}, tries=3),
 ]
 
 TIMER_MUTANTS = [
@@ -273,5 +292,5 @@ STACK_MUTANTS = [
            "api_stack_memory_test"),
 ]
 
-MUTANTS = (SWITCH_MUTANTS + SCHEDULER_MUTANTS + RING_MUTANTS + TIMER_MUTANTS + SYNC_MUTANTS +
-           STACK_MUTANTS)
+MUTANTS = (SWITCH_MUTANTS + SCHEDULER_MUTANTS + RING_MUTANTS + CLOSE_MUTANTS + TIMER_MUTANTS +
+           SYNC_MUTANTS + STACK_MUTANTS)

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Closing a descriptor, with whatever is under way on it (docs/adr/0032; pending.h has the edges).
+ *
+ * All operations on it, of any runtime of the process, are asked to end, and the close waits until
+ * they have: only then is the number given back.  So nothing that began on this file reaches the
+ * next one that gets the number.  What has moved data by then reports that, all else -EBADF: what a
+ * call gets that begins after the close.
+ */
+#include "io/backend.h"
+#include "runtime/check.h"
+#include "runtime/poller.h"
+
+#include <errno.h>
+#include <unistd.h>
+#include <weft/io.h>
+
+/* The pollers of the process.  Those of the own runtime are found without them. */
+static struct {
+    struct wf_lock lock; /* no poller goes while it is held */
+    struct wf_poller *first;
+    WF_ATOMIC(uint32_t) count; /* under the lock; read without as a hint */
+} pollers;
+
+/* One who closes. */
+struct closer {
+    struct wf_closing closing;
+    struct wf_waiter thread; /* if it is a plain thread */
+    struct wf_worker *self;  /* NULL: a plain thread */
+    int fd;
+};
+
+static void count_pollers(uint32_t change)
+{
+    /* relaxed: whoever closes what a fiber of another runtime has in use knows that runtime, and
+     * so knows of its start. */
+    (void)atomic_fetch_add_explicit(&pollers.count, change, memory_order_relaxed);
+}
+
+void wf_close_enlist(struct wf_poller *poller)
+{
+    wf_lock_acquire(&pollers.lock);
+    poller->next = pollers.first;
+    poller->link = &pollers.first;
+    if (poller->next != NULL)
+        poller->next->link = &poller->next;
+    pollers.first = poller;
+    count_pollers(1);
+    wf_lock_release(&pollers.lock);
+}
+
+void wf_close_delist(struct wf_poller *poller)
+{
+    wf_lock_acquire(&pollers.lock);
+    *poller->link = poller->next;
+    if (poller->next != NULL)
+        poller->next->link = poller->link;
+    count_pollers(UINT32_MAX);
+    wf_lock_release(&pollers.lock);
+}
+
+void wf_poller_forget_parent(void)
+{
+    /* relaxed: the child has one thread; here and below. */
+    atomic_store_explicit(&pollers.lock.word, WF_LOCK_FREE, memory_order_relaxed);
+    pollers.first = NULL;
+    /* relaxed: as above. */
+    atomic_store_explicit(&pollers.count, 0, memory_order_relaxed);
+    wf_epochs_forget();
+}
+
+/* The first operation on the descriptor that was not told yet; those that were are behind it.
+ * `has_others`: the list is of other descriptors as well. */
+static struct wf_op *next_untold(struct wf_fd_ops *watch, int fd, bool has_others)
+{
+    /* relaxed: under the lock. */
+    struct wf_op *op = atomic_load_explicit(&watch->first, memory_order_relaxed);
+
+    while (has_others && op != NULL && (op->fd != fd || op->closing != NULL))
+        op = op->after;
+    return op != NULL && op->closing == NULL ? op : NULL;
+}
+
+/* The operation will count down when it ends.  Caller has the lock of its poller. */
+static void tell(struct closer *closer, struct wf_op *op)
+{
+    if (closer->closing.waiter == NULL && closer->self != NULL) {
+        closer->closing.waiter = wf_wait_begin(closer->self, NULL, closer);
+    } else if (closer->closing.waiter == NULL) {
+        closer->closing.waiter = &closer->thread;
+        wf_wait_begin_thread(&closer->thread, NULL, closer);
+    }
+    /* relaxed: the lock publishes it, and we have 1 in it ourselves. */
+    (void)atomic_fetch_add_explicit(&closer->closing.pending, 1, memory_order_relaxed);
+    op->closing = &closer->closing;
+    if (op->reason == 0)
+        op->reason = -EBADF;
+}
+
+/* Asks all in one list to end.  Returns those that have, linked by `next`, before `complete`.
+ * Caller has the lock. */
+static struct wf_op *stop_all(struct closer *closer, struct wf_poller *poller,
+                              struct wf_worker *peer, struct wf_fd_ops *watch,
+                              struct wf_op *complete)
+{
+    bool has_others = watch == &poller->pending.others;
+    struct wf_op *op;
+
+    while ((op = next_untold(watch, closer->fd, has_others)) != NULL) {
+        tell(closer, op);
+        wf_pending_move_last(op);
+        if (poller->backend->stop(poller, peer, op)) {
+            op->next = complete;
+            complete = op;
+        }
+    }
+    return complete;
+}
+
+/* Ends what is under way in one poller.  Returns true if there may have been something. */
+static bool end_all(struct closer *closer, struct wf_poller *poller, struct wf_worker *peer)
+{
+    struct wf_op *complete = NULL, *op;
+    struct wf_fd_ops *watch;
+
+    if (WF_LIKELY(!wf_pending_is_any(poller, closer->fd)))
+        return false;
+    wf_lock_acquire(&poller->lock);
+    watch = wf_pending_watch(poller, closer->fd);
+    if (watch != NULL)
+        complete = stop_all(closer, poller, peer, watch, NULL);
+    complete = stop_all(closer, poller, peer, &poller->pending.others, complete);
+    wf_lock_release(&poller->lock);
+    while ((op = complete) != NULL) {
+        complete = op->next;
+        wf_op_complete(closer->self, op);
+    }
+    return true;
+}
+
+/* Those of this runtime; others cannot go meanwhile either.  Returns how many there are. */
+static uint32_t end_at_peers(struct closer *closer)
+{
+    struct wf_worker *self = closer->self;
+    struct wf_poller *poller;
+    uint32_t count = 0;
+
+    while ((poller = wf_worker_peer_poller(self, count)) != NULL) {
+        count++;
+        /* Our own is submitted when we leave the worker. */
+        if (end_all(closer, poller, self) && poller != wf_worker_poller(self))
+            wf_poller_submit(poller, self);
+    }
+    return count;
+}
+
+/* What another thread than theirs submits ends with that thread: they do so themselves. */
+static void end_everywhere(struct closer *closer)
+{
+    wf_lock_acquire(&pollers.lock);
+    for (struct wf_poller *poller = pollers.first; poller != NULL; poller = poller->next)
+        if (end_all(closer, poller, NULL))
+            wf_poller_interrupt(poller);
+    wf_lock_release(&pollers.lock);
+}
+
+/* Ends all that is under way on the descriptor, and waits for it.  Returns false if somebody else
+ * is about to close it. */
+static bool end_operations(struct wf_worker *self, int fd)
+{
+    struct closer closer = {.self = self, .fd = fd};
+    uint32_t peers = 0;
+
+    /* relaxed: nobody knows it yet. */
+    atomic_store_explicit(&closer.closing.pending, 1, memory_order_relaxed);
+    if (!wf_epoch_begin(fd))
+        return false;
+    if (self != NULL)
+        peers = end_at_peers(&closer);
+    /* relaxed: see count_pollers(). */
+    if (WF_UNLIKELY(atomic_load_explicit(&pollers.count, memory_order_relaxed) > peers))
+        end_everywhere(&closer);
+    /* CL.3 acq_rel: what they did with the descriptor is over. */
+    if (closer.closing.waiter != NULL &&
+        atomic_fetch_sub_explicit(&closer.closing.pending, 1, memory_order_acq_rel) != 1) {
+        if (self != NULL)
+            (void)!wf_wait_end(self, WEFT_FOREVER);
+        else
+            (void)wf_wait_end_thread(&closer.thread, WEFT_FOREVER);
+    }
+    wf_epoch_end(fd);
+    return true;
+}
+
+int weft_close(int fd)
+{
+    struct wf_op op = {.code = WF_OP_CLOSE, .fd = fd};
+
+    if (fd >= 0 && !end_operations(wf_self(), fd))
+        return -EBADF;
+    if (wf_self() == NULL)
+        return close(fd) == 0 ? 0 : -errno;
+    return wf_op_run_to_end(&op);
+}

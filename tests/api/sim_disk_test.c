@@ -424,15 +424,9 @@ Test(sim_disk, a_path_that_cannot_be_compared_is_refused)
 
 static int run_disk(uint64_t seed, enum scenario_bug bug, struct weft_sim_report *report)
 {
-    struct weft_sim_options options = WEFT_SIM_OPTIONS_INIT;
+    struct weft_sim_options options = faulty_options(seed, bug != BUG_NONE, report);
 
-    options.seed = seed;
-    options.faults = WEFT_SIM_FAULTS_ALL;
-    options.faults_for = 30 * WEFT_SECOND;
-    options.limit = 600 * WEFT_SECOND;
-    options.is_quiet = bug != BUG_NONE;
     options.disk = SCENARIO_DISK;
-    options.report = report;
     return simulate(&options, disk_scenario, scenario_arg(bug));
 }
 

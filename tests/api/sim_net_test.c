@@ -321,14 +321,8 @@ Test(sim_net, an_hour_of_traffic_is_simulated)
 
 static int run_network(uint64_t seed, enum scenario_bug bug, struct weft_sim_report *report)
 {
-    struct weft_sim_options options = WEFT_SIM_OPTIONS_INIT;
+    struct weft_sim_options options = faulty_options(seed, bug != BUG_NONE, report);
 
-    options.seed = seed;
-    options.faults = WEFT_SIM_FAULTS_ALL;
-    options.faults_for = 30 * WEFT_SECOND;
-    options.limit = 600 * WEFT_SECOND;
-    options.is_quiet = bug != BUG_NONE;
-    options.report = report;
     return weft_sim_run(&options, network_scenario, scenario_arg(bug));
 }
 

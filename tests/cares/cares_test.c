@@ -215,15 +215,31 @@ static int look_up(weft_cares *dns, const char *name, int family, uint32_t *firs
     return count;
 }
 
-/* Runs a test on either backend. */
-static void run_on_both(unsigned workers, int (*fn)(void *))
+/* What a test does with a server, and with one who asks it. */
+typedef void ask_fn(struct server *server, weft_cares *dns);
+
+static int run_beside_server(void *arg)
+{
+    ask_fn **ask = arg;
+    struct server server;
+    weft_cares *dns;
+
+    open_server(&server);
+    dns = make_resolver(&server, 0, 0);
+    (*ask)(&server, dns);
+    weft_cares_destroy(dns);
+    close_server(&server);
+    return 0;
+}
+
+static void run_on_both(unsigned workers, ask_fn *ask)
 {
     static const uint32_t backends[] = {WEFT_BACKEND_AUTO, WEFT_BACKEND_EPOLL};
 
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
         struct weft_config config = {.workers = workers, .backend = backends[i]};
 
-        cr_assert_eq(run_config(&config, fn, NULL), 0);
+        cr_assert_eq(run_config(&config, run_beside_server, &ask), 0);
     }
 }
 
@@ -233,16 +249,12 @@ static bool is_refusal(int error)
     return error == -EIO || error == -ECONNREFUSED;
 }
 
-static int ask_for_answers(void *arg)
+static void ask_for_answers(struct server *server, weft_cares *dns)
 {
     struct weft_cares_address found[1];
-    struct server server;
-    weft_cares *dns;
     uint32_t first = 0;
 
-    (void)arg;
-    open_server(&server);
-    dns = make_resolver(&server, 0, 0);
+    (void)server;
     CHECK_EQ(look_up(dns, "two.test", AF_INET, &first), 2);
     CHECK(first == 0x0a000001 || first == 0x0a000002);
     CHECK_EQ(look_up(dns, "two.test", AF_UNSPEC, &first), 2);
@@ -255,9 +267,6 @@ static int ask_for_answers(void *arg)
     /* An address is no name to be asked for. */
     CHECK_EQ(look_up(dns, "10.1.2.3", AF_INET, &first), 1);
     CHECK_EQ(first, 0x0a010203);
-    weft_cares_destroy(dns);
-    close_server(&server);
-    return 0;
 }
 
 /* What the server says is what comes back, with a code for each way to say no. */
@@ -266,21 +275,13 @@ WORKER_TEST(cares, answers_come_back, TEST_TIMEOUT_S)
     run_on_both(*workers, ask_for_answers);
 }
 
-static int ask_for_long_answers(void *arg)
+static void ask_for_long_answers(struct server *server, weft_cares *dns)
 {
-    struct server server;
-    weft_cares *dns;
     uint32_t first = 0;
 
-    (void)arg;
-    open_server(&server);
-    dns = make_resolver(&server, 0, 0);
     CHECK_EQ(look_up(dns, "long.test", AF_INET, &first), 1);
     CHECK_EQ(first, 0x0a000009);
-    CHECK_EQ(atomic_load(&server.tcp_queries), 1);
-    weft_cares_destroy(dns);
-    close_server(&server);
-    return 0;
+    CHECK_EQ(atomic_load(&server->tcp_queries), 1);
 }
 
 /* An answer that does not fit into a datagram is fetched by TCP. */
@@ -306,24 +307,17 @@ static int look_number_up(void *arg)
     return 0;
 }
 
-static int ask_at_once(void *arg)
+static void ask_at_once(struct server *server, weft_cares *dns)
 {
     struct numbered numbered[LOOKUPS];
     weft_scope scope = WEFT_SCOPE_INIT;
-    struct server server;
-    weft_cares *dns;
 
-    (void)arg;
-    open_server(&server);
-    dns = make_resolver(&server, 0, 0);
+    (void)server;
     for (unsigned i = 0; i < LOOKUPS; i++) {
         numbered[i] = (struct numbered){dns, i};
         CHECK_EQ(weft_scope_spawn(&scope, look_number_up, &numbered[i]), 0);
     }
     CHECK_EQ(weft_scope_close(&scope, 0), 0);
-    weft_cares_destroy(dns);
-    close_server(&server);
-    return 0;
 }
 
 /* Lookups by one resolver share nothing that is written: each gets its own answer. */
@@ -332,34 +326,26 @@ WORKER_TEST(cares, lookups_at_once_get_their_own_answers, TEST_TIMEOUT_S)
     run_on_both(*workers, ask_at_once);
 }
 
-static int wait_for_silence(void *arg)
+static void wait_for_silence(struct server *server, weft_cares *dns)
 {
     struct weft_cares_address found[1];
-    struct server server;
-    weft_cares *dns;
-    weft_time deadline;
+    weft_time deadline = weft_after(5 * WEFT_MILLISECOND);
+    weft_cares *impatient;
     uint32_t first = 0;
 
-    (void)arg;
-    open_server(&server);
-    dns = make_resolver(&server, 0, 0);
-    deadline = weft_after(5 * WEFT_MILLISECOND);
     CHECK_EQ(weft_cares_lookup(dns, "slow.test", 0, AF_INET, found, 1, deadline), -ETIMEDOUT);
     CHECK(weft_now() >= deadline);
     CHECK_EQ(weft_cares_lookup(dns, "slow.test", 0, AF_INET, found, 1, 0), -ETIMEDOUT);
-    weft_cares_destroy(dns);
 
-    dns = make_resolver(&server, 10, 2);
-    CHECK_EQ(look_up(dns, "slow.test", AF_INET, &first), -EAGAIN);
-    weft_cares_destroy(dns);
+    impatient = make_resolver(server, 10, 2);
+    CHECK_EQ(look_up(impatient, "slow.test", AF_INET, &first), -EAGAIN);
+    weft_cares_destroy(impatient);
     /* The first query gets no answer; those after it do. */
-    dns = make_resolver(&server, 20, 10);
-    CHECK_EQ(look_up(dns, "second.test", AF_INET, &first), 1);
+    impatient = make_resolver(server, 20, 10);
+    CHECK_EQ(look_up(impatient, "second.test", AF_INET, &first), 1);
     CHECK_EQ(first, 0x0a000005);
-    CHECK(atomic_load(&server.second_queries) > 1);
-    weft_cares_destroy(dns);
-    close_server(&server);
-    return 0;
+    CHECK(atomic_load(&server->second_queries) > 1);
+    weft_cares_destroy(impatient);
 }
 
 /* The deadline ends a lookup, and so does the resolver's own patience, after its tries. */
@@ -377,27 +363,18 @@ static int look_up_slowly(void *arg)
     return 0;
 }
 
-static int cancel_lookups(void *arg)
+static void cancel_lookups(struct server *server, weft_cares *dns)
 {
-    struct server server;
-    weft_cares *dns;
-
-    (void)arg;
-    open_server(&server);
-    dns = make_resolver(&server, 0, 0);
     for (int i = 0; i < 20; i++) {
-        int before = atomic_load(&server.slow_queries);
+        int before = atomic_load(&server->slow_queries);
         weft_fiber *fiber = must_spawn(look_up_slowly, dns);
 
         /* At any moment, and when the server has been asked. */
-        while (i % 2 == 0 && atomic_load(&server.slow_queries) == before)
+        while (i % 2 == 0 && atomic_load(&server->slow_queries) == before)
             CHECK_EQ(weft_yield(), 0);
         weft_cancel(fiber);
         CHECK_EQ(must_join(fiber), 0);
     }
-    weft_cares_destroy(dns);
-    close_server(&server);
-    return 0;
 }
 
 /* A cancelled lookup returns at once and leaves no socket behind, which the fixture counts. */
@@ -406,33 +383,27 @@ WORKER_TEST(cares, a_cancel_ends_a_lookup, TEST_TIMEOUT_S)
     run_on_both(*workers, cancel_lookups);
 }
 
-static int use_badly(void *arg)
+static void use_badly(struct server *server, weft_cares *dns)
 {
     struct weft_cares_options options = WEFT_CARES_OPTIONS_INIT;
     struct weft_cares_address found[1];
-    struct server server;
-    weft_cares *dns = NULL;
+    weft_cares *none = NULL;
 
-    (void)arg;
+    (void)server;
     options.reserved[3] = 1;
-    CHECK_EQ(weft_cares_create(&dns, &options), -EINVAL);
+    CHECK_EQ(weft_cares_create(&none, &options), -EINVAL);
     options.reserved[3] = 0;
     options.no_files = 2;
-    CHECK_EQ(weft_cares_create(&dns, &options), -EINVAL);
+    CHECK_EQ(weft_cares_create(&none, &options), -EINVAL);
     options.no_files = 1;
     options.servers = "no address";
-    CHECK_EQ(weft_cares_create(&dns, &options), -EINVAL);
-    CHECK(dns == NULL);
-    weft_cares_destroy(NULL);
-    open_server(&server);
-    dns = make_resolver(&server, 0, 0);
+    CHECK_EQ(weft_cares_create(&none, &options), -EINVAL);
+    CHECK(none == NULL);
+    weft_cares_destroy(none);
     CHECK_EQ(weft_cares_lookup(dns, NULL, 0, AF_INET, found, 1, WEFT_FOREVER), -EINVAL);
     CHECK_EQ(weft_cares_lookup(dns, "two.test", 0, AF_INET, found, 0, WEFT_FOREVER), -EINVAL);
     CHECK_EQ(weft_cares_lookup(dns, "two.test", 0, AF_UNIX, found, 1, WEFT_FOREVER), -EINVAL);
     CHECK(weft_cares_lookup(dns, "two..test", 0, AF_INET, found, 1, WEFT_FOREVER) < 0);
-    weft_cares_destroy(dns);
-    close_server(&server);
-    return 0;
 }
 
 /* Bad input is refused before anybody is asked. */
@@ -441,16 +412,16 @@ WORKER_TEST(cares, bad_input_is_refused, TEST_TIMEOUT_S)
     run_on_both(*workers, use_badly);
 }
 
-static int look_in_files(void *arg)
+static void look_in_files(struct server *server, weft_cares *dns)
 {
     struct weft_cares_address found[4];
-    weft_cares *dns;
+    weft_cares *defaults;
 
-    (void)arg;
-    CHECK_EQ(weft_cares_create(&dns, NULL), 0);
-    CHECK(weft_cares_lookup(dns, "localhost", 80, AF_INET, found, 4, 0) >= 1);
-    weft_cares_destroy(dns);
-    return 0;
+    (void)server;
+    (void)dns;
+    CHECK_EQ(weft_cares_create(&defaults, NULL), 0);
+    CHECK(weft_cares_lookup(defaults, "localhost", 80, AF_INET, found, 4, 0) >= 1);
+    weft_cares_destroy(defaults);
 }
 
 /* /etc/hosts comes first, and needs no wait. */

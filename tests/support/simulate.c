@@ -10,6 +10,19 @@ int simulate(const struct weft_sim_options *options, int (*fn)(void *), void *ar
     return result;
 }
 
+struct weft_sim_options faulty_options(uint64_t seed, bool fails, struct weft_sim_report *report)
+{
+    struct weft_sim_options options = WEFT_SIM_OPTIONS_INIT;
+
+    options.seed = seed;
+    options.faults = WEFT_SIM_FAULTS_ALL;
+    options.faults_for = 30 * WEFT_SECOND;
+    options.limit = 600 * WEFT_SECOND;
+    options.is_quiet = fails;
+    options.report = report;
+    return options;
+}
+
 enum { REPLAYS = 100 };
 
 void assert_replays(simulate_seed *run, uint64_t seed)

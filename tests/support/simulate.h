@@ -15,6 +15,10 @@ int simulate(const struct weft_sim_options *options, int (*fn)(void *), void *ar
 /* A run of one seed; its result. */
 typedef int simulate_seed(uint64_t seed, struct weft_sim_report *report);
 
+/* A scenario with all its faults, for a while, and time for it to become quiet after them. `fails`:
+ * it is expected to, and says nothing of it. */
+struct weft_sim_options faulty_options(uint64_t seed, bool fails, struct weft_sim_report *report);
+
 /* Asserts that the seed gives the same run each time, and another seed another one. */
 void assert_replays(simulate_seed *run, uint64_t seed);
 

@@ -20,7 +20,7 @@ from table import MUTANTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = ("CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "arch", "benchmarks",
-           "cmake", "examples", "include", "io", "runtime", "sync", "tests", "tool")
+           "cares", "cmake", "examples", "include", "io", "runtime", "sync", "tests", "tool")
 
 
 class Stale(Exception):

@@ -199,16 +199,9 @@ CLOSE_MUTANTS = [
     Mutant("close/the-rest-is-for-whoever-has-the-number", "io/pending.c",
            [("    return (op->epoch & 1) == 0 && now == op->epoch;", "    return now != 0;")],
            "api_io_close_test", "io_close/the_rest_of_a_call_ends_with_the_descriptor"),
-    Mutant("close/forgets-when-a-call-began", "io/pending.c",
-           [("        op->epoch = wf_epoch_now(op->fd);", "        op->epoch = 0;")],
-           "stress_close_stress_test", "*", FOUR, tries=3),
     Mutant("close/does-not-wait", "io/close.c",
            [("memory_order_acq_rel) != 1) {", "memory_order_acq_rel) == 0) {")],
            "stress_close_stress_test", "*", FOUR, "asan", 3),
-    Mutant("close/leaves-those-who-attempt-alone", "io/epoll.c",
-           [("    if (result != WF_OP_TRY_AGAIN || op->done != NULL)\n"
-             "        wf_pending_remove(op);", "    wf_pending_remove(op);")],
-           "stress_close_stress_test", "*", {"WEFT_BACKEND": "epoll"}, tries=3),
 ]
 
 TIMER_MUTANTS = [

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The last full run in the repository: the tables of the README, and docs/benchmarks.md with its
-pictures.  All of it is written anew each time."""
+"""The last published run in the repository: the tables of the README, and docs/benchmarks.md with
+its pictures.  All of it is written anew each time."""
 
 import os
 import re
@@ -196,7 +196,7 @@ def document(report, found):
     images = "\n\n".join(f"### {title}\n\n![{title}](benchmarks/{name})"
                          for name, (title, _) in found.items())
     skipped = f"\nNot measured: {', '.join(report.skipped)}.\n" if report.skipped else ""
-    return f"""# Benchmarks: the last full run
+    return f"""# Benchmarks: the last published run
 
 Written by `scripts/bench.sh --publish` from one run of `{report.command}`; edits are lost.
 [benchmarking.md](benchmarking.md) says how the figures come about and when to distrust them.

@@ -42,6 +42,7 @@ struct move {
     off_t *in_offset, *out_offset;
     size_t length;
     unsigned flags;
+    enum kind in_kind, out_kind;
     ssize_t (*call)(const struct move *move); /* returns -1 with errno, as the system does */
     ssize_t result;
     struct wf_op in_hold, out_hold; /* the descriptors stay what they are meanwhile */
@@ -91,8 +92,8 @@ static void end_nonblocking(int fd)
 static WF_NOINLINE int attempt(void *arg)
 {
     struct move *move = arg;
-    bool in_was_blocking = begin_nonblocking(move->in, kind_of(move->in));
-    bool out_was_blocking = begin_nonblocking(move->out, kind_of(move->out));
+    bool in_was_blocking = begin_nonblocking(move->in, move->in_kind);
+    bool out_was_blocking = begin_nonblocking(move->out, move->out_kind);
 
     do
         move->result = move->call(move);
@@ -146,8 +147,16 @@ static int attempt_here_or_on_pool(struct move *move, bool needs_pool, weft_time
 
 static ssize_t run_held(struct move *move, weft_time deadline)
 {
-    bool needs_pool = kind_of(move->in) == OTHER || kind_of(move->out) == OTHER;
+    bool needs_pool;
     int error;
+
+    /* Asked once: while they are held they stay what they are. */
+    move->in_kind = kind_of(move->in);
+    move->out_kind = kind_of(move->out);
+    needs_pool = move->in_kind == OTHER || move->out_kind == OTHER;
+    /* sendfile(2) to a pipe is a splice, but for the flag that keeps it from blocking. */
+    if (move->call == call_sendfile && move->out_kind == PIPE)
+        move->call = call_splice;
 
     while ((error = attempt_here_or_on_pool(move, needs_pool, deadline)) == 0) {
         if (move->result != -EAGAIN || (move->flags & SPLICE_F_NONBLOCK) != 0)
@@ -214,8 +223,5 @@ ssize_t weft_sendfile(int out, int in, off_t *offset, size_t len, weft_time dead
     struct move move = {
         .in = in, .in_offset = offset, .out = out, .length = len, .call = call_sendfile};
 
-    /* sendfile(2) to a pipe is a splice, but for the flag that keeps it from blocking. */
-    if (kind_of(out) == PIPE)
-        move.call = call_splice;
     return run(&move, deadline);
 }

@@ -97,6 +97,9 @@ bool wf_sim_try(struct wf_sim_socket *at, struct wf_op *op);
 void wf_sim_wait(struct wf_sim_socket *at, struct wf_op *op);
 void wf_sim_unwait(struct wf_sim_socket *at, struct wf_op *op);
 
+/* The bytes of all parts together, which are copied to `to` unless that is NULL. */
+size_t wf_sim_gather(char *to, const struct iovec *parts, size_t count);
+
 /* Tries those that wait, something having changed. */
 void wf_sim_kick(struct wf_sim_socket *at);
 

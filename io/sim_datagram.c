@@ -179,12 +179,7 @@ static struct wf_sim_datagram *make(struct wf_sim_socket *from, uint16_t to_port
                                      .to_port = to_port,
                                      .family = from->family,
                                      .length = length};
-    length = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].iov_len > 0)
-            memcpy(made->data + length, parts[i].iov_base, parts[i].iov_len);
-        length += parts[i].iov_len;
-    }
+    (void)wf_sim_gather(made->data, parts, count);
     return made;
 }
 
@@ -192,11 +187,9 @@ int32_t wf_sim_datagram_send(struct wf_sim_socket *at, const struct sockaddr *to
                              const struct iovec *parts, size_t count)
 {
     uint16_t port = to != NULL ? wf_sim_port_of(to) : at->peer_port;
-    size_t length = 0;
+    size_t length = wf_sim_gather(NULL, parts, count);
     unsigned copies = 1;
 
-    for (size_t i = 0; i < count; i++)
-        length += parts[i].iov_len;
     if (at->error != 0)
         return wf_sim_datagram_error(at);
     if (length > LENGTH_MAX)

@@ -5,6 +5,7 @@
 #include "io/sim_disk.h"
 
 #include "arch/sim.h"
+#include "io/sim.h"
 #include "runtime/alloc.h"
 #include "runtime/check.h"
 
@@ -204,22 +205,10 @@ int wf_sim_inode_resize(struct wf_sim_inode *inode, size_t length)
     return 0;
 }
 
-static size_t gather(char *to, const struct iovec *parts, size_t count)
-{
-    size_t length = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        if (to != NULL && parts[i].iov_len > 0)
-            memcpy(to + length, parts[i].iov_base, parts[i].iov_len);
-        length += parts[i].iov_len;
-    }
-    return length;
-}
-
 ssize_t wf_sim_inode_write(struct wf_sim_inode *inode, int fd, const struct iovec *parts,
                            size_t count, int64_t offset)
 {
-    size_t length = gather(NULL, parts, count);
+    size_t length = wf_sim_gather(NULL, parts, count);
     struct wf_sim_change *change = wf_alloc(sizeof *change + length);
     ssize_t n;
 
@@ -237,7 +226,7 @@ ssize_t wf_sim_inode_write(struct wf_sim_inode *inode, int fd, const struct iove
     else if (offset < 0)
         offset = lseek(fd, 0, SEEK_CUR) - n;
     *change = (struct wf_sim_change){.offset = (size_t)offset, .length = (size_t)n};
-    (void)gather(change->data, parts, count);
+    (void)wf_sim_gather(change->data, parts, count);
     append(inode, change);
     wf_sim_trace("write", inode->number, (uint64_t)n);
     return n;

@@ -297,15 +297,6 @@ static int32_t take_error(struct wf_sim_link *link, unsigned side)
     return -error;
 }
 
-static size_t total_of(const struct iovec *parts, size_t count)
-{
-    size_t total = 0;
-
-    for (size_t i = 0; i < count; i++)
-        total += parts[i].iov_len;
-    return total;
-}
-
 /* How many of `length` bytes the operation moves. */
 static size_t cut_short(size_t length)
 {
@@ -335,7 +326,7 @@ int32_t wf_sim_link_receive(struct wf_sim_link *link, unsigned side, const struc
                             size_t count, int flags)
 {
     struct direction *from = &link->from[1 - side];
-    size_t length = total_of(parts, count);
+    size_t length = wf_sim_gather(NULL, parts, count);
 
     if (wf_sim_fault(WEFT_SIM_RESET))
         reset(link);
@@ -343,7 +334,7 @@ int32_t wf_sim_link_receive(struct wf_sim_link *link, unsigned side, const struc
         return take_error(link, side);
     if (length > from->length)
         length = from->length;
-    if (length == 0 && total_of(parts, count) > 0)
+    if (length == 0 && wf_sim_gather(NULL, parts, count) > 0)
         return from->has_ended || link->is_reset ? 0 : -EAGAIN;
     length = cut_short(length);
     copy(parts, from->data, from->begin, length, true);
@@ -365,7 +356,7 @@ int32_t wf_sim_link_send(struct wf_sim_link *link, unsigned side, const struct i
                          size_t count)
 {
     struct direction *from = &link->from[side];
-    size_t length = total_of(parts, count);
+    size_t length = wf_sim_gather(NULL, parts, count);
     struct segment *segment;
 
     if (wf_sim_fault(WEFT_SIM_RESET))

@@ -104,6 +104,18 @@ void wf_sim_kick(struct wf_sim_socket *at)
     }
 }
 
+size_t wf_sim_gather(char *to, const struct iovec *parts, size_t count)
+{
+    size_t length = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (to != NULL && parts[i].iov_len > 0)
+            memcpy(to + length, parts[i].iov_base, parts[i].iov_len);
+        length += parts[i].iov_len;
+    }
+    return length;
+}
+
 uint16_t wf_sim_port_of(const struct sockaddr *address)
 {
     if (address->sa_family == AF_INET)

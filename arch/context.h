@@ -15,7 +15,7 @@
 #define WF_ARCH_CONTEXT_H
 
 /*
- * Each port has a struct wf_context, and two functions, which may be inline:
+ * Each port has a struct wf_context, and three functions, which may be inline:
  *
  * wf_context_switch() saves the running context in `from` and continues `to`, where the call that
  * it left by returns `passed`.  It returns when something continues `from`, perhaps on another
@@ -25,8 +25,11 @@
  * saved nor restored: both sides share them, as a function and its caller do.  For contexts that
  * know each other; fastest as a tail call.
  *
- * A new context may be entered by either.  One that has left by one of them is continued by the
- * same.
+ * wf_context_hand_back() is the same once more, for the way back of two that take turns: each way
+ * then has a jump of its own, which the processor can predict.
+ *
+ * A new context may be entered by any.  One that has left by the switch is continued by it, and one
+ * that has handed over or back by either of these.
  *
  * Where they are inline, the function that they are in keeps frame pointers; else a debugger cannot
  * unwind from the instructions in the middle of them.
@@ -40,6 +43,7 @@ struct wf_context {
 
 void *wf_context_switch(struct wf_context *from, const struct wf_context *to, void *passed);
 int wf_context_hand_over(struct wf_context *from, const struct wf_context *to, int passed);
+int wf_context_hand_back(struct wf_context *from, const struct wf_context *to, int passed);
 #endif
 
 /*

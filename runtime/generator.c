@@ -130,7 +130,7 @@ static WF_NORETURN void generator_main(void *arg, void *passed)
     generator->result = result;
     generator->state = STATE_ENDED;
     wf_san_stack_switch(&generator->own_san, &generator->caller_san, true);
-    (void)wf_context_hand_over(&generator->own, &generator->caller, result < 0 ? result : -ENODATA);
+    (void)wf_context_hand_back(&generator->own, &generator->caller, result < 0 ? result : -ENODATA);
     wf_panic("a generator that has ended was continued");
 }
 
@@ -273,7 +273,7 @@ int weft_generator_yield(weft_generator *generator, void *value, void **sent)
         *generator->value = value;
     wf_san_stack_switch(&generator->own_san, &generator->caller_san, false);
     return wf_san_stack_switched(&generator->own_san, &generator->caller_san,
-                                 wf_context_hand_over(&generator->own, &generator->caller, 0));
+                                 wf_context_hand_back(&generator->own, &generator->caller, 0));
 }
 
 int weft_generator_delegate(weft_generator *generator, weft_generator *inner)

@@ -4,7 +4,7 @@
  * 6.1) the registers: x19 to x29, the lower halves of v8 to v15, and FPCR, which holds control bits
  * only (the status bits are in FPSR).
  *
- * Both functions leave by `ret`.  A jump would keep the return predictor out of it, as on
+ * The functions leave by `ret`.  A jump would keep the return predictor out of it, as on
  * x86-64, but may not go to an address without a landing mark (BTI), such as one behind a call.
  * A new context is entered by a jump where that can be told, and is left for good by one.
  *
@@ -113,12 +113,17 @@
     continue
     end_function wf_context_switch
 
-/* Neither stores nor compares FPCR. */
-    function wf_context_hand_over
+/* Neither stores nor compares FPCR.  Two of them, as on x86-64. */
+    .macro hand_over name
+    function \name
     save
     change_stacks
     continue
-    end_function wf_context_hand_over
+    end_function \name
+    .endm
+
+    hand_over wf_context_hand_over
+    hand_over wf_context_hand_back
 
 /*
  * Where a new context begins: the first switch in loads entry into x19 and its argument into x20,

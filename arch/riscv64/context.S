@@ -98,15 +98,20 @@
     jr t2
     end_function wf_context_switch
 
-/* Neither stores nor compares the rounding mode. */
-    function wf_context_hand_over
+/* Neither stores nor compares the rounding mode.  Two of them, as on x86-64. */
+    .macro hand_over name
+    function \name
     save
     change_stacks
     mv a0, a2
     restore
     mv t2, ra
     jr t2
-    end_function wf_context_hand_over
+    end_function \name
+    .endm
+
+    hand_over wf_context_hand_over
+    hand_over wf_context_hand_back
 
 /*
  * Where a new context begins: the first switch in loads entry into s1 and its argument into s2,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is out of line of the x86-64 context switch, which is in context_switch.h: the hand-over,
- * and where a context begins.
+ * What is out of line of the x86-64 context switch, which is in context_switch.h: the hand-over
+ * and the hand-back, and where a context begins.
  */
 #define SP 0 /* in struct wf_context: context.c compares */
 #define BP 8
@@ -20,12 +20,17 @@
  *
  * The registers go to the record and not to the stack: their loads then need not wait for that of
  * the stack pointer.
+ *
+ * There are two copies, for the two directions: the processor keeps for each jump where it went
+ * last, and one that goes to and fro in turns is predicted late or not at all.  (Measured:
+ * docs/adr/0018.)
  */
-    .globl wf_context_hand_over
-    .hidden wf_context_hand_over
-    .type wf_context_hand_over, @function
+    .macro hand_over name
+    .globl \name
+    .hidden \name
+    .type \name, @function
     .p2align 5
-wf_context_hand_over:
+\name:
     .cfi_startproc
     endbr64
     mov %rsp, SP(%rdi)
@@ -56,7 +61,11 @@ wf_context_hand_over:
     /* notrack: the target follows a call and has no landing mark. */
     notrack jmp *%rcx
     .cfi_endproc
-    .size wf_context_hand_over, . - wf_context_hand_over
+    .size \name, . - \name
+    .endm
+
+    hand_over wf_context_hand_over
+    hand_over wf_context_hand_back
 
 /*
  * The first switch in loads entry into rbx and leaves what it passes in rdx; on the stack are the

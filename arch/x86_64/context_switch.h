@@ -88,5 +88,6 @@ WF_INLINE void *wf_context_switch(struct wf_context *from, const struct wf_conte
 }
 
 int wf_context_hand_over(struct wf_context *from, const struct wf_context *to, int passed);
+int wf_context_hand_back(struct wf_context *from, const struct wf_context *to, int passed);
 
 #endif

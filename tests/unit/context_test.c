@@ -105,7 +105,7 @@ static int handed;
 static int hand_outwards(void)
 {
     wf_san_switch(&inside_san, &outside_san, false);
-    handed = wf_context_hand_over(&inside, &outside, handed + 1);
+    handed = wf_context_hand_back(&inside, &outside, handed + 1);
     wf_san_switched(&inside_san, &outside_san);
     return 0;
 }
@@ -355,8 +355,8 @@ static void come_and_go(void *arg, void *passed)
 {
     void *(*volatile change)(struct wf_context *, const struct wf_context *,
                              void *) = wf_context_switch;
-    int (*volatile hand_over)(struct wf_context *, const struct wf_context *,
-                              int) = wf_context_hand_over;
+    int (*volatile hand_back)(struct wf_context *, const struct wf_context *,
+                              int) = wf_context_hand_back;
     unsigned *rounds = arg;
 
     (void)passed;
@@ -364,7 +364,7 @@ static void come_and_go(void *arg, void *passed)
         ++*rounds;
         (void)change(&inside, &outside, NULL);
         ++*rounds;
-        (void)hand_over(&inside, &outside, 7);
+        (void)hand_back(&inside, &outside, 7);
     }
 }
 
@@ -382,6 +382,7 @@ Test(context, landing_marks_are_where_the_processor_looks, .timeout = TIMEOUT_S)
         cr_skip_test("the processor has no branch target identification");
     guard_landings((uintptr_t)wf_context_switch);
     guard_landings((uintptr_t)wf_context_hand_over);
+    guard_landings((uintptr_t)wf_context_hand_back);
     prepare(come_and_go, &rounds);
     (void)change(&outside, &inside, NULL);
     cr_expect_eq(hand_over(&outside, &inside, 5), 7);

@@ -2,7 +2,7 @@
 """In gdb: steps through the switches of steps.c and unwinds at each instruction.  See run.py."""
 import gdb
 
-SWITCHES = {"switch_contexts", "wf_context_hand_over"}
+SWITCHES = {"switch_contexts", "wf_context_hand_over", "wf_context_hand_back"}
 STEPS_MAX = 20000
 
 # The two stacks, from the function that switches outwards.  What called main() is the C library's.

@@ -67,7 +67,7 @@ static void inner_hands_over(void *arg, void *passed)
     (void)arg, (void)passed;
     for (;;) {
         KEEP(v);
-        (void)wf_context_hand_over(&inside, &outside, 0);
+        (void)wf_context_hand_back(&inside, &outside, 0);
         KEEP(v);
     }
 }

@@ -148,12 +148,7 @@ static const struct bench_case cases[] = {
      run_in_weft},
     {"broadcast/send_receive/receivers=4", BENCH_NS_PER_OP, 1, 1, 0, bench_broadcast_send_receive,
      run_in_weft},
-    {"io/pipe", BENCH_NS_PER_OP, 1, 1, 0, bench_io_pipe, run_in_weft},
-    {"io/sockets", BENCH_NS_PER_OP, 1, 1, 0, bench_io_sockets, run_in_weft},
-    {"io/poll", BENCH_NS_PER_OP, 1, 1, 0, bench_io_poll, run_in_weft},
-    {"io/pread/size=4096", BENCH_NS_PER_OP, 1, 1, 0, bench_io_pread, run_in_weft},
-    {"io/open_close", BENCH_NS_PER_OP, 1, 1, 0, bench_io_open_close, run_in_weft},
-    {"io/statx", BENCH_NS_PER_OP, 1, 1, 0, bench_io_statx, run_in_weft},
+    BENCH_OPERATIONS(run_in_weft),
     BENCH_FILES(run_in_weft),
     BENCH_ROUNDS(run_in_weft),
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The rows of files, streams and short exchanges, the same in every program that has them. */
+/* The rows of single operations, files, streams and short exchanges, the same in every program that
+ * has them. */
 #ifndef WEFT_BENCH_IO_ROWS_H
 #define WEFT_BENCH_IO_ROWS_H
 
@@ -19,6 +20,16 @@
     {"echo/udp", BENCH_REPORT, 2, 1, 0, bench_echo_udp, host},            \
     {                                                                     \
         "connect/churn", BENCH_REPORT, 2, 1, 0, bench_connect_churn, host \
+    }
+
+#define BENCH_OPERATIONS(host)                                                  \
+    {"io/pipe", BENCH_NS_PER_OP, 1, 1, 0, bench_io_pipe, host},                 \
+        {"io/sockets", BENCH_NS_PER_OP, 1, 1, 0, bench_io_sockets, host},       \
+        {"io/poll", BENCH_NS_PER_OP, 1, 1, 0, bench_io_poll, host},             \
+        {"io/pread/size=4096", BENCH_NS_PER_OP, 1, 1, 0, bench_io_pread, host}, \
+        {"io/open_close", BENCH_NS_PER_OP, 1, 1, 0, bench_io_open_close, host}, \
+    {                                                                           \
+        "io/statx", BENCH_NS_PER_OP, 1, 1, 0, bench_io_statx, host              \
     }
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the io/... benchmarks of weft and of plain threads have in common: all but the calls. */
+/* What the io/... benchmarks of weft, of plain threads and of a bare ring have in common: all but
+ * the calls. */
 #ifndef WEFT_BENCH_IO_WORK_H
 #define WEFT_BENCH_IO_WORK_H
 

@@ -16,7 +16,7 @@ static int write_and_read(int fds[2])
     return read(fds[0], &byte, 1) == 1 && byte == 'w' ? 0 : -1;
 }
 
-void io_pipe(struct bench *b)
+void bench_io_pipe(struct bench *b)
 {
     io_measure_on_pipe(b, write_and_read);
 }
@@ -31,7 +31,7 @@ static int send_and_receive(int fds[2])
     return recv(fds[0], &byte, 1, 0) == 1 && byte == 'w' ? 0 : -1;
 }
 
-void io_sockets(struct bench *b)
+void bench_io_sockets(struct bench *b)
 {
     io_measure_on_sockets(b, send_and_receive);
 }
@@ -43,7 +43,7 @@ static int poll_once(int fds[2])
     return poll(&pollfd, 1, -1) == 1 ? 0 : -1;
 }
 
-void io_poll(struct bench *b)
+void bench_io_poll(struct bench *b)
 {
     io_measure_on_sockets(b, poll_once);
 }
@@ -55,7 +55,7 @@ static int read_block(int fds[2])
     return pread(fds[0], block, sizeof block, 0) == sizeof block ? 0 : -1;
 }
 
-void io_pread(struct bench *b)
+void bench_io_pread(struct bench *b)
 {
     io_measure_on_file(b, read_block);
 }
@@ -68,7 +68,7 @@ static int open_and_close(int fds[2])
     return fd >= 0 ? close(fd) : fd;
 }
 
-void io_open_close(struct bench *b)
+void bench_io_open_close(struct bench *b)
 {
     io_measure_on_names(b, open_and_close);
 }
@@ -81,7 +81,7 @@ static int ask_status(int fds[2])
     return statx(AT_FDCWD, "/dev/null", 0, STATX_TYPE, &status);
 }
 
-void io_statx(struct bench *b)
+void bench_io_statx(struct bench *b)
 {
     io_measure_on_names(b, ask_status);
 }

@@ -381,12 +381,12 @@ static void condvar_pingpong(struct bench *b)
 }
 
 /* io.c */
-void io_pipe(struct bench *b);
-void io_sockets(struct bench *b);
-void io_poll(struct bench *b);
-void io_pread(struct bench *b);
-void io_open_close(struct bench *b);
-void io_statx(struct bench *b);
+void bench_io_pipe(struct bench *b);
+void bench_io_sockets(struct bench *b);
+void bench_io_poll(struct bench *b);
+void bench_io_pread(struct bench *b);
+void bench_io_open_close(struct bench *b);
+void bench_io_statx(struct bench *b);
 
 /* barrier.c */
 void barrier_cross(struct bench *b);
@@ -402,12 +402,7 @@ static const struct bench_case cases[] = {
     {"semaphore/uncontended", BENCH_NS_PER_OP, 1, 1, 0, semaphore_uncontended, NULL},
     {"condvar/pingpong", BENCH_NS_PER_OP, 1, 1, 0, condvar_pingpong, NULL},
     {"condvar/broadcast/waiters=100", BENCH_NS_PER_OP, 2, 100, 100, condvar_broadcast, NULL},
-    {"io/pipe", BENCH_NS_PER_OP, 1, 1, 0, io_pipe, NULL},
-    {"io/sockets", BENCH_NS_PER_OP, 1, 1, 0, io_sockets, NULL},
-    {"io/poll", BENCH_NS_PER_OP, 1, 1, 0, io_poll, NULL},
-    {"io/pread/size=4096", BENCH_NS_PER_OP, 1, 1, 0, io_pread, NULL},
-    {"io/open_close", BENCH_NS_PER_OP, 1, 1, 0, io_open_close, NULL},
-    {"io/statx", BENCH_NS_PER_OP, 1, 1, 0, io_statx, NULL},
+    BENCH_OPERATIONS(NULL),
     BENCH_FILES(NULL),
     BENCH_ROUNDS(NULL),
     {"barrier/cross/parties=2", BENCH_NS_PER_OP, 1, 2, 2, barrier_cross, NULL},

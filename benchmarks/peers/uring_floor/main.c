@@ -27,18 +27,35 @@ int floor_ring(struct io_uring *ring)
     return error;
 }
 
-/* The ring of all benchmarks but the servers'. */
-static struct io_uring *own_ring(struct bench *b)
+static struct io_uring shared_ring;
+
+struct io_uring *floor_shared_ring(struct bench *b)
 {
-    static struct io_uring ring;
     static int is_there;
 
-    if (!is_there && floor_ring(&ring) != 0) {
+    if (!is_there && floor_ring(&shared_ring) != 0) {
         bench_fail(b, "io_uring is not to be had");
         return NULL;
     }
     is_there = 1;
-    return &ring;
+    return &shared_ring;
+}
+
+struct io_uring_sqe *floor_prepare(void)
+{
+    return io_uring_get_sqe(&shared_ring);
+}
+
+ssize_t floor_finish(void)
+{
+    struct io_uring_cqe *cqe;
+    ssize_t result = io_uring_submit_and_wait(&shared_ring, 1);
+
+    if (result < 0 || (result = io_uring_peek_cqe(&shared_ring, &cqe)) != 0)
+        return result;
+    result = cqe->res;
+    io_uring_cqe_seen(&shared_ring, cqe);
+    return result;
 }
 
 /* Returns whether there was one more to read. */
@@ -58,7 +75,7 @@ static int prepare_read(struct io_uring *ring, struct file_reader *reader)
 void bench_file_read(struct bench *b)
 {
     struct file_reader readers[FILE_DEPTH];
-    struct io_uring *ring = own_ring(b);
+    struct io_uring *ring = floor_shared_ring(b);
     unsigned in_flight = 0;
 
     if (ring == NULL || !file_readers_begin(b, readers))
@@ -85,52 +102,35 @@ void bench_file_read(struct bench *b)
     file_readers_end(b, readers);
 }
 
-static struct io_uring *ring; /* for those that have no place for an argument */
-
-/* Submits what is prepared, which is one operation, and returns its result. */
-static ssize_t finish(void)
-{
-    struct io_uring_cqe *cqe;
-    ssize_t result = io_uring_submit_and_wait(ring, 1);
-
-    if (result < 0 || (result = io_uring_peek_cqe(ring, &cqe)) != 0)
-        return result;
-    result = cqe->res;
-    io_uring_cqe_seen(ring, cqe);
-    return result;
-}
-
 static ssize_t copy_by_program(const struct file_copy *copy, off_t offset)
 {
     static char piece[FILE_PIECE];
     ssize_t n;
 
-    io_uring_prep_read(io_uring_get_sqe(ring), copy->in, piece, FILE_PIECE, (uint64_t)offset);
-    n = finish();
+    io_uring_prep_read(floor_prepare(), copy->in, piece, FILE_PIECE, (uint64_t)offset);
+    n = floor_finish();
     if (n <= 0)
         return n;
-    io_uring_prep_write(io_uring_get_sqe(ring), copy->out, piece, (unsigned)n, (uint64_t)offset);
-    return finish();
+    io_uring_prep_write(floor_prepare(), copy->out, piece, (unsigned)n, (uint64_t)offset);
+    return floor_finish();
 }
 
 void bench_file_copy(struct bench *b)
 {
-    ring = own_ring(b);
-    if (ring != NULL)
+    if (floor_shared_ring(b) != NULL)
         file_copy_measure(b, copy_by_program);
 }
 
 /* The kernel goes on by itself where it has sent a part. */
 static ssize_t send_chunk(int fd, const char *bytes, size_t length)
 {
-    io_uring_prep_send(io_uring_get_sqe(ring), fd, bytes, length, MSG_NOSIGNAL | MSG_WAITALL);
-    return finish();
+    io_uring_prep_send(floor_prepare(), fd, bytes, length, MSG_NOSIGNAL | MSG_WAITALL);
+    return floor_finish();
 }
 
 void bench_stream_send(struct bench *b)
 {
-    ring = own_ring(b);
-    if (ring != NULL)
+    if (floor_shared_ring(b) != NULL)
         stream_measure(b, send_chunk);
 }
 
@@ -140,6 +140,7 @@ static const struct bench_case cases[] = {
     {"file/copy/by=program", BENCH_NS_PER_OP, 1, 1, 0, bench_file_copy, NULL},
     {"stream/send", BENCH_REPORT, 1, 1, 0, bench_stream_send, NULL},
     BENCH_ROUNDS(NULL),
+    BENCH_OPERATIONS(NULL),
 };
 
 int main(int argc, char **argv)

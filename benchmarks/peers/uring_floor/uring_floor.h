@@ -9,10 +9,28 @@
 /* 0 or -errno. */
 int floor_ring(struct io_uring *ring);
 
+/* The ring of all benchmarks but the servers', made when it is first asked for; NULL, and the
+ * benchmark has failed, if there is none. */
+struct io_uring *floor_shared_ring(struct bench *b);
+
+/* A place for an operation in the shared ring, which is empty. */
+struct io_uring_sqe *floor_prepare(void);
+
+/* Submits what is prepared, which is one operation, and returns its result. */
+ssize_t floor_finish(void);
+
 /* main.c */
 void bench_file_read(struct bench *b);
 void bench_file_copy(struct bench *b);
 void bench_stream_send(struct bench *b);
+
+/* io.c */
+void bench_io_pipe(struct bench *b);
+void bench_io_sockets(struct bench *b);
+void bench_io_poll(struct bench *b);
+void bench_io_pread(struct bench *b);
+void bench_io_open_close(struct bench *b);
+void bench_io_statx(struct bench *b);
 
 /* rounds.c */
 void bench_echo_udp(struct bench *b);

@@ -40,6 +40,10 @@ int wf_os_renew(void *address, size_t size);
 int wf_os_guard_marker(void *address, size_t size);
 int wf_os_guard_mapping(void *address, size_t size);
 
+/* The first form for `count` ranges, which begin `stride` bytes apart, by few system calls. Returns
+ * how many of them, from the first on, have become guards: 0 before Linux 6.15. */
+unsigned wf_os_guard_markers(char *address, size_t size, size_t stride, unsigned count);
+
 /* vm.max_map_count, or its default of 65530 where it cannot be read. */
 unsigned long wf_os_max_map_count(void);
 

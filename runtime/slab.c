@@ -253,7 +253,7 @@ struct wf_stack *wf_shelf_carve(struct wf_stack_depot *depot, uint32_t group, un
         return NULL;
     index = slab->carved;
     base = base_of(depot, slab) + index * stride;
-    guard = wf_stack_guard(depot, base);
+    guard = wf_stack_guard_next(depot, slab, base, stride, stacks_per_slab(size_class));
     wf_stack_count_carved(depot, size_class, guard);
     if (guard == WF_GUARD_MAPPING)
         slab->mappings |= UINT64_C(1) << index;

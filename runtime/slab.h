@@ -47,6 +47,7 @@ struct wf_slab {
     uint64_t mappings; /* of those that are carved: their guards are mappings */
     uint64_t canaries; /* they have canaries */
     uint8_t carved;
+    uint8_t marked; /* as many have guard markers, also of those that are not carved yet; or 0 */
     uint8_t free_count;
     uint8_t warm_count; /* free and not cold */
     uint8_t list;       /* enum wf_slab_list_name */

@@ -11,6 +11,7 @@ enum {
     CACHE_MAX = 64,   /* guessed: beyond this a worker's free stacks are shared */
     CACHE_BATCH = 32, /* moved to or from the depot at a time */
     CARVE_BATCH = 8,  /* guessed: each costs a page fault, so not many ahead of need */
+    MARKER_BATCH = 8, /* the first one in a slab; the next are larger */
     RECORD_ALIGNMENT = 64,
     /* A cache line: the frames of a recursion leave gaps, which one word could fall into. */
     CANARY_WORDS = 8,
@@ -89,7 +90,7 @@ static void complain_of_guards(struct wf_stack_depot *depot)
 }
 
 /* Walks down the ladder of guards until one holds. */
-enum wf_guard wf_stack_guard(struct wf_stack_depot *depot, char *base)
+static enum wf_guard make_guard(struct wf_stack_depot *depot, char *base)
 {
     if (depot->guard == WF_GUARD_MARKER) {
         if (wf_os_guard_marker(base, depot->page_size) == 0)
@@ -111,6 +112,26 @@ enum wf_guard wf_stack_guard(struct wf_stack_depot *depot, char *base)
         atomic_store_explicit(depot->has_canaries, 1, memory_order_relaxed);
     }
     return WF_GUARD_CANARY;
+}
+
+/* Markers are made for stacks that come later as well: many at once cost half as much
+ * (docs/benchmarking.md#memoryparked). */
+enum wf_guard wf_stack_guard_next(struct wf_stack_depot *depot, struct wf_slab *slab, char *base,
+                                  size_t stride, unsigned end)
+{
+    unsigned next = slab->carved + 1u;
+    enum wf_guard guard;
+
+    if (slab->carved < slab->marked)
+        return WF_GUARD_MARKER;
+    guard = make_guard(depot, base);
+    if (guard != WF_GUARD_MARKER)
+        return guard;
+    if (end > slab->carved * 2u + MARKER_BATCH)
+        end = slab->carved * 2u + MARKER_BATCH;
+    slab->marked = (uint8_t)(next + wf_os_guard_markers(base + stride, depot->page_size, stride,
+                                                        end - next));
+    return guard;
 }
 
 void wf_stack_count_carved(struct wf_stack_depot *depot, unsigned size_class, enum wf_guard guard)

@@ -136,9 +136,11 @@ bool wf_stack_trim(struct wf_stack_depot *depot, unsigned limit);
 /* True if no free stack in the depot has any memory. */
 bool wf_stack_is_trimmed(struct wf_stack_depot *depot);
 
-/* For slab.c: makes a guard and returns which form it has; counts a stack.  Caller holds the
- * depot's lock. */
-enum wf_guard wf_stack_guard(struct wf_stack_depot *depot, char *base);
+/* For slab.c: makes the guard of the stack that the slab is to carve next, one of `end` that lie
+ * `stride` bytes apart, and returns which form it has; counts a stack.  Caller holds the depot's
+ * lock. */
+enum wf_guard wf_stack_guard_next(struct wf_stack_depot *depot, struct wf_slab *slab, char *base,
+                                  size_t stride, unsigned end);
 void wf_stack_count_carved(struct wf_stack_depot *depot, unsigned size_class, enum wf_guard guard);
 void wf_stack_write_canary(const struct wf_stack_depot *depot, const struct wf_stack *stack);
 

@@ -23,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 #define ADVICE_UNKNOWN 0x7fff /* no kernel has it */
+#define OWN_PROCESS (-10001)  /* PIDFD_SELF_THREAD_GROUP, of 6.15 */
 
 static_assert(sizeof(pthread_t) == sizeof(unsigned long), "struct wf_os_thread holds a pthread_t");
 
@@ -112,6 +114,33 @@ int wf_os_guard_marker(void *address, size_t size)
     if (!is_advice_heard(address, size))
         return -EINVAL; /* as a kernel that does not know the marker */
     return madvise(address, size, MADV_GUARD_INSTALL) == 0 ? 0 : -errno;
+}
+
+unsigned wf_os_guard_markers(char *address, size_t size, size_t stride, unsigned count)
+{
+    enum { AT_ONCE = 16 }; /* the list is on the stack of a fiber, which may be small */
+    static WF_ATOMIC(uint32_t) is_refused;
+    struct iovec ranges[AT_ONCE];
+    unsigned done = 0;
+
+    while (done < count) {
+        unsigned number = count - done < AT_ONCE ? count - done : AT_ONCE;
+        long bytes;
+
+        /* relaxed: it only saves calls.  Others than that the kernel is too old are few. */
+        if (atomic_load_explicit(&is_refused, memory_order_relaxed) != 0)
+            break;
+        for (unsigned i = 0; i < number; i++)
+            ranges[i] = (struct iovec){address + (done + i) * stride, size};
+        bytes = syscall(SYS_process_madvise, OWN_PROCESS, ranges, number, MADV_GUARD_INSTALL, 0);
+        if (bytes <= 0) {
+            /* relaxed: as above. */
+            atomic_store_explicit(&is_refused, 1, memory_order_relaxed);
+            break;
+        }
+        done += (unsigned)((size_t)bytes / size);
+    }
+    return done;
 }
 
 int wf_os_guard_mapping(void *address, size_t size)

@@ -274,6 +274,13 @@ STACK_MUTANTS = [
              "            return WF_GUARD_MARKER;",
              "        return WF_GUARD_MARKER;")],
            "unit_stack_test"),
+    Mutant("15/markers-made-ahead-are-one-stack-off", "runtime/stack.c",
+           [("wf_os_guard_markers(base + stride,", "wf_os_guard_markers(base,")],
+           "unit_stack_test"),
+    Mutant("15/counts-a-marker-more-than-it-made", "arch/linux/os.c",
+           [("        done += (unsigned)((size_t)bytes / size);",
+             "        done += number + 1;")],
+           "unit_stack_test"),
     Mutant("stack/the-oldest-is-used-first", "runtime/stack.c",
            [("    stack->next = *list;\n    *list = stack;",
              "    while (*list != NULL)\n        list = &(*list)->next;\n"

@@ -5,6 +5,7 @@
 #include "../support/child.h"
 
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +125,47 @@ Test(stack, guard_markers_fault, .timeout = TIMEOUT_S)
     if (wf_stack_guard_probe() != WF_GUARD_MARKER)
         cr_skip_test("this kernel has no guard markers (Linux 6.13)");
     expect_guard_hit(WF_GUARD_MARKER);
+}
+
+/* Whether the kernel can read there. */
+static bool is_readable(int pipe_end, const char *address)
+{
+    return write(pipe_end, address, 1) == 1;
+}
+
+/* Most markers are made some stacks ahead, several by one call: none may be left out, none may lie
+ * in a stack, and those that were made ahead must not be lost when memory goes back. */
+Test(stack, every_stack_has_its_marker, .timeout = TIMEOUT_S)
+{
+    enum { STACKS = 200, SIZES = 3 };
+    static const unsigned sizes[SIZES] = {0, 4, 9};
+    struct wf_stack_depot depot = make_depot(WF_GUARD_MARKER);
+    struct wf_stack_cache cache = {.group = 0};
+    int ends[2];
+
+    if (wf_stack_guard_probe() != WF_GUARD_MARKER)
+        cr_skip_test("this kernel has no guard markers (Linux 6.13)");
+    cr_assert_eq(pipe(ends), 0);
+    for (int i = 0; i < STACKS * SIZES; i++) {
+        struct wf_stack *stack = wf_stack_alloc(&depot, &cache, sizes[i % SIZES]);
+        char *bottom = wf_stack_bottom(&depot, stack);
+
+        cr_assert_eq(stack->guard, WF_GUARD_MARKER);
+        cr_assert_not(is_readable(ends[1], bottom - 1), "stack %d", i);
+        cr_assert_not(is_readable(ends[1], stack->base), "stack %d", i);
+        cr_assert(is_readable(ends[1], bottom), "stack %d", i);
+        cr_assert(is_readable(ends[1], (char *)stack - 1), "stack %d", i);
+        if (i % 7 == 0)
+            wf_stack_free(&depot, &cache, stack);
+        if (i % 50 == 49) {
+            wf_stack_flush(&depot, &cache, true);
+            wf_stack_review(&depot, true);
+            (void)wf_stack_trim(&depot, UINT_MAX);
+        }
+    }
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    wf_stack_depot_destroy(&depot);
 }
 
 Test(stack, guard_mappings_fault, .timeout = TIMEOUT_S)

@@ -30,6 +30,7 @@
 #endif
 #ifdef WF_TSAN
 #include <sanitizer/tsan_interface.h>
+void __sanitizer_syscall_pre_impl_close(long fd); /* of linux_syscall_hooks.h, which gcc lacks */
 #endif
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
@@ -142,6 +143,16 @@ static inline void wf_san_switch(struct wf_san *from, struct wf_san *to, bool di
 static inline void wf_san_switched(struct wf_san *self, struct wf_san *other)
 {
     (void)wf_san_stack_switched(self, other, 0);
+}
+
+/* Caller: whoever closes a descriptor by other means than close(2), just before.  A thread
+ * sanitizer would take the next one with this number, on whatever thread, for the same. */
+static inline void wf_san_close(int fd)
+{
+    (void)fd;
+#ifdef WF_TSAN
+    __sanitizer_syscall_pre_impl_close(fd);
+#endif
 }
 
 /* Caller: whoever maps a stack, once. */

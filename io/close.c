@@ -7,6 +7,7 @@
  * next one that gets the number.  What has moved data by then reports that, all else -EBADF: what a
  * call gets that begins after the close.
  */
+#include "arch/sanitizer.h"
 #include "io/backend.h"
 #include "runtime/check.h"
 #include "runtime/poller.h"
@@ -200,5 +201,6 @@ int weft_close(int fd)
         return -EBADF;
     if (wf_self() == NULL)
         return close(fd) == 0 ? 0 : -errno;
+    wf_san_close(fd);
     return wf_op_run_to_end(&op);
 }

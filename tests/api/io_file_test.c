@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,4 +258,44 @@ static int spawn_closer(void *arg)
 WORKER_TEST(io_file, close_works_in_a_cancelled_fiber, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_workers(*workers, spawn_closer, NULL), 0);
+}
+
+static atomic_bool is_closed;
+
+static void *open_once_closed(void *arg)
+{
+    int fds[2];
+
+    (void)arg;
+    /* relaxed: nothing but the descriptors' numbers shall pass from one thread to the other. */
+    while (!atomic_load_explicit(&is_closed, memory_order_relaxed))
+        usleep(1000);
+    make_pipe(fds);
+    CHECK_EQ(close(fds[0]), 0);
+    CHECK_EQ(close(fds[1]), 0);
+    return NULL;
+}
+
+static int close_beside_a_thread(void *arg)
+{
+    pthread_t thread;
+    int fds[2];
+
+    (void)arg;
+    /* relaxed: the thread is not there yet. */
+    atomic_store_explicit(&is_closed, false, memory_order_relaxed);
+    CHECK_EQ(pthread_create(&thread, NULL, open_once_closed, NULL), 0);
+    make_pipe(fds);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    CHECK_EQ(weft_close(fds[1]), 0);
+    /* relaxed: as above. */
+    atomic_store_explicit(&is_closed, true, memory_order_relaxed);
+    return pthread_join(thread, NULL);
+}
+
+/* A thread sanitizer follows descriptors through open(2) and close(2): of weft_close() it has to be
+ * told, or it takes who gets the number next for somebody who still uses the old one. */
+WORKER_TEST(io_file, a_closed_number_is_anybodys, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, close_beside_a_thread, NULL), 0);
 }

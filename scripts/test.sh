@@ -3,7 +3,8 @@
 #
 # Builds weft and runs its tests.
 #
-# usage: scripts/test.sh [--quick] [--long] [--cross] [--matrix] [--retry] [--preset NAME]...
+# usage: scripts/test.sh [--quick] [--long] [--cross] [--matrix] [--chaos] [--minute] [--retry]
+#                        [--preset NAME]...
 #
 #   (none)          every test in release, the api and stress tests with 1, 2, 4 and 16 workers,
 #                   and these and the http tests on epoll; unit and api tests in debug, by clang;
@@ -18,6 +19,11 @@
 #   --cross         all unit and api tests on aarch64 and riscv64, and nothing else
 #   --matrix        the unit and api tests in debug, release, asan and tsan, each by gcc and by
 #                   clang, on io_uring and on epoll, and nothing else
+#   --chaos         the unit, api and stress tests in chaos mode, with 16 workers and with 64, under
+#                   tsan and under asan, and nothing else
+#   --minute        fibers that spawn, join and steal at random, two for each core, for a minute in
+#                   release and a minute more in chaos mode, and nothing else: each fiber that was
+#                   spawned has run, once, and has been freed
 #   --retry         a program that fails is run once more; if it passes then, it is named at the
 #                   end as unsteady, and the run has not failed
 #   --preset NAME   only this preset of CMakePresets.json; may be given again
@@ -35,6 +41,8 @@ usage()
 is_quick=
 is_cross=
 is_matrix=
+is_chaos=
+is_minute=
 repeat=
 presets=
 while [ $# -gt 0 ]; do
@@ -43,6 +51,8 @@ while [ $# -gt 0 ]; do
     --long) export WEFT_SOAK=1 ;;
     --cross) is_cross=1 ;;
     --matrix) is_matrix=1 ;;
+    --chaos) is_chaos=1 ;;
+    --minute) is_minute=1 ;;
     --retry) repeat="--repeat until-pass:2" ;;
     --preset)
         [ $# -ge 2 ] || { echo "test.sh: --preset needs a name" >&2; exit 2; }
@@ -153,18 +163,36 @@ run_preset()
     esac
 }
 
-# run_chaos PRESET WORKERS: the seed is a new one each time, and is printed.  Not the monitor's
-# tests: they count on who is stuck with what behind it, and in chaos all steal from all at once.
+# run_chaos PRESET WORKERS FOLDERS: the seed is a new one each time, and is printed.  Not the tests
+# of the monitor: they count on who is stuck with what behind it, and in chaos all steal from all at
+# once.
 run_chaos()
 {
     [ -d "build/$1" ] || return 0
     seed=$(($(date +%s) % 1000000 + 1))
-    folders=api
-    [ -z "${WEFT_SOAK:-}" ] || folders="api|stress"
     export WEFT_CHAOS=$seed WEFT_WORKERS="$2"
-    run "$1" "$folders tests in chaos, WEFT_CHAOS=$seed WEFT_WORKERS=$2" -L "^($folders)\$" \
+    run "$1" "$3 tests in chaos, WEFT_CHAOS=$seed WEFT_WORKERS=$2" -R "^($3)/.*_test\$" \
         -E '^api/(monitor|stall)_test$'
     unset WEFT_CHAOS WEFT_WORKERS
+}
+
+run_all_chaos()
+{
+    for preset in tsan asan; do
+        build "$preset" unit_tests api_tests stress_tests || continue
+        for workers in 16 64; do
+            run_chaos "$preset" "$workers" "unit|api|stress"
+        done
+    done
+}
+
+run_minute()
+{
+    build release stress_tests || return 0
+    WEFT_WORKERS=$(nproc)
+    export WEFT_SOAK=1 WEFT_WORKERS
+    run release "a minute of spawn, join and steal" -R '^stress/spawn_stress_test$'
+    unset WEFT_SOAK WEFT_WORKERS
 }
 
 # run_cross PROCESSOR --quick|--tests
@@ -208,6 +236,10 @@ elif [ -n "$is_cross" ]; then
     run_cross riscv64 --tests
 elif [ -n "$is_matrix" ]; then
     run_matrix
+elif [ -n "$is_chaos" ]; then
+    run_all_chaos
+elif [ -n "$is_minute" ]; then
+    run_minute
 elif [ -n "$is_quick" ]; then
     build release && run release "all tests but stress" -LE '^stress$'
 else
@@ -228,9 +260,11 @@ else
     export WEFT_BACKEND=epoll
     run asan "I/O tests on epoll" -L '^(api|stress)$' -R '(^api/io_|cancel|close|io_stress)'
     unset WEFT_BACKEND
-    run_chaos asan 64
+    chaotic=api
+    [ -z "${WEFT_SOAK:-}" ] || chaotic="api|stress"
+    run_chaos asan 64 "$chaotic"
     run_preset tsan
-    [ -z "${WEFT_SOAK:-}" ] || run_chaos tsan 16
+    [ -z "${WEFT_SOAK:-}" ] || run_chaos tsan 16 "$chaotic"
     run_cross aarch64 --quick
     run_cross riscv64 --quick
     # Half a minute, and as long again for its build.

@@ -3,7 +3,10 @@
 # Builds the benchmark programs of weft's peers into build/peers/bin.  A peer that this machine
 # cannot build is named and skipped; the script fails only for a name that it does not know.
 #
-# usage: scripts/peers.sh [boost-fiber|cpp20|go|tokio|pthread|tbb|openmp|rayon|libuv|uring-floor]...
+# usage: scripts/peers.sh [PEER]...
+#
+#   PEER   boost-fiber, cpp20, go, tokio, pthread, tbb, openmp, rayon, may, libuv or uring-floor;
+#          all of them if none is named
 # (none: all)
 set -euo pipefail
 
@@ -105,6 +108,12 @@ build_rayon()
     build_crate
 }
 
+build_may()
+{
+    build_load
+    build_crate
+}
+
 # The crate of the peer's own folder.
 build_crate()
 {
@@ -149,15 +158,15 @@ build_peer()
 }
 
 if [ $# -eq 0 ]; then
-    set -- boost-fiber cpp20 go tokio pthread tbb openmp rayon libuv uring-floor
+    set -- boost-fiber cpp20 go tokio pthread tbb openmp rayon may libuv uring-floor
 fi
 for peer in "$@"; do
     case $peer in
     boost-fiber | cpp20 | go | tokio | pthread | tbb | openmp) ;;
-    rayon | libuv | uring-floor) ;;
+    rayon | may | libuv | uring-floor) ;;
     *)
         echo "peers.sh: unknown peer '$peer'; there are boost-fiber, cpp20, go, tokio, pthread," \
-            "tbb, openmp, rayon, libuv and uring-floor" >&2
+            "tbb, openmp, rayon, may, libuv and uring-floor" >&2
         exit 2
         ;;
     esac

@@ -20,6 +20,7 @@ REFERENCES = ("nginx", *FLOORS)
 PEERS = MODES[1:] + REFERENCES
 WORKERS = {"nginx": 2, **dict.fromkeys(FLOORS, 1)}
 
+
 def computed(thousands):
     """The body of /compute/N: a linear congruential generator after so many thousand steps."""
     x = thousands

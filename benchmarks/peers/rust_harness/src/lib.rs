@@ -2,6 +2,8 @@
 //! The same calibration, options and output as harness/bench.c, so that the driver can treat every
 //! program alike.  `H` is what runs a peer's tasks: its runtime, or its pool.
 
+pub mod echo;
+
 use std::time::Duration;
 
 const SAMPLE_MIN: Duration = Duration::from_millis(20);

@@ -2,7 +2,6 @@
 //! An echo server under the load generator of weft's benchmarks (benchmarks/load/echo_load.c), and
 //! an idle runtime.
 
-use weft_bench_harness::{is_quick, Report, Sample};
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
+use weft_bench_harness::echo::{self, cpu_us, load, lower, threads};
+use weft_bench_harness::{is_quick, Report, Sample};
 
 const HOG_CONNECTIONS: usize = 64;
 const HOG_RATE: u32 = 50;
@@ -67,43 +68,6 @@ async fn start_server(connections: usize, work: u64) -> std::io::Result<Server> 
         Ok(())
     });
     Ok(Server { address, is_serving, acceptor })
-}
-
-struct Figures {
-    requests: f64,
-    /// With those before the window.
-    total: f64,
-    latencies: Vec<Report>,
-}
-
-/// Waits for the load generator, which lies beside this program, on the calling thread.
-fn load(address: SocketAddr, connections: usize, rate: u32, window: Duration)
-    -> Result<Figures, String> {
-    let program = std::env::current_exe()
-        .map_err(|error| error.to_string())?
-        .with_file_name("bench-echo-load");
-    let numbers = [address.port() as u64, connections as u64, rate as u64, window.as_millis() as u64];
-    let done = std::process::Command::new(program)
-        .args(numbers.map(|number| number.to_string()))
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&done.stdout);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let figure = |name: &str| -> Result<f64, String> {
-        let at = words.iter().position(|word| *word == name);
-        at.and_then(|at| words.get(at + 1)?.parse().ok())
-            .ok_or(format!("the load generator printed {text:?}"))
-    };
-    let mut latencies = Vec::new();
-    for metric in ["p50_us", "p99_us", "p999_us", "max_us"] {
-        latencies.push(lower(metric, figure(metric)?));
-    }
-    Ok(Figures { requests: figure("requests")?, total: figure("total")?, latencies })
-}
-
-fn lower(metric: &'static str, value: f64) -> Report {
-    Report { metric, is_higher_better: false, value }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -230,43 +194,21 @@ pub fn balance_echo(runtime: &Runtime) -> Result<Sample, String> {
     Ok(Sample::Reports(vec![Report { metric: "requests_per_s", is_higher_better: true, value }]))
 }
 
-/// The figures of a server without work, and its own CPU time over all its echoes.
-fn serve_load(runtime: &Runtime, connections: usize, rate: u32)
-    -> Result<(Figures, Report, Duration), String> {
-    let window = Duration::from_millis(if is_quick() { 500 } else { 2000 });
-    let server =
-        runtime.block_on(start_server(connections, 0)).map_err(|error| error.to_string())?;
-    let before = cpu_us();
-    let figures = load(server.address, connections, rate, window)?;
-    let cpu = lower("cpu_us_per_request", (cpu_us() - before) / figures.total);
-    Ok((figures, cpu, window))
+fn start_echo(runtime: &Runtime, connections: usize) -> Result<SocketAddr, String> {
+    let server = runtime.block_on(start_server(connections, 0));
+    server.map(|server| server.address).map_err(|error| error.to_string())
 }
 
 pub fn echo_tcp(runtime: &Runtime, connections: usize) -> Result<Sample, String> {
-    let (figures, cpu, window) = serve_load(runtime, connections, 0)?;
-    let value = figures.requests / window.as_secs_f64();
-    Ok(Sample::Reports(vec![
-        Report { metric: "requests_per_s", is_higher_better: true, value },
-        cpu,
-    ]))
+    echo::tcp(connections, |connections| start_echo(runtime, connections))
 }
 
-const OPEN_CONNECTIONS: usize = 64;
-/// Of the load generator: a rate above is a part of what the server can do, in per cent.
-const PART_OF_CAPACITY: u32 = 1_000_000;
-
 pub fn echo_open(runtime: &Runtime, rate: u32) -> Result<Sample, String> {
-    serve_at(runtime, rate / OPEN_CONNECTIONS as u32)
+    echo::open(rate, |connections| start_echo(runtime, connections))
 }
 
 pub fn echo_open_part(runtime: &Runtime, percent: u32) -> Result<Sample, String> {
-    serve_at(runtime, PART_OF_CAPACITY + percent)
-}
-
-fn serve_at(runtime: &Runtime, rate: u32) -> Result<Sample, String> {
-    let (mut figures, cpu, _) = serve_load(runtime, OPEN_CONNECTIONS, rate)?;
-    figures.latencies.push(cpu);
-    Ok(Sample::Reports(figures.latencies))
+    echo::open_part(percent, |connections| start_echo(runtime, connections))
 }
 
 pub fn idle_parked(runtime: &Runtime, count: u64) -> Result<Sample, String> {
@@ -298,20 +240,6 @@ pub fn idle_parked(runtime: &Runtime, count: u64) -> Result<Sample, String> {
         lower("cpu_us_per_s", cpu / window.as_secs_f64()),
         lower("switches_per_s", switches / window.as_secs_f64()),
     ]))
-}
-
-fn threads() -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).collect()
-}
-
-/// Nanoseconds on the CPU are the first number of each thread's schedstat.
-fn cpu_us() -> f64 {
-    let of_thread = |path: std::path::PathBuf| -> Option<f64> {
-        let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    threads().into_iter().filter_map(of_thread).sum::<f64>() / 1e3
 }
 
 fn voluntary_switches() -> f64 {

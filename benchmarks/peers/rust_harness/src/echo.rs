@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+//! What echo servers need beside themselves: the load generator of weft's benchmarks
+//! (benchmarks/load/echo_load.c), and their own CPU time.
+
+use crate::{is_quick, Report, Sample};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const OPEN_CONNECTIONS: usize = 64;
+/// Of the load generator: a rate above is a part of what the server can do, in per cent.
+const PART_OF_CAPACITY: u32 = 1_000_000;
+
+pub struct Figures {
+    pub requests: f64,
+    /// With those before the window.
+    pub total: f64,
+    pub latencies: Vec<Report>,
+}
+
+/// Waits for the load generator, which lies beside this program, on the calling thread.
+pub fn load(address: SocketAddr, connections: usize, rate: u32, window: Duration)
+    -> Result<Figures, String> {
+    let program = std::env::current_exe()
+        .map_err(|error| error.to_string())?
+        .with_file_name("bench-echo-load");
+    let numbers = [address.port() as u64, connections as u64, rate as u64, window.as_millis() as u64];
+    let done = std::process::Command::new(program)
+        .args(numbers.map(|number| number.to_string()))
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&done.stdout);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let figure = |name: &str| -> Result<f64, String> {
+        let at = words.iter().position(|word| *word == name);
+        at.and_then(|at| words.get(at + 1)?.parse().ok())
+            .ok_or(format!("the load generator printed {text:?}"))
+    };
+    let mut latencies = Vec::new();
+    for metric in ["p50_us", "p99_us", "p999_us", "max_us"] {
+        latencies.push(lower(metric, figure(metric)?));
+    }
+    Ok(Figures { requests: figure("requests")?, total: figure("total")?, latencies })
+}
+
+pub fn lower(metric: &'static str, value: f64) -> Report {
+    Report { metric, is_higher_better: false, value }
+}
+
+/// Their folders in /proc.
+pub fn threads() -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+/// Nanoseconds on the CPU are the first number of each thread's schedstat.
+pub fn cpu_us() -> f64 {
+    let of_thread = |path: std::path::PathBuf| -> Option<f64> {
+        let text = std::fs::read_to_string(path.join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    threads().into_iter().filter_map(of_thread).sum::<f64>() / 1e3
+}
+
+/// The figures of a server that has been started for so many connections, and its own CPU time over
+/// all its echoes.
+fn serve_load<S>(connections: usize, rate: u32, start: S)
+    -> Result<(Figures, Report, Duration), String>
+where
+    S: FnOnce(usize) -> Result<SocketAddr, String>,
+{
+    let window = Duration::from_millis(if is_quick() { 500 } else { 2000 });
+    let address = start(connections)?;
+    let before = cpu_us();
+    let figures = load(address, connections, rate, window)?;
+    let cpu = lower("cpu_us_per_request", (cpu_us() - before) / figures.total);
+    Ok((figures, cpu, window))
+}
+
+/// echo/tcp: as many requests as there are answers.
+pub fn tcp<S>(connections: usize, start: S) -> Result<Sample, String>
+where
+    S: FnOnce(usize) -> Result<SocketAddr, String>,
+{
+    let (figures, cpu, window) = serve_load(connections, 0, start)?;
+    let value = figures.requests / window.as_secs_f64();
+    Ok(Sample::Reports(vec![
+        Report { metric: "requests_per_s", is_higher_better: true, value },
+        cpu,
+    ]))
+}
+
+fn serve_at<S>(rate: u32, start: S) -> Result<Sample, String>
+where
+    S: FnOnce(usize) -> Result<SocketAddr, String>,
+{
+    let (mut figures, cpu, _) = serve_load(OPEN_CONNECTIONS, rate, start)?;
+    figures.latencies.push(cpu);
+    Ok(Sample::Reports(figures.latencies))
+}
+
+/// echo/open: so many requests a second, whatever the answers.
+pub fn open<S>(rate: u32, start: S) -> Result<Sample, String>
+where
+    S: FnOnce(usize) -> Result<SocketAddr, String>,
+{
+    serve_at(rate / OPEN_CONNECTIONS as u32, start)
+}
+
+/// The same, as so many per cent of what the server can do.
+pub fn open_part<S>(percent: u32, start: S) -> Result<Sample, String>
+where
+    S: FnOnce(usize) -> Result<SocketAddr, String>,
+{
+    serve_at(PART_OF_CAPACITY + percent, start)
+}

@@ -191,8 +191,6 @@ static unsigned poll_sim(struct wf_poller *poller, struct wf_worker *self, int64
         sim->waiting--;
         wf_count(&sim->counters->ops_completed, 1);
         wf_pending_remove(op);
-        if (op->result < 0 && op->epoch == 0)
-            op->epoch = wf_epoch_now(op->fd); /* it may be tried again */
         wf_op_complete(self, op);
         count++;
     }
@@ -249,6 +247,8 @@ static bool attempt(struct wf_op *op, weft_time deadline)
         return true;
     at = wf_sim_find(op->fd);
     is_done = at != NULL ? attempt_simulated(at, op) : wf_attempt(op, deadline);
+    if (is_done && op->result < 0 && op->epoch == 0)
+        op->epoch = wf_epoch_now(op->fd); /* it may be tried again, and others go on before that */
     if (is_done && count_done())
         (void)weft_yield();
     return is_done;
@@ -282,7 +282,8 @@ static void start(struct wf_worker *self, struct wf_op *op)
     op->tag = (uint64_t)(uintptr_t)sim;
     sim->waiting++;
     wf_count(&sim->counters->ops_submitted, 1);
-    if (at == NULL && (op->result = wf_pending_add(&sim->poller, op)) != 0)
+    op->result = wf_pending_add(&sim->poller, op);
+    if (op->result != 0)
         arrive(op);
     else if (at == NULL)
         look_outside(op);

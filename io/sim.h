@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The pieces of the simulated backend: its poller (sim.c), what descriptors stand for (sim_net.c),
- * connections between them (sim_link.c), datagrams (sim_datagram.c), and a disk (sim_disk.h).
+ * connections between them (sim_link.c), datagrams (sim_datagram.c), pipes (sim_pipe.c), and a disk
+ * (sim_disk.h).
  *
  * None of these functions is a point, and all of it is touched by one real thread.
  */
@@ -17,12 +18,14 @@
 struct wf_sim_datagram;
 struct wf_sim_inode;
 struct wf_sim_link;
+struct wf_sim_pipe;
 
 enum wf_sim_kind {
     WF_SIM_LISTENER,
     WF_SIM_STREAM,
     WF_SIM_FILE,
     WF_SIM_DATAGRAM,
+    WF_SIM_PIPE,
 };
 
 /*
@@ -43,7 +46,8 @@ struct wf_sim_socket {
     bool is_closed;
 
     struct wf_sim_link *link; /* STREAM */
-    unsigned side;            /* which end of it */
+    struct wf_sim_pipe *pipe; /* PIPE */
+    unsigned side;            /* which end of either */
     bool is_connecting;
 
     uint16_t peer_port; /* DATAGRAM; 0: it is not connected */
@@ -86,6 +90,9 @@ struct wf_sim_socket *wf_sim_find(int fd);
 /* What a descriptor stands for from now on; NULL: there is no room. */
 struct wf_sim_socket *wf_sim_make(int fd, enum wf_sim_kind kind);
 
+/* Gives a descriptor up, which is the kernel's then, and ends what waits for it. */
+void wf_sim_forget(struct wf_sim_socket *at);
+
 /* Makes what the operation is on a socket of the simulation, if it is a connect or an accept on one
  * of the kernel's that could be one.  0 or -errno. */
 int wf_sim_adopt(const struct wf_op *op);
@@ -99,6 +106,9 @@ void wf_sim_unwait(struct wf_sim_socket *at, struct wf_op *op);
 
 /* The bytes of all parts together, which are copied to `to` unless that is NULL. */
 size_t wf_sim_gather(char *to, const struct iovec *parts, size_t count);
+
+/* How many of `length` bytes an operation moves that may move less. */
+size_t wf_sim_cut_short(size_t length);
 
 /* Tries those that wait, something having changed. */
 void wf_sim_kick(struct wf_sim_socket *at);
@@ -155,5 +165,18 @@ int32_t wf_sim_datagram_receive(struct wf_sim_socket *at, struct msghdr *message
 int32_t wf_sim_datagram_error(struct wf_sim_socket *at);
 int wf_sim_datagram_events(const struct wf_sim_socket *at);
 void wf_sim_forget_datagrams(struct wf_sim_socket *at);
+
+/* Pipes. */
+
+/* Makes the ends of one of what pipe(2) has made: 0 or -errno. */
+int wf_sim_pipe_create(const int fds[2]);
+
+/* The end goes. */
+void wf_sim_pipe_detach(struct wf_sim_socket *end);
+
+/* Moves bytes; -EAGAIN: it has to wait. */
+int32_t wf_sim_pipe_transfer(struct wf_sim_socket *end, const struct iovec *parts, size_t count,
+                             bool is_write);
+int wf_sim_pipe_events(const struct wf_sim_socket *end);
 
 #endif

@@ -297,14 +297,6 @@ static int32_t take_error(struct wf_sim_link *link, unsigned side)
     return -error;
 }
 
-/* How many of `length` bytes the operation moves. */
-static size_t cut_short(size_t length)
-{
-    if (length > 1 && wf_sim_fault(WEFT_SIM_SHORT))
-        return 1 + wf_sim_fault_draw(WEFT_SIM_SHORT, (uint32_t)length - 1);
-    return length;
-}
-
 /* Copies `length` bytes between the parts and what lies in the ring from `begin` on, or a plain
  * buffer with `begin` 0. */
 static void copy(const struct iovec *parts, char *data, size_t begin, size_t length, bool is_out)
@@ -336,7 +328,7 @@ int32_t wf_sim_link_receive(struct wf_sim_link *link, unsigned side, const struc
         length = from->length;
     if (length == 0 && wf_sim_gather(NULL, parts, count) > 0)
         return from->has_ended || link->is_reset ? 0 : -EAGAIN;
-    length = cut_short(length);
+    length = wf_sim_cut_short(length);
     copy(parts, from->data, from->begin, length, true);
     if ((flags & MSG_PEEK) == 0) {
         from->begin = (from->begin + length) % WINDOW;
@@ -371,7 +363,7 @@ int32_t wf_sim_link_send(struct wf_sim_link *link, unsigned side, const struct i
         return -EAGAIN;
     if (length > room_of(from))
         length = room_of(from);
-    length = cut_short(length);
+    length = wf_sim_cut_short(length);
     segment = wf_alloc(sizeof *segment + length);
     if (segment != NULL) {
         segment->length = length;

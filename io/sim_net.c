@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The descriptors of a simulation: listening sockets and the ends of connections. */
+/* The descriptors of a simulation: what each stands for, and what is done with it. */
 #include "io/sim.h"
 
 #include "arch/sim.h"
@@ -113,6 +113,13 @@ size_t wf_sim_gather(char *to, const struct iovec *parts, size_t count)
             memcpy(to + length, parts[i].iov_base, parts[i].iov_len);
         length += parts[i].iov_len;
     }
+    return length;
+}
+
+size_t wf_sim_cut_short(size_t length)
+{
+    if (length > 1 && wf_sim_fault(WEFT_SIM_SHORT))
+        return 1 + wf_sim_fault_draw(WEFT_SIM_SHORT, (uint32_t)length - 1);
     return length;
 }
 
@@ -237,8 +244,10 @@ static bool try_connect(struct wf_sim_socket *at, struct wf_op *op)
             at->peer_port = wf_sim_port_of(address);
         return true;
     }
-    op->result = at->kind == WF_SIM_LISTENER ? -EINVAL : -EISCONN;
-    if (at->kind == WF_SIM_LISTENER || at->link != NULL)
+    op->result = at->kind == WF_SIM_PIPE       ? -ENOTSOCK
+                 : at->kind == WF_SIM_LISTENER ? -EINVAL
+                                               : -EISCONN;
+    if (at->kind != WF_SIM_STREAM || at->link != NULL)
         return true;
     link = wf_sim_link_create(at, find_listener(address->sa_family, wf_sim_port_of(address)));
     op->result = -ENOBUFS;
@@ -267,7 +276,7 @@ static bool try_accept(struct wf_sim_socket *at, struct wf_op *op)
     struct wf_sim_link *link = at->arrived;
     struct wf_sim_socket *made;
 
-    op->result = -EINVAL;
+    op->result = at->kind == WF_SIM_PIPE ? -ENOTSOCK : -EINVAL;
     if (at->kind != WF_SIM_LISTENER)
         return true;
     if (link == NULL)
@@ -303,6 +312,8 @@ int wf_sim_events(const struct wf_sim_socket *at)
 {
     if (at->kind == WF_SIM_DATAGRAM)
         return wf_sim_datagram_events(at);
+    if (at->kind == WF_SIM_PIPE)
+        return wf_sim_pipe_events(at);
     if (at->kind == WF_SIM_FILE) /* always ready (poll(2)) */
         return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
     if (at->kind == WF_SIM_LISTENER)
@@ -318,8 +329,7 @@ static bool try_poll(const struct wf_sim_socket *at, struct wf_op *op)
     return op->result != 0;
 }
 
-/* Gives the descriptor up, and what waits for it. */
-static void forget_socket(struct wf_sim_socket *at)
+void wf_sim_forget(struct wf_sim_socket *at)
 {
     while (at->first != NULL) {
         struct wf_op *waiting = at->first;
@@ -338,6 +348,8 @@ static void forget_socket(struct wf_sim_socket *at)
     at->is_closed = true;
     if (at->link != NULL)
         wf_sim_link_detach(at->link, at->side);
+    if (at->pipe != NULL)
+        wf_sim_pipe_detach(at);
     wf_sim_forget_datagrams(at);
     if (at->inode != NULL)
         wf_sim_inode_release(at->inode);
@@ -349,7 +361,7 @@ void wf_sim_net_end(void)
 {
     for (int fd = 0; fd < current.limit; fd++)
         if (sockets[fd] != NULL)
-            forget_socket(sockets[fd]);
+            wf_sim_forget(sockets[fd]);
     wf_sim_drain();
     wf_sim_disk_end();
 }
@@ -359,51 +371,88 @@ static bool close_socket(struct wf_sim_socket *at, struct wf_op *op)
     int fd = at->fd;
 
     wf_sim_trace("close", at->number, 0);
-    forget_socket(at);
+    wf_sim_forget(at);
     op->result = close(fd) == 0 ? 0 : -errno;
     return true;
 }
 
+/* What an operation moves. */
+struct load {
+    struct iovec one;
+    const struct iovec *parts;
+    size_t count;
+    struct msghdr *message; /* NULL: none */
+    int flags;
+    bool is_plain; /* as read(2) and write(2), which need no socket */
+};
+
+static void set_load(struct load *load, const struct wf_op *op)
+{
+    bool is_vector = op->code == WF_OP_READV || op->code == WF_OP_WRITEV;
+
+    *load = (struct load){.one = {op->buffer, op->length < INT32_MAX ? op->length : INT32_MAX},
+                          .count = 1};
+    load->parts = &load->one;
+    load->is_plain = is_vector || op->code == WF_OP_READ || op->code == WF_OP_WRITE;
+    if (!load->is_plain)
+        load->flags = op->flags;
+    if (is_vector) {
+        load->parts = op->buffer;
+        load->count = op->length;
+    } else if (op->code == WF_OP_RECVMSG || op->code == WF_OP_SENDMSG) {
+        load->message = op->buffer;
+        load->parts = load->message->msg_iov;
+        load->count = load->message->msg_iovlen;
+    }
+}
+
+/* 0; what the descriptor refuses, and how. */
+static int32_t check_load(const struct wf_sim_socket *at, const struct load *load)
+{
+    if (at->kind == WF_SIM_PIPE)
+        return load->is_plain ? 0 : -ENOTSOCK;
+    if (at->kind == WF_SIM_DATAGRAM)
+        return 0;
+    return at->kind == WF_SIM_STREAM && at->link != NULL && !at->is_connecting ? 0 : -ENOTCONN;
+}
+
+static int32_t receive(struct wf_sim_socket *at, const struct load *load)
+{
+    if (at->kind == WF_SIM_DATAGRAM)
+        return wf_sim_datagram_receive(at, load->message, load->parts, load->count, load->flags);
+    if (load->message != NULL) {
+        load->message->msg_namelen = 0;
+        load->message->msg_controllen = 0;
+        load->message->msg_flags = 0;
+    }
+    return wf_sim_link_receive(at->link, at->side, load->parts, load->count, load->flags);
+}
+
+static int32_t send_load(struct wf_sim_socket *at, const struct load *load)
+{
+    if (at->kind == WF_SIM_DATAGRAM)
+        return wf_sim_datagram_send(at, load->message != NULL ? load->message->msg_name : NULL,
+                                    load->parts, load->count);
+    return wf_sim_link_send(at->link, at->side, load->parts, load->count);
+}
+
 static bool try_transfer(struct wf_sim_socket *at, struct wf_op *op, bool is_send)
 {
-    struct iovec one = {op->buffer, op->length < INT32_MAX ? op->length : INT32_MAX};
-    const struct iovec *parts = &one;
-    struct msghdr *message = NULL;
-    size_t count = 1;
-    int flags = 0;
+    struct load load;
 
-    if (op->code == WF_OP_READV || op->code == WF_OP_WRITEV) {
-        parts = op->buffer;
-        count = op->length;
-    } else if (op->code == WF_OP_RECVMSG || op->code == WF_OP_SENDMSG) {
-        message = op->buffer;
-        parts = message->msg_iov;
-        count = message->msg_iovlen;
-        if (!is_send && at->kind != WF_SIM_DATAGRAM) {
-            message->msg_namelen = 0;
-            message->msg_controllen = 0;
-            message->msg_flags = 0;
-        }
-    }
-    if (op->code != WF_OP_READ && op->code != WF_OP_READV && op->code != WF_OP_WRITE &&
-        op->code != WF_OP_WRITEV)
-        flags = op->flags;
-    op->result = -ENOTCONN;
-    if (at->kind != WF_SIM_DATAGRAM &&
-        (at->kind != WF_SIM_STREAM || at->link == NULL || at->is_connecting))
+    set_load(&load, op);
+    op->result = check_load(at, &load);
+    if (op->result != 0)
         return true;
     if (wf_sim_fault(WEFT_SIM_REFUSE)) {
         op->result = wf_sim_fault_draw(WEFT_SIM_REFUSE, 2) == 0 ? -EAGAIN : -ENOBUFS;
         return true;
     }
-    if (at->kind == WF_SIM_DATAGRAM)
-        op->result = is_send ? wf_sim_datagram_send(at, message != NULL ? message->msg_name : NULL,
-                                                    parts, count)
-                             : wf_sim_datagram_receive(at, message, parts, count, flags);
+    if (at->kind == WF_SIM_PIPE)
+        op->result = wf_sim_pipe_transfer(at, load.parts, load.count, is_send);
     else
-        op->result = is_send ? wf_sim_link_send(at->link, at->side, parts, count)
-                             : wf_sim_link_receive(at->link, at->side, parts, count, flags);
-    return op->result != -EAGAIN || (flags & MSG_DONTWAIT) != 0;
+        op->result = is_send ? send_load(at, &load) : receive(at, &load);
+    return op->result != -EAGAIN || (load.flags & MSG_DONTWAIT) != 0;
 }
 
 bool wf_sim_try(struct wf_sim_socket *at, struct wf_op *op)

@@ -204,9 +204,9 @@ unset WEFT_SEED WEFT_SIM_FAULTS WEFT_SIM_FAULTS_FOR WEFT_SIM_TRACE
 begun=$(date +%s)
 status=0
 case ${1:-} in
-'' | sync | network | disk)
+'' | sync | network | disk | pipe)
     build_scenarios
-    [ $# -gt 0 ] || set -- sync network disk
+    [ $# -gt 0 ] || set -- sync network disk pipe
     for name in "$@"; do
         run_scenario "$name" || status=1
     done

@@ -328,6 +328,18 @@ WEFT_API WEFT_MUST_USE int weft_connect(int fd, const struct sockaddr *addr, soc
 WEFT_API WEFT_MUST_USE int weft_poll_fd(int fd, int events, weft_time deadline);
 
 /*
+ * Make a pipe, as pipe(2): what is written to `ends[1]` is read from `ends[0]`.  Both ends are in
+ * blocking mode and close-on-exec.  In a simulation (weft/sim.h) the pipe is simulated, which one
+ * that pipe(2) has made is not.
+ *
+ * Returns   0; a negative errno, with `ends` untouched.
+ * Context   any.
+ * Switches  never.
+ * Errors    those of pipe2(2).
+ */
+WEFT_API WEFT_MUST_USE int weft_pipe(int ends[2]);
+
+/*
  * Open a file; O_CLOEXEC is implied.  A FIFO opens for reading without waiting for a writer: the
  * kernel tries every open without blocking first.
  *

@@ -90,7 +90,7 @@ def run(program, seeds):
     A seed that hangs ends by a bound of its own, on processor time (main.c): the bound here is for
     a program that not even a signal reaches, and says nothing about the mistake.
     """
-    for scenario in ("sync", "network", "disk"):
+    for scenario in ("sync", "network", "disk", "pipe"):
         result = subprocess.run([str(program), "--seeds", str(seeds), scenario],
                                 capture_output=True, text=True, timeout=3600, errors="replace")
         if result.returncode != 0:

@@ -7,6 +7,7 @@ const struct scenario scenarios[] = {
     {"sync", sync_scenario},
     {"network", network_scenario},
     {"disk", disk_scenario},
+    {"pipe", pipe_scenario},
 };
 const unsigned scenario_count = sizeof scenarios / sizeof scenarios[0];
 

@@ -23,6 +23,9 @@ enum scenario_bug {
     BUG_NO_FOLDER_SYNC,              /* believes a rename to be certain */
     BUG_SYNC_AGAIN,                  /* believes a sync that comes after one that failed */
     BUG_DISK_COUNT,
+    BUG_LONG_RECORD = BUG_DISK_COUNT, /* pipe: writes what does not go in one piece */
+    BUG_SHORT_WRITE,                  /* believes that a write has written all */
+    BUG_PIPE_COUNT,
 };
 
 /* Where the simulated disk is. */
@@ -47,6 +50,7 @@ const struct scenario *scenario_find(const char *name);
 int sync_scenario(void *arg);
 int network_scenario(void *arg);
 int disk_scenario(void *arg);
+int pipe_scenario(void *arg);
 
 /* A number below `limit` from the simulation's seed. */
 static inline unsigned scenario_draw(unsigned limit)

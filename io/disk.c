@@ -45,17 +45,15 @@ int wf_disk_openat(int dir_fd, const char *path, int flags)
     return give(found < 0 ? found : wf_sim_file_open(on_disk, flags, 0));
 }
 
-/* The descriptor's own offset is the number of entries that have been told. */
-static ssize_t list(const struct wf_sim_socket *at, char *buffer, size_t size)
+static ssize_t list(struct wf_sim_socket *at, char *buffer, size_t size)
 {
-    off_t place = lseek(at->fd, 0, SEEK_CUR);
     struct wf_sim_inode *inode;
     const char *path;
     size_t used = 0;
 
     if (!wf_sim_inode_is_folder(at->inode))
         return -ENOTDIR;
-    while ((path = wf_sim_disk_entry(at->inode, (size_t)place, &inode)) != NULL) {
+    while ((path = wf_sim_disk_entry(at->inode, at->listed, &inode)) != NULL) {
         const char *name = strrchr(path, '/') + 1;
         size_t length = (offsetof(struct dirent64, d_name) + strlen(name) + 1 + 7) / 8 * 8;
         struct dirent64 *entry = (struct dirent64 *)(void *)(buffer + used);
@@ -63,13 +61,12 @@ static ssize_t list(const struct wf_sim_socket *at, char *buffer, size_t size)
         if (used + length > size)
             break;
         entry->d_ino = inode->number;
-        entry->d_off = ++place;
+        entry->d_off = (off64_t)++at->listed;
         entry->d_reclen = (unsigned short)length;
         entry->d_type = wf_sim_inode_is_folder(inode) ? DT_DIR : DT_REG;
         memcpy(entry->d_name, name, strlen(name) + 1);
         used += length;
     }
-    (void)lseek(at->fd, place, SEEK_SET);
     return (ssize_t)used;
 }
 

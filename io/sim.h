@@ -59,6 +59,7 @@ struct wf_sim_socket {
     struct wf_sim_inode *inode; /* FILE */
     uint64_t age;               /* wf_sim_disk_age() when it was opened */
     bool is_synchronous;        /* opened with O_SYNC or O_DSYNC */
+    size_t listed;              /* of a folder: how many entries have been told */
 };
 
 /* Completes an operation that was started, with op->result set, after a while that the seed

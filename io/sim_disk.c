@@ -5,6 +5,8 @@
  * A change of names is a step.  Steps become certain in the order in which they were made, as in
  * the journal of a file system: a crash keeps the first few of those that nobody has synced.
  */
+#define _GNU_SOURCE 1
+
 #include "io/sim_disk.h"
 
 #include "arch/sim.h"
@@ -13,8 +15,11 @@
 #include "runtime/check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <weft/sim.h>
 
 struct name {
@@ -38,11 +43,26 @@ static struct {
     struct step *first, **last; /* from `durable` to `now` */
     struct wf_sim_inode *root;
     uint64_t age;
+    int folder_memory, descriptors; /* -1: not there yet */
 } disk;
 
 uint64_t wf_sim_disk_age(void)
 {
     return disk.age;
+}
+
+int wf_sim_disk_folder_memory(void)
+{
+    if (disk.folder_memory < 0)
+        disk.folder_memory = memfd_create("weft-sim folder", MFD_CLOEXEC);
+    return disk.folder_memory >= 0 ? disk.folder_memory : -errno;
+}
+
+int wf_sim_disk_descriptors(void)
+{
+    if (disk.descriptors < 0)
+        disk.descriptors = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return disk.descriptors >= 0 ? disk.descriptors : -errno;
 }
 
 static char *copy_text(const char *text)
@@ -344,6 +364,7 @@ void wf_sim_disk_begin(void)
 {
     memset(&disk, 0, sizeof disk);
     disk.last = &disk.first;
+    disk.folder_memory = disk.descriptors = -1;
     if (wf_sim_disk_path() != NULL)
         disk.root = wf_sim_inode_create(S_IFDIR | 0755);
 }
@@ -357,6 +378,11 @@ void wf_sim_disk_end(void)
     if (disk.root != NULL)
         wf_sim_inode_release(disk.root);
     disk.root = NULL;
+    if (disk.folder_memory >= 0)
+        close(disk.folder_memory);
+    if (disk.descriptors >= 0)
+        close(disk.descriptors);
+    disk.folder_memory = disk.descriptors = -1;
 }
 
 int weft_sim_crash(void)

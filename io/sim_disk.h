@@ -50,6 +50,12 @@ typedef char wf_sim_path[PATH_MAX];
 void wf_sim_disk_begin(void);
 void wf_sim_disk_end(void);
 
+/* What descriptors of folders are copies of; a descriptor, or -errno. */
+int wf_sim_disk_folder_memory(void);
+
+/* Where the kernel names the descriptors of this process; the same. */
+int wf_sim_disk_descriptors(void);
+
 /* Counts crashes: a descriptor of before the last one is dead. */
 uint64_t wf_sim_disk_age(void);
 

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 #include <weft/sim.h>
 
@@ -30,14 +29,18 @@ int wf_sim_file_find(int fd, struct wf_sim_socket **at)
 /* The kernel's descriptor of an open file. */
 static int open_memory(const struct wf_sim_inode *inode, int flags)
 {
-    char name[32];
+    bool is_folder = wf_sim_inode_is_folder(inode);
+    int from = is_folder ? wf_sim_disk_folder_memory() : wf_sim_disk_descriptors();
+    char name[16];
     int fd;
 
-    if (wf_sim_inode_is_folder(inode)) {
-        fd = memfd_create("weft-sim folder", MFD_CLOEXEC);
+    if (from < 0)
+        return from;
+    if (is_folder) {
+        fd = fcntl(from, F_DUPFD_CLOEXEC, 0);
     } else {
-        snprintf(name, sizeof name, "/proc/self/fd/%d", inode->memory);
-        fd = open(name, flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_CLOEXEC));
+        snprintf(name, sizeof name, "%d", inode->memory);
+        fd = openat(from, name, flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_CLOEXEC));
     }
     return fd >= 0 ? fd : -errno;
 }

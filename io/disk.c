@@ -125,16 +125,40 @@ int wf_disk_statx(int dir_fd, const char *path, int flags, unsigned mask, struct
     return give(inode != NULL ? tell(inode, status) : -ENOENT);
 }
 
-static int resize(const struct wf_sim_socket *at, off_t length, bool may_shrink)
+static bool is_written(const struct wf_sim_socket *at)
 {
-    if (wf_sim_inode_is_folder(at->inode) || length < 0 ||
-        (fcntl(at->fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+    return !wf_sim_inode_is_folder(at->inode) && (fcntl(at->fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+}
+
+static int resize(const struct wf_sim_socket *at, off_t length)
+{
+    if (!is_written(at) || length < 0)
         return -EINVAL;
     if (wf_sim_fault(WEFT_SIM_NO_SPACE))
         return -ENOSPC;
-    if (!may_shrink && (size_t)length <= wf_sim_inode_length(at->inode))
-        return 0;
     return wf_sim_inode_resize(at->inode, (size_t)length);
+}
+
+/* The disk has no size: what is reserved is that writes there do not find it full. */
+static int allocate(const struct wf_sim_socket *at, int mode, off_t offset, off_t length)
+{
+    int error = 0;
+
+    if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0)
+        return -EOPNOTSUPP;
+    if (offset < 0 || length <= 0)
+        return -EINVAL;
+    if (length > INT64_MAX - offset)
+        return -EFBIG;
+    if (!is_written(at))
+        return -EBADF;
+    if (wf_sim_fault(WEFT_SIM_NO_SPACE))
+        return -ENOSPC;
+    if (mode == 0 && (size_t)(offset + length) > wf_sim_inode_length(at->inode))
+        error = wf_sim_inode_resize(at->inode, (size_t)(offset + length));
+    if (error == 0)
+        wf_sim_inode_reserve(at->inode, (size_t)offset, (size_t)(offset + length));
+    return error;
 }
 
 int wf_disk_fallocate(int fd, int mode, off_t offset, off_t length)
@@ -144,11 +168,7 @@ int wf_disk_fallocate(int fd, int mode, off_t offset, off_t length)
 
     if (found == 0)
         return fallocate(fd, mode, offset, length);
-    if (found > 0 && mode != 0)
-        found = mode == FALLOC_FL_KEEP_SIZE ? 0 : -EOPNOTSUPP;
-    else if (found > 0)
-        found = offset < 0 || length <= 0 ? -EINVAL : resize(at, offset + length, false);
-    return give(found);
+    return give(found < 0 ? found : allocate(at, mode, offset, length));
 }
 
 int wf_disk_ftruncate(int fd, off_t length)
@@ -158,7 +178,7 @@ int wf_disk_ftruncate(int fd, off_t length)
 
     if (found == 0)
         return ftruncate(fd, length);
-    return give(found < 0 ? found : resize(at, length, true));
+    return give(found < 0 ? found : resize(at, length));
 }
 
 /* Between two files of the disk; as between two file systems otherwise. */
@@ -175,14 +195,14 @@ ssize_t wf_disk_copy_file_range(int in, off_t *in_offset, int out, off_t *out_of
         return copy_file_range(in, in_offset, out, out_offset, length, flags);
     if (found_in <= 0 || found_out <= 0)
         return give(found_in < 0 ? found_in : found_out < 0 ? found_out : -EXDEV);
-    if (wf_sim_fault(WEFT_SIM_NO_SPACE))
-        return give(-ENOSPC);
     n = in_offset != NULL ? pread(in, data, part.iov_len, *in_offset)
                           : read(in, data, part.iov_len);
     if (n <= 0)
         return n;
     part.iov_len = (size_t)n;
     n = wf_sim_inode_write(to->inode, out, &part, 1, out_offset != NULL ? *out_offset : -1);
+    if (in_offset == NULL && n < (ssize_t)part.iov_len)
+        (void)lseek(in, (n > 0 ? n : 0) - (off_t)part.iov_len, SEEK_CUR);
     if (n > 0 && in_offset != NULL)
         *in_offset += n;
     if (n > 0 && out_offset != NULL)

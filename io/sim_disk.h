@@ -38,7 +38,8 @@ struct wf_sim_inode {
     mode_t mode;
     int memory; /* the kernel's descriptor; -1: a folder */
     int64_t changed_at;
-    char *durable; /* the bytes that are certain */
+    size_t reserved_from, reserved_to; /* bytes that there is room for, whatever comes */
+    char *durable;                     /* the bytes that are certain */
     size_t durable_length, durable_room;
     struct wf_sim_change *first, **last;
 };
@@ -92,7 +93,13 @@ void wf_sim_inode_recover(struct wf_sim_inode *inode);
 
 int wf_sim_inode_resize(struct wf_sim_inode *inode, size_t length);
 
-/* writev(2) on a descriptor of it, or pwritev(2) where the offset is not negative. */
+/* Keeps room for bytes: a write of them, and of nothing else, does not find the disk full.  Of
+ * ranges with a gap between them only the last one is kept. */
+void wf_sim_inode_reserve(struct wf_sim_inode *inode, size_t from, size_t to);
+bool wf_sim_inode_is_reserved(const struct wf_sim_inode *inode, size_t from, size_t length);
+
+/* writev(2) on a descriptor of it, or pwritev(2) where the offset is not negative; -ENOSPC too, if
+ * the dice say so. */
 ssize_t wf_sim_inode_write(struct wf_sim_inode *inode, int fd, const struct iovec *parts,
                            size_t count, int64_t offset);
 

@@ -162,8 +162,6 @@ static ssize_t write_file(const struct wf_sim_socket *at, const struct wf_op *op
 
     if (wf_sim_inode_is_folder(at->inode))
         return -EBADF;
-    if (wf_sim_fault(WEFT_SIM_NO_SPACE))
-        return -ENOSPC;
     if (wf_sim_fault(WEFT_SIM_IO_ERROR))
         return -EIO;
     n = wf_sim_inode_write(at->inode, at->fd, parts, count, op->offset);

@@ -168,6 +168,7 @@ void wf_sim_inode_recover(struct wf_sim_inode *inode)
 
     if (wf_sim_inode_is_folder(inode))
         return;
+    inode->reserved_from = inode->reserved_to = 0;
     if (ftruncate(inode->memory, 0) != 0)
         wf_panic("simulation: a file in memory cannot be emptied");
     while (done < inode->durable_length) {
@@ -178,6 +179,22 @@ void wf_sim_inode_recover(struct wf_sim_inode *inode)
             wf_panic("simulation: a file in memory cannot be written");
         done += (size_t)n;
     }
+}
+
+void wf_sim_inode_reserve(struct wf_sim_inode *inode, size_t from, size_t to)
+{
+    bool is_apart = from > inode->reserved_to || to < inode->reserved_from;
+
+    if (is_apart || from < inode->reserved_from)
+        inode->reserved_from = from;
+    if (is_apart || to > inode->reserved_to)
+        inode->reserved_to = to;
+}
+
+bool wf_sim_inode_is_reserved(const struct wf_sim_inode *inode, size_t from, size_t length)
+{
+    return from >= inode->reserved_from && from <= inode->reserved_to &&
+           length <= inode->reserved_to - from;
 }
 
 static void append(struct wf_sim_inode *inode, struct wf_sim_change *change)
@@ -191,6 +208,7 @@ static void append(struct wf_sim_inode *inode, struct wf_sim_change *change)
 int wf_sim_inode_resize(struct wf_sim_inode *inode, size_t length)
 {
     struct wf_sim_change *change = wf_alloc(sizeof *change);
+    size_t old = wf_sim_inode_length(inode);
 
     if (change == NULL)
         return -ENOMEM;
@@ -200,18 +218,32 @@ int wf_sim_inode_resize(struct wf_sim_inode *inode, size_t length)
         wf_free(change);
         return error;
     }
+    if (length <= old && inode->reserved_to > length)
+        inode->reserved_to = length;
     *change = (struct wf_sim_change){.offset = length, .is_resize = true};
     append(inode, change);
     return 0;
+}
+
+/* Where a write begins.  What is appended is so whatever the offset (pwrite(2)). */
+static int64_t place_of_write(const struct wf_sim_inode *inode, int fd, int64_t offset)
+{
+    if ((fcntl(fd, F_GETFL) & O_APPEND) != 0)
+        return (int64_t)wf_sim_inode_length(inode);
+    return offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR);
 }
 
 ssize_t wf_sim_inode_write(struct wf_sim_inode *inode, int fd, const struct iovec *parts,
                            size_t count, int64_t offset)
 {
     size_t length = wf_sim_gather(NULL, parts, count);
-    struct wf_sim_change *change = wf_alloc(sizeof *change + length);
+    size_t place = (size_t)place_of_write(inode, fd, offset);
+    struct wf_sim_change *change;
     ssize_t n;
 
+    if (!wf_sim_inode_is_reserved(inode, place, length) && wf_sim_fault(WEFT_SIM_NO_SPACE))
+        return -ENOSPC;
+    change = wf_alloc(sizeof *change + length);
     if (change == NULL)
         return -ENOMEM;
     n = offset < 0 ? writev(fd, parts, (int)count) : pwritev(fd, parts, (int)count, offset);
@@ -220,12 +252,7 @@ ssize_t wf_sim_inode_write(struct wf_sim_inode *inode, int fd, const struct iove
         wf_free(change);
         return n;
     }
-    /* What is appended is so whatever the offset (pwrite(2)). */
-    if ((fcntl(fd, F_GETFL) & O_APPEND) != 0)
-        offset = (int64_t)wf_sim_inode_length(inode) - n;
-    else if (offset < 0)
-        offset = lseek(fd, 0, SEEK_CUR) - n;
-    *change = (struct wf_sim_change){.offset = (size_t)offset, .length = (size_t)n};
+    *change = (struct wf_sim_change){.offset = place, .length = (size_t)n};
     (void)wf_sim_gather(change->data, parts, count);
     append(inode, change);
     wf_sim_trace("write", inode->number, (uint64_t)n);

@@ -18,8 +18,6 @@ enum {
 
 TestSuite(sim_close, .init = forget_backend, .timeout = TEST_TIMEOUT_S);
 
-#define CLOSE_TEST(name, faults, ppm) SIM_TEST(sim_close, name, faults, ppm)
-
 enum kind { READ, READ_EXACT, POLL, SELECT, WRITE, WRITE_ALL, KINDS };
 
 struct user {
@@ -94,8 +92,8 @@ static void must_write(int fd, const char *data, size_t length)
     CHECK_EQ(n, (ssize_t)length);
 }
 
-CLOSE_TEST(each_wait_ends_with_ebadf,
-           WEFT_SIM_LATE_CANCEL | WEFT_SIM_LATE | WEFT_SIM_STALL | WEFT_SIM_OVERFLOW, 300000)
+SIM_TEST(sim_close, each_wait_ends_with_ebadf,
+         WEFT_SIM_LATE_CANCEL | WEFT_SIM_LATE | WEFT_SIM_STALL | WEFT_SIM_OVERFLOW, 300000)
 {
     static const char data[FULL];
 
@@ -123,7 +121,8 @@ CLOSE_TEST(each_wait_ends_with_ebadf,
  * The kernel refuses a read for the moment, and its fiber, which is to try again, has not run yet
  * when the descriptor is closed and its number is another pipe's: nothing of that is read.
  */
-CLOSE_TEST(what_is_tried_again_is_not_on_the_next_file, WEFT_SIM_REFUSE | WEFT_SIM_LATE, 400000)
+SIM_TEST(sim_close, what_is_tried_again_is_not_on_the_next_file, WEFT_SIM_REFUSE | WEFT_SIM_LATE,
+         400000)
 {
     static const char precious[] = "precious";
     unsigned same = 0;

@@ -377,6 +377,38 @@ DISK_TEST(a_full_disk_says_so, WEFT_SIM_NO_SPACE, 1000000)
     return 0;
 }
 
+#define UNLESS_FULL(call)     \
+    while ((call) == -ENOSPC) \
+    continue
+
+static void fill_reserved(int fd, int writes)
+{
+    for (int i = 0; i < writes; i++)
+        CHECK_EQ(weft_pwrite(fd, "0123456789", 10, 100 + 10 * i, WEFT_FOREVER), 10);
+}
+
+DISK_TEST(reserved_room_stays, WEFT_SIM_NO_SPACE, 500000)
+{
+    int fd;
+
+    (void)arg;
+    UNLESS_FULL(fd = open_file("a", O_RDWR | O_CREAT));
+    CHECK_EQ(weft_fallocate(fd, FALLOC_FL_KEEP_SIZE, -1, 1, WEFT_FOREVER), -EINVAL);
+    UNLESS_FULL(weft_fallocate(fd, FALLOC_FL_KEEP_SIZE, 100, 300, WEFT_FOREVER));
+    CHECK_EQ(lseek(fd, 0, SEEK_END), 0);
+    fill_reserved(fd, 30);
+    while (weft_pwrite(fd, "x", 1, 400, WEFT_FOREVER) == 1)
+        continue; /* until it is full */
+    UNLESS_FULL(weft_fallocate(fd, 0, 400, 100, WEFT_FOREVER));
+    CHECK_EQ(lseek(fd, 0, SEEK_END), 500);
+    fill_reserved(fd, 40);
+    UNLESS_FULL(weft_ftruncate(fd, 200, WEFT_FOREVER));
+    while (weft_pwrite(fd, "x", 1, 300, WEFT_FOREVER) == 1)
+        continue; /* until it is full */
+    CHECK_EQ(weft_close(fd), 0);
+    return 0;
+}
+
 DISK_TEST(less_is_moved_than_could_be, WEFT_SIM_SHORT, 1000000)
 {
     struct iovec parts[2] = {{"abc", 3}, {"def", 3}};

@@ -7,7 +7,6 @@
 #
 #   PEER   boost-fiber, cpp20, go, tokio, pthread, tbb, openmp, rayon, may, libuv or uring-floor;
 #          all of them if none is named
-# (none: all)
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

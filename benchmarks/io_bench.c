@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "weft_bench.h"
 
+#include "harness/io_rows.h"
 #include "harness/io_work.h"
 
 #include <fcntl.h>

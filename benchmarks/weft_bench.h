@@ -92,14 +92,6 @@ void bench_condvar_broadcast(struct bench *b);
 void bench_rwlock_alone(struct bench *b);
 void bench_rwlock_read_mostly(struct bench *b);
 
-/* io_bench.c */
-void bench_io_pipe(struct bench *b);
-void bench_io_sockets(struct bench *b);
-void bench_io_poll(struct bench *b);
-void bench_io_pread(struct bench *b);
-void bench_io_open_close(struct bench *b);
-void bench_io_statx(struct bench *b);
-
 /* file_bench.c; the parameter of reads is the flags that the file is opened with */
 void bench_file_read(struct bench *b);
 void bench_file_copy(struct bench *b);

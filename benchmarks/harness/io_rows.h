@@ -4,6 +4,8 @@
 #ifndef WEFT_BENCH_IO_ROWS_H
 #define WEFT_BENCH_IO_ROWS_H
 
+#include "harness/bench.h"
+
 #include <fcntl.h>
 
 /* The parameter of file/read: flags that the file is opened with. */
@@ -21,6 +23,13 @@
     {                                                                     \
         "connect/churn", BENCH_REPORT, 2, 1, 0, bench_connect_churn, host \
     }
+
+void bench_io_pipe(struct bench *b);
+void bench_io_sockets(struct bench *b);
+void bench_io_poll(struct bench *b);
+void bench_io_pread(struct bench *b);
+void bench_io_open_close(struct bench *b);
+void bench_io_statx(struct bench *b);
 
 #define BENCH_OPERATIONS(host)                                                  \
     {"io/pipe", BENCH_NS_PER_OP, 1, 1, 0, bench_io_pipe, host},                 \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The bare system calls, on a thread that may block. */
+#include "harness/io_rows.h"
 #include "harness/io_work.h"
 
 #include <fcntl.h>

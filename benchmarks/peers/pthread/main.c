@@ -380,14 +380,6 @@ static void condvar_pingpong(struct bench *b)
         bench_fail(b, "some turns were not waited for");
 }
 
-/* io.c */
-void bench_io_pipe(struct bench *b);
-void bench_io_sockets(struct bench *b);
-void bench_io_poll(struct bench *b);
-void bench_io_pread(struct bench *b);
-void bench_io_open_close(struct bench *b);
-void bench_io_statx(struct bench *b);
-
 /* barrier.c */
 void barrier_cross(struct bench *b);
 void condvar_broadcast(struct bench *b);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a single operation costs by way of a ring: each is submitted and waited for alone. */
+#include "harness/io_rows.h"
 #include "harness/io_work.h"
 #include "uring_floor.h"
 

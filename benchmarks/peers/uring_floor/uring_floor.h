@@ -24,14 +24,6 @@ void bench_file_read(struct bench *b);
 void bench_file_copy(struct bench *b);
 void bench_stream_send(struct bench *b);
 
-/* io.c */
-void bench_io_pipe(struct bench *b);
-void bench_io_sockets(struct bench *b);
-void bench_io_poll(struct bench *b);
-void bench_io_pread(struct bench *b);
-void bench_io_open_close(struct bench *b);
-void bench_io_statx(struct bench *b);
-
 /* rounds.c */
 void bench_echo_udp(struct bench *b);
 void bench_connect_churn(struct bench *b);

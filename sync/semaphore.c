@@ -1,5 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* Weighted semaphores: a number and a queue under one lock. */
+/*
+ * Weighted semaphores.
+ *
+ * One word counts the permits, and has a bit QUEUED while somebody waits, or has just given up.
+ * Without it permits are taken and given by one compare-and-swap; with it only under the lock,
+ * which the queue has too, so that permits are given in order.  Whoever waits sets it, and whoever
+ * finds the queue empty under the lock clears it.
+ *
+ * Whoever releases does not touch the semaphore once another can have all that is released: the
+ * compare-and-swap is the last thing, and so is the lock's release, since those who are woken after
+ * it, or wait for it having given up, have not returned yet.
+ *
+ *   Edge   From                     To                       Promises
+ *   SE.1   release: permits release acquire: permits acquire whoever has a permit sees what was
+ *                                                            done before it was given
+ *
+ * A release is carried on by the compare-and-swaps that follow, so an acquire sees all of them.
+ * One that waited sees it by its wake: who gave it its permits has acquired them.
+ */
+#include "arch/atomic.h"
 #include "runtime/check.h"
 #include "runtime/lock.h"
 #include "sync/wait_queue.h"
@@ -7,8 +26,10 @@
 #include <errno.h>
 #include <weft/semaphore.h>
 
+#define QUEUED ((uint64_t)1 << 63) /* in `permits`; what is below counts them */
+
 struct semaphore {
-    uint64_t permits;           /* under the lock */
+    WF_ATOMIC(uint64_t) permits;
     struct wf_wait_queue queue; /* under the lock; not empty: the first wants more than there are */
     struct wf_lock lock;
     uint32_t reserved;
@@ -17,6 +38,7 @@ struct semaphore {
 #ifndef WF_MODEL /* where an atomic is larger */
 _Static_assert(sizeof(struct semaphore) == sizeof(weft_semaphore),
                "the public type has other fields");
+_Static_assert(WEFT_SEMAPHORE_MAX == QUEUED - 1, "the bit is above all permits");
 #endif
 
 /* In the frame of whoever waits. */
@@ -30,45 +52,103 @@ static struct semaphore *internal(weft_semaphore *semaphore)
     return (struct semaphore *)(void *)semaphore;
 }
 
-/* Gives out what there is, in order; returns the entries to wake.  Caller holds the lock. */
-static struct wf_wait_entry *grant(struct semaphore *semaphore)
+/* Takes the permits if they are there and nobody waits.  Returns false with the word as it was last
+ * seen. */
+static inline bool take(struct semaphore *semaphore, uint64_t count, uint64_t *seen)
 {
-    struct wf_wait_entry *list = NULL;
-    struct wf_wait_entry **end = &list;
+    /* relaxed: the compare-and-swap decides. */
+    uint64_t word = atomic_load_explicit(&semaphore->permits, memory_order_relaxed);
 
+    do {
+        if (WF_UNLIKELY((word & QUEUED) != 0 || word < count)) {
+            *seen = word;
+            return false;
+        }
+        /* SE.1 acquire: what was done before they were given; relaxed on failure: we look again. */
+    } while (WF_UNLIKELY(!atomic_compare_exchange_weak_explicit(
+        &semaphore->permits, &word, word - count, memory_order_acquire, memory_order_relaxed)));
+    return true;
+}
+
+/* Gives the permits, unless somebody waits. */
+static inline bool give(struct semaphore *semaphore, uint64_t count)
+{
+    /* relaxed: the compare-and-swap decides. */
+    uint64_t word = atomic_load_explicit(&semaphore->permits, memory_order_relaxed);
+
+    do {
+        if (WF_UNLIKELY((word & QUEUED) != 0))
+            return false;
+        if (WF_UNLIKELY(count > WEFT_SEMAPHORE_MAX - word))
+            wf_panic("weft_semaphore_release: more permits than fit into 63 bits");
+        /* SE.1 release: what we did before; relaxed on failure: we look again. */
+    } while (WF_UNLIKELY(!atomic_compare_exchange_weak_explicit(
+        &semaphore->permits, &word, word + count, memory_order_release, memory_order_relaxed)));
+    return true;
+}
+
+/*
+ * Adds `added` permits, if somebody waits, or has given up without having been here yet, and gives
+ * out what there is, in order.  Returns false, having done nothing, if nobody does; else `*list` is
+ * the entries to wake.  Caller holds the lock.
+ */
+static bool grant(struct semaphore *semaphore, uint64_t added, struct wf_wait_entry **list)
+{
+    struct wf_wait_entry **end = list;
+    /* SE.1 acquire: what was done before the permits were given that are there, for those who are
+     * woken.  With QUEUED nobody else changes it. */
+    uint64_t permits = atomic_load_explicit(&semaphore->permits, memory_order_acquire);
+
+    *list = NULL;
+    if ((permits & QUEUED) == 0)
+        return false;
+    permits &= ~QUEUED;
+    if (WF_UNLIKELY(added > WEFT_SEMAPHORE_MAX - permits))
+        wf_panic("weft_semaphore_release: more permits than fit into 63 bits");
+    permits += added;
     while (!wf_wait_queue_is_empty(&semaphore->queue)) {
         struct wf_wait_entry *entry = semaphore->queue.first;
         uint64_t count = WF_CONTAINER_OF(entry, struct permit_wait, entry)->count;
 
-        if (count > semaphore->permits)
+        if (count > permits)
             break;
-        semaphore->permits -= count;
+        permits -= count;
         (void)wf_wait_queue_remove(&semaphore->queue, entry);
         *end = entry;
         end = &entry->previous;
     }
     *end = NULL;
-    return list;
-}
-
-/* Caller holds the lock. */
-static bool take(struct semaphore *semaphore, uint64_t count)
-{
-    if (!wf_wait_queue_is_empty(&semaphore->queue) || semaphore->permits < count)
-        return false;
-    semaphore->permits -= count;
+    if (!wf_wait_queue_is_empty(&semaphore->queue))
+        permits |= QUEUED;
+    /* SE.1 release: what we did before, and those who gave the other permits. */
+    atomic_store_explicit(&semaphore->permits, permits, memory_order_release);
     return true;
 }
 
-int weft_semaphore_acquire(weft_semaphore *handle, uint64_t count, weft_time deadline)
+/* Takes the permits, or announces somebody who waits for them.  Caller holds the lock. */
+static bool take_or_announce(struct semaphore *semaphore, uint64_t count)
 {
-    struct semaphore *semaphore = internal(handle);
+    uint64_t word;
+
+    for (;;) {
+        if (take(semaphore, count, &word))
+            return true;
+        /* relaxed: the queue is published by its lock; on failure we look again. */
+        if ((word & QUEUED) != 0 ||
+            atomic_compare_exchange_weak_explicit(&semaphore->permits, &word, word | QUEUED,
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return false;
+    }
+}
+
+static WF_NOINLINE int acquire_slow(struct semaphore *semaphore, uint64_t count, weft_time deadline)
+{
     struct permit_wait wait = {{NULL, NULL, NULL, NULL}, count};
     struct wf_wait_entry *list;
     int error;
 
     wf_lock_acquire(&semaphore->lock);
-    if (WF_LIKELY(take(semaphore, count))) {
+    if (take_or_announce(semaphore, count)) {
         wf_lock_release(&semaphore->lock);
         return 0;
     }
@@ -78,46 +158,49 @@ int weft_semaphore_acquire(weft_semaphore *handle, uint64_t count, weft_time dea
         return 0;
     /* Those behind us may want less than we did. */
     wf_lock_acquire(&semaphore->lock);
-    list = grant(semaphore);
+    (void)grant(semaphore, 0, &list);
     wf_lock_release(&semaphore->lock);
     wf_wait_queue_wake_list(wf_self(), list, 0);
     return error;
 }
 
+int weft_semaphore_acquire(weft_semaphore *handle, uint64_t count, weft_time deadline)
+{
+    uint64_t word;
+
+    if (WF_LIKELY(take(internal(handle), count, &word)))
+        return 0;
+    return acquire_slow(internal(handle), count, deadline);
+}
+
 int weft_semaphore_try_acquire(weft_semaphore *handle, uint64_t count)
 {
-    struct semaphore *semaphore = internal(handle);
-    bool is_taken;
+    uint64_t word;
 
-    wf_lock_acquire(&semaphore->lock);
-    is_taken = take(semaphore, count);
-    wf_lock_release(&semaphore->lock);
-    return is_taken ? 0 : -EBUSY;
+    return take(internal(handle), count, &word) ? 0 : -EBUSY;
+}
+
+static WF_NOINLINE void release_slow(struct semaphore *semaphore, uint64_t count)
+{
+    struct wf_wait_entry *list;
+    bool is_given;
+
+    do {
+        wf_lock_acquire(&semaphore->lock);
+        is_given = grant(semaphore, count, &list);
+        wf_lock_release(&semaphore->lock);
+    } while (!is_given && !give(semaphore, count));
+    wf_wait_queue_wake_list(wf_self(), list, 0);
 }
 
 void weft_semaphore_release(weft_semaphore *handle, uint64_t count)
 {
-    struct semaphore *semaphore = internal(handle);
-    struct wf_wait_entry *list = NULL;
-
-    wf_lock_acquire(&semaphore->lock);
-    if (semaphore->permits > UINT64_MAX - count)
-        wf_panic("weft_semaphore_release: more permits than fit into 64 bits");
-    semaphore->permits += count;
-    if (WF_UNLIKELY(!wf_wait_queue_is_empty(&semaphore->queue)))
-        list = grant(semaphore);
-    wf_lock_release(&semaphore->lock);
-    if (WF_UNLIKELY(list != NULL))
-        wf_wait_queue_wake_list(wf_self(), list, 0);
+    if (WF_UNLIKELY(!give(internal(handle), count)))
+        release_slow(internal(handle), count);
 }
 
 uint64_t weft_semaphore_available(weft_semaphore *handle)
 {
-    struct semaphore *semaphore = internal(handle);
-    uint64_t permits;
-
-    wf_lock_acquire(&semaphore->lock);
-    permits = semaphore->permits;
-    wf_lock_release(&semaphore->lock);
-    return permits;
+    /* relaxed: it can have changed by the time that the caller looks at it. */
+    return atomic_load_explicit(&internal(handle)->permits, memory_order_relaxed) & ~QUEUED;
 }

@@ -10,8 +10,9 @@
  *   }
  *
  * Permits are given in the order in which they were asked for: who wants many is not passed by
- * those who want few.  Whoever was given permits may free the semaphore, if nobody else is going to
- * use it: a release does not touch it any more once another can have what it released.
+ * those who want few.  Where nobody waits, permits are taken by one compare-and-swap and given back
+ * by another.  Whoever was given permits may free the semaphore, if nobody else is going to use it:
+ * a release does not touch it any more once another can have what it released.
  */
 #ifndef WEFT_SEMAPHORE_H
 #define WEFT_SEMAPHORE_H
@@ -29,6 +30,9 @@ typedef struct weft_semaphore {
     uint32_t lock;
     uint32_t reserved;
 } weft_semaphore;
+
+/* The most permits that a semaphore can have. */
+#define WEFT_SEMAPHORE_MAX ((uint64_t)INT64_MAX)
 
 #define WEFT_SEMAPHORE_INIT(permits) \
     {                                \
@@ -62,7 +66,7 @@ WEFT_API WEFT_MUST_USE int weft_semaphore_try_acquire(weft_semaphore *semaphore,
 /*
  * Give `count` permits, which need not have been taken before.
  *
- * Returns   nothing.  Aborts if there would be more than UINT64_MAX.
+ * Returns   nothing.  Aborts if there would be more than WEFT_SEMAPHORE_MAX.
  * Context   any thread, any fiber.
  * Switches  never.
  */

@@ -209,7 +209,7 @@ WORKER_TEST(semaphore, who_has_its_permit_may_free_it, TEST_TIMEOUT_S)
 
 CHILD(release_too_many)
 {
-    weft_semaphore semaphore = WEFT_SEMAPHORE_INIT(UINT64_MAX);
+    weft_semaphore semaphore = WEFT_SEMAPHORE_INIT(WEFT_SEMAPHORE_MAX);
 
     weft_semaphore_release(&semaphore, parameter);
     return 0;

@@ -1,10 +1,27 @@
 // SPDX-License-Identifier: MIT
 // sync/semaphore.c over sync/wait_queue.c: each permit is given once, also where the first in the
-// queue is cancelled while those behind it could go; and nobody touches a semaphore that was freed.
+// queue is cancelled while those behind it could go; whoever has one sees what was done before it
+// was given; and nobody touches a semaphore that was freed.
 #include "model_fibers.h"
 
 #include "sync/semaphore.c"
 #include "sync/wait_queue.c"
+
+static semaphore *make_semaphore()
+{
+    semaphore *made = static_cast<semaphore *>(model_alloc(sizeof *made));
+
+    atomic_init(&made->permits, 0);
+    atomic_init(&made->lock.word, WF_LOCK_FREE);
+    return made;
+}
+
+// Nobody waits any more, and so many are left.
+static void expect_at_rest(semaphore *at_rest, uint64_t permits)
+{
+    RL_ASSERT(at_rest->permits.load(rl::mo_relaxed, $) == permits);
+    RL_ASSERT(wf_wait_queue_is_empty(&at_rest->queue));
+}
 
 // Fiber 0 wants two and can be cancelled, fiber 1 wants one; two are given.
 struct semaphore_cancel : fiber_suite<semaphore_cancel, 4> {
@@ -18,8 +35,7 @@ struct semaphore_cancel : fiber_suite<semaphore_cancel, 4> {
 
     void setup()
     {
-        shared = static_cast<semaphore *>(model_alloc(sizeof *shared));
-        atomic_init(&shared->lock.word, WF_LOCK_FREE);
+        shared = make_semaphore();
         result[0]($) = result[1]($) = 1;
     }
 
@@ -43,25 +59,22 @@ struct semaphore_cancel : fiber_suite<semaphore_cancel, 4> {
     void at_rest()
     {
         RL_ASSERT(result[0]($) == 0 || result[0]($) == -ECANCELED);
-        RL_ASSERT(shared->permits == 1);
-        RL_ASSERT(wf_wait_queue_is_empty(&shared->queue));
+        expect_at_rest(shared, 1);
     }
 };
 
 // The first in the queue wants more than there will be; the one behind it does not.
 struct semaphore_behind : fiber_suite<semaphore_behind, 4> {
-    semaphore shared;
+    semaphore *shared;
 
     weft_semaphore *outer()
     {
-        return reinterpret_cast<weft_semaphore *>(&shared);
+        return reinterpret_cast<weft_semaphore *>(shared);
     }
 
     void setup()
     {
-        atomic_store_explicit(&shared.lock.word, WF_LOCK_FREE, memory_order_relaxed);
-        shared.permits = 0;
-        shared.queue.first = nullptr;
+        shared = make_semaphore();
     }
 
     void fiber(unsigned index)
@@ -78,8 +91,7 @@ struct semaphore_behind : fiber_suite<semaphore_behind, 4> {
 
     void at_rest()
     {
-        RL_ASSERT(shared.permits == 0);
-        RL_ASSERT(wf_wait_queue_is_empty(&shared.queue));
+        expect_at_rest(shared, 0);
     }
 };
 
@@ -94,8 +106,7 @@ struct semaphore_free : fiber_suite<semaphore_free, 2> {
 
     void setup()
     {
-        shared = static_cast<semaphore *>(model_alloc(sizeof *shared));
-        atomic_init(&shared->lock.word, WF_LOCK_FREE);
+        shared = make_semaphore();
     }
 
     void fiber(unsigned index)
@@ -113,11 +124,92 @@ struct semaphore_free : fiber_suite<semaphore_free, 2> {
     }
 };
 
+// Two give three permits to one that wants two and one that wants all, and who give them back.  Who
+// has two sees what the giver of two did, who has three what both did.
+struct semaphore_sees : fiber_suite<semaphore_sees, 4> {
+    semaphore *shared;
+    rl::var<int> done[2];
+
+    weft_semaphore *outer()
+    {
+        return reinterpret_cast<weft_semaphore *>(shared);
+    }
+
+    void setup()
+    {
+        shared = make_semaphore();
+        done[0]($) = done[1]($) = 0;
+    }
+
+    void fiber(unsigned index)
+    {
+        if (index < 2) {
+            done[index]($) = 1;
+            weft_semaphore_release(outer(), 1 + index);
+        } else if (index == 2) {
+            RL_ASSERT(weft_semaphore_acquire(outer(), 2, WEFT_FOREVER) == 0);
+            RL_ASSERT(done[1]($) == 1);
+            weft_semaphore_release(outer(), 2);
+        } else {
+            RL_ASSERT(weft_semaphore_acquire(outer(), 3, WEFT_FOREVER) == 0);
+            RL_ASSERT(done[0]($) == 1 && done[1]($) == 1);
+            weft_semaphore_release(outer(), 3);
+        }
+    }
+
+    void at_rest()
+    {
+        expect_at_rest(shared, 3);
+    }
+};
+
+// Two that give at once, and one that only tries: none is lost or counted twice.
+struct semaphore_tries : fiber_suite<semaphore_tries, 4> {
+    semaphore *shared;
+    rl::var<int> done;
+    rl::var<int> taken;
+
+    weft_semaphore *outer()
+    {
+        return reinterpret_cast<weft_semaphore *>(shared);
+    }
+
+    void setup()
+    {
+        shared = make_semaphore();
+        taken($) = 0;
+        done($) = 0;
+    }
+
+    void fiber(unsigned index)
+    {
+        if (index == 0) {
+            done($) = 1;
+            weft_semaphore_release(outer(), 2);
+        } else if (index == 1) {
+            weft_semaphore_release(outer(), 1);
+        } else if (index == 2) {
+            taken($) = weft_semaphore_try_acquire(outer(), 2) == 0;
+            if (taken($) != 0)
+                RL_ASSERT(done($) == 1);
+        } else {
+            RL_ASSERT(weft_semaphore_acquire(outer(), 1, WEFT_FOREVER) == 0);
+        }
+    }
+
+    void at_rest()
+    {
+        expect_at_rest(shared, taken($) != 0 ? 0 : 2);
+    }
+};
+
 int main()
 {
     bool good = model_run<semaphore_cancel>("cancel");
 
     good = good && model_run<semaphore_behind>("behind");
     good = good && model_run<semaphore_free>("free");
+    good = good && model_run<semaphore_sees>("sees");
+    good = good && model_run<semaphore_tries>("tries");
     return good ? 0 : 1;
 }

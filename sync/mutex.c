@@ -81,7 +81,7 @@ struct lock_wait {
 };
 
 /* Takes the lock if it is free or given to us.  Returns false with the word as it was last seen. */
-static bool take(struct wf_mutex *mutex, bool is_woken, uint32_t *seen)
+WF_INLINE bool take(struct wf_mutex *mutex, bool is_woken, uint32_t *seen)
 {
     /* relaxed: the compare-and-swap decides. */
     uint32_t word = atomic_load_explicit(&mutex->word, memory_order_relaxed);
@@ -104,9 +104,10 @@ static bool take(struct wf_mutex *mutex, bool is_woken, uint32_t *seen)
  * but only while nobody else waits, and while the holder can be running. */
 static bool spin(struct wf_worker *self, struct wf_mutex *mutex)
 {
-    uint32_t word;
+    /* relaxed: a hint. */
+    uint32_t word = atomic_load_explicit(&mutex->word, memory_order_relaxed);
 
-    if (self != NULL && weft_worker_count() == 1)
+    if ((word & (QUEUED | WOKEN)) != 0 || (self != NULL && weft_worker_count() == 1))
         return false;
     for (int i = 0; i < WF_MUTEX_SPINS; i++) {
         if (take(mutex, false, &word))
@@ -298,7 +299,7 @@ static bool wake_first(struct wf_mutex *mutex)
     return true;
 }
 
-static void unlock_slow(struct wf_mutex *mutex)
+static WF_NOINLINE void unlock_slow(struct wf_mutex *mutex)
 {
     /* relaxed: the compare-and-swap decides. */
     uint32_t word = atomic_load_explicit(&mutex->word, memory_order_relaxed);
@@ -327,28 +328,20 @@ static void unlock_slow(struct wf_mutex *mutex)
     }
 }
 
-static inline bool lock_free(struct wf_mutex *mutex)
-{
-    uint32_t expected = 0;
-
-    /* relaxed: spares a compare-and-swap that fails. */
-    if (atomic_load_explicit(&mutex->word, memory_order_relaxed) != 0)
-        return false;
-    /* MX.1 acquire: what earlier holders did; relaxed on failure: the slow way looks again. */
-    return atomic_compare_exchange_strong_explicit(&mutex->word, &expected, LOCKED,
-                                                   memory_order_acquire, memory_order_relaxed);
-}
-
 int weft_mutex_lock(weft_mutex *mutex, weft_time deadline)
 {
-    if (WF_LIKELY(lock_free(wf_mutex_of(mutex))))
+    uint32_t word;
+
+    if (WF_LIKELY(take(wf_mutex_of(mutex), false, &word)))
         return 0;
     return lock_slow(wf_mutex_of(mutex), take_out, deadline, false);
 }
 
 void wf_mutex_lock_after(struct wf_mutex *mutex, int result)
 {
-    if (result == WF_MUTEX_HANDED_OVER || (result != WF_MUTEX_LOOK_AGAIN && lock_free(mutex)))
+    uint32_t word;
+
+    if (result == WF_MUTEX_HANDED_OVER || take(mutex, result == WF_MUTEX_LOOK_AGAIN, &word))
         return;
     (void)lock_slow(mutex, NULL, INT64_MAX, result == WF_MUTEX_LOOK_AGAIN);
 }
@@ -372,15 +365,28 @@ int weft_mutex_try_lock(weft_mutex *mutex)
     return take(wf_mutex_of(mutex), false, &word) ? 0 : -EBUSY;
 }
 
+/* What the word becomes with an unlock that wakes nobody and gives the lock to nobody: while nobody
+ * waits, or while one is on its way and may still be passed.  DEAD if it is none of these. */
+WF_INLINE uint32_t without_lock(uint32_t word)
+{
+    if (WF_LIKELY(word == LOCKED))
+        return 0;
+    if ((word & (LOCKED | WOKEN | CHECKED)) == (LOCKED | WOKEN) && word < FAIR)
+        return word - LOCKED + BYPASS;
+    return DEAD;
+}
+
 void wf_mutex_unlock(struct wf_mutex *mutex)
 {
-    uint32_t expected = LOCKED;
+    /* relaxed: the compare-and-swap decides. */
+    uint32_t word = atomic_load_explicit(&mutex->word, memory_order_relaxed);
+    uint32_t target = without_lock(word);
 
-    /* relaxed: spares a compare-and-swap that fails; MX.1 release: what we did, for the next
-     * holder; relaxed on failure: the slow way looks again. */
-    if (WF_UNLIKELY(atomic_load_explicit(&mutex->word, memory_order_relaxed) != LOCKED ||
+    /* MX.1 release: what we did, for the next holder; relaxed on failure: the slow way looks
+     * again. */
+    if (WF_UNLIKELY(target == DEAD ||
                     !atomic_compare_exchange_strong_explicit(
-                        &mutex->word, &expected, 0, memory_order_release, memory_order_relaxed)))
+                        &mutex->word, &word, target, memory_order_release, memory_order_relaxed)))
         unlock_slow(mutex);
 }
 

@@ -11,9 +11,9 @@
  * compare-and-swap is the last thing, and so is the lock's release, since those who are woken after
  * it, or wait for it having given up, have not returned yet.
  *
- *   Edge   From                     To                       Promises
- *   SE.1   release: permits release acquire: permits acquire whoever has a permit sees what was
- *                                                            done before it was given
+ *   Edge   From                      To                        Promises
+ *   SE.1   release: permits release  acquire: permits acquire  whoever has a permit sees what was
+ *                                                              done before it was given
  *
  * A release is carried on by the compare-and-swaps that follow, so an acquire sees all of them.
  * One that waited sees it by its wake: who gave it its permits has acquired them.

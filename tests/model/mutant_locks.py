@@ -118,8 +118,10 @@ LOCK_MUTANTS = [
     semaphore("leaves-the-queue-announced",
               "    if (!wf_wait_queue_is_empty(&semaphore->queue))\n        permits |= QUEUED;\n",
               "    permits |= QUEUED;\n"),
-    semaphore("retracts-though-others-wait",
-              "    if (!wf_wait_queue_is_empty(&semaphore->queue))\n        permits |= QUEUED;\n", ""),
+    semaphore("retracts-though-others-wait", """\
+    if (!wf_wait_queue_is_empty(&semaphore->queue))
+        permits |= QUEUED;
+""", ""),
     semaphore("waits-unannounced", "&semaphore->permits, &word, word | QUEUED,",
               "&semaphore->permits, &word, word,"),
     once("looks-relaxed", "atomic_load_explicit(&once->state, memory_order_acquire)",

@@ -150,7 +150,7 @@ static void print_circle(const struct circle *circle)
     char text[512];
 
     wf_complain("lock order: %u mutexes are locked in a circle; fibers that do this at the same "
-                "time wait for each other for ever",
+                "time wait for each other, for ever or until a deadline",
                 circle->count);
     for (unsigned i = 0; i < circle->count && i < CIRCLE_MAX; i++) {
         wf_probe_describe(circle->steps[i].held_site, text, sizeof text);

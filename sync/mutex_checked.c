@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Mutexes that know their holder: checked ones, and recursive ones. */
 #include "arch/atomic.h"
+#include "arch/os.h"
 #include "runtime/check.h"
 #include "sync/held.h"
 #include "sync/mutex.h"
@@ -35,8 +36,8 @@ int weft_mutex_lock_checked(weft_mutex *mutex, weft_time deadline)
 
     if (wf_mutex_is_checked(internal) && wf_held_is_mine(internal))
         wf_panic("weft_mutex_lock: the caller has locked the mutex %p already", (void *)mutex);
-    /* One that gives up some time waits in no circle for ever. */
-    if (deadline == WEFT_FOREVER)
+    /* One that does not wait is in no circle.  One with a deadline is, until then. */
+    if (deadline == WEFT_FOREVER || (deadline > 0 && deadline > wf_os_now()))
         wf_held_before(internal, __builtin_return_address(0));
     error = weft_mutex_lock(mutex, deadline);
     if (error == 0)

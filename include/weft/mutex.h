@@ -26,9 +26,11 @@
  * checked.
  *
  * Such programs are also told on standard error when mutexes are locked in an order that makes a
- * circle: one fiber waits for B without a deadline while it holds A, and another, at any time, for
- * A while it holds B.  Mutexes are told apart by their addresses, so one that is freed should be
- * destroyed before.  Of several thousand mutexes what was seen long ago is forgotten.
+ * circle: one fiber waits for B while it holds A, and another, at any time, for A while it holds B.
+ * A deadline only ends such a wait after all that time, so it does not keep the report away; one
+ * that has passed does, since it does not wait.  Mutexes are told apart by their addresses, so one
+ * that is freed should be destroyed before.  Of several thousand mutexes what was seen long ago is
+ * forgotten.
  */
 #ifndef WEFT_MUTEX_H
 #define WEFT_MUTEX_H

@@ -61,6 +61,17 @@ static int lock_around_another(void *arg)
     return 0;
 }
 
+static int lock_until_a_deadline(void *arg)
+{
+    (void)arg;
+    lock_both(0, 1);
+    must_lock(&mutexes[1]);
+    CHECK_EQ(weft_mutex_lock(&mutexes[0], weft_after(WEFT_SECOND)), 0);
+    weft_mutex_unlock(&mutexes[0]);
+    weft_mutex_unlock(&mutexes[1]);
+    return 0;
+}
+
 static int lock_second(void *arg)
 {
     (void)arg;
@@ -82,6 +93,7 @@ static const struct {
     {lock_two_in_a_circle, "2 mutexes are locked in a circle"},
     {lock_three_in_a_circle, "3 mutexes are locked in a circle"},
     {lock_around_another, "2 mutexes are locked in a circle"},
+    {lock_until_a_deadline, "2 mutexes are locked in a circle"},
     {lock_in_two_fibers, "2 mutexes are locked in a circle"},
 };
 
@@ -150,7 +162,9 @@ static int try_the_other_way(void *arg)
     must_lock(&mutexes[1]);
     CHECK_EQ(weft_mutex_try_lock(&mutexes[0]), 0);
     weft_mutex_unlock(&mutexes[0]);
-    CHECK_EQ(weft_mutex_lock(&mutexes[0], weft_after(WEFT_SECOND)), 0);
+    CHECK_EQ(weft_mutex_lock(&mutexes[0], 0), 0);
+    weft_mutex_unlock(&mutexes[0]);
+    CHECK_EQ(weft_mutex_lock(&mutexes[0], weft_now() - 1), 0);
     weft_mutex_unlock(&mutexes[0]);
     weft_mutex_unlock(&mutexes[1]);
     return 0;

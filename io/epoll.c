@@ -312,7 +312,7 @@ static int to_milliseconds(int64_t ns)
     return ns < INT64_C(1000000) * INT32_MAX ? (int)((ns + 999999) / 1000000) : INT32_MAX;
 }
 
-/* epoll_wait(2) until a point in time: 0 is at once.  Returns how many events came. */
+/* epoll_wait(2) until a point in time: 0 is at once.  Returns how many events came, or -EINTR. */
 static int wait_until(struct instance *instance, struct epoll_event *events, int64_t deadline)
 {
     int64_t left = deadline == 0 ? 0 : deadline - wf_os_now();
@@ -332,7 +332,9 @@ static int wait_until(struct instance *instance, struct epoll_event *events, int
     /* Linux before 5.11, or a sandbox that is older than the call. */
     if ((errno == ENOSYS || errno == EPERM) && !instance->has_no_pwait2)
         instance->has_no_pwait2 = true;
-    else if (errno != EINTR)
+    else if (errno == EINTR)
+        return -EINTR;
+    else
         wf_panic("epoll_wait: %s", strerror(errno));
     return 0;
 }
@@ -354,6 +356,11 @@ static unsigned poll_instance(struct wf_poller *poller, struct wf_worker *self, 
     if (!has_cause)
         return 0;
     count = wait_until(instance, events, deadline);
+    if (WF_UNLIKELY(count < 0)) {
+        wf_lock_acquire(&instance->poller.lock);
+        wf_count(&instance->counters->io_interrupts, 1);
+        wf_lock_release(&instance->poller.lock);
+    }
     for (int i = 0; i < count; i++) {
         struct wf_op *ready;
 

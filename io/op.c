@@ -8,7 +8,7 @@
 /* Never takes the waiter out: the wake belongs to the completion, which is sure to come. */
 static bool interrupt_op(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
-    wf_backend_cancel(wf_worker_poller(waiter->home), self, waiter->place, reason);
+    wf_backend_cancel(wf_worker_poller(waiter->home), self, (struct wf_op *)waiter->place, reason);
     return false;
 }
 

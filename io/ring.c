@@ -181,6 +181,15 @@ static int enter(struct ring *ring, struct wf_worker *self, unsigned count,
     return result;
 }
 
+/* Counts why a call to enter() came to nothing.  Caller has the lock. */
+static void note(struct ring *ring, int result)
+{
+    if (result == -EBUSY || result == -EAGAIN)
+        wf_count(&ring->counters->io_refusals, 1);
+    else if (result == -EINTR)
+        wf_count(&ring->counters->io_interrupts, 1);
+}
+
 static int enter_until(struct ring *ring, struct wf_worker *self, unsigned count, int64_t deadline)
 {
     int64_t left = deadline - wf_os_now();
@@ -202,6 +211,8 @@ static unsigned take_completed(struct ring *ring, struct wf_op *ops[REAP_BATCH])
         seen++;
         if (cqe->user_data == TAG_EVENT)
             ring->event_is_armed = false;
+        if (cqe->user_data == TAG_NONE && cqe->res == -ENOENT)
+            wf_count(&ring->counters->late_cancels, 1);
         if (cqe->user_data == TAG_EVENT || cqe->user_data == TAG_NONE)
             continue;
         ops[count] = (void *)(uintptr_t)(cqe->user_data & ((UINT64_C(1) << ADDRESS_BITS) - 1));
@@ -250,6 +261,7 @@ static unsigned poll_ring(struct wf_poller *poller, struct wf_worker *self, int6
     struct ring *ring = ring_of(poller);
     bool is_owner = wf_worker_poller(self) == &ring->poller;
     unsigned count, woken;
+    int result;
     bool waits;
 
     wf_lock_acquire(&ring->poller.lock);
@@ -261,11 +273,10 @@ static unsigned poll_ring(struct wf_poller *poller, struct wf_worker *self, int6
         if (waits)
             ring->owner_waits = true;
         wf_lock_release(&ring->poller.lock);
-        if (waits)
-            (void)enter_until(ring, self, count, deadline);
-        else
-            (void)enter(ring, self, count, NULL, false);
+        result = waits ? enter_until(ring, self, count, deadline)
+                       : enter(ring, self, count, NULL, false);
         wf_lock_acquire(&ring->poller.lock);
+        note(ring, result);
         if (waits)
             ring->owner_waits = false;
     }
@@ -292,15 +303,21 @@ static void submit(struct wf_poller *poller, struct wf_worker *self)
 {
     struct ring *ring = ring_of(poller);
     unsigned count;
+    int result;
 
     wf_lock_acquire(&ring->poller.lock);
     count = publish(ring);
     if (count > 0)
         wf_count(&ring->counters->polls, 1);
     wf_lock_release(&ring->poller.lock);
-    if (count > 0)
-        (void)enter(ring, self, count, NULL, false);
+    result = count > 0 ? enter(ring, self, count, NULL, false) : 0;
+    if (WF_LIKELY(result >= 0))
+        return;
+    wf_lock_acquire(&ring->poller.lock);
+    note(ring, result);
+    wf_lock_release(&ring->poller.lock);
 }
+
 /* A submission slot; submits when all are taken.  Caller has the lock, which may be free for a
  * while before this returns. */
 static struct io_uring_sqe *take_slot(struct ring *ring, struct wf_worker *self)
@@ -321,64 +338,16 @@ static struct io_uring_sqe *take_slot(struct ring *ring, struct wf_worker *self)
         }
         count = publish(ring);
         wf_count(&ring->counters->polls, 1);
+        wf_count(&ring->counters->sq_full, 1);
         wf_lock_release(&ring->poller.lock);
         submitted = enter(ring, self, count, NULL, false);
         wf_lock_acquire(&ring->poller.lock);
+        note(ring, submitted);
         /* A kernel that takes nothing wants completions out of the way, or memory for a moment. */
         if (submitted <= 0)
             (void)reap(ring, self);
     }
     return sqe;
-}
-
-static void prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
-{
-    unsigned length = op->length < INT32_MAX ? (unsigned)op->length : INT32_MAX;
-
-    switch (op->code) {
-    case WF_OP_READ:
-        io_uring_prep_read(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
-        break;
-    case WF_OP_WRITE:
-        io_uring_prep_write(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
-        break;
-    case WF_OP_READV:
-        io_uring_prep_readv(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
-        break;
-    case WF_OP_WRITEV:
-        io_uring_prep_writev(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
-        break;
-    case WF_OP_RECV:
-        io_uring_prep_recv(sqe, op->fd, op->buffer, length, op->flags);
-        break;
-    case WF_OP_SEND:
-        io_uring_prep_send(sqe, op->fd, op->buffer, length, op->flags);
-        break;
-    case WF_OP_RECVMSG:
-        io_uring_prep_recvmsg(sqe, op->fd, op->buffer, (unsigned)op->flags);
-        break;
-    case WF_OP_SENDMSG:
-        io_uring_prep_sendmsg(sqe, op->fd, op->buffer, (unsigned)op->flags);
-        break;
-    case WF_OP_ACCEPT:
-        io_uring_prep_accept(sqe, op->fd, NULL, NULL, op->flags);
-        break;
-    case WF_OP_CONNECT:
-        io_uring_prep_connect(sqe, op->fd, op->buffer, (socklen_t)op->length);
-        break;
-    case WF_OP_POLL:
-        io_uring_prep_poll_add(sqe, op->fd, (unsigned)op->flags);
-        break;
-    case WF_OP_OPENAT:
-        io_uring_prep_openat(sqe, op->fd, op->buffer, op->flags, (mode_t)op->length);
-        break;
-    case WF_OP_FSYNC:
-        io_uring_prep_fsync(sqe, op->fd, op->flags != 0 ? IORING_FSYNC_DATASYNC : 0);
-        break;
-    case WF_OP_CLOSE:
-        io_uring_prep_close(sqe, op->fd);
-        break;
-    }
 }
 
 /* True if there is no batch to join, nothing to reap, and it is not time to look at the ring. */
@@ -438,7 +407,7 @@ static void start(struct wf_worker *self, struct wf_op *op)
     error = wf_pending_add(&ring->poller, op);
     if (WF_LIKELY(error == 0)) {
         op->tag = (uint64_t)(uintptr_t)op | ring->generation++ << ADDRESS_BITS;
-        prepare(sqe, op);
+        wf_prepare(sqe, op);
         io_uring_sqe_set_data64(sqe, op->tag);
         ring->in_flight++;
         ring->last_sent = op->code == WF_OP_SEND ? op->fd : -1;

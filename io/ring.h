@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The set-up of a ring, for ring.c. */
+/* The set-up of a ring, and what an operation is in its queue, for ring.c. */
 #ifndef WF_IO_RING_H
 #define WF_IO_RING_H
+
+#include "io/op.h"
 
 #include <liburing.h>
 #include <stdbool.h>
@@ -22,5 +24,55 @@ void wf_ring_explain(int error, char *text, size_t size);
 
 /* See wf_backend.describe. */
 int wf_ring_describe(char *line, size_t size);
+
+static inline void wf_prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
+{
+    unsigned length = op->length < INT32_MAX ? (unsigned)op->length : INT32_MAX;
+
+    switch (op->code) {
+    case WF_OP_READ:
+        io_uring_prep_read(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
+        break;
+    case WF_OP_WRITE:
+        io_uring_prep_write(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
+        break;
+    case WF_OP_READV:
+        io_uring_prep_readv(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
+        break;
+    case WF_OP_WRITEV:
+        io_uring_prep_writev(sqe, op->fd, op->buffer, length, (uint64_t)op->offset);
+        break;
+    case WF_OP_RECV:
+        io_uring_prep_recv(sqe, op->fd, op->buffer, length, op->flags);
+        break;
+    case WF_OP_SEND:
+        io_uring_prep_send(sqe, op->fd, op->buffer, length, op->flags);
+        break;
+    case WF_OP_RECVMSG:
+        io_uring_prep_recvmsg(sqe, op->fd, op->buffer, (unsigned)op->flags);
+        break;
+    case WF_OP_SENDMSG:
+        io_uring_prep_sendmsg(sqe, op->fd, op->buffer, (unsigned)op->flags);
+        break;
+    case WF_OP_ACCEPT:
+        io_uring_prep_accept(sqe, op->fd, NULL, NULL, op->flags);
+        break;
+    case WF_OP_CONNECT:
+        io_uring_prep_connect(sqe, op->fd, op->buffer, (socklen_t)op->length);
+        break;
+    case WF_OP_POLL:
+        io_uring_prep_poll_add(sqe, op->fd, (unsigned)op->flags);
+        break;
+    case WF_OP_OPENAT:
+        io_uring_prep_openat(sqe, op->fd, op->buffer, op->flags, (mode_t)op->length);
+        break;
+    case WF_OP_FSYNC:
+        io_uring_prep_fsync(sqe, op->fd, op->flags != 0 ? IORING_FSYNC_DATASYNC : 0);
+        break;
+    case WF_OP_CLOSE:
+        io_uring_prep_close(sqe, op->fd);
+        break;
+    }
+}
 
 #endif

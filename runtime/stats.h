@@ -31,6 +31,10 @@
     X(timers_fired)    \
     X(ready_spills)    \
     X(cq_overflows)    \
+    X(sq_full)         \
+    X(io_refusals)     \
+    X(io_interrupts)   \
+    X(late_cancels)    \
     X(stalls)          \
     X(rescues)         \
     X(spare_calls)     \

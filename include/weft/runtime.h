@@ -204,6 +204,11 @@ struct weft_stats {
     uint64_t slab_bytes;       /* address space mapped for stacks */
     uint64_t ready_spills;     /* fibers that a queue had no memory for: the shared one took them */
     uint64_t cq_overflows;   /* completions that the kernel had to keep because the ring was full */
+    uint64_t sq_full;        /* times that a full submission queue had to be submitted early */
+    uint64_t io_refusals;    /* times that the kernel took no submissions, for want of memory or of
+                                completions reaped; they are tried again */
+    uint64_t io_interrupts;  /* system calls for I/O that a signal ended; they are made again */
+    uint64_t late_cancels;   /* cancellations that found their operation complete already */
     uint64_t stalls;         /* times that a worker was found stuck in one fiber */
     uint64_t rescues;        /* times that fibers became ready because another worker looked after
                                 the timers and the I/O of a stuck one */

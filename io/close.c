@@ -17,11 +17,18 @@
 #include <weft/io.h>
 
 /* The pollers of the process.  Those of the own runtime are found without them. */
-static struct {
+struct directory {
     struct wf_lock lock; /* no poller goes while it is held */
     struct wf_poller *first;
     WF_ATOMIC(uint32_t) count; /* under the lock; read without as a hint */
-} pollers;
+};
+
+#ifdef WF_MODEL
+static struct directory *pollers; /* the model makes it anew for each execution */
+#else
+static struct directory all_pollers;
+static struct directory *const pollers = &all_pollers;
+#endif
 
 /* One who closes. */
 struct closer {
@@ -35,38 +42,38 @@ static void count_pollers(uint32_t change)
 {
     /* relaxed: whoever closes what a fiber of another runtime has in use knows that runtime, and
      * so knows of its start. */
-    (void)atomic_fetch_add_explicit(&pollers.count, change, memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&pollers->count, change, memory_order_relaxed);
 }
 
 void wf_close_enlist(struct wf_poller *poller)
 {
-    wf_lock_acquire(&pollers.lock);
-    poller->next = pollers.first;
-    poller->link = &pollers.first;
+    wf_lock_acquire(&pollers->lock);
+    poller->next = pollers->first;
+    poller->link = &pollers->first;
     if (poller->next != NULL)
         poller->next->link = &poller->next;
-    pollers.first = poller;
+    pollers->first = poller;
     count_pollers(1);
-    wf_lock_release(&pollers.lock);
+    wf_lock_release(&pollers->lock);
 }
 
 void wf_close_delist(struct wf_poller *poller)
 {
-    wf_lock_acquire(&pollers.lock);
+    wf_lock_acquire(&pollers->lock);
     *poller->link = poller->next;
     if (poller->next != NULL)
         poller->next->link = poller->link;
     count_pollers(UINT32_MAX);
-    wf_lock_release(&pollers.lock);
+    wf_lock_release(&pollers->lock);
 }
 
 void wf_poller_forget_parent(void)
 {
     /* relaxed: the child has one thread; here and below. */
-    atomic_store_explicit(&pollers.lock.word, WF_LOCK_FREE, memory_order_relaxed);
-    pollers.first = NULL;
+    atomic_store_explicit(&pollers->lock.word, WF_LOCK_FREE, memory_order_relaxed);
+    pollers->first = NULL;
     /* relaxed: as above. */
-    atomic_store_explicit(&pollers.count, 0, memory_order_relaxed);
+    atomic_store_explicit(&pollers->count, 0, memory_order_relaxed);
     wf_epochs_forget();
 }
 
@@ -158,11 +165,11 @@ static uint32_t end_at_peers(struct closer *closer)
 /* What another thread than theirs submits ends with that thread: they do so themselves. */
 static void end_everywhere(struct closer *closer)
 {
-    wf_lock_acquire(&pollers.lock);
-    for (struct wf_poller *poller = pollers.first; poller != NULL; poller = poller->next)
+    wf_lock_acquire(&pollers->lock);
+    for (struct wf_poller *poller = pollers->first; poller != NULL; poller = poller->next)
         if (end_all(closer, poller, NULL))
             wf_poller_interrupt(poller);
-    wf_lock_release(&pollers.lock);
+    wf_lock_release(&pollers->lock);
 }
 
 /* Ends all that is under way on the descriptor, and waits for it.  Returns false if somebody else
@@ -179,7 +186,7 @@ static bool end_operations(struct wf_worker *self, int fd)
     if (self != NULL)
         peers = end_at_peers(&closer);
     /* relaxed: see count_pollers(). */
-    if (WF_UNLIKELY(atomic_load_explicit(&pollers.count, memory_order_relaxed) > peers))
+    if (WF_UNLIKELY(atomic_load_explicit(&pollers->count, memory_order_relaxed) > peers))
         end_everywhere(&closer);
     /* CL.3 acq_rel: what they did with the descriptor is over. */
     if (closer.closing.waiter != NULL &&

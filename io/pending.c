@@ -4,16 +4,19 @@
 
 #include "arch/os.h"
 #include "io/backend.h"
-#include "runtime/alloc.h"
+#include "io/pages.h"
 #include "runtime/check.h"
 
 #include <errno.h>
-#include <fcntl.h>
 
 enum { EPOCH_BIAS = 2 }; /* so that none is 0; it leaves what is odd odd */
 
+#ifdef WF_MODEL
+static WF_ATOMIC(uint32_t) * epochs; /* the model makes them anew for each execution */
+#else
 /* On pages of its own; those that nobody touches cost nothing. */
 static _Alignas(1 << 12) WF_ATOMIC(uint32_t) epochs[WF_EPOCHS];
+#endif
 
 static WF_ATOMIC(uint32_t) * epoch_of(int fd)
 {
@@ -22,7 +25,7 @@ static WF_ATOMIC(uint32_t) * epoch_of(int fd)
 
 void wf_epochs_forget(void)
 {
-    wf_os_discard(epochs, sizeof epochs);
+    wf_os_discard(epochs, sizeof epochs[0] * WF_EPOCHS);
 }
 
 uint32_t wf_epoch_now(int fd)
@@ -61,80 +64,6 @@ static bool may_go_on(const struct wf_op *op)
      * of one chain of changes. */
     now = atomic_fetch_add_explicit(epoch, 0, memory_order_acq_rel) + EPOCH_BIAS;
     return (op->epoch & 1) == 0 && now == op->epoch;
-}
-
-static struct wf_pages *pages_of(struct wf_pending *pending)
-{
-    /* CL.2 acquire: needed by those who have no lock. */
-    return atomic_load_explicit(&pending->pages, memory_order_acquire);
-}
-
-static struct wf_fd_ops *page_of(struct wf_pages *pages, size_t page)
-{
-    /* CL.2 acquire: as above. */
-    return atomic_load_explicit(&pages->at[page], memory_order_acquire);
-}
-
-static struct wf_pages *grow(struct wf_pending *pending, size_t page)
-{
-    struct wf_pages *old = pages_of(pending), *pages;
-    size_t count = old == NULL ? 16 : old->count;
-
-    while (count <= page)
-        count *= 2;
-    pages = wf_alloc(sizeof *pages + count * sizeof pages->at[0]);
-    if (pages == NULL)
-        return NULL;
-    pages->smaller = old;
-    pages->count = count;
-    for (size_t i = 0; old != NULL && i < old->count; i++)
-        /* relaxed: published with the whole, below. */
-        atomic_store_explicit(&pages->at[i], page_of(old, i), memory_order_relaxed);
-    /* CL.2 release: what is in it. */
-    atomic_store_explicit(&pending->pages, pages, memory_order_release);
-    return pages;
-}
-
-static bool is_open(int fd)
-{
-    return fcntl(fd, F_GETFD) >= 0;
-}
-
-/* A number that is none must not take memory for all those below it. */
-static WF_COLD struct wf_fd_ops *make_watch(struct wf_pending *pending, int fd)
-{
-    size_t page = (size_t)fd >> WF_PAGE_BITS;
-    struct wf_pages *pages = pages_of(pending);
-    struct wf_fd_ops *watches;
-
-    if (!is_open(fd))
-        return NULL;
-    if (pages == NULL || page >= pages->count)
-        pages = grow(pending, page);
-    if (pages == NULL)
-        return NULL;
-    watches = page_of(pages, page);
-    if (watches == NULL) {
-        watches = wf_alloc(WF_PAGE_WATCHES * sizeof *watches);
-        if (watches == NULL)
-            return NULL;
-        /* CL.2 release: zeroed. */
-        atomic_store_explicit(&pages->at[page], watches, memory_order_release);
-    }
-    return &watches[(size_t)fd % WF_PAGE_WATCHES];
-}
-
-/* NULL if it was never made. */
-static inline struct wf_fd_ops *find_watch(struct wf_pending *pending, int fd)
-{
-    size_t page = (size_t)fd >> WF_PAGE_BITS;
-    struct wf_pages *pages = pages_of(pending);
-    struct wf_fd_ops *watches;
-
-    if (WF_UNLIKELY(pages == NULL || page >= pages->count))
-        return NULL;
-    watches = page_of(pages, page);
-    return WF_LIKELY(watches != NULL) ? &watches[(size_t)fd % WF_PAGE_WATCHES] : NULL;
 }
 
 struct wf_fd_ops *wf_pending_watch(struct wf_poller *poller, int fd)
@@ -260,18 +189,4 @@ void wf_closing_done(struct wf_worker *self, struct wf_closing *closing)
     /* CL.3 acq_rel: we have done with the descriptor; the last one sees what the others did. */
     if (atomic_fetch_sub_explicit(&closing->pending, 1, memory_order_acq_rel) == 1)
         wf_wake_later(self, waiter, 0);
-}
-
-void wf_pending_destroy(struct wf_pending *pending)
-{
-    struct wf_pages *pages = pages_of(pending);
-
-    for (size_t i = 0; pages != NULL && i < pages->count; i++)
-        wf_free(page_of(pages, i));
-    while (pages != NULL) {
-        struct wf_pages *smaller = pages->smaller;
-
-        wf_free(pages);
-        pages = smaller;
-    }
 }

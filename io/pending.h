@@ -12,6 +12,7 @@
  * Its descriptor may be closed in that while, and the number used for another file.  So each number
  * has an epoch, which every weft_close() changes: a call that goes on lists its operation first and
  * looks at the epoch then; whoever closes changes the epoch first and looks at the lists then.
+ * (tests/model/close_model.cpp tries both in all orders.)
  *
  *   Edge   From                      To                        Promises
  *   CL.1   close: epoch acq_rel      go on: epoch acq_rel      of the two whoever comes second sees
@@ -33,15 +34,12 @@
 #include <stdint.h>
 
 struct wf_op;
+struct wf_pages;
 struct wf_poller;
 struct wf_waiter;
 struct wf_worker;
 
-enum {
-    WF_PAGE_BITS = 8,
-    WF_PAGE_WATCHES = 1 << WF_PAGE_BITS,
-    WF_EPOCHS = 1 << 20, /* of as many descriptors; numbers beyond have none */
-};
+enum { WF_EPOCHS = 1 << 20 }; /* of as many descriptors; numbers beyond have none */
 
 /* What is under way on a descriptor.  All fields are under the poller's lock. */
 struct wf_fd_ops {
@@ -51,15 +49,8 @@ struct wf_fd_ops {
     bool is_known; /* epoll: the kernel had this number among ours when it was last told; a hint */
 };
 
-/* A table that was too small stays until the end, for those who look without the lock. */
-struct wf_pages {
-    struct wf_pages *smaller;
-    size_t count;
-    WF_ATOMIC(struct wf_fd_ops *) at[]; /* by descriptor; NULL: nothing was ever under way here */
-};
-
 struct wf_pending {
-    WF_ATOMIC(struct wf_pages *) pages; /* NULL: none */
+    WF_ATOMIC(struct wf_pages *) pages; /* see pages.h; NULL: none */
     struct wf_fd_ops others;            /* of any descriptors whose lists there was no memory for */
 };
 

@@ -218,8 +218,9 @@ static int run_rounds(void *arg)
     struct tallies *tallies = arg;
     struct random random = random_stream(tallies->seed, 0);
     weft_time end = stress_end_soon();
+    unsigned rounds_min = stress_rounds(ROUNDS_MIN);
 
-    while (weft_now() < end || tallies->rounds < ROUNDS_MIN) {
+    while (weft_now() < end || tallies->rounds < rounds_min) {
         int result = run_round(&random);
 
         tallies->rounds++;

@@ -5,6 +5,8 @@
 
 #include "../support/fixture.h"
 
+#include <stdlib.h>
+
 /* Four seconds for all worker counts together, or two for the one in WEFT_WORKERS; a minute for
  * each of them with WEFT_SOAK=1. */
 static inline weft_time stress_end(void)
@@ -20,6 +22,14 @@ static inline weft_time stress_end(void)
 static inline weft_time stress_end_soon(void)
 {
     return is_soak() ? stress_end() : weft_after(WEFT_SECOND / worker_counts_length());
+}
+
+/* How many rounds there are at least: so many, or as many as WEFT_STRESS_ROUNDS says. */
+static inline unsigned stress_rounds(unsigned usual)
+{
+    const char *wanted = getenv("WEFT_STRESS_ROUNDS");
+
+    return wanted != NULL ? (unsigned)strtoul(wanted, NULL, 10) : usual;
 }
 
 #endif

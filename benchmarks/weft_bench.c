@@ -149,6 +149,7 @@ static const struct bench_case cases[] = {
     {"broadcast/send_receive/receivers=4", BENCH_NS_PER_OP, 1, 1, 0, bench_broadcast_send_receive,
      run_in_weft},
     BENCH_OPERATIONS(run_in_weft),
+    BENCH_MOVES(run_in_weft),
     BENCH_FILES(run_in_weft),
     BENCH_ROUNDS(run_in_weft),
 };

@@ -41,4 +41,14 @@ void bench_io_statx(struct bench *b);
         "io/statx", BENCH_NS_PER_OP, 1, 1, 0, bench_io_statx, host              \
     }
 
+/* Those that are plain system calls where weft makes them, too. */
+void bench_io_splice(struct bench *b);
+void bench_io_sendfile(struct bench *b);
+
+#define BENCH_MOVES(host)                                                          \
+    {"io/splice", BENCH_NS_PER_OP, 1, 1, 0, bench_io_splice, host},                \
+    {                                                                              \
+        "io/sendfile/size=4096", BENCH_NS_PER_OP, 1, 1, 0, bench_io_sendfile, host \
+    }
+
 #endif

@@ -10,10 +10,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* One operation on descriptors that are ready; 0 if it did what it should. */
-typedef int io_operate_fn(int fds[2]);
+enum { IO_FDS = 4 };
 
-static inline void io_measure(struct bench *b, io_operate_fn *operate, int fds[2])
+/* One operation on descriptors that are ready; 0 if it did what it should. */
+typedef int io_operate_fn(int *fds);
+
+static inline void io_measure(struct bench *b, io_operate_fn *operate, int fds[IO_FDS])
 {
     uint64_t wrong = 0;
 
@@ -21,7 +23,7 @@ static inline void io_measure(struct bench *b, io_operate_fn *operate, int fds[2
     for (uint64_t i = 0; i < b->batch; i++)
         wrong += operate(fds) != 0;
     bench_stop(b);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < IO_FDS; i++)
         if (fds[i] >= 0)
             close(fds[i]);
     if (wrong != 0)
@@ -30,7 +32,7 @@ static inline void io_measure(struct bench *b, io_operate_fn *operate, int fds[2
 
 static inline void io_measure_on_pipe(struct bench *b, io_operate_fn *operate)
 {
-    int fds[2];
+    int fds[IO_FDS] = {-1, -1, -1, -1};
 
     if (pipe(fds) != 0)
         bench_fail(b, "no pipe");
@@ -40,7 +42,7 @@ static inline void io_measure_on_pipe(struct bench *b, io_operate_fn *operate)
 
 static inline void io_measure_on_sockets(struct bench *b, io_operate_fn *operate)
 {
-    int fds[2];
+    int fds[IO_FDS] = {-1, -1, -1, -1};
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
         bench_fail(b, "no socket pair");
@@ -48,25 +50,54 @@ static inline void io_measure_on_sockets(struct bench *b, io_operate_fn *operate
         io_measure(b, operate, fds);
 }
 
-/* A megabyte that is in memory. */
-static inline void io_measure_on_file(struct bench *b, io_operate_fn *operate)
+/* Of a megabyte, which is in memory; -1, and the benchmark has failed. */
+static inline int io_make_file(struct bench *b)
 {
     char path[] = "/tmp/weft-bench-XXXXXX";
-    int fds[2] = {mkstemp(path), -1};
+    int fd = mkstemp(path);
 
-    if (fds[0] < 0) {
+    if (fd < 0) {
         bench_fail(b, "no file");
-        return;
+        return -1;
     }
     unlink(path);
-    if (ftruncate(fds[0], 1 << 20) != 0)
+    if (ftruncate(fd, 1 << 20) != 0)
         bench_fail(b, "the file has no room");
+    return fd;
+}
+
+static inline void io_measure_on_file(struct bench *b, io_operate_fn *operate)
+{
+    int fds[IO_FDS] = {io_make_file(b), -1, -1, -1};
+
+    if (fds[0] >= 0)
+        io_measure(b, operate, fds);
+}
+
+/* The file, and a pair of sockets. */
+static inline void io_measure_on_file_and_sockets(struct bench *b, io_operate_fn *operate)
+{
+    int fds[IO_FDS] = {io_make_file(b), -1, -1, -1};
+
+    if (fds[0] >= 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, fds + 1) != 0)
+        bench_fail(b, "no socket pair");
+    if (fds[0] >= 0)
+        io_measure(b, operate, fds);
+}
+
+/* Two pipes, the first with a byte in it. */
+static inline void io_measure_on_two_pipes(struct bench *b, io_operate_fn *operate)
+{
+    int fds[IO_FDS] = {-1, -1, -1, -1};
+
+    if (pipe(fds) != 0 || pipe(fds + 2) != 0 || write(fds[1], "w", 1) != 1)
+        bench_fail(b, "no pipes");
     io_measure(b, operate, fds);
 }
 
 static inline void io_measure_on_names(struct bench *b, io_operate_fn *operate)
 {
-    int fds[2] = {-1, -1};
+    int fds[IO_FDS] = {-1, -1, -1, -1};
 
     io_measure(b, operate, fds);
 }

@@ -49,7 +49,7 @@ void connection_mark_busy(struct connection *c)
     atomic_store_explicit(&c->idle_since_ns, CONNECTION_BUSY, memory_order_release);
 }
 
-static bool is_between_requests(const struct connection *c)
+bool connection_is_between_requests(const struct connection *c)
 {
     return c->input.start == c->input.length && !c->request.is_head_complete;
 }
@@ -79,7 +79,7 @@ static void refuse(struct connection *c, uint16_t status)
 /* Receives behind what is there.  Returns false if nothing came. */
 static bool receive(struct connection *c)
 {
-    const bool is_first = is_between_requests(c);
+    const bool is_first = connection_is_between_requests(c);
     int64_t timeout_ns = c->server->options.idle_timeout_ns;
     ssize_t room, n;
 
@@ -114,8 +114,7 @@ static bool receive(struct connection *c)
     return false;
 }
 
-/* Answers every request that is complete. */
-static void answer_all(struct connection *c)
+void connection_answer_all(struct connection *c)
 {
     while (c->input.parsed < c->input.length && !c->is_closing) {
         enum parse_result result = http_parser_run(c);
@@ -153,14 +152,14 @@ bool connection_serve_burst(struct connection *c)
         size_t burst;
 
         if (receive(c)) {
-            answer_all(c);
+            connection_answer_all(c);
             if (!c->is_closing)
                 answer_expectation(c);
         }
         burst = c->output.length;
         output_flush(c, 0);
         output_rest(c, burst);
-    } while (!c->is_closing && !is_between_requests(c));
+    } while (!c->is_closing && !connection_is_between_requests(c));
 
     if (server_is_draining(c->server))
         c->is_closing = true;

@@ -108,6 +108,11 @@ bool connection_serve_burst(struct connection *connection);
 /* Serves until the connection is to be closed, and closes it. */
 void connection_serve(struct connection *connection);
 
+/* The two halves of that, for a loop that receives and sends by itself: whether what comes next
+ * begins a request, and answering every request that is complete into the output. */
+bool connection_is_between_requests(const struct connection *connection);
+void connection_answer_all(struct connection *connection);
+
 /* Closes it and gives back what it holds; the storage is the caller's again. */
 void connection_close(struct connection *connection);
 

@@ -6,9 +6,13 @@
  * in is answered in one go: the answer's send and the next receive are prepared together, and all
  * that was prepared is submitted with the wait for more.  docs/adr/0021 says what other ways to use
  * a ring cost.
+ *
+ * With --parse it parses and answers as weft-http does, by the same source: what is left of the
+ * difference to weft-http is then what fibers cost.
  */
 #include "date.h"
 #include "floor.h"
+#include "floor_http.h"
 #include "listener.h"
 
 #include <errno.h>
@@ -35,6 +39,7 @@ struct connection {
     bool is_sending, is_receiving; /* what the kernel has not completed yet */
     bool is_closing;
     size_t output_length;
+    struct floor_http *http; /* with --parse, and then not the buffers here */
     char input[INPUT_SIZE];
     char output[INPUT_SIZE / REQUEST_MIN * FLOOR_ANSWER_ROOM];
 };
@@ -42,6 +47,7 @@ struct connection {
 static struct {
     struct io_uring ring;
     int listener;
+    bool parses;
 } loop;
 
 static struct io_uring_sqe *take_slot(void)
@@ -63,18 +69,27 @@ static void start_accept(void)
 
 static void start_receive(struct connection *c)
 {
-    struct io_uring_sqe *sqe = take_slot();
+    struct io_uring_sqe *sqe;
+    char *room = c->input;
+    size_t length = sizeof c->input;
 
-    io_uring_prep_recv(sqe, c->fd, c->input, sizeof c->input, 0);
+    if (c->http != NULL)
+        length = floor_http_room(c->http, &room);
+    if (length == 0) {
+        c->is_closing = true;
+        return;
+    }
+    sqe = take_slot();
+    io_uring_prep_recv(sqe, c->fd, room, length, 0);
     io_uring_sqe_set_data64(sqe, (uint64_t)(uintptr_t)c);
     c->is_receiving = true;
 }
 
-static void start_send(struct connection *c, size_t length)
+static void start_send(struct connection *c, const char *output, size_t length)
 {
     struct io_uring_sqe *sqe = take_slot();
 
-    io_uring_prep_send(sqe, c->fd, c->output, length, MSG_NOSIGNAL);
+    io_uring_prep_send(sqe, c->fd, output, length, MSG_NOSIGNAL);
     io_uring_sqe_set_data64(sqe, (uint64_t)(uintptr_t)c | TAG_SEND);
     c->output_length = length;
     c->is_sending = true;
@@ -85,7 +100,10 @@ static void close_if_idle(struct connection *c)
 {
     if (!c->is_closing || c->is_sending || c->is_receiving)
         return;
-    close(c->fd);
+    if (c->http != NULL)
+        floor_http_close(c->http);
+    else
+        close(c->fd);
     free(c);
 }
 
@@ -103,12 +121,30 @@ static void on_accept(int result)
         /* The buffers are left alone: a page that nobody writes to costs nothing. */
         c->fd = result;
         c->matched = 0;
-        c->is_sending = c->is_closing = false;
-        start_receive(c);
+        c->is_sending = c->is_receiving = c->is_closing = false;
+        c->http = loop.parses ? floor_http_open(result) : NULL;
+        c->is_closing = loop.parses && c->http == NULL;
+        if (!c->is_closing)
+            start_receive(c);
+        close_if_idle(c);
     } else if (result >= 0) {
         close(result);
     }
     start_accept();
+}
+
+static void on_request(struct connection *c, int length)
+{
+    const char *answers;
+    ssize_t n = c->is_sending ? -EPIPE : floor_http_answer(c->http, (size_t)length, &answers);
+
+    if (n < 0) {
+        drop(c);
+        return;
+    }
+    if (n > 0)
+        start_send(c, answers, (size_t)n);
+    start_receive(c);
 }
 
 static void on_receive(struct connection *c, int result)
@@ -120,6 +156,10 @@ static void on_receive(struct connection *c, int result)
         c->is_closing = true;
         return;
     }
+    if (c->http != NULL) {
+        on_request(c, result);
+        return;
+    }
     count = floor_count_requests(&c->matched, c->input, (size_t)result);
     /* A peer that does not read its answers is dropped. */
     if (count > 0 && c->is_sending) {
@@ -127,7 +167,7 @@ static void on_receive(struct connection *c, int result)
         return;
     }
     if (count > 0)
-        start_send(c, floor_write_answers(c->output, count));
+        start_send(c, c->output, floor_write_answers(c->output, count));
     if (memmem(c->input, (size_t)result, "Connection: close", 17) != NULL)
         c->is_closing = true;
     else
@@ -210,17 +250,26 @@ static int start(uint16_t port)
 int main(int argc, char **argv)
 {
     uint16_t port;
-    int error;
+    int error = 0;
 
     /* For scripts: may this process use io_uring? */
     if (argc == 2 && strcmp(argv[1], "--check") == 0)
         return set_up_ring() == 0 ? 0 : 3;
-    port = floor_parse_port(argc, argv,
-                            "usage: http-uring-floor [--port N]   (0, the default, picks a free "
-                            "port)\n       http-uring-floor --check      (status 0: io_uring is "
-                            "to be had)\n");
+    if (argc > 1 && strcmp(argv[1], "--parse") == 0) {
+        loop.parses = true;
+        error = floor_http_start();
+        argv[1] = argv[0];
+        argc--;
+        argv++;
+    }
+    port = floor_parse_port(
+        argc, argv,
+        "usage: http-uring-floor [--parse] [--port N]   (0, the default, picks "
+        "a free port)\n       http-uring-floor --check      (status 0: io_uring is "
+        "to be had)\n");
     date_start();
-    error = start(port);
+    if (error == 0)
+        error = start(port);
     if (error == 0)
         error = run_loop();
     fprintf(stderr, "http-uring-floor: 127.0.0.1:%u: %s\n", (unsigned)port, strerror(-error));

@@ -381,9 +381,10 @@ def choose_http(cases, options, peers):
     http_cases.raise_file_limit(cases)
     left_out = [peer for peer in http_cases.PEERS if peer not in peers]
     note = ""
-    if "uring-floor" in peers and not http_cases.has_uring(programs["http-uring-floor"]):
-        left_out.append("uring-floor")
-        note = "uring-floor (this process may not use io_uring)"
+    rings = [peer for peer in http_cases.RINGS if peer in peers]
+    if rings and not http_cases.has_uring(programs["http-uring-floor"]):
+        left_out += rings
+        note = f"{', '.join(rings)} (this process may not use io_uring)"
     return http_cases.Suite(cases, programs, left_out), note
 
 

@@ -14,7 +14,9 @@ import servers
 
 FIBER = "weft"
 MODES = (FIBER, "thread-per-connection", "thread-per-request")
-FLOORS = {"epoll-floor": "http-epoll-floor", "uring-floor": "http-uring-floor"}
+FLOORS = {"epoll-floor": ("http-epoll-floor",), "uring-floor": ("http-uring-floor",),
+          "uring-loop": ("http-uring-floor", "--parse")}
+RINGS = ("uring-floor", "uring-loop")
 REFERENCES = ("nginx", *FLOORS)
 # All but weft's own.
 PEERS = MODES[1:] + REFERENCES
@@ -51,6 +53,7 @@ CASES = (
 )
 # Those of scripts/run.sh, which ends within two minutes, unless it is asked for all.
 MAIN_CASES = CASES[:4]
+MAIN_WITHOUT = ("uring-loop",)
 
 # (metric, which way is better)
 METRICS = (("requests_per_s", "higher"), ("cpu_us_per_request", "lower"), ("p50_us", "lower"),
@@ -74,7 +77,8 @@ def find_program(build, name):
 
 
 def find_programs(build):
-    programs = {name: find_program(build, name) for name in ("weft-http", *FLOORS.values())}
+    names = ("weft-http", *(command[0] for command in FLOORS.values()))
+    programs = {name: find_program(build, name) for name in names}
     programs["nginx"] = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
     for name, path in (("wrk", shutil.which("wrk")), ("nginx", programs["nginx"])):
         if not path:
@@ -86,7 +90,7 @@ def make_server(name, programs):
     if name == "nginx":
         return servers.Nginx(name, programs["nginx"])
     if name in FLOORS:
-        return servers.Server(name, [programs[FLOORS[name]], "--port", "0"])
+        return servers.Server(name, [programs[FLOORS[name][0]], *FLOORS[name][1:], "--port", "0"])
     mode = "fiber" if name == FIBER else name
     return servers.Server(name, [programs["weft-http"], f"--mode={mode}", "--port", "0"])
 

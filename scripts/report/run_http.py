@@ -124,8 +124,8 @@ def parse_options(arguments):
                         help=f"length of each of the {ROUNDS} measured windows (default "
                              f"{SECONDS}, the whole run then takes under two minutes)")
     parser.add_argument("--all", action="store_true",
-                        help="with JSON, pipelining and requests that compute, which take another "
-                             "minute")
+                        help="with JSON, pipelining, requests that compute, and a bare loop that "
+                             "parses as weft-http does, which take another minute")
     parser.add_argument("--json", metavar="FILE",
                         help="where the results go, with a chart beside them "
                              "(default build/run.json)")
@@ -161,10 +161,10 @@ def main(arguments):
     programs = http_cases.find_programs(options.build)
 
     machine.describe()
-    left_out = ()
+    left_out = () if options.all else http_cases.MAIN_WITHOUT
     if not http_cases.has_uring(programs["http-uring-floor"]):
-        left_out = ("uring-floor",)
-        print("uring-floor is left out: this process may not use io_uring")
+        left_out = http_cases.RINGS
+        print(f"{' and '.join(left_out)} are left out: this process may not use io_uring")
     suite = http_cases.Suite(cases, programs, left_out, options.seconds)
     for round_number in range(1, ROUNDS + 1):
         suite.run_round(round_number, show_progress)

@@ -17,6 +17,7 @@ _COLOURS = {
     "libuv": ("#a16207", "#fde047"),
     "nginx": ("#15803d", "#4ade80"),
     "uring-floor": ("#374151", "#d1d5db"),
+    "uring-loop": ("#1e3a8a", "#93c5fd"),
     "epoll-floor": ("#9ca3af", "#6b7280"),
     "thread-per-connection": ("#475569", "#cbd5e1"),
     "thread-per-request": ("#7c2d12", "#fdba74"),

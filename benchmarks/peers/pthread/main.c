@@ -395,6 +395,7 @@ static const struct bench_case cases[] = {
     {"condvar/pingpong", BENCH_NS_PER_OP, 1, 1, 0, condvar_pingpong, NULL},
     {"condvar/broadcast/waiters=100", BENCH_NS_PER_OP, 2, 100, 100, condvar_broadcast, NULL},
     BENCH_OPERATIONS(NULL),
+    BENCH_MOVES(NULL),
     BENCH_FILES(NULL),
     BENCH_ROUNDS(NULL),
     {"barrier/cross/parties=2", BENCH_NS_PER_OP, 1, 2, 2, barrier_cross, NULL},

@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <sys/stat.h>
 
-static int write_and_read(int fds[2])
+static int write_and_read(int *fds)
 {
     char byte = 'w';
 
@@ -26,7 +26,7 @@ void bench_io_pipe(struct bench *b)
         io_measure_on_pipe(b, write_and_read);
 }
 
-static int send_and_receive(int fds[2])
+static int send_and_receive(int *fds)
 {
     char byte = 'w';
 
@@ -44,7 +44,7 @@ void bench_io_sockets(struct bench *b)
         io_measure_on_sockets(b, send_and_receive);
 }
 
-static int poll_once(int fds[2])
+static int poll_once(int *fds)
 {
     io_uring_prep_poll_add(floor_prepare(), fds[0], POLLOUT);
     return floor_finish() == POLLOUT ? 0 : -1;
@@ -56,7 +56,7 @@ void bench_io_poll(struct bench *b)
         io_measure_on_sockets(b, poll_once);
 }
 
-static int read_block(int fds[2])
+static int read_block(int *fds)
 {
     char block[4096];
 
@@ -70,7 +70,7 @@ void bench_io_pread(struct bench *b)
         io_measure_on_file(b, read_block);
 }
 
-static int open_and_close(int fds[2])
+static int open_and_close(int *fds)
 {
     ssize_t fd;
 
@@ -88,7 +88,7 @@ void bench_io_open_close(struct bench *b)
         io_measure_on_names(b, open_and_close);
 }
 
-static int ask_status(int fds[2])
+static int ask_status(int *fds)
 {
     struct statx status;
 

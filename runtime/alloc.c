@@ -6,6 +6,7 @@
 #include "runtime/alloc.h"
 
 #include "arch/atomic.h"
+#include "arch/os.h"
 #include "runtime/check.h"
 #include "runtime/lock.h"
 
@@ -185,6 +186,17 @@ void wf_free(void *memory)
         count(-malloc_usable_size(memory));
         free(memory);
     }
+}
+
+void wf_alloc_discard(void *memory, size_t size)
+{
+    size_t page = wf_os_page_size();
+    size_t skipped = -(uintptr_t)memory % page;
+    int error = 0;
+
+    if (size < skipped + page || kind_now(&error) == KIND_PROGRAM)
+        return;
+    wf_os_discard((char *)memory + skipped, (size - skipped) / page * page);
 }
 
 uint64_t wf_alloc_bytes(void)

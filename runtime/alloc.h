@@ -16,6 +16,12 @@ void *wf_alloc(size_t size);
 /* `memory` may be NULL. */
 void wf_free(void *memory);
 
+/* Gives the pages that lie wholly in this part of a wf_alloc()ed block back to the system: they
+ * read as zeros then, and cost nothing until they are written to.  What is not a whole page stays
+ * as it is, and all of it does where the memory is the program's allocator's, of which nothing is
+ * known. */
+void wf_alloc_discard(void *memory, size_t size);
+
 /* Bytes that wf_alloc() has given and wf_free() has not got back, in the whole process. */
 uint64_t wf_alloc_bytes(void);
 

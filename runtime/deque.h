@@ -13,7 +13,8 @@
  *   - the buffer pointer is published with release (relaxed in the paper, which is wrong on ARM);
  *   - a pop of the only item takes it like a thief, by the compare-and-swap alone;
  *   - indices are signed and never wrap; old buffers are kept until the deque is destroyed, since
- *     a thief may still read one.
+ *     a thief may still read one.  Those that were left for smaller ones lose their memory, so
+ *     that a thief reads NULL there, and are taken again when the deque grows.
  *
  *   Edge   From                         To                         Promises
  *   DQ.1   push: bottom release         steal: bottom seq_cst      the slot's item is visible
@@ -35,9 +36,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { WF_DEQUE_KEPT = 2048 }; /* slots that a deque does not give back */
+
 struct wf_deque_buffer {
     int64_t capacity;                /* immutable */
-    struct wf_deque_buffer *retired; /* owner: the buffer that this one replaced */
+    struct wf_deque_buffer *retired; /* owner: the next of those that are not used now */
     /* [capacity] slots follow */
 };
 
@@ -46,6 +49,7 @@ struct wf_deque {
     WF_CACHE_ALIGNED WF_ATOMIC(int64_t) top;
     WF_CACHE_ALIGNED WF_ATOMIC(int64_t) bottom; /* owner writes */
     WF_ATOMIC(struct wf_deque_buffer *) buffer; /* owner writes */
+    bool has_grown;                             /* owner: since the last wf_deque_trim() */
 };
 
 /* Computed, not kept: one load less on the way of every fiber. */
@@ -103,14 +107,26 @@ static inline int64_t wf_deque_size(struct wf_deque *deque)
     return bottom > top ? bottom - top : 0;
 }
 
-/* Caller: the owner.  Returns NULL when there is no memory. */
-static inline struct wf_deque_buffer *
-wf_deque_grow(struct wf_deque *deque, struct wf_deque_buffer *old, int64_t top, int64_t bottom)
+/* Takes the retired buffer of so many slots out of the list that begins at `buffer`.  Caller: the
+ * owner.  NULL if there is none. */
+static inline struct wf_deque_buffer *wf_deque_take_retired(struct wf_deque_buffer *buffer,
+                                                            int64_t capacity)
 {
-    struct wf_deque_buffer *buffer = wf_deque_buffer_create(old->capacity * 2);
+    for (; buffer->retired != NULL; buffer = buffer->retired) {
+        struct wf_deque_buffer *found = buffer->retired;
 
-    if (buffer == NULL)
-        return NULL;
+        if (found->capacity != capacity)
+            continue;
+        buffer->retired = found->retired;
+        return found;
+    }
+    return NULL;
+}
+
+/* Goes on in another buffer.  Caller: the owner. */
+static inline void wf_deque_move(struct wf_deque *deque, struct wf_deque_buffer *old,
+                                 struct wf_deque_buffer *buffer, int64_t top, int64_t bottom)
+{
     for (int64_t i = top; i < bottom; i++) {
         /* relaxed: the owner wrote it, or DQ.4 publishes it. */
         void *item = atomic_load_explicit(wf_deque_slot(old, i), memory_order_relaxed);
@@ -120,7 +136,62 @@ wf_deque_grow(struct wf_deque *deque, struct wf_deque_buffer *old, int64_t top, 
     buffer->retired = old;
     /* DQ.4 release: a thief that sees the new buffer sees the copied slots. */
     atomic_store_explicit(&deque->buffer, buffer, memory_order_release);
+}
+
+/* Caller: the owner.  Returns NULL when there is no memory. */
+static inline struct wf_deque_buffer *
+wf_deque_grow(struct wf_deque *deque, struct wf_deque_buffer *old, int64_t top, int64_t bottom)
+{
+    struct wf_deque_buffer *buffer = wf_deque_take_retired(old, old->capacity * 2);
+
+    if (buffer == NULL)
+        buffer = wf_deque_buffer_create(old->capacity * 2);
+    if (buffer == NULL)
+        return NULL;
+    deque->has_grown = true;
+    wf_deque_move(deque, old, buffer, top, bottom);
     return buffer;
+}
+
+/* Goes back to half the room, if a quarter is enough, and gives the memory of the other buffer
+ * back. Caller: the owner.  Returns false if it does not. */
+static inline bool wf_deque_shrink(struct wf_deque *deque, int64_t kept)
+{
+    /* relaxed: only the owner writes it. */
+    int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed);
+    /* relaxed: an old value only means that more is copied. */
+    int64_t top = atomic_load_explicit(&deque->top, memory_order_relaxed);
+    /* relaxed: only the owner writes it. */
+    struct wf_deque_buffer *old = atomic_load_explicit(&deque->buffer, memory_order_relaxed);
+    struct wf_deque_buffer *buffer = NULL;
+
+    if (old->capacity > kept && bottom - top <= old->capacity / 4)
+        buffer = wf_deque_take_retired(old, old->capacity / 2);
+    if (buffer == NULL)
+        return false;
+    wf_deque_move(deque, old, buffer, top, bottom);
+    wf_alloc_discard(old + 1, (size_t)old->capacity * sizeof(WF_ATOMIC(void *)));
+    return true;
+}
+
+/* Whether it has more room than it keeps.  Caller: anyone. */
+static inline bool wf_deque_is_large(struct wf_deque *deque)
+{
+    /* DQ.4 acquire: its capacity. */
+    return atomic_load_explicit(&deque->buffer, memory_order_acquire)->capacity > WF_DEQUE_KEPT;
+}
+
+/* Gives room back: half, if the deque has not grown since the last time, or `all` that it does not
+ * need.  Caller: the owner. */
+static inline void wf_deque_trim(struct wf_deque *deque, bool all)
+{
+    bool has_grown = deque->has_grown;
+
+    deque->has_grown = false;
+    if (has_grown && !all)
+        return;
+    while (wf_deque_shrink(deque, WF_DEQUE_KEPT) && all)
+        continue;
 }
 
 WF_INLINE bool wf_deque_push_or_grow(struct wf_deque *deque, void *item, bool may_grow)
@@ -213,7 +284,8 @@ static inline void *wf_deque_steal(struct wf_deque *deque)
     buffer = atomic_load_explicit(&deque->buffer, memory_order_acquire);
     /* relaxed: DQ.1 made it visible; if it is being reused, the claim fails. */
     item = atomic_load_explicit(wf_deque_slot(buffer, top), memory_order_relaxed);
-    return wf_deque_claim(deque, top) ? item : NULL;
+    /* NULL: the buffer is not used any more and has lost its memory.  The item is in another. */
+    return item != NULL && wf_deque_claim(deque, top) ? item : NULL;
 }
 
 #endif

@@ -51,6 +51,12 @@ static inline bool wf_ready_push_if_room(struct wf_ready *ready, void *item)
     return wf_deque_push_if_room(&ready->queue, item);
 }
 
+/* As wf_deque_trim(). */
+static inline void wf_ready_trim(struct wf_ready *ready, bool all)
+{
+    wf_deque_trim(&ready->queue, all);
+}
+
 /*
  * Takes the oldest items into `items`: half of what is there, rounded up, but `limit` at most.
  *
@@ -75,6 +81,9 @@ static inline uint64_t wf_ready_take_half(struct wf_ready *ready, void **items, 
     for (int64_t i = 0; i < count; i++) {
         /* relaxed: DQ.1 made it visible; if it is being reused, the claim fails. */
         items[i] = atomic_load_explicit(wf_deque_slot(buffer, head + i), memory_order_relaxed);
+        /* The buffer is not used any more and has lost its memory: the items are in another. */
+        if (items[i] == NULL)
+            return 0;
     }
     /* DQ.5 release: our reads come before the owner's reuse; relaxed on failure: nothing used. */
     if (!atomic_compare_exchange_strong_explicit(&queue->top, &head, head + count,

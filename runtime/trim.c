@@ -21,6 +21,27 @@ void wf_trim_serve(struct wf_worker *self)
     uint32_t request = atomic_exchange_explicit(&self->trim, WF_TRIM_NOTHING, memory_order_relaxed);
 
     wf_stack_flush(&self->runtime->depot, &self->stacks, request == WF_TRIM_ALL);
+    wf_deque_trim(&self->fresh, request == WF_TRIM_ALL);
+    wf_ready_trim(&self->ready, request == WF_TRIM_ALL);
+}
+
+static bool has_large_queues(struct wf_worker *worker)
+{
+    return wf_deque_is_large(&worker->fresh) || wf_deque_is_large(&worker->ready.queue);
+}
+
+/* A worker that has slept since the last review, with queues that have grown before, is woken once
+ * to give them back. */
+static void ask_at_review(struct weft_runtime *runtime, struct wf_worker *worker)
+{
+    /* relaxed: as above. */
+    if (atomic_load_explicit(&worker->trim, memory_order_relaxed) == WF_TRIM_NOTHING ||
+        !has_large_queues(worker)) {
+        ask(worker, WF_TRIM_HALF);
+        return;
+    }
+    ask(worker, WF_TRIM_ALL);
+    (void)wf_monitor_notify(runtime, worker);
 }
 
 static void flush_outside(struct weft_runtime *runtime, bool all)
@@ -36,7 +57,7 @@ static void review(struct weft_runtime *runtime, int64_t now)
     uint32_t crew = wf_runtime_crew(runtime);
 
     for (uint32_t i = 0; i < crew; i++)
-        ask(runtime->workers[i], WF_TRIM_HALF);
+        ask_at_review(runtime, runtime->workers[i]);
     flush_outside(runtime, false);
     wf_stack_review(&runtime->depot, false);
     trim->review_at = now + REVIEW_MS * WEFT_MILLISECOND;
@@ -64,7 +85,7 @@ static bool ask_for_all(struct weft_runtime *runtime)
         uint64_t changes = wf_counter_read(&worker->counters.fibers_spawned) +
                            wf_counter_read(&worker->counters.fibers_freed);
 
-        if (changes - worker->watch.changes < CHANGES_MIN)
+        if (changes - worker->watch.changes < CHANGES_MIN && !has_large_queues(worker))
             continue;
         worker->watch.changes = changes;
         ask(worker, WF_TRIM_ALL);

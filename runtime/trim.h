@@ -3,8 +3,9 @@
  * When memory of stacks that nobody needs goes back to the system.  (docs/adr/0019)
  *
  * The monitor does it, so no fiber waits for it.  While workers are awake it reviews the stacks
- * every REVIEW_MS: workers hand half of what lies in their caches to the depot, and of what the
- * depot has had to spare ever since the last review half is given back.  When all have been asleep
+ * every REVIEW_MS: workers hand half of what lies in their caches to the depot and give half of the
+ * room in their queues back if they do not need it, and of what the depot has had to spare ever
+ * since the last review half is given back.  When all have been asleep
  * for a while it gives back all that is free, and only then goes to sleep itself.
  */
 #ifndef WF_RUNTIME_TRIM_H

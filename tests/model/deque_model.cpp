@@ -17,6 +17,12 @@ void wf_free(void *memory)
     model_free(memory);
 }
 
+// A buffer's slots, which read as zeros afterwards.
+void wf_alloc_discard(void *memory, size_t size)
+{
+    model_discard(memory, size);
+}
+
 enum { ITEMS = 8, CAPACITY = 2 };
 
 struct item {
@@ -168,6 +174,33 @@ struct deque_first_growth : deque_suite<deque_first_growth, 2> {
     }
 };
 
+// It has grown, shrinks and grows again, into the buffer that it has left: thieves stand in one
+// that is not used, that has lost its memory, or that is used again.
+struct deque_shrink : deque_suite<deque_shrink, 2> {
+    void before()
+    {
+        deque_suite<deque_shrink, 2>::before();
+        push();
+        push();
+        push();
+        pop();
+        pop();
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 1) {
+            steal(3);
+            return;
+        }
+        RL_ASSERT(wf_deque_shrink(&deque, 1));
+        push();
+        push();
+        push();
+        pop();
+    }
+};
+
 int main()
 {
     bool good = model_run<deque_short>("short");
@@ -175,5 +208,6 @@ int main()
     good = good && model_run<deque_thieves>("thieves");
     good = good && model_run<deque_growth>("growth");
     good = good && model_run<deque_first_growth>("first growth");
+    good = good && model_run<deque_shrink>("shrink");
     return good ? 0 : 1;
 }

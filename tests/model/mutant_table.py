@@ -53,13 +53,17 @@ CLAIM = """\
                                                    memory_order_relaxed);"""
 STEAL_END = """\
     item = atomic_load_explicit(wf_deque_slot(buffer, top), memory_order_relaxed);
-    return wf_deque_claim(deque, top) ? item : NULL;"""
+    /* NULL: the buffer is not used any more and has lost its memory.  The item is in another. */
+    return item != NULL && wf_deque_claim(deque, top) ? item : NULL;"""
 TAKE_CLAIM = """    if (!atomic_compare_exchange_strong_explicit(&queue->top, &head, head + count,
                                                  memory_order_release, memory_order_relaxed))
         return 0;"""
 TAKE_READ = """    for (int64_t i = 0; i < count; i++) {
         /* relaxed: DQ.1 made it visible; if it is being reused, the claim fails. */
         items[i] = atomic_load_explicit(wf_deque_slot(buffer, head + i), memory_order_relaxed);
+        /* The buffer is not used any more and has lost its memory: the items are in another. */
+        if (items[i] == NULL)
+            return 0;
     }
     /* DQ.5 release: our reads come before the owner's reuse; relaxed on failure: nothing used. */
 """
@@ -170,6 +174,18 @@ MUTANTS = [
           "atomic_load_explicit(wf_deque_slot(old, i),",
           "atomic_load_explicit(wf_deque_slot(old, i + 1),"),
     deque("grow-frees-the-old-buffer", "    buffer->retired = old;", "    wf_free(old);"),
+    # Shrinking.
+    deque("steal-believes-an-empty-slot", "item != NULL && wf_deque_claim(deque, top)",
+          "wf_deque_claim(deque, top)"),
+    deque("shrink-discards-what-it-uses", "    wf_alloc_discard(old + 1,",
+          "    wf_alloc_discard(buffer + 1,"),
+    deque("shrink-discards-before-it-moves",
+          "    wf_deque_move(deque, old, buffer, top, bottom);\n    wf_alloc_discard(old + 1,",
+          "    wf_alloc_discard(old + 1, (size_t)old->capacity * sizeof(WF_ATOMIC(void *)));\n"
+          "    wf_deque_move(deque, old, buffer, top, bottom);\n    wf_alloc_discard(old + 1,"),
+    deque("grow-takes-a-buffer-as-it-is", "        if (found->capacity != capacity)\n"
+          "            continue;\n", ""),
+    ready("take-believes-empty-slots", "        if (items[i] == NULL)\n            return 0;\n", ""),
     deque("push-grows-too-late", "bottom - top >= buffer->capacity",
           "bottom - top > buffer->capacity"),
     # DQ.1, DQ.4 and DQ.5 as the ready queue uses them.

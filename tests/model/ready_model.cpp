@@ -15,6 +15,11 @@ void wf_free(void *memory)
     model_free(memory);
 }
 
+void wf_alloc_discard(void *memory, size_t size)
+{
+    model_discard(memory, size);
+}
+
 enum { ITEMS = 9 };
 
 struct item {
@@ -141,10 +146,34 @@ struct ready_thieves : ready_suite<ready_thieves, 3, 2> {
     }
 };
 
+// As in the model of the deque: it has grown, shrinks, and grows again.
+struct ready_shrink : ready_suite<ready_shrink, 2, 2> {
+    void before()
+    {
+        ready_suite<ready_shrink, 2, 2>::before();
+        for (int i = 0; i < 3; i++)
+            push();
+        pop(pop(-1));
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 1) {
+            take_half(take_half(1, ITEMS), ITEMS);
+            return;
+        }
+        RL_ASSERT(wf_deque_shrink(&ready.queue, 1));
+        for (int i = 0; i < 3; i++)
+            push();
+        pop(1);
+    }
+};
+
 int main()
 {
     bool good = model_run<ready_round>("round");
 
     good = good && model_run<ready_thieves>("thieves");
+    good = good && model_run<ready_shrink>("shrink");
     return good ? 0 : 1;
 }

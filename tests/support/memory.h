@@ -11,8 +11,8 @@ struct memory {
 
 struct memory memory_now(void);
 
-/* Spawns so many fibers, and cancels and joins them when all have slept.  Returns what the process
- * took while they did.  Caller: a fiber. */
+/* Spawns so many fibers that sleep, and cancels and joins them.  Returns what the process took
+ * between.  Caller: a fiber. */
 struct memory park_and_end(int count);
 
 #endif

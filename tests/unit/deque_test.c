@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* runtime/deque.h at its real size.  tests/model has the interleavings of a small one. */
+#define _GNU_SOURCE 1
+
 #include "runtime/deque.h"
 
+#include "arch/os.h"
 #include "check.h"
+#include "fixture.h"
 #include "random.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { TIMEOUT_S = 120, STEPS = 200000, THIEVES = 3, ITEMS = 200000, CAPACITY = 256 };
 
@@ -68,6 +73,7 @@ Test(deque, behaves_like_an_array_while_it_wraps_and_grows, .timeout = TIMEOUT_S
     uintptr_t *array = calloc(STEPS + 1, sizeof *array);
     size_t first = 0, end = 0;
     int64_t most = 0;
+    unsigned shrunk = 0;
 
     cr_assert_not_null(array);
     cr_assert(wf_deque_init(&deque, CAPACITY));
@@ -89,9 +95,12 @@ Test(deque, behaves_like_an_array_while_it_wraps_and_grows, .timeout = TIMEOUT_S
             cr_assert_eq(number_of(wf_deque_steal(&deque)), expected, "steal in step %zu", step);
         }
         cr_assert_eq(wf_deque_size(&deque), (int64_t)(end - first));
+        if (random_below(&random, 500) == 0)
+            shrunk += wf_deque_shrink(&deque, CAPACITY);
         most = wf_deque_size(&deque) > most ? wf_deque_size(&deque) : most;
     }
     cr_expect_gt(most, 2 * CAPACITY, "the ring must have grown twice");
+    cr_expect_gt(shrunk, 2);
     wf_deque_destroy(&deque);
     free(array);
 }
@@ -122,9 +131,10 @@ static void *run_thief(void *arg)
     return NULL;
 }
 
-/* Threads at full speed, over many growths: no item is taken twice (a fiber would run on two
- * workers) and none is lost (it would never run). */
-Test(deque, threads_take_every_item_exactly_once, .timeout = TIMEOUT_S)
+/* Pushes all items, while thieves steal. */
+typedef void owner_fn(struct contest *contest, struct random *random);
+
+static void hold_contest(owner_fn *push_all)
 {
     struct contest *contest = calloc(1, sizeof *contest);
     struct random random = random_stream(random_seed("deque"), 1);
@@ -134,12 +144,7 @@ Test(deque, threads_take_every_item_exactly_once, .timeout = TIMEOUT_S)
     cr_assert(wf_deque_init(&contest->deque, CAPACITY));
     for (int i = 0; i < THIEVES; i++)
         cr_assert_eq(pthread_create(&thieves[i], NULL, run_thief, contest), 0);
-    for (uintptr_t i = 1; i <= ITEMS; i++) {
-        contest->payload[i] = (int)i;
-        CHECK(wf_deque_push(&contest->deque, item_of(i)));
-        if (random_below(&random, 3) == 0)
-            take(contest, wf_deque_pop(&contest->deque));
-    }
+    push_all(contest, &random);
     while (wf_deque_size(&contest->deque) > 0)
         take(contest, wf_deque_pop(&contest->deque));
     atomic_store(&contest->pushed_all, 1);
@@ -149,4 +154,99 @@ Test(deque, threads_take_every_item_exactly_once, .timeout = TIMEOUT_S)
         CHECK_EQ(atomic_load(&contest->taken[i]), 1);
     wf_deque_destroy(&contest->deque);
     free(contest);
+}
+
+static void push_one(struct contest *contest, uintptr_t number)
+{
+    contest->payload[number] = (int)number;
+    CHECK(wf_deque_push(&contest->deque, item_of(number)));
+}
+
+static void push_and_pop(struct contest *contest, struct random *random)
+{
+    for (uintptr_t i = 1; i <= ITEMS; i++) {
+        push_one(contest, i);
+        if (random_below(random, 3) == 0)
+            take(contest, wf_deque_pop(&contest->deque));
+    }
+}
+
+/* Threads at full speed, over many growths: no item is taken twice (a fiber would run on two
+ * workers) and none is lost (it would never run). */
+Test(deque, threads_take_every_item_exactly_once, .timeout = TIMEOUT_S)
+{
+    hold_contest(push_and_pop);
+}
+
+static void push_and_shrink(struct contest *contest, struct random *random)
+{
+    enum { BURST = 4000 }; /* so many slots are several pages */
+
+    for (uintptr_t i = 1; i <= ITEMS; i++) {
+        push_one(contest, i);
+        if (i % BURST != 0)
+            continue;
+        for (unsigned left = random_below(random, 8); wf_deque_size(&contest->deque) > left;)
+            take(contest, wf_deque_pop(&contest->deque));
+        while (wf_deque_shrink(&contest->deque, CAPACITY))
+            ;
+    }
+}
+
+/* A thief that stands in a buffer when it loses its memory must not take what it reads there for an
+ * item, nor what was there before. */
+Test(deque, threads_lose_nothing_while_it_shrinks, .timeout = TIMEOUT_S)
+{
+    hold_contest(push_and_shrink);
+}
+
+/* Of the buffers' memory, how much is resident. */
+static size_t resident_bytes(struct wf_deque *deque)
+{
+    struct wf_deque_buffer *buffer = atomic_load(&deque->buffer);
+    size_t page = wf_os_page_size(), bytes = 0;
+
+    for (; buffer != NULL; buffer = buffer->retired) {
+        uintptr_t at = (uintptr_t)buffer / page * page;
+
+        for (; at < (uintptr_t)(buffer + 1) + (size_t)buffer->capacity * sizeof(void *);
+             at += page) {
+            unsigned char resident = 0;
+
+            cr_assert_eq(mincore((void *)at, 1, &resident), 0);
+            bytes += (resident & 1) != 0 ? page : 0;
+        }
+    }
+    return bytes;
+}
+
+/* A million fibers that are spawned at once lie in the queue for a moment; it must not be as large
+ * ever after.  What is in it meanwhile stays. */
+Test(deque, room_that_is_not_needed_goes_back, .timeout = TIMEOUT_S)
+{
+    enum { MANY = 1 << 17, FEW = 100, SMALL = 128 * 1024 };
+    struct wf_deque deque = {0};
+
+    if (TEST_IS_SANITIZED)
+        cr_skip_test("a sanitizer's allocator has memory of its own");
+    cr_assert(wf_deque_init(&deque, CAPACITY));
+    for (int round = 0; round < 3; round++) {
+        for (uintptr_t i = 1; i <= MANY; i++)
+            cr_assert(wf_deque_push(&deque, item_of(i)));
+        cr_expect_geq(resident_bytes(&deque), MANY * sizeof(void *));
+        wf_deque_trim(&deque, true);
+        cr_expect_geq(resident_bytes(&deque), MANY * sizeof(void *), "it is needed");
+        for (uintptr_t i = MANY; i > FEW; i--)
+            cr_assert_eq(number_of(wf_deque_pop(&deque)), i);
+        if (round == 0)
+            wf_deque_trim(&deque, true);
+        /* By halves; the first look after it has grown leaves it alone. */
+        for (int look = 0; look < (round == 0 ? 0 : 8); look++)
+            wf_deque_trim(&deque, false);
+        cr_expect_lt(resident_bytes(&deque), SMALL);
+        for (uintptr_t i = 1; i <= FEW; i++)
+            cr_assert_eq(number_of(wf_deque_steal(&deque)), i);
+        cr_assert_null(wf_deque_pop(&deque));
+    }
+    wf_deque_destroy(&deque);
 }

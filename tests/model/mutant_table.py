@@ -185,7 +185,8 @@ MUTANTS = [
           "    wf_deque_move(deque, old, buffer, top, bottom);\n    wf_alloc_discard(old + 1,"),
     deque("grow-takes-a-buffer-as-it-is", "        if (found->capacity != capacity)\n"
           "            continue;\n", ""),
-    ready("take-believes-empty-slots", "        if (items[i] == NULL)\n            return 0;\n", ""),
+    ready("take-believes-empty-slots",
+          "        if (items[i] == NULL)\n            return 0;\n", ""),
     deque("push-grows-too-late", "bottom - top >= buffer->capacity",
           "bottom - top > buffer->capacity"),
     # DQ.1, DQ.4 and DQ.5 as the ready queue uses them.

@@ -71,6 +71,16 @@ void weft_channel_free(weft_channel *channel)
     wf_free(channel);
 }
 
+/* Caller holds the channel's lock, and has asked whether it may wait at all. */
+static inline int sleep_in(struct wf_worker *self, struct wf_wait_queue *queue,
+                           struct wf_channel *channel, struct wf_channel_entry *entry,
+                           weft_time deadline)
+{
+    if (WF_LIKELY(deadline == WEFT_FOREVER))
+        return wf_wait_queue_sleep_asked(self, queue, &channel->lock, &entry->wait, deadline);
+    return wf_wait_queue_sleep(self, queue, &channel->lock, &entry->wait, deadline);
+}
+
 int weft_channel_send(weft_channel *channel, const void *item, size_t item_size, weft_time deadline)
 {
     struct wf_channel *ch = wf_channel_of(channel, item_size, "weft_channel_send");
@@ -87,7 +97,7 @@ int weft_channel_send(weft_channel *channel, const void *item, size_t item_size,
     if (result == -EAGAIN) {
         entry.wait.next = NULL;
         entry.item = (void *)(uintptr_t)item; /* it is only read */
-        return wf_wait_queue_sleep(self, &ch->senders, &ch->lock, &entry.wait, deadline);
+        return sleep_in(self, &ch->senders, ch, &entry, deadline);
     }
     wf_lock_release(&ch->lock);
     if (receiver != NULL)
@@ -111,7 +121,7 @@ int weft_channel_receive(weft_channel *channel, void *item, size_t item_size, we
     if (result == -EAGAIN) {
         entry.wait.next = NULL;
         entry.item = item;
-        return wf_wait_queue_sleep(self, &ch->receivers, &ch->lock, &entry.wait, deadline);
+        return sleep_in(self, &ch->receivers, ch, &entry, deadline);
     }
     wf_lock_release(&ch->lock);
     if (sender != NULL)

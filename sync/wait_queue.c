@@ -41,14 +41,21 @@ static WF_NOINLINE int sleep_thread(struct place *place, int64_t deadline)
 int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, struct wf_lock *lock,
                         struct wf_wait_entry *entry, int64_t deadline)
 {
-    struct place place = {queue, lock, entry};
-    struct wf_waiter *waiter;
     int refusal = wf_wait_refusal(self, deadline);
 
     if (WF_UNLIKELY(refusal != 0)) {
         wf_lock_release(lock);
         return refusal;
     }
+    return wf_wait_queue_sleep_asked(self, queue, lock, entry, deadline);
+}
+
+int wf_wait_queue_sleep_asked(struct wf_worker *self, struct wf_wait_queue *queue,
+                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline)
+{
+    struct place place = {queue, lock, entry};
+    struct wf_waiter *waiter;
+
     entry->claim = NULL;
     if (WF_UNLIKELY(self == NULL))
         return sleep_thread(&place, deadline);

@@ -151,6 +151,11 @@ static inline struct wf_wait_entry *wf_wait_queue_take(struct wf_wait_queue *que
 int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, struct wf_lock *lock,
                         struct wf_wait_entry *entry, int64_t deadline);
 
+/* The same for a caller that has asked already whether it may wait until then.  A cancel that has
+ * come since ends the wait as soon as it begins. */
+int wf_wait_queue_sleep_asked(struct wf_worker *self, struct wf_wait_queue *queue,
+                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline);
+
 /* Wakes all entries that wf_wait_queue_take_all() took out, in their order.  Caller has released
  * the lock. */
 void wf_wait_queue_wake_list(struct wf_worker *self, struct wf_wait_entry *list, int result);

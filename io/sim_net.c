@@ -356,13 +356,19 @@ void wf_sim_forget(struct wf_sim_socket *at)
     wf_sim_socket_release(at);
 }
 
-/* The program may leave descriptors open; they are the kernel's then. */
-void wf_sim_net_end(void)
+static void forget_all(void)
 {
     for (int fd = 0; fd < current.limit; fd++)
         if (sockets[fd] != NULL)
             wf_sim_forget(sockets[fd]);
     wf_sim_drain();
+}
+
+/* The program may leave descriptors open; they are the kernel's then. */
+void wf_sim_net_end(void)
+{
+    forget_all();
+    forget_all(); /* what a datagram on its way has found once more */
     wf_sim_disk_end();
 }
 

@@ -5,9 +5,9 @@
 #
 # usage: scripts/coverage.sh [--missed] [--report] [--build DIR]
 #
-#   (none)        builds the coverage preset, runs the unit, api, stress and http tests, and the api
-#                 tests on epoll and with 1 and 16 workers as well, and prints a table; fails below
-#                 92 % of the lines or 85 % of the branches
+#   (none)        builds the coverage preset, runs the unit, api, stress and http tests, the
+#                 scenarios of simulation, and the api tests on epoll and with 1 and 16 workers as
+#                 well, and prints a table; fails below 92 % of the lines or 85 % of the branches
 #   --missed      and under each file the numbers of the lines and branches that did not run
 #   --report      builds and runs nothing: prints what was counted last
 #   --build DIR   builds there instead of in build/coverage
@@ -62,9 +62,11 @@ run_all()
     unset WEFT_WORKERS WEFT_BACKEND WEFT_CHAOS
     scripts/setup.sh --test
     cmake --preset coverage -B "$build" -S . >/dev/null
-    cmake --build "$build" -j "$jobs" --target unit_tests api_tests stress_tests http_tests
+    cmake --build "$build" -j "$jobs" --target unit_tests api_tests stress_tests http_tests \
+        sim_tests
     find "$build" -name '*.gcda' -delete
     run "unit, api, stress and http tests" -L '^(unit|api|stress|http)$'
+    run "the scenarios of simulation" -R '^sim/(sync|network|disk|pipe)$'
     for workers in 1 16; do
         export WEFT_WORKERS=$workers
         run "api tests, $workers workers" -L '^api$'

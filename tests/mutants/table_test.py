@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The mutants must follow the sources, also where nobody takes the time to run them."""
+import importlib.util
 import pathlib
 import re
 import sys
@@ -18,6 +19,16 @@ class Table(unittest.TestCase):
             with self.subTest(mutant.name):
                 text = (run.ROOT / mutant.path).read_text(encoding="utf-8")
                 self.assertNotEqual(run.mutated(mutant, text), text)
+
+    def test_every_text_that_simulation_finds_is_there_once(self):
+        path = run.ROOT / "tests" / "sim" / "mutants.py"
+        spec = importlib.util.spec_from_file_location("simulation_mutants", path)
+        simulation = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(simulation)
+        for name, source, before, after in simulation.MUTANTS:
+            with self.subTest(name):
+                self.assertEqual((run.ROOT / source).read_text(encoding="utf-8").count(before), 1)
+                self.assertNotEqual(before, after)
 
     def test_a_text_that_has_gone_is_an_error(self):
         mutant = run.MUTANTS[0]

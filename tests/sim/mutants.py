@@ -49,8 +49,7 @@ MUTANTS = [
     ("channel/receives-and-wakes-no-sender", "sync/channel.c",
      "        wf_wake(self, sender->waiter, 0);", "        (void)self;"),
     ("io/a-cancel-leaves-before-the-completion", "io/op.c",
-     "    poller->backend->cancel(poller, self, op);\n    return false;",
-     "    poller->backend->cancel(poller, self, op);\n    return true;"),
+     "waiter->place, reason);\n    return false;", "waiter->place, reason);\n    return true;"),
 ]
 
 

@@ -242,6 +242,24 @@ Test(timer, timers_put_off_come_again, .timeout = TIMEOUT_S)
 }
 
 /* A hundred thousand timers in one tick, half of them cancelled again in random order. */
+/* The other one is armed still, or a worker would sleep past it. */
+Test(timer, a_cancel_after_the_end_changes_nothing, .timeout = TIMEOUT_S)
+{
+    struct wf_wheel *wheel = calloc(1, sizeof *wheel);
+    struct entry first = {.is_armed = false}, second = {.is_armed = false};
+
+    cr_assert(wheel != NULL);
+    wf_wheel_init(wheel, 0);
+    arm(wheel, &first, TICK);
+    arm(wheel, &second, 10 * TICK);
+    cr_expect_eq(wf_wheel_expire(wheel, TICK, claim), &first.timer);
+    wf_timer_cancel(&first.timer);
+    cr_expect(wf_wheel_is_armed(wheel));
+    wf_timer_cancel(&second.timer);
+    cr_expect_not(wf_wheel_is_armed(wheel));
+    free(wheel);
+}
+
 Test(timer, a_crowd_in_one_tick, .timeout = TIMEOUT_S)
 {
     struct random random = random_stream(random_seed("timer"), 2);

@@ -177,7 +177,12 @@ static void judge_load(struct wf_worker *self)
     uint32_t seen;
 
     wf_os_thread_use(&used);
-    ran = used.ran - self->used.ran;
+    /* To look for work is to have none. */
+    self->asleep_ns += self->spin.spent;
+    ran = used.ran - self->used.ran - self->spin.spent;
+    self->spin.spent = 0;
+    if (ran < 0) /* the two clocks do not keep step */
+        ran = 0;
     waited = used.waited - self->used.waited;
     seen = wf_load_seen(ran + waited, self->asleep_ns, elapsed);
     self->asleep_ns = 0;
@@ -202,7 +207,8 @@ static void share(struct wf_worker *self, uint32_t overload)
             wf_balance_wake(self, self->index);
 }
 
-/* The kernel knows best whether this thread has slept: it counts the times. */
+/* The kernel knows best whether this thread has slept: it counts the times.  A look for work is as
+ * good as a sleep. */
 void wf_balance_consider(struct wf_worker *self)
 {
     int64_t window = window_ns(self->runtime);
@@ -211,7 +217,7 @@ void wf_balance_consider(struct wf_worker *self)
 
     if (self->now - self->busy_since < window)
         return;
-    sleeps = wf_os_thread_sleeps();
+    sleeps = wf_os_thread_sleeps() + wf_counter_read(&self->counters.spins);
     overload = wf_load_score(overload_of(self), (uint64_t)((self->now - self->busy_since) / window),
                              sleeps != self->sleeps);
     self->sleeps = sleeps;

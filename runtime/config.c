@@ -56,6 +56,8 @@ const struct wf_config_option wf_config_options[] = {
            "1: report fibers that nobody joined or detached, 2: do not"),
     OPTION(max_operations, UINT32_MAX, 1, UINT32_MAX, "operations",
            "input and output operations under way at most; further ones wait"),
+    OPTION(spin_us, 0, 1, 1000, "us",
+           "look for work before a sleep; 1: none; default: measured, none on crowded CPUs"),
 };
 
 const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];

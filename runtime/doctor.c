@@ -7,6 +7,7 @@
 #include "runtime/overflow.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
+#include "runtime/spin.h"
 #include "runtime/stack.h"
 
 #include <weft/runtime.h>
@@ -126,6 +127,10 @@ static void print_workers(FILE *out, const struct weft_config *config,
         why = "the cgroup quota, rounded up";
     fprintf(out, ROW "%u, %s, %s\n", "workers", count, why,
             is_pinned ? "each pinned to a CPU" : "not pinned");
+    fprintf(out, ROW "%s\n", "before a sleep",
+            wf_runtime_spin_us(config, topology, quota) == WF_SPIN_NONE_US
+                ? "workers do not look for work"
+                : "workers look for work, for as long as a wake takes (spin_us)");
     if (quota != 0 && (quota + 999) / 1000 < count)
         fprintf(out, ROW "more than the quota: the kernel will stop them all now and then\n", "");
     if (is_pinned)

@@ -24,6 +24,7 @@
 #include "runtime/park.h"
 #include "runtime/ready.h"
 #include "runtime/spare.h"
+#include "runtime/spin.h"
 #include "runtime/stack.h"
 #include "runtime/stats.h"
 #include "runtime/task.h"
@@ -135,6 +136,7 @@ struct wf_worker {
     bool lacks_fiber;             /* [W] a task could not be stolen for lack of a fiber */
     struct wf_thread_locks locks; /* [W] */
     struct wf_regions regions;    /* [W] */
+    struct wf_spin spin;          /* [W] */
     struct weft_fiber *seen[WF_CHAOS_SEEN]; /* [W] chaos: some that ran here, perhaps gone since */
     struct wf_stack_cache stacks;           /* [W] */
     struct wf_wheel wheel;                  /* see timer.h */
@@ -155,6 +157,7 @@ struct wf_worker {
     WF_ATOMIC(uint32_t) stuck;            /* [A] the monitor's verdict */
     WF_ATOMIC(uint32_t) duty;             /* [A] enum wf_duty (spare.h) */
     WF_ATOMIC(uint32_t) trim;             /* [A] enum wf_trim_request (trim.h) */
+    WF_ATOMIC(int64_t) woken;             /* [A] when others last woke it from a sleep */
     struct wf_deque fresh;                /* fibers just created */
     struct wf_ready ready;                /* fibers that were woken or have yielded */
     struct wf_parker parker;              /* see park.h */

@@ -3,6 +3,7 @@
 #include "runtime/runtime.h"
 
 #include "arch/probe.h"
+#include "arch/sim.h"
 #include "runtime/alloc.h"
 #include "runtime/chaos.h"
 #include "runtime/config.h"
@@ -31,6 +32,21 @@ uint32_t wf_runtime_count_workers(const struct weft_config *config,
     if (quota != 0 && quota_cpus < count)
         count = quota_cpus;
     return count < 1024 ? (uint32_t)count : 1024;
+}
+
+uint32_t wf_runtime_spin_us(const struct weft_config *config, const struct wf_topology *topology,
+                            uint64_t quota)
+{
+    uint32_t cpus = wf_topology_cpu_count(topology);
+    uint64_t workers = wf_runtime_count_workers(config, topology, quota);
+
+    if (config->chaos != 0 || wf_sim_is_here())
+        return WF_SPIN_NONE_US;
+    if (config->spin_us != 0)
+        return config->spin_us;
+    if (cpus == 1 || workers > cpus || (quota != 0 && quota < workers * 1000))
+        return WF_SPIN_NONE_US;
+    return 0;
 }
 
 bool wf_runtime_pins(const struct weft_config *config, const struct wf_topology *topology,
@@ -92,6 +108,9 @@ static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t in
     worker->index = index;
     worker->park = index < runtime->worker_count ? &runtime->park : &runtime->spare_park;
     worker->random = wf_chaos_seed(runtime, index);
+    wf_spin_init(&worker->spin,
+                 index < runtime->worker_count ? runtime->config.spin_us : WF_SPIN_NONE_US,
+                 runtime->config.stall_us);
     /* Without a place of its own it is as near to one group as to another. */
     if (runtime->is_pinned && index < runtime->worker_count)
         worker->stacks.group = wf_topology_place(runtime->topology, index).group;
@@ -246,6 +265,8 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
         runtime->crew_max = runtime->worker_count +
                             (config->monitor == WF_MONITOR_ON ? config->spare_workers : 0);
         runtime->park.worker_count = runtime->worker_count;
+        runtime->config.spin_us = wf_runtime_spin_us(config, runtime->topology,
+                                                     wf_os_cpu_quota(""));
         runtime->is_pinned = wf_runtime_pins(config, runtime->topology, runtime->worker_count);
         runtime->spare_park.worker_count = config->spare_workers;
         runtime->is_chaotic = config->chaos != 0;

@@ -16,6 +16,13 @@ struct wf_topology;
 uint32_t wf_runtime_count_workers(const struct weft_config *config,
                                   const struct wf_topology *topology, uint64_t quota);
 
+/* weft_config.spin_us of a run: 0 if it is to be measured.  Where workers share CPUs or a quota,
+ * who looks for work keeps another from its own: none then, unless configured.  Nor in chaos, where
+ * what is there may not be what this worker may take, nor in a simulation, where no time would
+ * pass. */
+uint32_t wf_runtime_spin_us(const struct weft_config *config, const struct wf_topology *topology,
+                            uint64_t quota);
+
 /* Whether each worker is pinned to a CPU: as configured; else unless a quota limits their number.
  * Every process under a quota would take the first CPUs, and leave the others idle. */
 bool wf_runtime_pins(const struct weft_config *config, const struct wf_topology *topology,

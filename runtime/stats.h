@@ -39,7 +39,9 @@
     X(rescues)         \
     X(spare_calls)     \
     X(tasks_stolen)    \
-    X(gathered)
+    X(gathered)        \
+    X(spins)           \
+    X(spins_won)
 
 struct wf_counters {
 #define WF_DECLARE_COUNTER(name) WF_ATOMIC(uint64_t) name; /* its worker writes, anyone reads */

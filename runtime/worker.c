@@ -39,6 +39,8 @@ bool wf_worker_notify(struct wf_worker *self, struct wf_worker *worker)
 {
     if (!wf_park_notify(worker->park, &worker->parker))
         return false;
+    /* relaxed: for a mean; see wf_spin_note_wake(). */
+    atomic_store_explicit(&worker->woken, wf_os_now(), memory_order_relaxed);
     if (WF_LIKELY(self != NULL))
         wf_count(&self->counters.wakes_sent, 1);
     else
@@ -442,7 +444,7 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
     if (WF_UNLIKELY(self->runtime->is_chaotic) && fiber != NULL && wf_chaos_forbids(self, fiber) &&
         wf_chaos_divert(self, fiber))
         fiber = NULL;
-    if (fiber == NULL && !wf_balance_rescue(self)) {
+    if (fiber == NULL && !wf_spin_for_work(self) && !wf_balance_rescue(self)) {
         asleep_since = wf_os_now();
         fiber = sleep_for_work(self);
     }
@@ -450,8 +452,10 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
     if (fiber != NULL || wf_balance_backlog(self) > 0)
         wf_balance_end_search(self);
     self->now = wf_os_now();
-    if (self->now > asleep_since)
+    if (self->now > asleep_since) {
         self->asleep_ns += self->now - asleep_since;
+        wf_spin_note_wake(self, asleep_since);
+    }
     if (wf_wheel_is_armed(&self->wheel))
         (void)wf_wait_expire(self, self);
     wf_balance_consider(self);

@@ -77,15 +77,20 @@ struct weft_config {
     uint32_t max_operations;       /* WEFT_MAX_OPERATIONS: input and output operations under way at
                                       most; further ones wait their turn, see weft/io.h; default
                                       no limit */
-    uint32_t reserved[4];          /* zero */
+    uint32_t spin_us;              /* WEFT_SPIN_US: for how long, in microseconds, a worker that has
+                                      run dry and has no I/O under way looks for work before it
+                                      sleeps, 1-1000, 1 being not at all; default: for as long as
+                                      a wake takes on this machine, and not at all where there are
+                                      more workers than CPUs or than the CPU quota allows */
+    uint32_t reserved[3];          /* zero */
 };
 
-#define WEFT_CONFIG_INIT                                            \
-    {                                                               \
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-        {                                                           \
-            0, 0, 0, 0                                              \
-        }                                                           \
+#define WEFT_CONFIG_INIT                                               \
+    {                                                                  \
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+        {                                                              \
+            0, 0, 0                                                    \
+        }                                                              \
     }
 
 /*
@@ -218,7 +223,9 @@ struct weft_stats {
     uint64_t stacks_trimmed; /* stacks whose memory went back to the system, since nobody used it */
     uint64_t allocated_bytes; /* gauge: memory of the library's objects in the whole process, stacks
                                  left out; after a run, when its last fiber had ended */
-    uint64_t reserved[4];
+    uint64_t spins;           /* times that a worker looked for work for a while before a sleep */
+    uint64_t spins_won;       /* of those, how many found something, so that it did not sleep */
+    uint64_t reserved[2];
 };
 
 /*

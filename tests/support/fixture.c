@@ -125,6 +125,7 @@ static void remove_overrides(const struct weft_config *config)
         {config->deadlock, "WEFT_DEADLOCK"},
         {config->leaks, "WEFT_LEAKS"},
         {config->max_operations, "WEFT_MAX_OPERATIONS"},
+        {config->spin_us, "WEFT_SPIN_US"},
     };
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)

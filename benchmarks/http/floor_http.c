@@ -109,5 +109,10 @@ ssize_t floor_http_answer(struct floor_http *http, size_t length, const char **a
     c->input.length += (uint32_t)length;
     connection_answer_all(c);
     *answers = c->output.data;
-    return c->is_closing || c->is_broken ? -EPIPE : (ssize_t)c->output.length;
+    return c->is_broken ? -EPIPE : (ssize_t)c->output.length;
+}
+
+bool floor_http_is_last(const struct floor_http *http)
+{
+    return http->connection.is_closing;
 }

@@ -6,6 +6,7 @@
 #ifndef HTTP_FLOOR_HTTP_H
 #define HTTP_FLOOR_HTTP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -24,5 +25,8 @@ size_t floor_http_room(struct floor_http *http, char **room);
 /* Answers what is complete once `length` bytes have been received.  Returns the length of the
  * answers, which stay where they are until the next call; -EPIPE: drop the connection. */
 ssize_t floor_http_answer(struct floor_http *http, size_t length, const char **answers);
+
+/* Whether the connection ends with those answers. */
+bool floor_http_is_last(const struct floor_http *http);
 
 #endif

@@ -144,7 +144,10 @@ static void on_request(struct connection *c, int length)
     }
     if (n > 0)
         start_send(c, answers, (size_t)n);
-    start_receive(c);
+    if (floor_http_is_last(c->http))
+        c->is_closing = true;
+    else
+        start_receive(c);
 }
 
 static void on_receive(struct connection *c, int result)

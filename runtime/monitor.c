@@ -59,7 +59,8 @@ static void look_at(struct weft_runtime *runtime, struct wf_worker *worker, int6
         runtime->monitor.quiet_since = now;
     watch->turns = turns;
     watch->since = now;
-    watch->is_reported = false;
+    runtime->monitor.stall.suppressed += watch->is_left_out;
+    watch->is_reported = watch->is_left_out = false;
     if (watch->is_stuck)
         mark(runtime, worker, false);
 }

@@ -34,6 +34,7 @@ struct wf_watch {
     int64_t since;  /* for how long they have been that many */
     bool is_stuck;
     bool is_reported;
+    bool is_left_out; /* so far: its report has to wait for others */
     uint64_t changes; /* spawns and ends when it was last asked for all its stacks: see trim.h */
 };
 

@@ -197,12 +197,14 @@ void wf_stall_look(struct weft_runtime *runtime, int64_t now)
 
         if (!watch->is_stuck || watch->is_reported || now - watch->since < stall->report_ns)
             continue;
-        watch->is_reported = true;
         if (stall->asked != NULL ||
             (stall->reported_at != 0 &&
-             now - stall->reported_at < REPORTS_APART_MS * WEFT_MILLISECOND))
-            stall->suppressed++;
-        else
-            ask(stall, runtime->workers[i], now);
+             now - stall->reported_at < REPORTS_APART_MS * WEFT_MILLISECOND)) {
+            watch->is_left_out = true;
+            continue;
+        }
+        watch->is_reported = true;
+        watch->is_left_out = false;
+        ask(stall, runtime->workers[i], now);
     }
 }

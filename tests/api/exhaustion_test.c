@@ -200,7 +200,7 @@ static void use_files(void)
     struct weft_dir_entry entry;
     weft_dir *dir;
     char bytes[4] = "";
-    int fd;
+    int fd, ends[2];
 
     CHECK_EQ(weft_pread(given.file, bytes, 4, 3, WEFT_FOREVER), 4);
     CHECK(memcmp(bytes, "3456", 4) == 0);
@@ -211,6 +211,8 @@ static void use_files(void)
     fd = weft_openat(-100, "/dev/null", 0, 0, WEFT_FOREVER);
     if (went_well(fd))
         CHECK_EQ(weft_close(fd), 0);
+    if (went_well(weft_pipe(ends)))
+        CHECK(weft_close(ends[0]) == 0 && weft_close(ends[1]) == 0);
     if (went_well(weft_dir_open(&dir, -100, "/proc/self", WEFT_FOREVER))) {
         CHECK_EQ(weft_dir_next(dir, &entry, WEFT_FOREVER), 1);
         weft_dir_close(dir);

@@ -202,6 +202,11 @@ WRAPPED(int, memfd_create, const char *name, unsigned flags)
     return fails("memfd_create") ? refuse(EMFILE) : REAL(memfd_create)(name, flags);
 }
 
+WRAPPED(int, pipe2, int *ends, int flags)
+{
+    return fails("pipe2") ? refuse(EMFILE) : REAL(pipe2)(ends, flags);
+}
+
 WRAPPED(int, socket, int domain, int type, int protocol)
 {
     return fails("socket") ? refuse(EMFILE) : REAL(socket)(domain, type, protocol);

@@ -41,8 +41,19 @@ done
 scripts/setup.sh --test
 export PYTHONDONTWRITEBYTECODE=1
 status=0
-# shellcheck disable=SC2086 # a word for each option
-[ "$which" = programs ] || python3 tests/model/mutants.py $only || status=1
-# shellcheck disable=SC2086
-[ "$which" = models ] || python3 tests/mutants/run.py $only || status=1
+child=
+
+# In the background and waited for: a signal to this shell alone then ends what it runs, too.
+run()
+{
+    # shellcheck disable=SC2086 # a word for each option
+    python3 "$1" $only &
+    child=$!
+    wait "$child" || status=1
+    child=
+}
+
+trap '[ -z "$child" ] || kill "$child" 2>/dev/null; exit 130' INT TERM HUP
+[ "$which" = programs ] || run tests/model/mutants.py
+[ "$which" = models ] || run tests/mutants/run.py
 exit $status

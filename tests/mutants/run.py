@@ -8,6 +8,7 @@ these tests has to pass.
 usage: run.py [--work FOLDER] [--only TEXT]... [--seconds N] [--jobs N]
 """
 import argparse
+import contextlib
 import os
 import pathlib
 import shutil
@@ -49,15 +50,34 @@ def copy_sources(tree):
         shutil.copymode(source, target)
 
 
+@contextlib.contextmanager
+def started(command, **options):
+    """A process group that ends with this block at the latest, also when a signal ends the program:
+    a build has compilers for children, and a test its cases."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          start_new_session=True, **options) as process:
+        try:
+            yield process
+        finally:
+            # What has been waited for may be somebody else's number by now.
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def end_by_signal(number, _frame):
+    raise SystemExit(128 + number)
+
+
 def build(tree, preset, targets, args):
     folder = tree.parent / preset
     if not (folder / "CMakeCache.txt").exists():
         subprocess.run(["cmake", "--preset", preset, "-S", str(tree), "-B", str(folder)], cwd=tree,
                        check=True, stdout=subprocess.DEVNULL)
-    built = subprocess.run(["cmake", "--build", str(folder), "-j", str(args.jobs), "--target",
-                            *targets], capture_output=True, text=True, check=False)
+    with started(["cmake", "--build", str(folder), "-j", str(args.jobs), "--target",
+                  *targets]) as built:
+        output, _ = built.communicate()
     if built.returncode != 0:
-        raise Stale(f"does not compile:\n{built.stdout[-2000:]}")
+        raise Stale(f"does not compile:\n{output[-2000:]}")
     return folder
 
 
@@ -67,16 +87,11 @@ def run(folder, mutant, seconds):
     if mutant.case:
         command += ["--filter", mutant.case]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("WEFT_")}
-    # A process group of its own: the cases of a test run in children.
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          env={**environment, **mutant.environment},
-                          start_new_session=True) as test:
-        try:
+    try:
+        with started(command, env={**environment, **mutant.environment}) as test:
             output, _ = test.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(test.pid, signal.SIGKILL)
-            test.communicate()
-            return "hangs"
+    except subprocess.TimeoutExpired:
+        return "hangs"
     if "Tested: 0" in output or "Tested: " not in output:
         raise Stale(f"ran no test:\n{output[-2000:]}")
     if test.returncode == 0:
@@ -138,6 +153,9 @@ def main():
     parser.add_argument("--seconds", type=int, default=120, help="for a test without a mutant")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
+    # The default is to end at once, without a word to the children.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end_by_signal)
     tree = pathlib.Path(args.work) / "tree"
     chosen = [mutant for mutant in MUTANTS
               if not args.only or any(text in mutant.name for text in args.only)]

@@ -203,6 +203,45 @@ struct semaphore_tries : fiber_suite<semaphore_tries, 4> {
     }
 };
 
+// One waits for one of two permits; whoever takes the other without a lock sees what their giver
+// did.
+struct semaphore_leftover : fiber_suite<semaphore_leftover, 3> {
+    semaphore *shared;
+    rl::var<int> done;
+    rl::var<int> taken;
+
+    weft_semaphore *outer()
+    {
+        return reinterpret_cast<weft_semaphore *>(shared);
+    }
+
+    void setup()
+    {
+        shared = make_semaphore();
+        done($) = taken($) = 0;
+    }
+
+    void fiber(unsigned index)
+    {
+        if (index == 0) {
+            RL_ASSERT(weft_semaphore_acquire(outer(), 1, WEFT_FOREVER) == 0);
+        } else if (index == 1) {
+            done($) = 1;
+            weft_semaphore_release(outer(), 2);
+        } else {
+            for (int i = 0; i < 8 && taken($) == 0; i++)
+                taken($) = weft_semaphore_try_acquire(outer(), 1) == 0;
+            if (taken($) != 0)
+                RL_ASSERT(done($) == 1);
+        }
+    }
+
+    void at_rest()
+    {
+        expect_at_rest(shared, taken($) != 0 ? 0 : 1);
+    }
+};
+
 int main()
 {
     bool good = model_run<semaphore_cancel>("cancel");
@@ -211,5 +250,6 @@ int main()
     good = good && model_run<semaphore_free>("free");
     good = good && model_run<semaphore_sees>("sees");
     good = good && model_run<semaphore_tries>("tries");
+    good = good && model_run<semaphore_leftover>("leftover");
     return good ? 0 : 1;
 }

@@ -17,9 +17,10 @@ uint64_t echo_compute(uint64_t steps)
 {
     uint64_t x = steps;
 
-    for (uint64_t i = 0; i < steps; i++)
+    for (uint64_t i = 0; i < steps; i++) {
         x = x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    __asm__ volatile("" : "+r"(x));
+        __asm__ volatile("" : "+r"(x)); /* a compiler could make one step of eight */
+    }
     return x;
 }
 

@@ -46,17 +46,18 @@ static void set_default(int number)
     (void)sigaction(number, &action, NULL);
 }
 
-/* True for a signal that somebody sent: returning from the handler does not raise it again. */
 static bool was_sent(const siginfo_t *info)
 {
     return info->si_code <= 0;
 }
 
-/* As if the program had no handler: the process dies here, by this signal. */
+/* As if the program had no handler: the process dies here, by this signal.  An instruction faults
+ * once more, and the core shows that place.  Nothing does so where somebody sent the signal, or
+ * where the kernel had no room on the stack for another one, which is lost. */
 static void die(int number, const siginfo_t *info)
 {
     set_default(number);
-    if (was_sent(info))
+    if (was_sent(info) || info->si_code == SI_KERNEL)
         (void)syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), number);
 }
 
@@ -117,7 +118,7 @@ static void handle(int number, siginfo_t *info, void *context)
 
     describe(&fault, number, info, context);
     if (!was_sent(info) && judge(&fault))
-        set_default(number); /* the instruction faults once more: the core shows that place */
+        die(number, info);
     else
         pass_on(which, number, info, context);
     errno = saved;

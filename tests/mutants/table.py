@@ -290,6 +290,9 @@ STACK_MUTANTS = [
            [("        done += (unsigned)((size_t)bytes / size);",
              "        done += number + 1;")],
            "unit_stack_test"),
+    Mutant("stack/goes-on-after-an-overflow", "arch/linux/fault.c",
+           [(" || info->si_code == SI_KERNEL)", ")")],
+           "api_overflow_test", "overflow/for_lack_of_room_for_a_signal_is_reported"),
     Mutant("stack/the-oldest-is-used-first", "runtime/stack.c",
            [("    stack->next = *list;\n    *list = stack;",
              "    while (*list != NULL)\n        list = &(*list)->next;\n"

@@ -155,6 +155,16 @@ static inline void wf_san_close(int fd)
 #endif
 }
 
+/* Threads take turns there, and one that waits in io_uring_enter() does not give up its own. */
+static inline bool wf_san_is_valgrind(void)
+{
+#ifdef WF_VALGRIND
+    return RUNNING_ON_VALGRIND != 0;
+#else
+    return false;
+#endif
+}
+
 /* Caller: whoever maps a stack, once. */
 static inline void wf_san_stack_mapped(void *bottom, size_t size)
 {

@@ -3,6 +3,7 @@
 #include "io/backend.h"
 
 #include "arch/atomic.h"
+#include "arch/sanitizer.h"
 #include "runtime/check.h"
 #include "runtime/poller.h"
 
@@ -23,6 +24,10 @@ static bool is_refusal(int error)
  * met, and named, by whoever makes a ring. */
 static uint32_t find_kind(char *line, size_t size)
 {
+    if (wf_san_is_valgrind()) {
+        (void)snprintf(line, size, "io_uring: on valgrind no other thread runs while one waits");
+        return WEFT_BACKEND_EPOLL;
+    }
     return is_refusal(wf_backend_ring.describe(line, size)) ? WEFT_BACKEND_EPOLL
                                                             : WEFT_BACKEND_IO_URING;
 }

@@ -115,6 +115,39 @@ Test(refusal, io_uring_refused_is_replaced_by_epoll, .timeout = TEST_TIMEOUT_S)
     }
 }
 
+static int read_in_turn(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(must_join(must_spawn(write_and_read, NULL)), 0);
+    return 0;
+}
+
+CHILD(run_as_it_comes)
+{
+    struct weft_config config = {.workers = parameter};
+
+    (void)unsetenv("WEFT_BACKEND");
+    return weft_run(&config, read_in_turn, NULL);
+}
+
+/* A worker that waits there for completions holds all others up: a run that nobody had told to use
+ * epoll hung. */
+Test(refusal, valgrind_is_given_epoll, .timeout = TEST_TIMEOUT_S)
+{
+    static const char *const prefix[] = {"valgrind", "-q", "--error-exitcode=9", "--fair-sched=yes",
+                                         NULL};
+    struct child_end end;
+
+    if (TEST_IS_SANITIZED || TEST_IS_TSAN)
+        cr_skip_test("a sanitizer does not run on valgrind");
+    if (system("valgrind --version >/dev/null 2>&1") != 0)
+        cr_skip_test("there is no valgrind");
+    run_child_under(prefix, "run_as_it_comes", 2, NULL, &end);
+    cr_expect_eq(end.exit_status, 0, "signal %d: %s", end.signal, end.output);
+    cr_expect_not_null(strstr(end.output, "go through epoll"), "\"%s\"", end.output);
+}
+
 CHILD(sleep_without_pwait2)
 {
     struct weft_config config = {.backend = WEFT_BACKEND_EPOLL};

@@ -68,9 +68,9 @@ static bool may_go_on(const struct wf_op *op)
 
 struct wf_fd_ops *wf_pending_watch(struct wf_poller *poller, int fd)
 {
-    struct wf_fd_ops *watch = find_watch(&poller->pending, fd);
+    struct wf_fd_ops *watch = wf_pages_find(&poller->pending, fd);
 
-    return WF_LIKELY(watch != NULL) ? watch : make_watch(&poller->pending, fd);
+    return WF_LIKELY(watch != NULL) ? watch : wf_pages_make(&poller->pending, fd);
 }
 
 static struct wf_op *first_of(struct wf_fd_ops *watch)
@@ -81,7 +81,7 @@ static struct wf_op *first_of(struct wf_fd_ops *watch)
 
 bool wf_pending_is_any(struct wf_poller *poller, int fd)
 {
-    struct wf_fd_ops *watch = find_watch(&poller->pending, fd);
+    struct wf_fd_ops *watch = wf_pages_find(&poller->pending, fd);
 
     if (WF_LIKELY(watch == NULL || first_of(watch) == NULL))
         watch = &poller->pending.others;
@@ -125,11 +125,11 @@ int wf_pending_add(struct wf_poller *poller, struct wf_op *op)
     WF_ASSERT(op->watch == NULL);
     if (op->fd < 0 || op->code == WF_OP_CLOSE)
         return 0;
-    watch = find_watch(&poller->pending, op->fd);
+    watch = wf_pages_find(&poller->pending, op->fd);
     if (WF_UNLIKELY(watch == NULL))
-        watch = make_watch(&poller->pending, op->fd);
+        watch = wf_pages_make(&poller->pending, op->fd);
     if (WF_UNLIKELY(watch == NULL)) {
-        if (!is_open(op->fd))
+        if (!wf_pages_is_open(op->fd))
             return -EBADF;
         watch = &poller->pending.others;
     }

@@ -18,7 +18,7 @@ struct close_poller {
     wf_op *under_way; // under the lock
 };
 
-static wf_fd_ops *find_watch(wf_pending *pending, int fd)
+static wf_fd_ops *wf_pages_find(wf_pending *pending, int fd)
 {
     (void)fd;
     return &reinterpret_cast<close_poller *>(reinterpret_cast<char *>(pending) -
@@ -26,12 +26,12 @@ static wf_fd_ops *find_watch(wf_pending *pending, int fd)
                 ->watch;
 }
 
-static wf_fd_ops *make_watch(wf_pending *pending, int fd)
+static wf_fd_ops *wf_pages_make(wf_pending *pending, int fd)
 {
-    return find_watch(pending, fd);
+    return wf_pages_find(pending, fd);
 }
 
-static bool is_open(int fd)
+static bool wf_pages_is_open(int fd)
 {
     (void)fd;
     return true;

@@ -16,7 +16,8 @@
 #   --long          soak tests run for their full time (WEFT_SOAK=1), and in chaos mode the stress
 #                   tests too, under asan (64 workers) and tsan (16 workers); 100,000 closes
 #                   with an operation under way, under asan on both backends; a minute of
-#                   scripts/soak.sh, and its proof; the mutants that test programs must find
+#                   fuzzing for each target; a minute of scripts/soak.sh, and its proof; the
+#                   mutants that test programs must find
 #   --cross         all unit and api tests on aarch64 and riscv64, and nothing else
 #   --matrix        the unit and api tests in debug, release, asan and tsan, each by gcc and by
 #                   clang, on io_uring and on epoll, and nothing else
@@ -282,9 +283,11 @@ else
     [ -z "${WEFT_SOAK:-}" ] || run_chaos tsan 16 "$chaotic"
     run_cross aarch64 --quick
     run_cross riscv64 --quick
-    # Half a minute, and as long again for its build.
-    echo "== fuzz: a second for each target"
-    scripts/fuzz.sh || echo "fuzzing" >>"$results/failed"
+    # With a second for each, half a minute, and as long again for the build.
+    fuzz_seconds=1
+    [ -z "${WEFT_SOAK:-}" ] || fuzz_seconds=60
+    echo "== fuzz: $fuzz_seconds s for each target"
+    scripts/fuzz.sh --seconds "$fuzz_seconds" || echo "fuzzing" >>"$results/failed"
     if [ -n "${WEFT_SOAK:-}" ]; then
         scripts/soak.sh --minutes 1 && scripts/soak.sh --prove || echo "soak" >>"$results/failed"
         scripts/mutants.sh --programs || echo "mutants" >>"$results/failed"

@@ -144,6 +144,9 @@ Test(refusal, valgrind_is_given_epoll, .timeout = TEST_TIMEOUT_S)
     if (system("valgrind --version >/dev/null 2>&1") != 0)
         cr_skip_test("there is no valgrind");
     run_child_under(prefix, "run_as_it_comes", 2, NULL, &end);
+    /* Valgrind 3.19 gives up on what clang 14 writes by default, DWARF 5. */
+    if (strstr(end.output, "debuginfo reader") != NULL)
+        cr_skip_test("this valgrind cannot read this program's debugging information");
     cr_expect_eq(end.exit_status, 0, "signal %d: %s", end.signal, end.output);
     cr_expect_not_null(strstr(end.output, "go through epoll"), "\"%s\"", end.output);
 }

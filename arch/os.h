@@ -35,6 +35,10 @@ void wf_os_unmap(void *address, size_t size);
 void wf_os_discard(void *address, size_t size);
 int wf_os_renew(void *address, size_t size);
 
+/* Lets the pages of this memory, which nobody has touched yet, come from a NUMA node by the
+ * system's number, for as long as that has any.  Containers may forbid it. */
+int wf_os_prefer_node(void *address, size_t size, unsigned node);
+
 /* Makes a range of wf_os_map()ed memory fault on access.  The first form is a page-table marker
  * (MADV_GUARD_INSTALL, Linux 6.13) and costs no mapping; the second splits the mapping in two. */
 int wf_os_guard_marker(void *address, size_t size);

@@ -258,6 +258,19 @@ unsigned wf_topology_node_count(const struct wf_topology *topology)
     return topology->node_count;
 }
 
+bool wf_topology_is_real(const struct wf_topology *topology)
+{
+    return topology->is_this_machine;
+}
+
+bool wf_topology_is_spread(const struct wf_topology *topology, unsigned count)
+{
+    for (unsigned i = 1; i < count && i < topology->cpu_count; i++)
+        if (topology->cpus[i].place.node != topology->cpus[0].place.node)
+            return true;
+    return false;
+}
+
 struct wf_place wf_topology_place(const struct wf_topology *topology, unsigned index)
 {
     return cpu_at(topology, index)->place;

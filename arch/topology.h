@@ -11,6 +11,7 @@
 #ifndef WF_ARCH_TOPOLOGY_H
 #define WF_ARCH_TOPOLOGY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct wf_topology;
@@ -50,9 +51,15 @@ void wf_topology_destroy(struct wf_topology *topology);
  * megabytes.  Everything but wf_topology_pin() works afterwards. */
 void wf_topology_release(struct wf_topology *topology);
 
+/* False for a machine that was made up: what has a number here may not be there. */
+bool wf_topology_is_real(const struct wf_topology *topology);
+
 /* The CPUs in the affinity mask, at least 1. */
 unsigned wf_topology_cpu_count(const struct wf_topology *topology);
 unsigned wf_topology_node_count(const struct wf_topology *topology);
+
+/* True if the first `count` places, or all there are, lie on more than one NUMA node. */
+bool wf_topology_is_spread(const struct wf_topology *topology, unsigned count);
 
 struct wf_place wf_topology_place(const struct wf_topology *topology, unsigned index);
 

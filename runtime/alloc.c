@@ -7,7 +7,9 @@
 
 #include "arch/atomic.h"
 #include "arch/os.h"
+#include "runtime/arena.h"
 #include "runtime/check.h"
+#include "runtime/jemalloc.h"
 #include "runtime/lock.h"
 
 #include <errno.h>
@@ -18,22 +20,6 @@
 #include <string.h>
 
 #define ALIGNMENT 128
-
-/* jemalloc's, by the names that are its own.  Weak: they are null unless the program has it. */
-#define FROM_JEMALLOC extern __attribute__((weak, visibility("default")))
-FROM_JEMALLOC void *mallocx(size_t size, int flags);
-FROM_JEMALLOC void dallocx(void *memory, int flags);
-FROM_JEMALLOC size_t sallocx(const void *memory, int flags);
-FROM_JEMALLOC int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t size);
-
-/* As in jemalloc's manual, mallocx(3).  No thread cache: it would give memory of another arena, and
- * keep memory for threads that end. */
-enum {
-    JEMALLOC_ALIGN_128 = 7, /* its logarithm */
-    JEMALLOC_ZERO = 0x40,
-    JEMALLOC_NO_CACHE = (-1 + 2) << 8,
-    JEMALLOC_ARENA_SHIFT = 20,
-};
 
 enum kind { KIND_UNKNOWN, KIND_MALLOC, KIND_JEMALLOC, KIND_PROGRAM };
 
@@ -51,14 +37,6 @@ struct header {
     size_t size; /* with this header */
 };
 
-static bool make_arena(void)
-{
-    size_t size = sizeof state.arena;
-
-    return mallocx != NULL && dallocx != NULL && sallocx != NULL && mallctl != NULL &&
-           mallctl("arenas.create", &state.arena, &size, NULL, 0) == 0;
-}
-
 /* The caller holds the lock. */
 static enum kind choose(int *error)
 {
@@ -69,13 +47,13 @@ static enum kind choose(int *error)
     if (is_any && state.program.alloc != NULL)
         return KIND_PROGRAM;
     if (is_any)
-        return make_arena() ? KIND_JEMALLOC : KIND_MALLOC;
+        return wf_arena_shared(&state.arena) == 0 ? KIND_JEMALLOC : KIND_MALLOC;
     if (strcmp(wanted, "system") == 0)
         return KIND_MALLOC;
     if (strcmp(wanted, "jemalloc") != 0) {
         wf_complain("WEFT_ALLOCATOR=%s is none of auto, system and jemalloc", wanted);
         *error = -EINVAL;
-    } else if (make_arena()) {
+    } else if (wf_arena_shared(&state.arena) == 0) {
         return KIND_JEMALLOC;
     } else {
         wf_complain("WEFT_ALLOCATOR=jemalloc, but the program has no jemalloc: link it with "
@@ -143,14 +121,24 @@ static void *alloc_malloc(size_t size)
     return memory;
 }
 
-static void *alloc_jemalloc(size_t size)
+static void *alloc_jemalloc(size_t size, uint32_t home)
 {
     int flags = JEMALLOC_ALIGN_128 | JEMALLOC_ZERO | JEMALLOC_NO_CACHE |
-                (int)((state.arena + 1) << JEMALLOC_ARENA_SHIFT);
+                (int)((home != WF_HOME_NONE ? home : state.arena + 1) << JEMALLOC_ARENA_SHIFT);
     void *memory = mallocx(size, flags);
 
     if (memory != NULL)
         count(sallocx(memory, 0));
+    return memory;
+}
+
+static void *alloc_near(size_t size)
+{
+    uint32_t home = wf_alloc_home();
+    void *memory = alloc_jemalloc(size, home);
+
+    if (memory != NULL && home != WF_HOME_NONE)
+        wf_alloc_count_home();
     return memory;
 }
 
@@ -162,10 +150,29 @@ void *wf_alloc(size_t size)
     case KIND_PROGRAM:
         return alloc_program(size);
     case KIND_JEMALLOC:
-        return alloc_jemalloc(size);
+        return alloc_near(size);
     default:
         return alloc_malloc(size);
     }
+}
+
+void *wf_alloc_at(size_t size, uint32_t home)
+{
+    return home != WF_HOME_NONE ? alloc_jemalloc(size, home) : wf_alloc(size);
+}
+
+int wf_alloc_find_home(unsigned node, bool is_real, uint32_t *home)
+{
+    unsigned arena;
+    int error = 0;
+
+    *home = WF_HOME_NONE;
+    if (kind_now(&error) != KIND_JEMALLOC)
+        return 0;
+    error = wf_arena_of_node(node, is_real, &arena);
+    if (error == 0)
+        *home = arena + 1;
+    return error;
 }
 
 void wf_free(void *memory)

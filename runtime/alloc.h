@@ -7,14 +7,31 @@
 #ifndef WF_RUNTIME_ALLOC_H
 #define WF_RUNTIME_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Zeroed, aligned to a pair of cache lines; NULL when there is none.  `size` is not 0. */
 void *wf_alloc(size_t size);
 
-/* `memory` may be NULL. */
+/* `memory` may be NULL; wherever it came from. */
 void wf_free(void *memory);
+
+/* Where a worker's objects lie: in the arena of its NUMA node.  wf_alloc() puts them there by
+ * itself, for a worker that has a home. */
+enum { WF_HOME_NONE = 0 };
+
+/* Finds the home on a node, by the system's number: WF_HOME_NONE unless jemalloc is the allocator.
+ * `is_real`: see arena.h.  It stays right for as long as the caller has any memory.  0 or -ENOMEM.
+ */
+int wf_alloc_find_home(unsigned node, bool is_real, uint32_t *home);
+
+/* The same as wf_alloc(), for a worker that has this home. */
+void *wf_alloc_at(size_t size, uint32_t home);
+
+/* What this file asks of the workers: the caller's home, and to count what was allocated there. */
+uint32_t wf_alloc_home(void);
+void wf_alloc_count_home(void);
 
 /* Gives the pages that lie wholly in this part of a wf_alloc()ed block back to the system: they
  * read as zeros then, and cost nothing until they are written to.  What is not a whole page stays

@@ -3,6 +3,7 @@
 #include "arch/os.h"
 #include "arch/topology.h"
 #include "runtime/alloc.h"
+#include "runtime/arena.h"
 #include "runtime/config.h"
 #include "runtime/overflow.h"
 #include "runtime/poller.h"
@@ -162,6 +163,42 @@ static void print_guard(FILE *out, const struct weft_config *config)
                 : "an overflow is a plain SIGSEGV (overflow_report = 2)");
 }
 
+/* The first worker on its node says where the objects of all of them will lie. */
+static int print_arena(FILE *out, const struct wf_topology *topology, unsigned index)
+{
+    unsigned node = wf_topology_place(topology, index).node, first = 0;
+    uint32_t home;
+    char text[160];
+    int error;
+
+    while (wf_topology_place(topology, first).node != node)
+        first++;
+    if (first < index)
+        return 0;
+    error = wf_runtime_find_home(topology, index, &home);
+    if (error != 0 || home == WF_HOME_NONE)
+        return error;
+    wf_arena_describe(node, wf_topology_is_real(topology), text, sizeof text);
+    fprintf(out, ROW "workers of NUMA node %u: %s\n", "", node, text);
+    return 0;
+}
+
+static int print_allocator(FILE *out, const struct weft_config *config,
+                           const struct wf_topology *topology)
+{
+    uint32_t count = wf_runtime_count_workers(config, topology, wf_os_cpu_quota(""));
+    unsigned cpus = wf_topology_cpu_count(topology);
+    char text[128];
+    int error = 0;
+
+    wf_alloc_describe(text, sizeof text);
+    fprintf(out, ROW "%s\n", "allocator", text);
+    if (wf_runtime_pins(config, topology, count) && wf_topology_is_spread(topology, count))
+        for (unsigned i = 0; i < count && i < cpus && error == 0; i++)
+            error = print_arena(out, topology, i);
+    return error;
+}
+
 static void print_options(FILE *out, const struct weft_config *config,
                           const enum wf_config_origin *origins)
 {
@@ -194,8 +231,7 @@ int weft_doctor(const struct weft_config *config, FILE *out)
     struct weft_config resolved;
     struct wf_topology *topology;
     char backend[512];
-    char allocator[128];
-    int error = wf_config_resolve(config, &resolved, origins);
+    int error = wf_config_resolve(config, &resolved, origins), arenas;
 
     if (error == 0)
         error = wf_alloc_check();
@@ -211,9 +247,8 @@ int weft_doctor(const struct weft_config *config, FILE *out)
     print_guard(out, &resolved);
     fprintf(out, ROW "%s\n", "shadow stacks",
             wf_os_has_shadow_stack() ? "on, so that nothing can run here" : "off");
-    wf_alloc_describe(allocator, sizeof allocator);
-    fprintf(out, ROW "%s\n", "allocator", allocator);
+    arenas = print_allocator(out, &resolved, topology);
     print_options(out, &resolved, origins);
     wf_topology_destroy(topology);
-    return error;
+    return error != 0 ? error : arenas;
 }

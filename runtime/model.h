@@ -131,6 +131,7 @@ struct wf_worker {
     struct wf_worker *host;       /* [W] who takes what becomes ready here; mostly NULL */
     uint64_t pushes;              /* [W] fresh fibers */
     uint64_t next_id, last_id;    /* [W] block of fiber numbers */
+    uint32_t home;                /* [W] where its objects lie: see alloc.h */
     uint32_t *victims;            /* [I] the other workers' indices, nearest first */
     uint32_t near[WF_DISTANCES];  /* [I] how many victims are at most that far (wf_distance) */
     bool lacks_fiber;             /* [W] a task could not be stolen for lack of a fiber */
@@ -199,6 +200,7 @@ struct weft_runtime {
     uint32_t crew_max;            /* [I] with all the spares that there may be */
     bool is_chaotic;              /* [I] */
     bool is_pinned;               /* [I] each worker has a CPU of its own */
+    bool is_spread;               /* [I] and these are on several NUMA nodes */
     WF_ATOMIC(uint32_t)
     is_wary;                      /* [A] 1: chaotic, or a stack has a canary: yields take no short
                                      cut */

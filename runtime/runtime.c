@@ -97,13 +97,45 @@ static void destroy_worker(struct wf_worker *worker)
     wf_free(worker);
 }
 
+int wf_runtime_find_home(const struct wf_topology *topology, uint32_t index, uint32_t *home)
+{
+    return wf_alloc_find_home(wf_topology_place(topology, index).node,
+                              wf_topology_is_real(topology), home);
+}
+
+uint32_t wf_alloc_home(void)
+{
+    struct wf_worker *self = wf_self();
+
+    return self != NULL ? self->home : WF_HOME_NONE;
+}
+
+void wf_alloc_count_home(void)
+{
+    wf_count(&wf_self()->counters.node_allocations, 1);
+}
+
+int wf_runtime_furnish(struct wf_worker *self)
+{
+    int64_t capacity = self->runtime->is_chaotic ? WF_CHAOS_QUEUE_CAPACITY : QUEUE_CAPACITY;
+
+    return wf_deque_init(&self->fresh, capacity) && wf_ready_init(&self->ready, capacity)
+               ? rank_victims(self)
+               : -ENOMEM;
+}
+
 static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t index)
 {
-    int64_t capacity = runtime->is_chaotic ? WF_CHAOS_QUEUE_CAPACITY : QUEUE_CAPACITY;
-    struct wf_worker *worker = wf_alloc(sizeof *worker);
+    uint32_t home = WF_HOME_NONE;
+    struct wf_worker *worker;
 
+    if (runtime->is_spread && index < runtime->worker_count &&
+        wf_runtime_find_home(runtime->topology, index, &home) != 0)
+        return NULL;
+    worker = wf_alloc_at(sizeof *worker, home);
     if (worker == NULL)
         return NULL;
+    worker->home = home;
     worker->runtime = runtime;
     worker->index = index;
     worker->park = index < runtime->worker_count ? &runtime->park : &runtime->spare_park;
@@ -114,11 +146,6 @@ static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t in
     /* Without a place of its own it is as near to one group as to another. */
     if (runtime->is_pinned && index < runtime->worker_count)
         worker->stacks.group = wf_topology_place(runtime->topology, index).group;
-    if (!wf_deque_init(&worker->fresh, capacity) || !wf_ready_init(&worker->ready, capacity) ||
-        rank_victims(worker) != 0) {
-        destroy_worker(worker);
-        return NULL;
-    }
     return worker;
 }
 
@@ -268,6 +295,8 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
         runtime->config.spin_us = wf_runtime_spin_us(config, runtime->topology,
                                                      wf_os_cpu_quota(""));
         runtime->is_pinned = wf_runtime_pins(config, runtime->topology, runtime->worker_count);
+        runtime->is_spread = runtime->is_pinned &&
+                             wf_topology_is_spread(runtime->topology, runtime->worker_count);
         runtime->spare_park.worker_count = config->spare_workers;
         runtime->is_chaotic = config->chaos != 0;
         if (runtime->is_chaotic)

@@ -36,6 +36,14 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
 struct wf_worker *wf_runtime_add_worker(struct weft_runtime *runtime, uint32_t index);
 void wf_runtime_remove_worker(struct weft_runtime *runtime, uint32_t index);
 
+/* Finds where the objects of a worker at this place lie, if workers are on several NUMA nodes: see
+ * alloc.h.  0 or -ENOMEM. */
+int wf_runtime_find_home(const struct wf_topology *topology, uint32_t index, uint32_t *home);
+
+/* Gives a worker its queues, and the order in which it looks at the others'.  They lie near to it.
+ * 0 or -ENOMEM.  Caller: the worker, once it is where it stays. */
+int wf_runtime_furnish(struct wf_worker *self);
+
 /* What a worker's thread does before its loop and after it.  The first returns 0 or -errno; the
  * second waits, if the loop `ran`, until all others have left theirs. */
 int wf_runtime_enter(struct wf_worker *self);

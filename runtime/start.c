@@ -81,6 +81,8 @@ static void pin(struct wf_worker *self)
     struct weft_runtime *runtime = self->runtime;
     int error = wf_topology_pin(runtime->topology, self->index);
 
+    if (error != 0)
+        self->home = WF_HOME_NONE;
     /* relaxed: only the first one says it. */
     if (error != 0 && atomic_fetch_add_explicit(&runtime->loose, 1, memory_order_relaxed) == 0)
         wf_complain("cannot pin worker %u to CPU %u (error %d): it runs unpinned; WEFT_PIN=2 pins "
@@ -91,6 +93,7 @@ static void pin(struct wf_worker *self)
 int wf_runtime_enter(struct wf_worker *self)
 {
     struct weft_runtime *runtime = self->runtime;
+    int error;
 
     wf_tls_set(self);
     wf_os_block_sigpipe();
@@ -101,8 +104,10 @@ int wf_runtime_enter(struct wf_worker *self)
     wf_wheel_init(&self->wheel, wf_os_now());
     if (runtime->is_pinned && self->index < runtime->worker_count)
         pin(self);
-    return wf_poller_create(&self->poller, runtime->config.backend, runtime->config.ring_entries,
-                            &self->counters);
+    error = wf_runtime_furnish(self);
+    return error != 0 ? error
+                      : wf_poller_create(&self->poller, runtime->config.backend,
+                                         runtime->config.ring_entries, &self->counters);
 }
 
 void wf_runtime_exit(struct wf_worker *self, bool ran)

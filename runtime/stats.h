@@ -41,7 +41,8 @@
     X(tasks_stolen)    \
     X(gathered)        \
     X(spins)           \
-    X(spins_won)
+    X(spins_won)       \
+    X(node_allocations)
 
 struct wf_counters {
 #define WF_DECLARE_COUNTER(name) WF_ATOMIC(uint64_t) name; /* its worker writes, anyone reads */

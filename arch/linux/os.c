@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/futex.h>
+#include <linux/mempolicy.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -90,6 +91,18 @@ int wf_os_renew(void *address, size_t size)
      * neighbours. */
     (void)madvise(address, size, MADV_NOHUGEPAGE);
     return 0;
+}
+
+int wf_os_prefer_node(void *address, size_t size, unsigned node)
+{
+    enum { WORD_BITS = 8 * sizeof(unsigned long), NODES = 1024 }; /* the most that Linux has */
+    unsigned long mask[NODES / WORD_BITS] = {0};
+
+    if (node >= NODES)
+        return -EINVAL;
+    mask[node / WORD_BITS] = 1UL << node % WORD_BITS;
+    /* The kernel takes one off the number of bits. */
+    return syscall(SYS_mbind, address, size, MPOL_PREFERRED, mask, NODES + 1, 0) == 0 ? 0 : -errno;
 }
 
 /* Whether advice that nobody knows is refused.  Emulators accept any (qemu-user 7.2 does) and do

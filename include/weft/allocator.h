@@ -28,8 +28,9 @@ struct weft_allocator {
 /*
  * Let the library take its memory from `allocator`, or, where that is NULL, from where it would
  * without this call: from jemalloc if the program has that (linked or preloaded), in an arena of
- * its own; else from malloc.  WEFT_ALLOCATOR in the environment overrides either: "system" is
- * malloc, "jemalloc" is jemalloc or no start.  `weft doctor` says which it is.
+ * its own, and one more for each NUMA node where pinned workers are on several; else from malloc.
+ * WEFT_ALLOCATOR in the environment overrides either: "system" is malloc, "jemalloc" is jemalloc or
+ * no start.  `weft doctor` says which it is.
  *
  * The struct is copied.  The choice holds for the whole process.
  *

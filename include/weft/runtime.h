@@ -225,7 +225,10 @@ struct weft_stats {
                                  left out; after a run, when its last fiber had ended */
     uint64_t spins;           /* times that a worker looked for work for a while before a sleep */
     uint64_t spins_won;       /* of those, how many found something, so that it did not sleep */
-    uint64_t reserved[2];
+    uint64_t
+        node_allocations; /* objects of the library that lie in the arena of their worker's NUMA
+                             node; 0 where one arena serves all (`weft doctor` shows which) */
+    uint64_t reserved[1];
 };
 
 /*

@@ -28,6 +28,8 @@ LAYERS = [
     ("arch/atomic.h", ["arch/*", "model_atomic.h"]),  # the model checker's, in tests/model/
     ("arch/*", ["arch/*"]),
     ("runtime/ready.h", ["runtime/deque.h"]),
+    ("runtime/alloc.c", ["arch/*", "runtime/arena.h", "runtime/jemalloc.h", *BASICS]),
+    ("runtime/arena.c", ["arch/*", "runtime/jemalloc.h", *BASICS]),
     ("runtime/slab.c", ["arch/*", "runtime/stack.h", *BASICS]),
     ("runtime/stack.h", ["arch/*", "runtime/slab.h", *BASICS]),
     *[(f"runtime/{leaf}.[ch]", ["arch/*", "weft/base.h", *BASICS]) for leaf in LEAVES],

@@ -7,25 +7,16 @@
  *
  * The environment sets chaos mode, in which each fiber resumes on another worker than it left.
  */
+#include "expect.h"
+
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <weft.h>
 
 enum { FIBERS = 64, ROUNDS = 200, HELD = 8 };
 
 static _Atomic(unsigned) moves;
-
-#define CHECK(condition)                                                                    \
-    do {                                                                                    \
-        if (!(condition)) {                                                                 \
-            (void)fprintf(stderr, "%s:%d: expected: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                        \
-        }                                                                                   \
-    } while (0)
 
 /* As large as its mark says, and full of it. */
 static unsigned char *make_block(unsigned number)
@@ -84,14 +75,9 @@ static int run(void *arg)
 static void check_allocator(const char *expected)
 {
     bool has_jemalloc = dlsym(RTLD_DEFAULT, "mallocx") != NULL;
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
+    char *text = ask_doctor();
     char row[64];
 
-    CHECK(out != NULL);
-    CHECK(weft_doctor(NULL, out) == 0);
-    CHECK(fclose(out) == 0);
     (void)snprintf(row, sizeof row, "\nallocator          %s", expected);
     if (strstr(text, row) == NULL) {
         (void)fprintf(stderr, "the library's memory is not from %s:\n%s", expected, text);

@@ -99,6 +99,11 @@ WRAPPED(void *, wf_alloc, size_t size)
     return fails("wf_alloc") ? NULL : count_block(REAL(wf_alloc)(size));
 }
 
+WRAPPED(void *, wf_alloc_at, size_t size, uint32_t home)
+{
+    return fails("wf_alloc_at") ? NULL : count_block(REAL(wf_alloc_at)(size, home));
+}
+
 WRAPPED(void, wf_free, void *memory)
 {
     if (memory != NULL)

@@ -2,6 +2,8 @@
 /* arch/topology.c on machines that hwloc makes up. */
 #include "arch/topology.h"
 
+#include "arch/os.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <sched.h>
@@ -80,6 +82,45 @@ Test(topology, hwloc_synthetic_is_honoured, .timeout = TIMEOUT_S)
     cr_assert_eq(wf_topology_create(&topology), 0);
     cr_expect_eq(wf_topology_cpu_count(topology), 256);
     wf_topology_destroy(topology);
+}
+
+/* Workers on one node have one arena, others one for each node. */
+Test(topology, knows_how_many_places_lie_on_one_node, .timeout = TIMEOUT_S)
+{
+    struct wf_topology *topology = make(SERVER);
+
+    cr_expect_not(wf_topology_is_real(topology));
+    cr_expect_not(wf_topology_is_spread(topology, 1));
+    cr_expect_not(wf_topology_is_spread(topology, 16), "the cores of the first node");
+    cr_expect(wf_topology_is_spread(topology, 17));
+    cr_expect(wf_topology_is_spread(topology, 1000), "more than there are");
+    wf_topology_destroy(topology);
+
+    topology = make_of(SERVER, "32-63");
+    cr_expect_not(wf_topology_is_spread(topology, 32), "one node is allowed");
+    wf_topology_destroy(topology);
+    topology = make("Package:1 Core:4 PU:2");
+    cr_expect_not(wf_topology_is_spread(topology, 8));
+    wf_topology_destroy(topology);
+}
+
+/* The machine that the test runs on is there. */
+Test(topology, memory_is_bound_to_nodes_that_exist, .timeout = TIMEOUT_S)
+{
+    size_t size = wf_os_page_size();
+    struct wf_topology *topology = NULL;
+    void *page = wf_os_map(size);
+    int error;
+
+    cr_assert_not_null(page);
+    cr_assert_eq(wf_topology_create(&topology), 0);
+    cr_expect(wf_topology_is_real(topology));
+    error = wf_os_prefer_node(page, size, wf_topology_place(topology, 0).node);
+    cr_expect(error == 0 || error == -EPERM || error == -ENOSYS, "error %d", -error);
+    cr_expect_lt(wf_os_prefer_node(page, size, 1023), 0);
+    cr_expect_eq(wf_os_prefer_node(page, size, 1024), -EINVAL);
+    wf_topology_destroy(topology);
+    wf_os_unmap(page, size);
 }
 
 /* What nobody can start on is refused: no CPU, or a description that means nothing. */

@@ -21,6 +21,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { SPARE_ENTRIES = 128 }; /* guessed: a batch of 61 turns has room */
+
 void wf_runtime_report_started(struct weft_runtime *runtime, int error)
 {
     if (error != 0) {
@@ -90,6 +92,17 @@ static void pin(struct wf_worker *self)
                     self->index, wf_topology_place(runtime->topology, self->index).cpu, -error);
 }
 
+/* A spare stays, and most are called once: it shall not keep much.  A ring that is too small is
+ * submitted earlier. */
+static uint32_t count_entries(const struct wf_worker *self)
+{
+    uint32_t entries = self->runtime->config.ring_entries;
+
+    if (self->index >= self->runtime->worker_count && entries > SPARE_ENTRIES)
+        entries = SPARE_ENTRIES;
+    return entries;
+}
+
 int wf_runtime_enter(struct wf_worker *self)
 {
     struct weft_runtime *runtime = self->runtime;
@@ -107,7 +120,7 @@ int wf_runtime_enter(struct wf_worker *self)
     error = wf_runtime_furnish(self);
     return error != 0 ? error
                       : wf_poller_create(&self->poller, runtime->config.backend,
-                                         runtime->config.ring_entries, &self->counters);
+                                         count_entries(self), &self->counters);
 }
 
 void wf_runtime_exit(struct wf_worker *self, bool ran)

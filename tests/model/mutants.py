@@ -48,8 +48,9 @@ def precompile(folder, args):
     """Relacy's header is most of what each mutant compiles: it is compiled once."""
     header = pathlib.Path(folder) / "relacy_first.hpp"
     header.write_text("#include <relacy/relacy.hpp>\n", encoding="utf-8")
-    subprocess.run([*compiler(args), "-x", "c++-header", str(header), "-o", f"{header}.gch"],
-                   check=True)
+    options = ["-fpch-instantiate-templates"] if "clang" in args.cxx else []
+    subprocess.run([*compiler(args), *options, "-x", "c++-header", str(header),
+                    "-o", f"{header}.gch"], check=True)
     return header
 
 

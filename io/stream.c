@@ -139,6 +139,8 @@ static int write_parts(weft_writer *writer, struct iovec parts[2], weft_time dea
         for (int i = 0; i < 2; i++) {
             size_t part = (size_t)n < parts[i].iov_len ? (size_t)n : parts[i].iov_len;
 
+            if (part == 0)
+                continue; /* it may be nowhere, and C knows no NULL + 0 */
             parts[i].iov_base = (char *)parts[i].iov_base + part;
             parts[i].iov_len -= part;
             n -= (ssize_t)part;

@@ -287,6 +287,15 @@ WRAPPED(int, hwloc_topology_load, hwloc_topology_t topology)
     return fails("hwloc_topology_load") ? refuse(ENOMEM) : REAL(hwloc_topology_load)(topology);
 }
 
+/* Of AddressSanitizer, which ends the process when its own request is refused: clang links it into
+ * the program, where its calls come through here, too. */
+const char *__asan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+    return "use_sigaltstack=0";
+}
+
 /* Nothing comes before the list of arguments that is empty. */
 hwloc_bitmap_t __real_hwloc_bitmap_alloc(void);
 hwloc_bitmap_t __wrap_hwloc_bitmap_alloc(void);

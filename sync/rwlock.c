@@ -2,72 +2,57 @@
 /*
  * Readers-writer locks.
  *
- * One word says who holds the lock, queues under a lock of their own say who waits for it.
+ * One word says who holds the lock (rwlock_word.h), queues under a lock of their own say who waits
+ * for it.
  *
- *   word            means                              set by           cleared by
- *   WRITER          a writer holds it                  lock, hand-over  unlock, downgrade
- *   QUEUED          somebody waits, or just gave up    who waits        the last one that waits
- *   DEAD            it was destroyed                   destroy          nobody
- *   PREFER_READERS  one of the two kinds               the initialiser  nobody
- *   BYPASSES        how many readers may still pass    who waits, and   lock, by one, and
- *                   the first in the queue             each hand-over   with QUEUED
- *   the rest        counts the readers that hold it    lock, hand-over  unlock
+ * Without QUEUED and WOKEN each change is one atomic operation, and a reader's unlock is always a
+ * subtraction.  The reader that subtracts the last one while somebody is QUEUED, and nobody is
+ * WOKEN, owns the lock from then on, though the word says that nobody holds it: it takes the queue
+ * lock, and does what a writer does who unlocks.  Nobody else takes a lock that is QUEUED, not
+ * WOKEN and not held, and nobody who gives up retracts QUEUED then.
  *
- * Without QUEUED each change is one compare-and-swap.  With it the lock is not free: who unlocks as
- * the last takes the queue lock first, and hands the lock over to the next, or to all readers up to
- * the next writer.  So with QUEUED and under the queue lock a lock that is held for reading stays
- * so, and the word of one that is held for writing is changed by nobody but its writer.
+ * Who unlocks so hands the lock over to all readers up to the next writer.  A writer that is first
+ * is only woken as a rule, and the lock is free for whoever comes before it: a strict order would
+ * have everybody wait once a single one does, and each lock cost a switch from then on
+ * (docs/adr/0020 has the same for mutexes).  Those who come are counted, as are readers that join
+ * others while somebody waits: there are so many for each that gets the lock before the one that
+ * waits.  When they are used up, a lock that is free is kept for the one on its way, and one that
+ * is unlocked is handed over.
  *
- * A strict order would have everybody wait once a single one does, and each lock cost a switch from
- * then on.  What keeps that away is that some readers may pass those who wait, as with mutexes
- * (docs/adr/0020): they join others that hold the lock already, so they delay little.  A count
- * bounds them: there are so many for each that gets the lock before the one that waits.
+ * So nobody waits for a lock that is free: while somebody is QUEUED, it is held, or being handed
+ * over, or one is WOKEN, who either takes it or, finding it held, clears WOKEN before it sleeps or
+ * goes away, so that the holder's unlock sees to those who wait.
  *
  * A lock that prefers readers has two queues, so that it finds those who read.
  *
  * Whoever unlocks touches the lock no more once another can have taken and freed it: those it is
- * handed over to are woken after the queue lock is released, and they hold the lock until then.
+ * handed over to, and the one that will look at it, are woken after the queue lock is released.
  *
  *   Edge   From                  To                    Promises
  *   RW.1   unlock: word release  lock: word acquire    a writer sees what all before it did, a
  *                                                      reader what the writers before it did
  *
- * A release is carried on by the compare-and-swaps of readers that follow, so an acquire sees all
- * of them.  One that is handed the lock sees it by its wake: who hands over has acquired it.
+ * A release is carried on by the atomic changes of others that follow, so an acquire sees all of
+ * them.  One that is handed the lock sees it by its wake: who hands over has acquired it.
  */
 #include "arch/atomic.h"
 #include "arch/cpu.h"
 #include "runtime/check.h"
 #include "runtime/lock.h"
+#include "sync/rwlock_word.h"
 #include "sync/wait_queue.h"
 
 #include <errno.h>
 #include <weft/runtime.h>
 #include <weft/rwlock.h>
 
-#ifndef WF_RWLOCK_BYPASSES
-#define WF_RWLOCK_BYPASSES WEFT_RWLOCK_BYPASSES /* the model has a smaller one */
-#endif
+#undef weft_rwlock_read_lock
+#undef weft_rwlock_write_lock
+#undef weft_rwlock_unlock
+
 #ifndef WF_RWLOCK_SPINS
 #define WF_RWLOCK_SPINS 20 /* guessed: as for mutexes */
 #endif
-
-#define WRITER ((uint64_t)1)
-#define QUEUED ((uint64_t)2)
-#define DEAD ((uint64_t)4)
-#define PREFER_READERS ((uint64_t)WEFT_RWLOCK_PREFER_READERS)
-#define BYPASS ((uint64_t)1 << 8) /* one of them */
-#define BYPASSES ((uint64_t)0xffffff << 8)
-#define READER ((uint64_t)1 << 32) /* one of them */
-#define READERS_FULL ((uint64_t)1 << 63)
-
-struct rwlock {
-    WF_ATOMIC(uint64_t) word;
-    struct wf_wait_queue queue;   /* under queue_lock; without those in `readers` */
-    struct wf_wait_queue readers; /* under queue_lock; of a lock that prefers readers */
-    struct wf_lock queue_lock;
-    uint32_t reserved;
-};
 
 #ifndef WF_MODEL /* where an atomic is larger */
 _Static_assert(sizeof(struct rwlock) == sizeof(weft_rwlock), "the public type has other fields");
@@ -78,38 +63,26 @@ _Static_assert(sizeof(weft_rwlock) == 32, "a readers-writer lock is 32 bytes");
 struct rwlock_wait {
     struct wf_wait_entry entry;
     bool is_writer;
+    bool is_woken; /* WOKEN speaks of this one */
 };
+
+/* What a writer is woken with, beside 0. */
+enum { LOOK_AGAIN = 1 };
 
 static struct rwlock *internal(weft_rwlock *lock)
 {
     return (struct rwlock *)(void *)lock;
 }
 
-/* What the word becomes with one reader more; 0 if that one must wait, or cannot be counted. */
-static inline uint64_t with_reader(uint64_t word)
-{
-    if (WF_UNLIKELY((word & (WRITER | DEAD)) != 0 || word >= READERS_FULL))
-        return 0;
-    if (WF_LIKELY((word & QUEUED) == 0) || (word & PREFER_READERS) != 0)
-        return word + READER;
-    return (word & BYPASSES) != 0 ? word + READER - BYPASS : 0;
-}
-
-/* The same with a writer. */
-static inline uint64_t with_writer(uint64_t word)
-{
-    return (word & ~PREFER_READERS) == 0 ? word | WRITER : 0;
-}
-
 /* Takes the lock if it is to be had.  Returns false with the word as it was last seen. */
-static inline bool take(struct rwlock *lock, bool is_writer, uint64_t *seen)
+static inline bool take(struct rwlock *lock, bool is_writer, bool is_woken, uint64_t *seen)
 {
     /* relaxed: the compare-and-swap decides. */
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     uint64_t target;
 
     do {
-        target = is_writer ? with_writer(word) : with_reader(word);
+        target = with_one_more(lock, is_writer, is_woken, word);
         if (WF_UNLIKELY(target == 0)) {
             *seen = word;
             return false;
@@ -129,33 +102,34 @@ static bool spin(struct wf_worker *self, struct rwlock *lock, bool is_writer)
     if (self != NULL && weft_worker_count() == 1)
         return false;
     for (int i = 0; i < WF_RWLOCK_SPINS; i++) {
-        if (take(lock, is_writer, &word))
+        if (take(lock, is_writer, false, &word))
             return true;
-        if ((word & QUEUED) != 0)
+        if ((word & (QUEUED | WOKEN)) != 0)
             return false;
         wf_cpu_pause();
     }
     return false;
 }
 
-static inline uint64_t allow_bypasses(uint64_t word, uint64_t waiters)
-{
-    uint64_t bypasses = waiters * WF_RWLOCK_BYPASSES * BYPASS;
-
-    return (word & ~BYPASSES) | (bypasses < BYPASSES ? bypasses : BYPASSES);
-}
-
 /* Announces somebody who waits, for as long as that one must.  Caller holds the queue lock. */
-static bool announce(struct rwlock *lock, bool is_writer)
+static bool announce(struct rwlock *lock, const struct rwlock_wait *wait)
 {
     /* relaxed: the compare-and-swap decides. */
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     uint64_t target;
 
     do {
-        if ((is_writer ? with_writer(word) : with_reader(word)) != 0)
+        if (with_one_more(lock, wait->is_writer, wait->is_woken, word) != 0)
             return false;
-        target = (word & QUEUED) != 0 ? word : allow_bypasses(word | QUEUED, 1);
+        target = word | QUEUED;
+        if ((word & (QUEUED | WOKEN)) == 0)
+            target = allow_bypasses(target, 1);
+        if (wait->is_woken) {
+            uint64_t bypasses = word & BYPASSES;
+
+            target &= ~WOKEN;
+            target -= bypasses < BYPASSES_PER_LOSS ? bypasses : BYPASSES_PER_LOSS;
+        }
         /* relaxed: the queue is published by its lock. */
     } while (!atomic_compare_exchange_weak_explicit(&lock->word, &word, target,
                                                     memory_order_relaxed, memory_order_relaxed));
@@ -167,6 +141,11 @@ static bool is_nobody_queued(const struct rwlock *lock)
     return wf_wait_queue_is_empty(&lock->queue) && wf_wait_queue_is_empty(&lock->readers);
 }
 
+static bool is_reader(const struct wf_wait_entry *entry)
+{
+    return entry != NULL && !WF_CONTAINER_OF(entry, const struct rwlock_wait, entry)->is_writer;
+}
+
 /* Takes out those who can read now: all up to the first writer.  Returns the entries to wake; adds
  * up the readers.  Caller holds the queue lock. */
 static struct wf_wait_entry *take_readers(struct wf_wait_queue *queue, uint64_t *readers)
@@ -175,8 +154,7 @@ static struct wf_wait_entry *take_readers(struct wf_wait_queue *queue, uint64_t 
     struct wf_wait_entry **end = &list;
     struct wf_wait_entry *entry;
 
-    while ((entry = queue->first) != NULL &&
-           !WF_CONTAINER_OF(entry, struct rwlock_wait, entry)->is_writer) {
+    while (is_reader(entry = queue->first)) {
         (void)wf_wait_queue_remove(queue, entry);
         *end = entry;
         end = &entry->previous;
@@ -186,68 +164,104 @@ static struct wf_wait_entry *take_readers(struct wf_wait_queue *queue, uint64_t 
     return list;
 }
 
-static struct wf_wait_queue *queue_of(struct rwlock *lock, uint64_t word, bool is_writer)
+static struct wf_wait_queue *queue_of(struct rwlock *lock, bool is_writer)
 {
-    return (word & PREFER_READERS) != 0 && !is_writer ? &lock->readers : &lock->queue;
+    return prefers_readers(lock) && !is_writer ? &lock->readers : &lock->queue;
 }
 
-/* Clears QUEUED if nobody waits.  Caller holds the queue lock. */
+/* Clears QUEUED if nobody waits, and nobody is just handing the lock over, who does that then.
+ * Caller holds the queue lock. */
 static void retract_if_last(struct rwlock *lock)
 {
-    if (is_nobody_queued(lock))
+    uint64_t word;
+    uint64_t rest;
+
+    if (!is_nobody_queued(lock))
+        return;
+    /* relaxed: the compare-and-swap decides. */
+    word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    do {
+        if (word < READER && (word & (WRITER | WOKEN)) == 0)
+            return;
+        rest = word & ~QUEUED;
+        if ((word & WOKEN) == 0)
+            rest &= ~BYPASSES;
         /* relaxed: the queue is published by its lock. */
-        (void)atomic_fetch_and_explicit(&lock->word, ~(QUEUED | BYPASSES), memory_order_relaxed);
+    } while (!atomic_compare_exchange_weak_explicit(&lock->word, &word, rest, memory_order_relaxed,
+                                                    memory_order_relaxed));
+}
+
+/* Joins the readers that hold the lock, unless there are none, or a writer on its way comes first.
+ * Caller holds the queue lock. */
+static bool join_readers(struct rwlock *lock)
+{
+    /* relaxed: the compare-and-swap decides. */
+    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+
+    do {
+        if ((word & WRITER) != 0 || word < READER ||
+            ((word & WOKEN) != 0 && !prefers_readers(lock)))
+            return false;
+        /* RW.1 acquire: what the writers before did, for those who see it by their wakes; relaxed
+         * on failure: we look again. */
+    } while (!atomic_compare_exchange_weak_explicit(&lock->word, &word, word + READER,
+                                                    memory_order_acquire, memory_order_relaxed));
+    return true;
 }
 
 /* Lets those who wait to read, and need not wait for a writer, go on beside readers that hold the
  * lock.  Returns the entries to wake.  Caller holds the queue lock. */
 static struct wf_wait_entry *let_readers_in(struct rwlock *lock)
 {
+    struct wf_wait_queue *queue = queue_of(lock, false);
     struct wf_wait_entry *list = NULL;
-    /* relaxed: with QUEUED and the queue lock, what we look for does not change. */
-    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     uint64_t readers = 0;
 
-    if ((word & WRITER) == 0 && !is_nobody_queued(lock)) {
-        list = take_readers(queue_of(lock, word, false), &readers);
-        /* RW.1 acquire: what the writers before them did, which they see by their wakes. */
-        (void)atomic_fetch_add_explicit(&lock->word, readers, memory_order_acquire);
+    if (is_reader(queue->first) && join_readers(lock)) {
+        list = take_readers(queue, &readers);
+        /* relaxed: we hold the lock for the first of them, and have acquired it. */
+        (void)atomic_fetch_add_explicit(&lock->word, readers - READER, memory_order_relaxed);
     }
     retract_if_last(lock);
     return list;
 }
 
-/* Hands the lock, which nobody but the caller holds, and that for writing, to those who are next.
- * Returns the entries to wake.  Caller holds the queue lock, and somebody is queued. */
-static struct wf_wait_entry *hand_over(struct rwlock *lock)
+/* Gives up the lock, which the caller alone owns, for those who are next.  Returns the entries to
+ * wake, and with what.  Caller holds the queue lock, and somebody is queued. */
+static struct wf_wait_entry *hand_over(struct rwlock *lock, int *result)
 {
-    /* relaxed: nobody else changes it. */
-    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed) & ~WRITER;
+    /* RW.1 acquire: what the other readers did, for those who are woken.  Nobody else changes it.
+     */
+    uint64_t word = atomic_load_explicit(&lock->word, memory_order_acquire) & ~WRITER;
     uint64_t readers = 0;
-    struct wf_wait_entry *list = take_readers(queue_of(lock, word, false), &readers);
+    struct wf_wait_entry *list = take_readers(queue_of(lock, false), &readers);
 
+    *result = 0;
     if (list == NULL) {
         list = lock->queue.first;
         (void)wf_wait_queue_remove(&lock->queue, list);
         list->previous = NULL;
-        word = allow_bypasses(word | WRITER, 1);
-    } else {
-        word = allow_bypasses(word + readers, readers / READER);
+        if ((word & BYPASSES) != 0)
+            *result = LOOK_AGAIN;
     }
     if (is_nobody_queued(lock))
-        word &= ~(QUEUED | BYPASSES);
-    /* RW.1 release: what we did, for readers that come by themselves. */
+        word &= ~QUEUED;
+    if (readers != 0)
+        word = allow_behind(word + readers, readers / READER);
+    else
+        word = *result == LOOK_AGAIN ? word | WOKEN : allow_behind(word | WRITER, 1);
+    /* RW.1 release: what we did, for those that come by themselves. */
     atomic_store_explicit(&lock->word, word, memory_order_release);
     return list;
 }
 
 /* A single one runs next: the lock is held, and idle, until it does. */
-static void wake(struct wf_wait_entry *list)
+static void wake(struct wf_wait_entry *list, int result)
 {
     if (list != NULL && list->previous == NULL)
-        wf_wake(wf_self(), list->waiter, 0);
+        wf_wake(wf_self(), list->waiter, result);
     else
-        wf_wait_queue_wake_list(wf_self(), list, 0);
+        wf_wait_queue_wake_list(wf_self(), list, result);
 }
 
 /* Returns 0, or why it is no use to wait. */
@@ -258,85 +272,118 @@ static int lock_error(struct rwlock *lock, bool is_writer, uint64_t word, const 
     return !is_writer && word >= READERS_FULL ? -EAGAIN : 0;
 }
 
-static int lock_slow(struct rwlock *lock, bool is_writer, weft_time deadline, const char *what)
+/* Waits to be handed the lock, or to look again.  Returns whether the latter; else `*error` is what
+ * the lock call returns.  Caller holds the queue lock and has announced `wait`. */
+static bool sleep_in_queue(struct rwlock *lock, struct rwlock_wait *wait, weft_time deadline,
+                           int *error)
 {
-    struct rwlock_wait wait = {{NULL, NULL, NULL, NULL}, is_writer};
-    struct wf_worker *self = wf_self();
+    struct wf_wait_queue *queue = queue_of(lock, wait->is_writer);
     struct wf_wait_entry *list;
-    uint64_t word;
-    int error;
 
-    if (spin(self, lock, is_writer))
-        return 0;
-    for (;;) {
-        if (take(lock, is_writer, &word))
-            return 0;
-        error = lock_error(lock, is_writer, word, what);
-        if (error == 0)
-            error = wf_wait_refusal(self, deadline);
-        if (error != 0)
-            return error;
-        wf_lock_acquire(&lock->queue_lock);
-        if (announce(lock, is_writer))
-            break;
-        wf_lock_release(&lock->queue_lock);
-    }
-    error = wf_wait_queue_sleep(self, queue_of(lock, word, is_writer), &lock->queue_lock,
-                                &wait.entry, deadline);
-    if (error == 0)
-        return 0;
+    if (wait->is_woken)
+        *error = wf_wait_queue_sleep_first(wf_self(), queue, &lock->queue_lock, &wait->entry,
+                                           deadline);
+    else
+        *error = wf_wait_queue_sleep(wf_self(), queue, &lock->queue_lock, &wait->entry, deadline);
+    if (*error >= 0)
+        return *error == LOOK_AGAIN;
     /* Readers may have waited for nothing but us. */
     wf_lock_acquire(&lock->queue_lock);
     list = let_readers_in(lock);
     wf_lock_release(&lock->queue_lock);
-    wake(list);
-    return error;
+    wake(list, 0);
+    return false;
 }
 
-/* Caller is the last that holds the lock, or was a moment ago.  Returns false if nobody waits. */
-static bool unlock_queued(struct rwlock *lock, uint64_t word)
+static WF_NOINLINE int lock_slow(struct rwlock *lock, bool is_writer, weft_time deadline,
+                                 const char *what)
 {
-    struct wf_wait_entry *list = NULL;
+    struct rwlock_wait wait = {{NULL, NULL, NULL, NULL}, is_writer, false};
+    uint64_t word;
+    int error;
+
+    if (spin(wf_self(), lock, is_writer))
+        return 0;
+    for (;;) {
+        if (take(lock, is_writer, wait.is_woken, &word))
+            return 0;
+        error = lock_error(lock, is_writer, word, what);
+        /* One on its way has to say that it is not, before it may give up. */
+        if (error == 0 && !wait.is_woken)
+            error = wf_wait_refusal(wf_self(), deadline);
+        if (error != 0)
+            return error;
+        wf_lock_acquire(&lock->queue_lock);
+        if (!announce(lock, &wait)) {
+            wf_lock_release(&lock->queue_lock);
+            continue;
+        }
+        if (!sleep_in_queue(lock, &wait, deadline, &error))
+            return error;
+        wait.is_woken = true;
+    }
+}
+
+/* Caller alone owns the lock: a writer, or the last reader, which has subtracted itself.  Returns
+ * false if nobody waits; then the lock is held as before, by one reader in the second case. */
+static bool unlock_queued(struct rwlock *lock, bool is_writer)
+{
+    struct wf_wait_entry *list;
+    int result;
 
     wf_lock_acquire(&lock->queue_lock);
     if (is_nobody_queued(lock)) {
-        retract_if_last(lock);
-        /* Not unlocked under the queue lock: another could take the lock and free it. */
+        /* Not unlocked under the queue lock: another could take the lock and free it.
+         * RW.1 acquire: what the other readers did: the next sees it by what we do. */
+        (void)atomic_load_explicit(&lock->word, memory_order_acquire);
+        /* relaxed: nobody else changes it, and the unlock is still to come. */
+        atomic_store_explicit(&lock->word, is_writer ? WRITER : READER, memory_order_relaxed);
         wf_lock_release(&lock->queue_lock);
         return false;
     }
-    /* As a writer we are alone with it.  RW.1 acq_rel: what the other readers did, for the one that
-     * it is handed to, and what we did; relaxed on failure: we look again. */
-    if ((word & WRITER) != 0 ||
-        atomic_compare_exchange_strong_explicit(&lock->word, &word, (word - READER) | WRITER,
-                                                memory_order_acq_rel, memory_order_relaxed))
-        list = hand_over(lock);
+    list = hand_over(lock, &result);
     wf_lock_release(&lock->queue_lock);
-    wake(list);
-    return list != NULL;
+    wake(list, result);
+    return true;
 }
 
-static inline void unlock(struct rwlock *lock)
+static void panic_not_held(struct rwlock *lock, uint64_t word)
+{
+    wf_panic("weft_rwlock_unlock: nobody holds the lock %p%s", (void *)lock,
+             (word & DEAD) != 0 ? ", which was destroyed" : "");
+}
+
+/* What is left to do for a reader that has subtracted itself, where `word` was what it found. */
+static WF_NOINLINE void unlock_reader_rest(struct rwlock *lock, uint64_t word)
+{
+    for (;;) {
+        if (WF_UNLIKELY((word & (WRITER | DEAD)) != 0 || word < READER))
+            panic_not_held(lock, word);
+        if (word >= 2 * READER || (word & (QUEUED | WOKEN)) != QUEUED)
+            return;
+        if (unlock_queued(lock, false))
+            return;
+        /* RW.1 release: what we did, for those after us. */
+        word = atomic_fetch_sub_explicit(&lock->word, READER, memory_order_release);
+    }
+}
+
+static WF_NOINLINE void unlock_writer_slow(struct rwlock *lock)
 {
     /* relaxed: the compare-and-swap decides. */
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
-    uint64_t target;
 
     for (;;) {
-        if (WF_UNLIKELY((word & WRITER) == 0 && word < READER))
-            wf_panic("weft_rwlock_unlock: nobody holds the lock %p%s", (void *)lock,
-                     (word & DEAD) != 0 ? ", which was destroyed" : "");
-        target = (word & WRITER) != 0 ? word - WRITER : word - READER;
-        if (WF_UNLIKELY((word & QUEUED) != 0 && target < READER)) {
-            if (unlock_queued(lock, word))
+        if ((word & (QUEUED | WOKEN)) == QUEUED) {
+            if (unlock_queued(lock, true))
                 return;
             /* relaxed: the compare-and-swap decides. */
             word = atomic_load_explicit(&lock->word, memory_order_relaxed);
             continue;
         }
         /* RW.1 release: what we did, for those after us; relaxed on failure: we look again. */
-        if (WF_LIKELY(atomic_compare_exchange_weak_explicit(
-                &lock->word, &word, target, memory_order_release, memory_order_relaxed)))
+        if (atomic_compare_exchange_weak_explicit(&lock->word, &word, word & ~WRITER,
+                                                  memory_order_release, memory_order_relaxed))
             return;
     }
 }
@@ -345,7 +392,7 @@ int weft_rwlock_read_lock(weft_rwlock *lock, weft_time deadline)
 {
     uint64_t word;
 
-    if (WF_LIKELY(take(internal(lock), false, &word)))
+    if (WF_LIKELY(take(internal(lock), false, false, &word)))
         return 0;
     return lock_slow(internal(lock), false, deadline, "weft_rwlock_read_lock");
 }
@@ -354,7 +401,7 @@ int weft_rwlock_write_lock(weft_rwlock *lock, weft_time deadline)
 {
     uint64_t word;
 
-    if (WF_LIKELY(take(internal(lock), true, &word)))
+    if (WF_LIKELY(take(internal(lock), true, false, &word)))
         return 0;
     return lock_slow(internal(lock), true, deadline, "weft_rwlock_write_lock");
 }
@@ -364,7 +411,7 @@ int weft_rwlock_try_read_lock(weft_rwlock *lock)
     uint64_t word;
     int error;
 
-    if (take(internal(lock), false, &word))
+    if (take(internal(lock), false, false, &word))
         return 0;
     error = lock_error(internal(lock), false, word, "weft_rwlock_try_read_lock");
     return error != 0 ? error : -EBUSY;
@@ -374,15 +421,33 @@ int weft_rwlock_try_write_lock(weft_rwlock *lock)
 {
     uint64_t word;
 
-    if (take(internal(lock), true, &word))
+    if (take(internal(lock), true, false, &word))
         return 0;
     (void)lock_error(internal(lock), true, word, "weft_rwlock_try_write_lock");
     return -EBUSY;
 }
 
-void weft_rwlock_unlock(weft_rwlock *lock)
+void weft_rwlock_unlock(weft_rwlock *handle)
 {
-    unlock(internal(lock));
+    struct rwlock *lock = internal(handle);
+    /* relaxed: whoever holds the lock sees how. */
+    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+
+    if ((word & WRITER) != 0) {
+        unlock_writer_slow(lock);
+        return;
+    }
+    if (WF_UNLIKELY(word < READER))
+        panic_not_held(lock, word);
+    /* RW.1 release: what we did, for those after us. */
+    word = atomic_fetch_sub_explicit(&lock->word, READER, memory_order_release);
+    if (WF_UNLIKELY((word & (READER - 1)) != 0 || word == 0))
+        unlock_reader_rest(lock, word);
+}
+
+void weft_rwlock_unlock_rest(weft_rwlock *lock, uint64_t word)
+{
+    unlock_reader_rest(internal(lock), word);
 }
 
 void weft_rwlock_downgrade(weft_rwlock *handle)
@@ -403,7 +468,7 @@ void weft_rwlock_downgrade(weft_rwlock *handle)
     wf_lock_acquire(&lock->queue_lock);
     list = let_readers_in(lock);
     wf_lock_release(&lock->queue_lock);
-    wake(list);
+    wake(list, 0);
 }
 
 void weft_rwlock_destroy(weft_rwlock *handle)
@@ -414,8 +479,8 @@ void weft_rwlock_destroy(weft_rwlock *handle)
 
     if ((word & DEAD) != 0)
         wf_panic("weft_rwlock_destroy: the lock %p was destroyed before", (void *)lock);
-    if ((word & ~PREFER_READERS) != 0)
+    if (word != 0)
         wf_panic("weft_rwlock_destroy: the lock %p is held, or waited for", (void *)lock);
     /* relaxed: as above. */
-    atomic_store_explicit(&lock->word, word | DEAD, memory_order_relaxed);
+    atomic_store_explicit(&lock->word, DEAD, memory_order_relaxed);
 }

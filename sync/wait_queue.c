@@ -11,7 +11,18 @@ struct place {
     struct wf_wait_queue *queue;
     struct wf_lock *lock;
     struct wf_wait_entry *entry;
+    bool is_first; /* in the queue; else the last */
 };
+
+static void enqueue(struct place *place, struct wf_waiter *waiter)
+{
+    place->entry->waiter = waiter;
+    if (place->is_first)
+        wf_wait_queue_push_first(place->queue, place->entry);
+    else
+        wf_wait_queue_push(place->queue, place->entry);
+    wf_lock_release(place->lock);
+}
 
 static bool take_out(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
@@ -32,10 +43,22 @@ static WF_NOINLINE int sleep_thread(struct place *place, int64_t deadline)
     struct wf_waiter waiter;
 
     wf_wait_begin_thread(&waiter, take_out, place);
-    place->entry->waiter = &waiter;
-    wf_wait_queue_push(place->queue, place->entry);
-    wf_lock_release(place->lock);
+    enqueue(place, &waiter);
     return wf_wait_end_thread(&waiter, deadline);
+}
+
+/* Caller has asked whether it may wait until then. */
+static int sleep_in(struct wf_worker *self, struct place *place, int64_t deadline)
+{
+    struct wf_waiter *waiter;
+
+    place->entry->claim = NULL;
+    if (WF_UNLIKELY(self == NULL))
+        return sleep_thread(place, deadline);
+    waiter = wf_wait_begin(self, take_out, place);
+    enqueue(place, waiter);
+    self = wf_wait_end(self, deadline);
+    return waiter->result;
 }
 
 int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, struct wf_lock *lock,
@@ -50,21 +73,24 @@ int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, str
     return wf_wait_queue_sleep_asked(self, queue, lock, entry, deadline);
 }
 
+int wf_wait_queue_sleep_first(struct wf_worker *self, struct wf_wait_queue *queue,
+                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline)
+{
+    struct place place = {queue, lock, entry, true};
+    int refusal = wf_wait_refusal(self, deadline);
+
+    if (refusal == 0)
+        return sleep_in(self, &place, deadline);
+    wf_lock_release(lock);
+    return refusal;
+}
+
 int wf_wait_queue_sleep_asked(struct wf_worker *self, struct wf_wait_queue *queue,
                               struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline)
 {
-    struct place place = {queue, lock, entry};
-    struct wf_waiter *waiter;
+    struct place place = {queue, lock, entry, false};
 
-    entry->claim = NULL;
-    if (WF_UNLIKELY(self == NULL))
-        return sleep_thread(&place, deadline);
-    waiter = wf_wait_begin(self, take_out, &place);
-    entry->waiter = waiter;
-    wf_wait_queue_push(queue, entry);
-    wf_lock_release(lock);
-    self = wf_wait_end(self, deadline);
-    return waiter->result;
+    return sleep_in(self, &place, deadline);
 }
 
 void wf_wait_queue_wake_list(struct wf_worker *self, struct wf_wait_entry *list, int result)

@@ -151,8 +151,12 @@ static inline struct wf_wait_entry *wf_wait_queue_take(struct wf_wait_queue *que
 int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, struct wf_lock *lock,
                         struct wf_wait_entry *entry, int64_t deadline);
 
-/* The same for a caller that has asked already whether it may wait until then.  A cancel that has
- * come since ends the wait as soon as it begins. */
+/* The same before all others, for one that was woken and lost. */
+int wf_wait_queue_sleep_first(struct wf_worker *self, struct wf_wait_queue *queue,
+                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline);
+
+/* wf_wait_queue_sleep() for a caller that has asked already whether it may wait until then.  A
+ * cancel that has come since ends the wait as soon as it begins. */
 int wf_wait_queue_sleep_asked(struct wf_worker *self, struct wf_wait_queue *queue,
                               struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline);
 

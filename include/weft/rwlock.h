@@ -10,14 +10,15 @@
  *       weft_rwlock_unlock(&lock);
  *   }
  *
- * A lock that nobody waits for is taken by one compare-and-swap and given back by another, also
- * where other readers hold it.
+ * A lock that nobody waits for is taken by one atomic operation and given back by another, also
+ * where other readers hold it; where nobody does, without a call.
  *
  * WEFT_RWLOCK_INIT is fair to writers: while one waits, those who come to read wait behind it, but
- * for a few, which may still join the readers that hold the lock: WEFT_RWLOCK_BYPASSES for each
- * that was let in before the writer.  Those who wait get the lock in the order in which they came,
- * readers without a writer between them all at once.  So neither side keeps the other out for ever:
- * a writer with n others before it waits for those that have the lock, and for at most
+ * for a few.  These may still join the readers that hold the lock, or take it, reading or writing,
+ * in the time that the writer needs to wake up: WEFT_RWLOCK_BYPASSES for each that was let in
+ * before the writer.  Those who wait get the lock in the order in which they came, readers without
+ * a writer between them all at once.  So neither side keeps the other out for ever: a writer with n
+ * others before it waits for those that have the lock, and for at most
  * (n + 1) * (WEFT_RWLOCK_BYPASSES + 1) holders more.
  *
  * WEFT_RWLOCK_INIT_PREFER_READERS lets readers in whenever no writer holds the lock, and those who
@@ -49,10 +50,14 @@ typedef struct weft_rwlock {
     void *queue;
     void *readers;
     uint32_t queue_lock;
-    uint32_t reserved;
+    uint32_t kind;
 } weft_rwlock;
 
-#define WEFT_RWLOCK_PREFER_READERS 8 /* in `word`; the rest is the library's */
+#define WEFT_RWLOCK_PREFER_READERS 1 /* in `kind` */
+
+/* In `word`; the rest is the library's. */
+#define WEFT_RWLOCK_WRITER 1
+#define WEFT_RWLOCK_READER ((uint64_t)1 << 32)
 
 #define WEFT_RWLOCK_INIT    \
     {                       \
@@ -61,7 +66,7 @@ typedef struct weft_rwlock {
 
 #define WEFT_RWLOCK_INIT_PREFER_READERS              \
     {                                                \
-        WEFT_RWLOCK_PREFER_READERS, NULL, NULL, 0, 0 \
+        0, NULL, NULL, 0, WEFT_RWLOCK_PREFER_READERS \
     }
 
 /*
@@ -120,6 +125,16 @@ WEFT_API WEFT_MUST_USE int weft_rwlock_try_write_lock(weft_rwlock *lock);
 WEFT_API void weft_rwlock_unlock(weft_rwlock *lock);
 
 /*
+ * The rest of an unlock whose reader has been subtracted from `lock` already: what the header's
+ * inline functions call, and nobody else needs.
+ *
+ * Returns   nothing.  Aborts if nobody held the lock for reading; `word` is what it said.
+ * Context   as for weft_rwlock_unlock().
+ * Switches  never.
+ */
+WEFT_API void weft_rwlock_unlock_rest(weft_rwlock *lock, uint64_t word);
+
+/*
  * Go on as a reader, without letting a writer in between: what the caller has written it finds
  * unchanged.  Readers that wait, up to the first writer, go on beside it.
  *
@@ -138,6 +153,51 @@ WEFT_API void weft_rwlock_downgrade(weft_rwlock *lock);
  * Switches  never.
  */
 WEFT_API void weft_rwlock_destroy(weft_rwlock *lock);
+
+/* The ways of a lock that nobody waits for, without a call.  So these are promised for good: zero
+ * is free, WEFT_RWLOCK_WRITER alone is held by a writer, and multiples of WEFT_RWLOCK_READER by so
+ * many readers, each of which subtracts itself; whatever else the word says leads into the library.
+ * The orders are those of edge RW.1 in sync/rwlock.c. */
+WEFT_MUST_USE static inline int weft_rwlock_read_lock_inline(weft_rwlock *lock, weft_time deadline)
+{
+    uint64_t expected = 0;
+
+    if (__builtin_expect(__atomic_compare_exchange_n(&lock->word, &expected, WEFT_RWLOCK_READER, 0,
+                                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED),
+                         1))
+        return 0;
+    return weft_rwlock_read_lock(lock, deadline);
+}
+
+WEFT_MUST_USE static inline int weft_rwlock_write_lock_inline(weft_rwlock *lock, weft_time deadline)
+{
+    uint64_t expected = 0;
+
+    if (__builtin_expect(__atomic_compare_exchange_n(&lock->word, &expected, WEFT_RWLOCK_WRITER, 0,
+                                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED),
+                         1))
+        return 0;
+    return weft_rwlock_write_lock(lock, deadline);
+}
+
+static inline void weft_rwlock_unlock_inline(weft_rwlock *lock)
+{
+    uint64_t word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
+
+    if (__builtin_expect((uint32_t)word == 0, 1)) {
+        word = __atomic_fetch_sub(&lock->word, WEFT_RWLOCK_READER, __ATOMIC_RELEASE);
+        if (__builtin_expect(word < WEFT_RWLOCK_READER || (uint32_t)word != 0, 0))
+            weft_rwlock_unlock_rest(lock, word);
+    } else if (word != WEFT_RWLOCK_WRITER ||
+               !__atomic_compare_exchange_n(&lock->word, &word, 0, 0, __ATOMIC_RELEASE,
+                                            __ATOMIC_RELAXED)) {
+        weft_rwlock_unlock(lock);
+    }
+}
+
+#define weft_rwlock_read_lock(lock, deadline) weft_rwlock_read_lock_inline(lock, deadline)
+#define weft_rwlock_write_lock(lock, deadline) weft_rwlock_write_lock_inline(lock, deadline)
+#define weft_rwlock_unlock(lock) weft_rwlock_unlock_inline(lock)
 
 #ifdef __cplusplus
 }

@@ -256,6 +256,39 @@ WORKER_TEST(rwlock, a_writer_is_passed_a_bounded_number_of_times, TEST_TIMEOUT_S
     run_kind(*workers, 0, pass_a_writer);
 }
 
+static int cancel_on_its_way(void *arg)
+{
+    struct shared *shared = arg;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        weft_fiber *writer, *behind;
+        bool is_held;
+        int result;
+
+        atomic_store(&shared->order, 0);
+        atomic_store(&shared->go_on, 100);
+        shared->timers = timers_armed();
+        CHECK_EQ(weft_rwlock_write_lock(&shared->lock, 0), 0);
+        writer = queue_up(shared, enter_to_write, 1);
+        behind = queue_up(shared, round % 2 == 0 ? enter_to_read : enter_to_write, 2);
+        weft_rwlock_unlock(&shared->lock);
+        is_held = weft_rwlock_try_write_lock(&shared->lock) == 0;
+        weft_cancel(writer);
+        if (is_held)
+            weft_rwlock_unlock(&shared->lock);
+        result = must_join(writer);
+        CHECK(result == -ECANCELED || result == 0);
+        CHECK_EQ(must_join(behind), result == 0);
+    }
+    return 0;
+}
+
+/* It was woken to look at the lock, and nobody else was: those behind it depend on it. */
+WORKER_TEST(rwlock, a_writer_that_is_cancelled_on_its_way_passes_the_wake_on, TEST_TIMEOUT_S)
+{
+    run_kind(*workers, 0, cancel_on_its_way);
+}
+
 static int write_until(void *arg)
 {
     struct shared *shared = arg;

@@ -3,15 +3,16 @@
 from mutant_table import Mutant
 
 
-def mutants_of(model):
-    """Returns what makes the mutants of sync/MODEL.c."""
+def mutants_of(model, path=None):
+    """Returns what makes the mutants of sync/MODEL.c, or of another file."""
     def make(name, before, after):
-        return Mutant(model, f"{model}/{name}", f"sync/{model}.c", before, after)
+        return Mutant(model, f"{model}/{name}", path or f"sync/{model}.c", before, after)
     return make
 
 
 mutex, condition, semaphore, once, rwlock, address, timer = map(
     mutants_of, ("mutex", "condition", "semaphore", "once", "rwlock", "address", "timer"))
+rwlock_word = mutants_of("rwlock", "sync/rwlock_word.h")
 
 LOCK_MUTANTS = [
     timer("moves-what-was-cancelled", "        if (change(timer, &old, when))\n",
@@ -148,69 +149,44 @@ LOCK_MUTANTS = [
          "list, YOUR_TURN);"),
     rwlock("lock-is-relaxed", "&lock->word, &word, target, memory_order_acquire,",
            "&lock->word, &word, target, memory_order_relaxed,"),
-    rwlock("unlock-is-relaxed", "&lock->word, &word, target, memory_order_release,",
-           "&lock->word, &word, target, memory_order_relaxed,"),
-    rwlock("hands-over-without-the-other-readers", "memory_order_acq_rel, memory_order_relaxed))\n"
-           "        list", "memory_order_relaxed, memory_order_relaxed))\n        list"),
+    rwlock("unlock-of-a-writer-is-relaxed", """word & ~WRITER,
+                                                  memory_order_release,""", """word & ~WRITER,
+                                                  memory_order_relaxed,"""),
+    rwlock("unlock-of-a-reader-is-relaxed", """\
+    word = atomic_fetch_sub_explicit(&lock->word, READER, memory_order_release);
+    if (WF_UNLIKELY(""", """\
+    word = atomic_fetch_sub_explicit(&lock->word, READER, memory_order_relaxed);
+    if (WF_UNLIKELY("""),
+    rwlock("hands-over-without-the-other-readers",
+           "atomic_load_explicit(&lock->word, memory_order_acquire) & ~WRITER;",
+           "atomic_load_explicit(&lock->word, memory_order_relaxed) & ~WRITER;"),
     rwlock("hand-over-is-relaxed",
            "atomic_store_explicit(&lock->word, word, memory_order_release);\n    return list;",
            "atomic_store_explicit(&lock->word, word, memory_order_relaxed);\n    return list;"),
     rwlock("downgrade-is-relaxed", "READER - WRITER, memory_order_release);",
            "READER - WRITER, memory_order_relaxed);"),
-    rwlock("lets-readers-in-without-the-writers-before",
-           "&lock->word, readers, memory_order_acquire);",
-           "&lock->word, readers, memory_order_relaxed);"),
-    rwlock("writer-joins-readers", "return (word & ~PREFER_READERS) == 0 ? word | WRITER : 0;",
-           "return (word & (WRITER | QUEUED)) == 0 ? word | WRITER : 0;"),
-    rwlock("reader-joins-a-writer", "if (WF_UNLIKELY((word & (WRITER | DEAD)) != 0 ||",
-           "if (WF_UNLIKELY((word & DEAD) != 0 ||"),
-    rwlock("hands-over-beside-a-new-reader", """(word & WRITER) != 0 ||
-        atomic_compare_exchange_strong_explicit(""", """(word & WRITER) != 0 ||
-        (rl::rand(2) == 0 && (atomic_fetch_add_explicit(&lock->word, WRITER - READER,
-            memory_order_acq_rel), true)) ||
-        atomic_compare_exchange_strong_explicit("""),
+    rwlock("lets-readers-in-without-the-writers-before", """word + READER,
+                                                    memory_order_acquire,""", """word + READER,
+                                                    memory_order_relaxed,"""),
+    rwlock_word("writer-joins-readers", """\
+    if ((word & (WRITER | DEAD)) != 0 || word >= READER)
+        return 0;""", """\
+    if ((word & (WRITER | DEAD)) != 0)
+        return 0;"""),
+    rwlock_word("reader-joins-a-writer", "if (WF_UNLIKELY((word & (WRITER | DEAD)) != 0 ||",
+                "if (WF_UNLIKELY((word & DEAD) != 0 ||"),
+    rwlock_word("reader-takes-what-is-handed-over",
+                "    if (word < READER && (word & WOKEN) == 0)\n        return 0;",
+                "    if (false)\n        return 0;"),
+    rwlock_word("writer-takes-what-is-handed-over",
+                "return (word & WOKEN) != 0 && (word & BYPASSES) != 0 ?",
+                "return (word & BYPASSES) != 0 ?"),
+    rwlock_word("is-here-and-stays-on-its-way", "allow_behind((word & ~WOKEN) | WRITER, 1)",
+                "allow_behind(word | WRITER, 1)"),
     rwlock("lets-all-in-but-counts-one-less", "        *readers += READER;\n",
            "        *readers += list == entry ? READER : 0;\n"),
-    rwlock("forgets-the-writer-it-hands-over-to", "allow_bypasses(word | WRITER, 1);",
-           "allow_bypasses(word, 1);"),
-    rwlock("leaves-the-queue-announced", "        word &= ~(QUEUED | BYPASSES);\n", ""),
-    rwlock("gives-up-and-stays-announced", "    retract_if_last(lock);\n    return list;",
-           "    return list;"),
-    rwlock("gives-up-with-readers-behind-it", """\
-    list = let_readers_in(lock);
-    wf_lock_release(&lock->queue_lock);
-    wake(list);
-    return error;""", """\
-    list = NULL;
-    retract_if_last(lock);
-    wf_lock_release(&lock->queue_lock);
-    wake(list);
-    return error;"""),
-    rwlock("downgrades-for-itself-alone", "    if ((word & QUEUED) == 0)\n        return;\n",
-           "    return;\n"),
-    rwlock("unlocks-under-the-queue-lock", """\
-        retract_if_last(lock);
-        /* Not unlocked""", """\
-        retract_if_last(lock);
-        atomic_fetch_sub_explicit(&lock->word, (word & WRITER) != 0 ? WRITER : READER,
-                                  memory_order_release);
-        rl::yield(20, $);
-        wf_lock_release(&lock->queue_lock);
-        return true;
-        /* Not unlocked"""),
-    rwlock("wakes-before-it-has-done", """\
-        list = hand_over(lock);
-    wf_lock_release(&lock->queue_lock);
-    wake(list);
-""", """\
-        list = hand_over(lock);
-    wake(list);
-    rl::yield(20, $);
-    wf_lock_release(&lock->queue_lock);
-"""),
-    rwlock("sleeps-though-it-is-to-be-had",
-           "        if ((is_writer ? with_writer(word) : with_reader(word)) != 0)\n"
-           "            return false;\n", ""),
+    rwlock("forgets-the-writer-it-hands-over-to", "allow_behind(word | WRITER, 1);",
+           "allow_behind(word, 1);"),
     address("compares-before-it-has-the-lock", """    wf_lock_acquire(&bucket->lock);
     if (has_value(address, expected, size))
 """, """    bool is_same = has_value(address, expected, size);

@@ -25,8 +25,9 @@ static weft_rwlock *outer(rwlock *lock)
     return reinterpret_cast<weft_rwlock *>(lock);
 }
 
-static void init(rwlock *lock, uint64_t word)
+static void init(rwlock *lock, uint64_t word, uint32_t kind)
 {
+    lock->kind = kind;
     atomic_store_explicit(&lock->word, word, memory_order_relaxed);
     atomic_store_explicit(&lock->queue_lock.word, WF_LOCK_FREE, memory_order_relaxed);
     lock->queue.first = nullptr;
@@ -40,9 +41,9 @@ struct guarded {
     rl::var<int> read_by[MODEL_READERS]; // what each reader writes is for the writers after it
     rl::var<int> writes;
 
-    void setup(uint64_t word)
+    void setup(uint64_t word, uint32_t kind = 0)
     {
-        init(&lock, word);
+        init(&lock, word, kind);
         value($) = 0;
         writes($) = 0;
         for (rl::var<int> &each : read_by)
@@ -97,12 +98,12 @@ struct guarded {
 };
 
 // Two that write and two that read, twice each.
-template <typename T, int WORD> struct rwlock_mix : fiber_suite<T, 4> {
+template <typename T, uint32_t KIND> struct rwlock_mix : fiber_suite<T, 4> {
     guarded shared;
 
     void setup()
     {
-        shared.setup(WORD);
+        shared.setup(0, KIND);
     }
 
     void fiber(unsigned index)
@@ -114,7 +115,7 @@ template <typename T, int WORD> struct rwlock_mix : fiber_suite<T, 4> {
     void at_rest()
     {
         RL_ASSERT(shared.writes($) == 4);
-        shared.at_rest(WORD);
+        shared.at_rest(0);
     }
 };
 
@@ -123,13 +124,13 @@ struct rwlock_fair : rwlock_mix<rwlock_fair, 0> {
 struct rwlock_prefer : rwlock_mix<rwlock_prefer, WEFT_RWLOCK_PREFER_READERS> {
 };
 
-// A writer is cancelled, with a reader before and readers behind it.
-template <typename T, int WORD> struct rwlock_cancel : fiber_suite<T, 4> {
+// A writer is cancelled, with a reader before and readers behind it, and another that writes later.
+template <typename T, uint32_t KIND> struct rwlock_cancel : fiber_suite<T, 4> {
     guarded shared;
 
     void setup()
     {
-        shared.setup(WORD);
+        shared.setup(0, KIND);
     }
 
     void fiber(unsigned index)
@@ -139,6 +140,7 @@ template <typename T, int WORD> struct rwlock_cancel : fiber_suite<T, 4> {
         if (index == 3) {
             model_cancel(0);
             RL_ASSERT(shared.read(2) == 0);
+            RL_ASSERT(shared.write() == 0);
         } else if (index == 0) {
             error = shared.write();
             RL_ASSERT(error == 0 || error == -ECANCELED);
@@ -150,7 +152,7 @@ template <typename T, int WORD> struct rwlock_cancel : fiber_suite<T, 4> {
 
     void at_rest()
     {
-        shared.at_rest(WORD);
+        shared.at_rest(0);
     }
 };
 
@@ -261,6 +263,7 @@ struct rwlock_free : fiber_suite<rwlock_free, 3> {
         lock = static_cast<rwlock *>(model_alloc(sizeof *lock));
         atomic_init(&lock->word, 0);
         atomic_init(&lock->queue_lock.word, WF_LOCK_FREE);
+        lock->kind = 0;
         left($) = 3;
     }
 
@@ -295,6 +298,7 @@ struct rwlock_give_up_and_free : fiber_suite<rwlock_give_up_and_free, 3> {
         lock = static_cast<rwlock *>(model_alloc(sizeof *lock));
         atomic_init(&lock->word, READER);
         atomic_init(&lock->queue_lock.word, WF_LOCK_FREE);
+        lock->kind = 0;
     }
 
     void fiber(unsigned index)
@@ -361,6 +365,72 @@ struct rwlock_give_up_for_others : fiber_suite<rwlock_give_up_for_others, 4> {
     }
 };
 
+// A writer that a reader's unlock wakes is cancelled on its way, or passed by another writer and by
+// a reader; each that waited behind it gets the lock all the same.
+struct rwlock_on_its_way : fiber_suite<rwlock_on_its_way, 4> {
+    guarded shared;
+
+    void setup()
+    {
+        shared.setup(READER);
+    }
+
+    void fiber(unsigned index)
+    {
+        int error;
+
+        if (index == 0) {
+            error = shared.write();
+            RL_ASSERT(error == 0 || error == -ECANCELED);
+        } else if (index == 1) {
+            RL_ASSERT(shared.write() == 0);
+        } else if (index == 2) {
+            RL_ASSERT(shared.read(1) == 0);
+        } else {
+            weft_rwlock_unlock(outer(&shared.lock));
+            model_cancel(0);
+        }
+    }
+
+    void at_rest()
+    {
+        RL_ASSERT(shared.writes($) >= 1);
+        shared.at_rest(0);
+    }
+};
+
+// Readers alone subtract the last of them; the writer that they hand the lock to frees it.
+struct rwlock_readers_then_free : fiber_suite<rwlock_readers_then_free, 3> {
+    rwlock *lock;
+    WF_ATOMIC(uint32_t) has_written;
+
+    void setup()
+    {
+        lock = static_cast<rwlock *>(model_alloc(sizeof *lock));
+        atomic_init(&lock->word, 2 * READER);
+        atomic_init(&lock->queue_lock.word, WF_LOCK_FREE);
+        lock->kind = 0;
+        atomic_store_explicit(&has_written, 0, memory_order_relaxed);
+    }
+
+    void fiber(unsigned index)
+    {
+        if (index > 0) {
+            weft_rwlock_unlock(outer(lock));
+            return;
+        }
+        RL_ASSERT(weft_rwlock_write_lock(outer(lock), WEFT_FOREVER) == 0);
+        atomic_store_explicit(&has_written, 1, memory_order_relaxed);
+        weft_rwlock_unlock(outer(lock));
+        model_free(lock);
+    }
+
+    void at_rest()
+    {
+        RL_ASSERT(atomic_load_explicit(&has_written, memory_order_relaxed) == 1);
+    }
+};
+
 int main()
 {
     bool good = model_run<rwlock_behind>("behind");
@@ -372,6 +442,8 @@ int main()
     good = good && model_run<rwlock_free>("free");
     good = good && model_run<rwlock_give_up_and_free>("give_up_and_free");
     good = good && model_run<rwlock_give_up_for_others>("give_up_for_others");
+    good = good && model_run<rwlock_on_its_way>("on_its_way");
+    good = good && model_run<rwlock_readers_then_free>("readers_then_free");
     good = good && model_run<rwlock_fair>("fair");
     good = good && model_run<rwlock_prefer>("prefer");
     return good ? 0 : 1;

@@ -42,7 +42,7 @@ MUTANTS = [
     ("wait-queue/refusal-keeps-the-lock", "sync/wait_queue.c",
      "        wf_lock_release(lock);\n        return refusal;", "        return refusal;"),
     ("rwlock/hands-over-to-readers-uncounted", "sync/rwlock.c",
-     "allow_bypasses(word + readers, readers / READER)", "allow_bypasses(word, readers / READER)"),
+     "allow_behind(word + readers, readers / READER)", "allow_behind(word, readers / READER)"),
     ("mutex/sleeps-without-a-look", "sync/mutex.c",
      "        if ((word & LOCKED) == 0 || (is_woken && (word & GIVEN) != 0))\n"
      "            return false;\n        target", "        target"),

@@ -11,13 +11,12 @@ struct place {
     struct wf_wait_queue *queue;
     struct wf_lock *lock;
     struct wf_wait_entry *entry;
-    bool is_first; /* in the queue; else the last */
 };
 
-static void enqueue(struct place *place, struct wf_waiter *waiter)
+static inline void enqueue(struct place *place, struct wf_waiter *waiter, bool as_first)
 {
     place->entry->waiter = waiter;
-    if (place->is_first)
+    if (as_first)
         wf_wait_queue_push_first(place->queue, place->entry);
     else
         wf_wait_queue_push(place->queue, place->entry);
@@ -38,25 +37,25 @@ static bool take_out(struct wf_worker *self, struct wf_waiter *waiter, int reaso
 }
 
 /* Apart, since a thread's waiter is in its frame. */
-static WF_NOINLINE int sleep_thread(struct place *place, int64_t deadline)
+static WF_NOINLINE int sleep_thread(struct place *place, int64_t deadline, bool as_first)
 {
     struct wf_waiter waiter;
 
     wf_wait_begin_thread(&waiter, take_out, place);
-    enqueue(place, &waiter);
+    enqueue(place, &waiter, as_first);
     return wf_wait_end_thread(&waiter, deadline);
 }
 
-/* Caller has asked whether it may wait until then. */
-static int sleep_in(struct wf_worker *self, struct place *place, int64_t deadline)
+/* Caller has asked whether it may wait until then.  Inlined, `as_first` costs nothing. */
+WF_INLINE int sleep_in(struct wf_worker *self, struct place *place, int64_t deadline, bool as_first)
 {
     struct wf_waiter *waiter;
 
     place->entry->claim = NULL;
     if (WF_UNLIKELY(self == NULL))
-        return sleep_thread(place, deadline);
+        return sleep_thread(place, deadline, as_first);
     waiter = wf_wait_begin(self, take_out, place);
-    enqueue(place, waiter);
+    enqueue(place, waiter, as_first);
     self = wf_wait_end(self, deadline);
     return waiter->result;
 }
@@ -76,11 +75,11 @@ int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, str
 int wf_wait_queue_sleep_first(struct wf_worker *self, struct wf_wait_queue *queue,
                               struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline)
 {
-    struct place place = {queue, lock, entry, true};
+    struct place place = {queue, lock, entry};
     int refusal = wf_wait_refusal(self, deadline);
 
     if (refusal == 0)
-        return sleep_in(self, &place, deadline);
+        return sleep_in(self, &place, deadline, true);
     wf_lock_release(lock);
     return refusal;
 }
@@ -88,9 +87,9 @@ int wf_wait_queue_sleep_first(struct wf_worker *self, struct wf_wait_queue *queu
 int wf_wait_queue_sleep_asked(struct wf_worker *self, struct wf_wait_queue *queue,
                               struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline)
 {
-    struct place place = {queue, lock, entry, false};
+    struct place place = {queue, lock, entry};
 
-    return sleep_in(self, &place, deadline);
+    return sleep_in(self, &place, deadline, false);
 }
 
 void wf_wait_queue_wake_list(struct wf_worker *self, struct wf_wait_entry *list, int result)

@@ -187,6 +187,48 @@ LOCK_MUTANTS = [
            "        *readers += list == entry ? READER : 0;\n"),
     rwlock("forgets-the-writer-it-hands-over-to", "allow_behind(word | WRITER, 1);",
            "allow_behind(word, 1);"),
+    rwlock("leaves-the-queue-announced", "        word &= ~QUEUED;\n", ""),
+    rwlock("wakes-a-second-one-on-its-way",
+           "(word & (QUEUED | WOKEN)) != QUEUED)\n            return;",
+           "(word & QUEUED) == 0)\n            return;"),
+    rwlock("sleeps-again-and-stays-on-its-way", "            target &= ~WOKEN;\n", ""),
+    rwlock("gives-up-on-its-way", "if (error == 0 && !wait.is_woken)", "if (error == 0)"),
+    rwlock("gives-up-and-stays-announced", "    retract_if_last(lock);\n    return list;",
+           "    return list;"),
+    rwlock("retracts-what-is-handed-over",
+           "        if (word < READER && (word & (WRITER | WOKEN)) == 0)\n"
+           "            return;\n", ""),
+    rwlock("joins-readers-that-have-gone", "(word & WRITER) != 0 || word < READER ||",
+           "(word & WRITER) != 0 ||"),
+    rwlock("gives-up-with-readers-behind-it", """\
+    list = let_readers_in(lock);
+    wf_lock_release(&lock->queue_lock);
+    wake(list, 0);
+    return false;""", """\
+    list = NULL;
+    retract_if_last(lock);
+    wf_lock_release(&lock->queue_lock);
+    wake(list, 0);
+    return false;"""),
+    rwlock("downgrades-for-itself-alone", "    if ((word & QUEUED) == 0)\n        return;\n",
+           "    return;\n"),
+    rwlock("unlocks-under-the-queue-lock", "is_writer ? WRITER : READER, memory_order_relaxed);\n"
+           "        wf_lock_release(&lock->queue_lock);\n        return false;",
+           "0, memory_order_release);\n        rl::yield(20, $);\n"
+           "        wf_lock_release(&lock->queue_lock);\n        return true;"),
+    rwlock("wakes-before-it-has-done", """\
+    list = hand_over(lock, &result);
+    wf_lock_release(&lock->queue_lock);
+    wake(list, result);
+""", """\
+    list = hand_over(lock, &result);
+    wake(list, result);
+    rl::yield(20, $);
+    wf_lock_release(&lock->queue_lock);
+"""),
+    rwlock("sleeps-though-it-is-to-be-had",
+           "        if (with_one_more(lock, wait->is_writer, wait->is_woken, word) != 0)\n"
+           "            return false;\n", ""),
     address("compares-before-it-has-the-lock", """    wf_lock_acquire(&bucket->lock);
     if (has_value(address, expected, size))
 """, """    bool is_same = has_value(address, expected, size);

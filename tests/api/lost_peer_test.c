@@ -8,31 +8,10 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-/* As run_child(), but does not wait for its end; with an empty environment, for the same reason. */
-static pid_t start_child(const char *name, int number)
-{
-    char *const environment[] = {NULL};
-    char text[16];
-    pid_t pid;
-
-    (void)snprintf(text, sizeof text, "%d", number);
-    pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        (void)execle("/proc/self/exe", "test", "--run-child", name, text, (char *)NULL,
-                     environment);
-        _exit(126);
-    }
-    return pid;
-}
-
-/* Sends for ever and reads nothing. */
+/* Sends for as long as somebody is there, and reads nothing. */
 CHILD(flood)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)parameter)};

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -115,6 +116,30 @@ static void execute(const char *const *prefix, const char *name, const char *num
     _exit(126);
 }
 
+/* A case whose time is over is killed, and nobody else would end what it waits for. */
+static void end_with_parent(pid_t parent)
+{
+    /* The signal comes at the end of the thread that forked, not of its process: that one waits
+     * for this child, and ends no sooner.  A parent that has ended already sends none. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+        _exit(125);
+}
+
+pid_t start_child(const char *name, unsigned parameter)
+{
+    char *variables[ENVIRONMENT_MAX];
+    char number[16];
+    pid_t pid;
+
+    (void)snprintf(number, sizeof number, "%u", parameter);
+    fill_environment(variables, NULL);
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
+        execute(NULL, name, number, variables);
+    return pid;
+}
+
 void run_child(const char *name, unsigned parameter, const char *const *environment,
                struct child_end *end)
 {
@@ -128,6 +153,7 @@ void run_child_under(const char *const *prefix, const char *name, unsigned param
     char number[16];
     int output[2];
     int status = 0;
+    const pid_t parent = getpid();
     pid_t pid;
 
     (void)snprintf(number, sizeof number, "%u", parameter);
@@ -136,6 +162,7 @@ void run_child_under(const char *const *prefix, const char *name, unsigned param
     pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
+        end_with_parent(parent);
         (void)dup2(output[1], STDOUT_FILENO);
         (void)dup2(output[1], STDERR_FILENO);
         (void)close(output[0]);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct child {
     const char *name;
@@ -38,7 +39,8 @@ void child_register(struct child *child);
 
 /*
  * Runs the function and waits for its end.  `environment` holds "NAME=value" strings up to a null
- * pointer, and may be null; no other WEFT_* variable reaches the child.
+ * pointer, and may be null; no other WEFT_* variable reaches the child.  It does not outlive the
+ * caller.
  */
 void run_child(const char *name, unsigned parameter, const char *const *environment,
                struct child_end *end);
@@ -49,6 +51,12 @@ void run_child(const char *name, unsigned parameter, const char *const *environm
  */
 void run_child_under(const char *const *prefix, const char *name, unsigned parameter,
                      const char *const *environment, struct child_end *end);
+
+/*
+ * Runs the function and does not wait for its end, which is for the caller to await and must come
+ * by itself when the caller has been killed.  What it writes goes where the caller's output goes.
+ */
+pid_t start_child(const char *name, unsigned parameter);
 
 /* Runs it and expects that it dies by abort(), with these words in what it wrote, and not for a
  * check of the test. */

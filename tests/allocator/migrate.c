@@ -7,12 +7,16 @@
  *
  * The environment sets chaos mode, in which each fiber resumes on another worker than it left.
  */
-#include "expect.h"
+#include "doctor.h"
 
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <weft.h>
 
 enum { FIBERS = 64, ROUNDS = 200, HELD = 8 };
 

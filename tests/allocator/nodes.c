@@ -9,16 +9,19 @@
  * The environment makes up the machine; worker i is on node i modulo COUNT.  Chaos mode resumes
  * each fiber on another worker than it left.
  */
-#include "expect.h"
+#include "doctor.h"
 
 #include <linux/mempolicy.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <weft.h>
 
 /* By a weak name, as the library has it: this program is also linked without jemalloc. */
 extern int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t size)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "expect.h"
+#include "doctor.h"
+
+#include <stdio.h>
+#include <weft/runtime.h>
 
 char *ask_doctor(void)
 {

@@ -110,9 +110,8 @@ static void print_placement(FILE *out, const struct wf_topology *topology, uint3
 }
 
 static void print_workers(FILE *out, const struct weft_config *config,
-                          const struct wf_topology *topology)
+                          const struct wf_topology *topology, uint64_t quota)
 {
-    uint64_t quota = wf_os_cpu_quota("");
     uint32_t count = wf_runtime_count_workers(config, topology, quota);
     bool is_pinned = wf_runtime_pins(config, topology, count);
     const char *why = "one for each allowed CPU";
@@ -184,9 +183,9 @@ static int print_arena(FILE *out, const struct wf_topology *topology, unsigned i
 }
 
 static int print_allocator(FILE *out, const struct weft_config *config,
-                           const struct wf_topology *topology)
+                           const struct wf_topology *topology, uint64_t quota)
 {
-    uint32_t count = wf_runtime_count_workers(config, topology, wf_os_cpu_quota(""));
+    uint32_t count = wf_runtime_count_workers(config, topology, quota);
     unsigned cpus = wf_topology_cpu_count(topology);
     char text[128];
     int error = 0;
@@ -230,6 +229,7 @@ int weft_doctor(const struct weft_config *config, FILE *out)
     enum wf_config_origin origins[32];
     struct weft_config resolved;
     struct wf_topology *topology;
+    uint64_t quota;
     char backend[512];
     int error = wf_config_resolve(config, &resolved, origins), arenas;
 
@@ -239,15 +239,16 @@ int weft_doctor(const struct weft_config *config, FILE *out)
         error = wf_topology_create(&topology);
     if (error != 0)
         return error;
+    quota = wf_os_cpu_quota("");
     fprintf(out, ROW "%s\n", "weft", weft_version());
     print_cpus(out, topology);
-    print_workers(out, &resolved, topology);
+    print_workers(out, &resolved, topology, quota);
     error = wf_poller_describe(resolved.backend, backend, sizeof backend);
     fprintf(out, ROW "%s\n", "I/O backend", backend);
     print_guard(out, &resolved);
     fprintf(out, ROW "%s\n", "shadow stacks",
             wf_os_has_shadow_stack() ? "on, so that nothing can run here" : "off");
-    arenas = print_allocator(out, &resolved, topology);
+    arenas = print_allocator(out, &resolved, topology, quota);
     print_options(out, &resolved, origins);
     wf_topology_destroy(topology);
     return error != 0 ? error : arenas;

@@ -285,15 +285,15 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
             &runtime->depot, sizeof(struct weft_fiber), (enum wf_guard)config->guard,
             wf_topology_group_count(runtime->topology), wf_topology_group_order(runtime->topology));
     if (error == 0) {
+        uint64_t quota = wf_os_cpu_quota("");
+
         if (config->max_stack_memory_mib != UINT32_MAX)
             wf_stack_depot_limit(&runtime->depot, (uint64_t)config->max_stack_memory_mib << 20);
-        runtime->worker_count = wf_runtime_count_workers(config, runtime->topology,
-                                                         wf_os_cpu_quota(""));
+        runtime->worker_count = wf_runtime_count_workers(config, runtime->topology, quota);
         runtime->crew_max = runtime->worker_count +
                             (config->monitor == WF_MONITOR_ON ? config->spare_workers : 0);
         runtime->park.worker_count = runtime->worker_count;
-        runtime->config.spin_us = wf_runtime_spin_us(config, runtime->topology,
-                                                     wf_os_cpu_quota(""));
+        runtime->config.spin_us = wf_runtime_spin_us(config, runtime->topology, quota);
         runtime->is_pinned = wf_runtime_pins(config, runtime->topology, runtime->worker_count);
         runtime->is_spread = runtime->is_pinned &&
                              wf_topology_is_spread(runtime->topology, runtime->worker_count);

@@ -36,6 +36,8 @@
 
 #include "base.h"
 
+#include <stdbool.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -158,24 +160,24 @@ WEFT_API void weft_rwlock_destroy(weft_rwlock *lock);
  * is free, WEFT_RWLOCK_WRITER alone is held by a writer, and multiples of WEFT_RWLOCK_READER by so
  * many readers, each of which subtracts itself; whatever else the word says leads into the library.
  * The orders are those of edge RW.1 in sync/rwlock.c. */
-WEFT_MUST_USE static inline int weft_rwlock_read_lock_inline(weft_rwlock *lock, weft_time deadline)
+static inline bool weft_rwlock_take_free(weft_rwlock *lock, uint64_t word)
 {
     uint64_t expected = 0;
 
-    if (__builtin_expect(__atomic_compare_exchange_n(&lock->word, &expected, WEFT_RWLOCK_READER, 0,
-                                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED),
-                         1))
+    return __atomic_compare_exchange_n(&lock->word, &expected, word, 0, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
+WEFT_MUST_USE static inline int weft_rwlock_read_lock_inline(weft_rwlock *lock, weft_time deadline)
+{
+    if (__builtin_expect(weft_rwlock_take_free(lock, WEFT_RWLOCK_READER), 1))
         return 0;
     return weft_rwlock_read_lock(lock, deadline);
 }
 
 WEFT_MUST_USE static inline int weft_rwlock_write_lock_inline(weft_rwlock *lock, weft_time deadline)
 {
-    uint64_t expected = 0;
-
-    if (__builtin_expect(__atomic_compare_exchange_n(&lock->word, &expected, WEFT_RWLOCK_WRITER, 0,
-                                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED),
-                         1))
+    if (__builtin_expect(weft_rwlock_take_free(lock, WEFT_RWLOCK_WRITER), 1))
         return 0;
     return weft_rwlock_write_lock(lock, deadline);
 }

@@ -272,6 +272,12 @@ template <typename T, unsigned THREADS> struct close_suite : fiber_suite<T, THRE
         for (unsigned i = 0; i < THREADS; i++)
             RL_ASSERT(!wf_pending_is_any(&state.pollers[i].base, FD));
     }
+
+    void expect_an_end()
+    {
+        RL_ASSERT(result($) == DONE || result($) == -EBADF);
+        close_suite::at_rest();
+    }
 };
 
 // An operation that may complete, and a close: as on epoll.
@@ -295,8 +301,7 @@ struct close_waiting : close_suite<close_waiting, 3> {
 
     void at_rest()
     {
-        RL_ASSERT(result($) == DONE || result($) == -EBADF);
-        close_suite::at_rest();
+        expect_an_end();
     }
 };
 
@@ -322,8 +327,7 @@ struct close_in_kernel : close_suite<close_in_kernel, 3> {
 
     void at_rest()
     {
-        RL_ASSERT(result($) == DONE || result($) == -EBADF);
-        close_suite::at_rest();
+        expect_an_end();
     }
 };
 
@@ -353,8 +357,7 @@ struct close_between : close_suite<close_between, 3> {
 
     void at_rest()
     {
-        RL_ASSERT(result($) == -EBADF || result($) == DONE);
-        close_suite::at_rest();
+        expect_an_end();
     }
 };
 

@@ -7,35 +7,36 @@
 #include "sync/semaphore.c"
 #include "sync/wait_queue.c"
 
-static semaphore *make_semaphore()
-{
-    semaphore *made = static_cast<semaphore *>(model_alloc(sizeof *made));
-
-    atomic_init(&made->permits, 0);
-    atomic_init(&made->lock.word, WF_LOCK_FREE);
-    return made;
-}
-
-// Nobody waits any more, and so many are left.
-static void expect_at_rest(semaphore *at_rest, uint64_t permits)
-{
-    RL_ASSERT(at_rest->permits.load(rl::mo_relaxed, $) == permits);
-    RL_ASSERT(wf_wait_queue_is_empty(&at_rest->queue));
-}
-
-// Fiber 0 wants two and can be cancelled, fiber 1 wants one; two are given.
-struct semaphore_cancel : fiber_suite<semaphore_cancel, 4> {
+template <typename T, unsigned THREADS> struct semaphore_suite : fiber_suite<T, THREADS> {
     semaphore *shared;
-    rl::var<int> result[2];
+
+    void prepare()
+    {
+        shared = static_cast<semaphore *>(model_alloc(sizeof *shared));
+        atomic_init(&shared->permits, 0);
+        atomic_init(&shared->lock.word, WF_LOCK_FREE);
+    }
 
     weft_semaphore *outer()
     {
         return reinterpret_cast<weft_semaphore *>(shared);
     }
 
+    // Nobody waits any more, and so many are left.
+    void expect_at_rest(uint64_t permits)
+    {
+        RL_ASSERT(shared->permits.load(rl::mo_relaxed, $) == permits);
+        RL_ASSERT(wf_wait_queue_is_empty(&shared->queue));
+    }
+};
+
+// Fiber 0 wants two and can be cancelled, fiber 1 wants one; two are given.
+struct semaphore_cancel : semaphore_suite<semaphore_cancel, 4> {
+    rl::var<int> result[2];
+
     void setup()
     {
-        shared = make_semaphore();
+        prepare();
         result[0]($) = result[1]($) = 1;
     }
 
@@ -59,22 +60,15 @@ struct semaphore_cancel : fiber_suite<semaphore_cancel, 4> {
     void at_rest()
     {
         RL_ASSERT(result[0]($) == 0 || result[0]($) == -ECANCELED);
-        expect_at_rest(shared, 1);
+        expect_at_rest(1);
     }
 };
 
 // The first in the queue wants more than there will be; the one behind it does not.
-struct semaphore_behind : fiber_suite<semaphore_behind, 4> {
-    semaphore *shared;
-
-    weft_semaphore *outer()
-    {
-        return reinterpret_cast<weft_semaphore *>(shared);
-    }
-
+struct semaphore_behind : semaphore_suite<semaphore_behind, 4> {
     void setup()
     {
-        shared = make_semaphore();
+        prepare();
     }
 
     void fiber(unsigned index)
@@ -91,22 +85,15 @@ struct semaphore_behind : fiber_suite<semaphore_behind, 4> {
 
     void at_rest()
     {
-        expect_at_rest(shared, 0);
+        expect_at_rest(0);
     }
 };
 
 // Whoever has the permit frees the semaphore.
-struct semaphore_free : fiber_suite<semaphore_free, 2> {
-    semaphore *shared;
-
-    weft_semaphore *outer()
-    {
-        return reinterpret_cast<weft_semaphore *>(shared);
-    }
-
+struct semaphore_free : semaphore_suite<semaphore_free, 2> {
     void setup()
     {
-        shared = make_semaphore();
+        prepare();
     }
 
     void fiber(unsigned index)
@@ -126,18 +113,12 @@ struct semaphore_free : fiber_suite<semaphore_free, 2> {
 
 // Two give three permits to one that wants two and one that wants all, and who give them back.  Who
 // has two sees what the giver of two did, who has three what both did.
-struct semaphore_sees : fiber_suite<semaphore_sees, 4> {
-    semaphore *shared;
+struct semaphore_sees : semaphore_suite<semaphore_sees, 4> {
     rl::var<int> done[2];
-
-    weft_semaphore *outer()
-    {
-        return reinterpret_cast<weft_semaphore *>(shared);
-    }
 
     void setup()
     {
-        shared = make_semaphore();
+        prepare();
         done[0]($) = done[1]($) = 0;
     }
 
@@ -159,24 +140,18 @@ struct semaphore_sees : fiber_suite<semaphore_sees, 4> {
 
     void at_rest()
     {
-        expect_at_rest(shared, 3);
+        expect_at_rest(3);
     }
 };
 
 // Two that give at once, and one that only tries: none is lost or counted twice.
-struct semaphore_tries : fiber_suite<semaphore_tries, 4> {
-    semaphore *shared;
+struct semaphore_tries : semaphore_suite<semaphore_tries, 4> {
     rl::var<int> done;
     rl::var<int> taken;
 
-    weft_semaphore *outer()
-    {
-        return reinterpret_cast<weft_semaphore *>(shared);
-    }
-
     void setup()
     {
-        shared = make_semaphore();
+        prepare();
         taken($) = 0;
         done($) = 0;
     }
@@ -199,25 +174,19 @@ struct semaphore_tries : fiber_suite<semaphore_tries, 4> {
 
     void at_rest()
     {
-        expect_at_rest(shared, taken($) != 0 ? 0 : 2);
+        expect_at_rest(taken($) != 0 ? 0 : 2);
     }
 };
 
 // One waits for one of two permits; whoever takes the other without a lock sees what their giver
 // did.
-struct semaphore_leftover : fiber_suite<semaphore_leftover, 3> {
-    semaphore *shared;
+struct semaphore_leftover : semaphore_suite<semaphore_leftover, 3> {
     rl::var<int> done;
     rl::var<int> taken;
 
-    weft_semaphore *outer()
-    {
-        return reinterpret_cast<weft_semaphore *>(shared);
-    }
-
     void setup()
     {
-        shared = make_semaphore();
+        prepare();
         done($) = taken($) = 0;
     }
 
@@ -238,7 +207,7 @@ struct semaphore_leftover : fiber_suite<semaphore_leftover, 3> {
 
     void at_rest()
     {
-        expect_at_rest(shared, taken($) != 0 ? 0 : 1);
+        expect_at_rest(taken($) != 0 ? 0 : 1);
     }
 };
 

@@ -2,7 +2,7 @@
 //! An echo server under the load generator of weft's benchmarks (benchmarks/load/echo_load.c), and
 //! an idle runtime.
 
-use std::hint::black_box;
+use std::arch::asm;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
@@ -24,8 +24,9 @@ const HOG_SETTLE: Duration = Duration::from_millis(100);
 fn compute(steps: u64) -> u64 {
     let mut x = steps;
     for _ in 0..steps {
-        // Step by step: LLVM would make one of eight.
-        x = black_box(x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407));
+        x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        // Step by step, in a register: LLVM would make one of eight.
+        unsafe { asm!("/* {0} */", inout(reg) x, options(nomem, nostack, preserves_flags)) };
     }
     x
 }

@@ -20,7 +20,7 @@
 #                   mutants that test programs must find
 #   --cross         all unit and api tests on aarch64 and riscv64, and nothing else
 #   --matrix        the unit and api tests in debug, release, asan and tsan, each by gcc and by
-#                   clang, on io_uring and on epoll, and nothing else
+#                   clang, on io_uring and on epoll, and nothing else; with --preset only those
 #   --chaos         the unit, api and stress tests in chaos mode, with 16 workers and with 64, under
 #                   tsan and under asan, and nothing else
 #   --minute        fibers that spawn, join and steal at random, two for each core, for a minute in
@@ -230,7 +230,8 @@ run_cross()
 
 run_matrix()
 {
-    for preset in debug release asan tsan debug-clang release-clang asan-clang tsan-clang; do
+    matrix="debug release asan tsan debug-clang release-clang asan-clang tsan-clang"
+    for preset in ${presets:-$matrix}; do
         build "$preset" unit_tests api_tests || continue
         for WEFT_BACKEND in io_uring epoll; do
             export WEFT_BACKEND
@@ -241,15 +242,15 @@ run_matrix()
 }
 
 start=$(date +%s)
-if [ -n "$presets" ]; then
+if [ -n "$is_matrix" ]; then
+    run_matrix
+elif [ -n "$presets" ]; then
     for preset in $presets; do
         run_preset "$preset"
     done
 elif [ -n "$is_cross" ]; then
     run_cross aarch64 --tests
     run_cross riscv64 --tests
-elif [ -n "$is_matrix" ]; then
-    run_matrix
 elif [ -n "$is_chaos" ]; then
     run_all_chaos
 elif [ -n "$is_minute" ]; then

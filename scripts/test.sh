@@ -90,6 +90,19 @@ trap 'rm -rf "$results"' EXIT
 trap 'exit 130' INT TERM
 run_number=0
 broken=0
+phase=
+phase_start=
+
+# enter PHASE: says what comes now, and notes how long what came before has taken
+enter()
+{
+    now=$(date +%s)
+    [ -z "$phase" ] ||
+        printf '== %5d s  %s\n' "$((now - phase_start))" "$phase" >>"$results/phases"
+    phase=$1
+    phase_start=$now
+    [ -z "$phase" ] || echo "== $phase"
+}
 
 # build PRESET [TARGET...]
 build()
@@ -97,7 +110,7 @@ build()
     preset=$1
     shift
     [ $# -gt 0 ] || set -- all
-    echo "== $preset: building"
+    enter "$preset: building"
     if cmake --preset "$preset" >"$results/build.log" 2>&1 &&
         cmake --build --preset "$preset" -j "$jobs" --target "$@" >>"$results/build.log" 2>&1; then
         return 0
@@ -118,7 +131,7 @@ run()
     what=$2
     shift 2
     run_number=$((run_number + 1))
-    echo "== $preset: $what"
+    enter "$preset: $what"
     # The report holds the output of passed tests too: it tells how many cases each program had.
     # What failed goes through a file, since a pipe has only the status of its last command.  Many
     # programs wait more than they compute: two for each processor keep it busy.
@@ -213,7 +226,7 @@ run_close_soak()
 run_cross()
 {
     run_number=$((run_number + 1))
-    echo "== $1: under qemu-user"
+    enter "$1: under qemu-user"
     status=0
     scripts/cross.sh "$1" "$2" --results "$results/$run_number.xml" >"$results/cross.log" 2>&1 ||
         status=$?
@@ -287,14 +300,18 @@ else
     # With a second for each, half a minute, and as long again for the build.
     fuzz_seconds=1
     [ -z "${WEFT_SOAK:-}" ] || fuzz_seconds=60
-    echo "== fuzz: $fuzz_seconds s for each target"
+    enter "fuzz: $fuzz_seconds s for each target"
     scripts/fuzz.sh --seconds "$fuzz_seconds" || echo "fuzzing" >>"$results/failed"
     if [ -n "${WEFT_SOAK:-}" ]; then
+        enter "soak"
         scripts/soak.sh --minutes 1 && scripts/soak.sh --prove || echo "soak" >>"$results/failed"
+        enter "mutants"
         scripts/mutants.sh --programs || echo "mutants" >>"$results/failed"
     fi
 fi
 
+enter ""
+cat "$results/phases"
 echo "== took $(($(date +%s) - start)) s"
 [ ! -s "$results/unsteady" ] || sed 's/^/== UNSTEADY: /' "$results/unsteady"
 [ ! -f "$results/failed" ] || sed 's/^/== FAILED: /' "$results/failed"

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum { BIG = 1 << 20 };
@@ -103,19 +105,25 @@ WORKER_TEST(io_epoll, a_write_larger_than_a_blocking_pipe_goes_in_parts, TEST_TI
     cr_expect_eq(run_on_epoll(*workers, write_more_than_a_pipe_holds, NULL), BIG);
 }
 
+/* Both of its ends, which block. */
+static void open_terminal(int *master, int *slave)
+{
+    *master = posix_openpt(O_RDWR | O_NOCTTY);
+    CHECK(*master >= 0);
+    CHECK_EQ(grantpt(*master), 0);
+    CHECK_EQ(unlockpt(*master), 0);
+    *slave = weft_openat(AT_FDCWD, ptsname(*master), O_RDWR | O_NOCTTY, 0, WEFT_FOREVER);
+    CHECK(*slave >= 0);
+    CHECK_EQ(fcntl(*slave, F_GETFL) & O_NONBLOCK, 0);
+}
+
 static int talk_to_a_terminal(void *arg)
 {
-    int master = posix_openpt(O_RDWR | O_NOCTTY);
     weft_fiber *reader;
-    int slave, result;
+    int master, slave, result;
 
     (void)arg;
-    CHECK(master >= 0);
-    CHECK_EQ(grantpt(master), 0);
-    CHECK_EQ(unlockpt(master), 0);
-    slave = weft_openat(AT_FDCWD, ptsname(master), O_RDWR | O_NOCTTY, 0, WEFT_FOREVER);
-    CHECK(slave >= 0);
-    CHECK_EQ(fcntl(slave, F_GETFL) & O_NONBLOCK, 0);
+    open_terminal(&master, &slave);
     reader = must_spawn(read_one, &slave);
     CHECK_EQ(weft_sleep(2 * WEFT_MILLISECOND), 0);
     CHECK_EQ(weft_write(master, "x\n", 2, WEFT_FOREVER), 2);
@@ -129,6 +137,39 @@ static int talk_to_a_terminal(void *arg)
 WORKER_TEST(io_epoll, a_blocking_terminal_holds_nobody, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_on_epoll(*workers, talk_to_a_terminal, NULL), 'x');
+}
+
+static int write_vectors_to_a_terminal(void *arg)
+{
+    static char bytes[2 * PIPE_BUF], got[sizeof bytes];
+    struct iovec large[] = {{NULL, 0}, {bytes, sizeof bytes}, {bytes, 1}};
+    struct iovec small[] = {{bytes, 2}, {NULL, 0}, {bytes, 1}};
+    struct termios raw;
+    int master, slave;
+    ssize_t n;
+
+    (void)arg;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)('a' + i % 23);
+    open_terminal(&master, &slave);
+    CHECK_EQ(tcgetattr(slave, &raw), 0);
+    cfmakeraw(&raw);
+    CHECK_EQ(tcsetattr(slave, TCSANOW, &raw), 0);
+    n = weft_writev(slave, large, 3, WEFT_FOREVER);
+    CHECK(n > 0 && n <= PIPE_BUF);
+    CHECK_EQ(weft_read_exact(master, got, (size_t)n, WEFT_FOREVER), n);
+    CHECK_EQ(memcmp(got, bytes, (size_t)n), 0);
+    CHECK_EQ(weft_writev(slave, small, 3, WEFT_FOREVER), 3);
+    CHECK_EQ(weft_read_exact(master, got, 3, WEFT_FOREVER), 3);
+    CHECK_EQ(memcmp(got, "aba", 3), 0);
+    CHECK_EQ(weft_close(slave), 0);
+    return weft_close(master);
+}
+
+/* Ready for writing is ready for a page: what is more would hold the worker until it is read. */
+WORKER_TEST(io_epoll, a_large_vector_to_a_terminal_goes_in_parts, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_on_epoll(*workers, write_vectors_to_a_terminal, NULL), 0);
 }
 
 static int read_counters(void *arg)

@@ -162,3 +162,46 @@ WORKER_TEST(stack_usage, every_size_can_be_measured, TEST_TIMEOUT_S)
 
     cr_expect_eq(run_config(&config, use_everything, NULL), 0);
 }
+
+static int do_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+#define EIGHT_TIMES(what) what what what what what what what what
+/* A place of its own, wherever it stands. */
+#define SPAWN_HERE                                         \
+    failures += weft_spawn(&fiber, do_nothing, NULL) != 0; \
+    failures += weft_join(fiber, NULL, WEFT_FOREVER) != 0; \
+    places++;
+
+/* Prints as many lines as there is room for, and how many fibers are in none. */
+static int spawn_in_many_places(void *arg)
+{
+    int failures = 0, places = 0, lines = -1; /* the first is a heading */
+    char *text, *last = NULL;
+    weft_fiber *fiber;
+
+    (void)arg;
+    EIGHT_TIMES(EIGHT_TIMES(EIGHT_TIMES(SPAWN_HERE)))
+    EIGHT_TIMES(EIGHT_TIMES(SPAWN_HERE))
+    CHECK_EQ(failures, 0);
+    text = report_on(weft_runtime_self());
+    for (char *line = text; *line != '\0'; line = strchr(line, '\n') + 1) {
+        last = line;
+        lines++;
+    }
+    CHECK(strstr(last, " fibers of further places were left out\n") != NULL);
+    CHECK_EQ(lines - 1 + atoi(last), places);
+    free(text);
+    return 0;
+}
+
+/* A table that was full without a word would name the wrong ones to look at. */
+Test(stack_usage, says_how_many_were_left_out, .timeout = TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = 1, .stack_usage = ON};
+
+    cr_expect_eq(run_config(&config, spawn_in_many_places, NULL), 0);
+}

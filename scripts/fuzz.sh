@@ -3,12 +3,13 @@
 #
 # Lets libFuzzer make up sequences of operations for weft's objects, and compares with models.
 #
-# usage: scripts/fuzz.sh [--list] [--seconds N] [--merge] [--build DIR] [TARGET...]
+# usage: scripts/fuzz.sh [--list] [--seconds N] [--jobs N] [--merge] [--build DIR] [TARGET...]
 #
 #   (none)        one second for each target, on top of all inputs of tests/fuzz/corpus: a look
-#                 whether anything has broken, 20 s or so in all
+#                 whether anything has broken, 20 s or so in all on one processor
 #   --list        only prints the names of the targets
 #   --seconds N   so long for each target; 3600 for a night
+#   --jobs N      so many targets at a time (one for each processor)
 #   --merge       then adds to tests/fuzz/corpus what runs code that no input there runs
 #   --build DIR   builds there instead of in build/fuzz
 #   TARGET        only these
@@ -26,6 +27,7 @@ usage()
 
 all=$(for file in tests/fuzz/*_fuzz.c; do basename "$file" _fuzz.c; done)
 seconds=1
+jobs=$(nproc)
 merge=
 build=build/fuzz
 targets=
@@ -35,9 +37,13 @@ while [ $# -gt 0 ]; do
         echo "$all"
         exit 0
         ;;
-    --seconds | --build)
+    --seconds | --jobs | --build)
         [ $# -ge 2 ] || { echo "fuzz.sh: $1 needs a value" >&2; exit 2; }
-        [ "$1" = --build ] && build=$2 || seconds=$2
+        case $1 in
+        --seconds) seconds=$2 ;;
+        --jobs) jobs=$2 ;;
+        --build) build=$2 ;;
+        esac
         shift
         ;;
     --merge) merge=1 ;;
@@ -54,12 +60,14 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-case $seconds in
-'' | *[!0-9]*)
-    echo "fuzz.sh: --seconds takes a number, not '$seconds'" >&2
-    exit 2
-    ;;
-esac
+for number in "$seconds" "$jobs"; do
+    case $number in
+    '' | 0 | *[!0-9]*)
+        echo "fuzz.sh: --seconds and --jobs take a number, not '$number'" >&2
+        exit 2
+        ;;
+    esac
+done
 targets=${targets:-$all}
 for target in $targets; do
     [ -f "tests/fuzz/${target}_fuzz.c" ] || {
@@ -88,13 +96,16 @@ fuzz()
     kept=tests/fuzz/corpus/$1
     log=$build/$1.log
     mkdir -p "$found" "$build/found" "$kept"
-    if ! "$program" -max_total_time="$seconds" -max_len=400 -timeout=30 -print_final_stats=1 \
-        -artifact_prefix="$build/found/$1-" "$found" "$kept" >"$log" 2>&1; then
+    # In the background and waited for: a signal to this shell then ends it, too.
+    "$program" -max_total_time="$seconds" -max_len=400 -timeout=30 -print_final_stats=1 \
+        -artifact_prefix="$build/found/$1-" "$found" "$kept" >"$log" 2>&1 &
+    child=$!
+    wait "$child" || {
         echo "$1: FAILED; the end of $log:"
         grep -v -e '^stat::' -e '^NEW' "$log" | tail -n 40
         echo "$1: run it again with $program and the file that is named there"
         return 1
-    fi
+    }
     awk -v target="$1" -v seconds="$seconds" '
         /^stat::number_of_executed_units/ { runs = $2 }
         /^stat::average_exec_per_sec/ { rate = $2 }
@@ -104,11 +115,30 @@ fuzz()
         "$program" -merge=1 -use_counters=0 -max_len=400 "$kept" "$found" >"$log.merge" 2>&1
 }
 
-failed=
-for target in $targets; do
-    fuzz "$target" || failed="$failed $target"
+# fuzz_share NUMBER: every jobs-th target, one after the other
+fuzz_share()
+{
+    child=
+    trap 'kill "$child" 2>/dev/null; exit 130' INT TERM HUP
+    number=0
+    for target in $targets; do
+        [ $((number % jobs)) -ne "$1" ] || fuzz "$target" || echo "$target" >>"$build/failed"
+        number=$((number + 1))
+    done
+}
+
+rm -f "$build/failed"
+children=
+# shellcheck disable=SC2086 # a word for each process
+trap 'kill $children 2>/dev/null; exit 130' INT TERM HUP
+share=0
+while [ "$share" -lt "$jobs" ]; do
+    fuzz_share "$share" &
+    children="$children $!"
+    share=$((share + 1))
 done
-[ -z "$failed" ] || {
-    echo "fuzz.sh: found something in:$failed"
+wait
+[ ! -s "$build/failed" ] || {
+    echo "fuzz.sh: found something in: $(paste -sd ' ' "$build/failed")"
     exit 1
 }

@@ -20,6 +20,7 @@
 
 #include "arch/compiler.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,9 @@ struct wf_context {
 #define WF_CLOBBERS_AVX512
 #endif
 
+/* Whether a switch loads MXCSR without a look whether it differs: set before main(). */
+extern bool wf_context_loads_at_once __attribute__((visibility("hidden")));
+
 WF_INLINE void wf_context_store_modes(struct wf_context *context)
 {
     __asm__ volatile("stmxcsr %0" : "=m"(context->mxcsr));
@@ -55,12 +59,12 @@ WF_INLINE void *wf_context_switch(struct wf_context *from, const struct wf_conte
                                   void *passed)
 {
     wf_context_store_modes(from);
-    /* A load for each difference in status flags would cost some 70 ns a switch (docs/adr/0004). */
-    if (WF_UNLIKELY((((from->mxcsr ^ to->mxcsr) & WF_MXCSR_CONTROL) |
-                     (uint32_t)(from->x87_cw ^ to->x87_cw)) != 0)) {
+    /* Where status flags that differ make a load slow, it is spared by the comparison; where they
+     * do not, reading back what has just been stored is what is slow (docs/adr/0004). */
+    if (WF_LIKELY(wf_context_loads_at_once) || ((from->mxcsr ^ to->mxcsr) & WF_MXCSR_CONTROL) != 0)
         __asm__ volatile("ldmxcsr %0" : : "m"(to->mxcsr));
+    if (WF_UNLIKELY(from->x87_cw != to->x87_cw))
         __asm__ volatile("fldcw %0" : : "m"(to->x87_cw));
-    }
     __asm__ volatile("lea 1f(%%rip), %%rax\n\t"
                      "mov %%rsp, (%[from])\n\t"
                      "mov %%rbp, 8(%[from])\n\t"

@@ -175,9 +175,25 @@ static void change_modes(void *arg, void *passed)
     leave(true);
 }
 
-/* Rounding belongs to the context: a fiber that rounds upwards must neither change the others nor
- * lose its mode.  (fegetround() reads the x87 word; the division reads MXCSR.) */
-Test(context, rounding_modes_are_kept_apart, .timeout = TIMEOUT_S)
+/* The ways in which a switch may load the modes: x86-64 has two, of which each processor uses one.
+ */
+static const bool ways[] = {false, true};
+#if defined(__x86_64__)
+enum { WAYS = 2 };
+#else
+enum { WAYS = 1 };
+#endif
+
+static void take_way(bool loads_at_once)
+{
+#if defined(__x86_64__)
+    wf_context_loads_at_once = loads_at_once;
+#else
+    (void)loads_at_once;
+#endif
+}
+
+static void keep_rounding_modes_apart(void)
 {
     volatile double one = 1, three = 3, downward, nearest;
 
@@ -199,6 +215,16 @@ Test(context, rounding_modes_are_kept_apart, .timeout = TIMEOUT_S)
 #endif
 }
 
+/* Rounding belongs to the context: a fiber that rounds upwards must neither change the others nor
+ * lose its mode.  (fegetround() reads the x87 word; the division reads MXCSR.) */
+Test(context, rounding_modes_are_kept_apart, .timeout = TIMEOUT_S)
+{
+    for (int i = 0; i < WAYS; i++) {
+        take_way(ways[i]);
+        keep_rounding_modes_apart();
+    }
+}
+
 static double inexact_result;
 
 static void divide(void *arg, void *passed)
@@ -213,20 +239,100 @@ static void divide(void *arg, void *passed)
     leave(true);
 }
 
-/* MXCSR is loaded only when its control bits differ, so status flags of the other side must not
+/* Where MXCSR is loaded only when its control bits differ, status flags of the other side must not
  * hide a difference in the modes. */
 Test(context, status_flags_do_not_hide_a_change_of_modes, .timeout = TIMEOUT_S)
 {
     volatile double one = 1, three = 3, nearest = one / three;
 
-    prepare(divide, NULL);
-    enter();
-    (void)feclearexcept(FE_ALL_EXCEPT);
-    (void)feraiseexcept(FE_INEXACT | FE_UNDERFLOW);
-    enter();
-    cr_expect_gt(inexact_result, nearest, "the division inside rounds upwards");
-    cr_expect(one / three == nearest);
+    for (int i = 0; i < WAYS; i++) {
+        take_way(ways[i]);
+        prepare(divide, NULL);
+        enter();
+        (void)feclearexcept(FE_ALL_EXCEPT);
+        (void)feraiseexcept(FE_INEXACT | FE_UNDERFLOW);
+        enter();
+        cr_expect_gt(inexact_result, nearest, "the division inside rounds upwards");
+        cr_expect(one / three == nearest);
+    }
 }
+
+#if defined(__x86_64__)
+enum {
+    FLUSH_TO_ZERO = 0x8000,
+    UNMASKED = 0x0080
+}; /* of MXCSR; invalid operations are not masked */
+
+static uint32_t mxcsr(void)
+{
+    uint32_t word;
+
+    __asm__ volatile("stmxcsr %0" : "=m"(word));
+    return word;
+}
+
+static void set_mxcsr(uint32_t word)
+{
+    __asm__ volatile("ldmxcsr %0" : : "m"(word));
+}
+
+static uint32_t mxcsr_on_return;
+
+static void change_mxcsr(void *arg, void *passed)
+{
+    (void)arg, (void)passed;
+    wf_san_switched(&inside_san, &outside_san);
+    set_mxcsr((mxcsr() | FLUSH_TO_ZERO) & ~(uint32_t)UNMASKED);
+    leave(false);
+    mxcsr_on_return = mxcsr();
+    leave(true);
+}
+
+/* Programs write to MXCSR themselves, where the x87 word has no such bit or keeps another value. */
+Test(context, modes_that_only_mxcsr_has_are_kept_apart, .timeout = TIMEOUT_S)
+{
+    uint32_t before = mxcsr() & WF_MXCSR_CONTROL;
+
+    for (int i = 0; i < WAYS; i++) {
+        take_way(ways[i]);
+        prepare(change_mxcsr, NULL);
+        enter();
+        cr_expect_eq(mxcsr() & WF_MXCSR_CONTROL, before);
+        enter();
+        cr_expect_eq(mxcsr() & WF_MXCSR_CONTROL, before);
+        cr_expect_eq(mxcsr_on_return & WF_MXCSR_CONTROL,
+                     (before | FLUSH_TO_ZERO) & ~(uint32_t)UNMASKED);
+    }
+}
+
+static void change_x87(void *arg, void *passed)
+{
+    uint16_t single = (uint16_t)(x87_control() & ~0x300u);
+
+    (void)arg, (void)passed;
+    wf_san_switched(&inside_san, &outside_san);
+    __asm__ volatile("fldcw %0" : : "m"(single));
+    leave(false);
+    modes_on_return[0] = x87_control();
+    leave(true);
+}
+
+/* The precision of the x87 unit, which MXCSR knows nothing of. */
+Test(context, modes_that_only_the_x87_unit_has_are_kept_apart, .timeout = TIMEOUT_S)
+{
+    uint16_t before = x87_control();
+
+    for (int i = 0; i < WAYS; i++) {
+        take_way(ways[i]);
+        prepare(change_x87, NULL);
+        enter();
+        cr_expect_eq(x87_control(), before);
+        enter();
+        cr_expect_eq(x87_control(), before);
+        cr_expect_eq(modes_on_return[0], before & ~0x300);
+    }
+}
+#endif
 
 /* Used by the assembly below, which link-time optimisation does not look into. */
 __attribute__((used)) uintptr_t context_test_sp;

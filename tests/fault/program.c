@@ -276,6 +276,85 @@ static void use_names_and_signals(void)
     CHECK(error == -ETIMEDOUT || !went_well(error));
 }
 
+static int count_to_three(weft_generator *generator, void *arg)
+{
+    int error = 0;
+
+    for (int i = 0; i < 3 && error == 0; i++)
+        error = weft_generator_yield(generator, arg, NULL);
+    return error;
+}
+
+/* Not of the default size: the process keeps such a stack for the next run. */
+static void use_generators(void)
+{
+    weft_generator *generator;
+    void *value;
+
+    for (uint32_t size = 128; size <= 512; size *= 2) {
+        if (!went_well(weft_generator_create(&generator, count_to_three, &errors, size)))
+            continue;
+        CHECK_EQ(weft_generator_next(generator, &value), 0);
+        CHECK(value == &errors);
+        weft_generator_free(generator);
+    }
+}
+
+static int add_one(void *arg, void *item, void *result)
+{
+    (void)arg;
+    *(int *)result = *(int *)item + 1;
+    return 0;
+}
+
+/* Two channels, and a pipeline's stage between them. */
+static void use_channels(void)
+{
+    struct weft_pipeline_stage stage = {.fn = add_one, .fibers = 2};
+    weft_scope scope = WEFT_SCOPE_INIT;
+    int value = 1;
+
+    if (!went_well(weft_channel_create(&stage.in, sizeof value, 4)))
+        return;
+    if (went_well(weft_channel_create(&stage.out, sizeof value, 4))) {
+        if (went_well(weft_pipeline_spawn(&scope, &stage))) {
+            CHECK_EQ(weft_channel_send(stage.in, &value, sizeof value, WEFT_FOREVER), 0);
+            CHECK_EQ(weft_channel_receive(stage.out, &value, sizeof value, WEFT_FOREVER), 0);
+            CHECK_EQ(value, 2);
+        }
+        weft_channel_close(stage.in);
+        CHECK_EQ(weft_scope_close(&scope, 0), 0);
+        weft_channel_free(stage.out);
+    }
+    weft_channel_free(stage.in);
+}
+
+static void count_end(void *arg)
+{
+    (void)atomic_fetch_add((_Atomic(int) *)arg, 1);
+}
+
+static int defer_and_sleep(void *arg)
+{
+    if (went_well(weft_defer(count_end, &ended)))
+        (void)atomic_fetch_add((_Atomic(int) *)arg, 1);
+    return weft_sleep_until(WEFT_FOREVER);
+}
+
+/* What is deferred runs, also in a fiber that is cancelled. */
+static void use_scopes(void)
+{
+    weft_scope scope = WEFT_SCOPE_INIT;
+    _Atomic(int) deferred = 0;
+
+    atomic_store(&ended, 0);
+    for (int i = 0; i < 3; i++)
+        if (went_well(weft_scope_spawn(&scope, defer_and_sleep, &deferred)))
+            CHECK_EQ(weft_yield(), 0);
+    CHECK_EQ(weft_scope_close(&scope, -ECANCELED), -ECANCELED);
+    CHECK_EQ(atomic_load(&ended), atomic_load(&deferred));
+}
+
 int program_use_everything(void *arg)
 {
     struct weft_stats stats;
@@ -290,6 +369,9 @@ int program_use_everything(void *arg)
     use_files();
     use_names_and_signals();
     use_locals();
+    use_generators();
+    use_channels();
+    use_scopes();
     CHECK_EQ(weft_stats_read(&stats), 0);
     return 0;
 }

@@ -10,12 +10,15 @@
 #include "../support/net.h"
 #include "../support/talk.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -251,6 +254,79 @@ Test(adversity, a_process_that_is_stopped_goes_on, .timeout = TEST_TIMEOUT_S)
         struct child_end end;
 
         run_child("run_while_being_stopped", backends[i], NULL, &end);
+        cr_expect_eq(end.exit_status, 0, "status %d, signal %d: %s", end.exit_status, end.signal,
+                     end.output);
+    }
+}
+
+enum { NOT_PERMITTED = 77, STOPS = 20 };
+
+/* Holds one thread of another process for a moment, as a debugger does.  False: it may not. */
+static bool hold(pid_t thread)
+{
+    int status = 0;
+    bool is_event;
+
+    if (ptrace(PTRACE_SEIZE, thread, NULL, NULL) < 0)
+        return errno == ESRCH; /* it has ended */
+    if (ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) == 0 &&
+        waitpid(thread, &status, __WALL) == thread)
+        (void)usleep(10000);
+    /* What has stopped it can be a signal that it has yet to get. */
+    is_event = !WIFSTOPPED(status) || status >> 16 != 0;
+    (void)ptrace(PTRACE_DETACH, thread, NULL, (intptr_t)(is_event ? 0 : WSTOPSIG(status)));
+    return true;
+}
+
+/* Each thread of its parent but the first, one after the other, a few times. */
+static void hold_threads(pid_t parent)
+{
+    char path[64];
+    DIR *threads;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)parent);
+    for (int stops = 0; stops < STOPS;) {
+        if ((threads = opendir(path)) == NULL)
+            _exit(1);
+        for (struct dirent *entry; (entry = readdir(threads)) != NULL && stops < STOPS;) {
+            pid_t thread = atoi(entry->d_name);
+
+            if (thread == 0 || thread == parent)
+                continue;
+            if (!hold(thread))
+                _exit(NOT_PERMITTED);
+            stops++;
+        }
+        (void)closedir(threads);
+    }
+    _exit(0);
+}
+
+CHILD(run_while_threads_are_held)
+{
+    pid_t parent = getpid(), helper;
+    int status;
+
+    (void)prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY); /* where somebody asks for it */
+    helper = fork();
+    CHECK(helper >= 0);
+    if (helper == 0)
+        hold_threads(parent);
+    do
+        CHECK_EQ(run_talk(3, parameter), 0);
+    while (waitpid(helper, &status, WNOHANG) == 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+/* The others steal, wake and wait for one that does nothing and does not answer. */
+Test(adversity, a_worker_that_is_held_goes_on, .timeout = TEST_TIMEOUT_S)
+{
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
+        struct child_end end;
+
+        run_child("run_while_threads_are_held", backends[i], NULL, &end);
+        if (end.exit_status == NOT_PERMITTED)
+            cr_skip_test("threads cannot be held here");
         cr_expect_eq(end.exit_status, 0, "status %d, signal %d: %s", end.exit_status, end.signal,
                      end.output);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the epoll backend does an operation: by the system call itself, which must not block.
+ * How the epoll backend does an operation: by the system call itself, which must not block.  So
+ * does a fiber that is alone on its ring (ring.c), where that takes no more than one call.
  *
  * A descriptor may be in blocking mode, and its mode is not ours to change: it belongs to the open
  * file, which other processes can share.  Sockets take MSG_DONTWAIT, and what reads and writes
@@ -13,11 +14,12 @@
  *
  * What has no readiness, files above all, is done by a call on the blocking pool.
  */
-#include "io/epoll.h"
+#include "io/attempt.h"
 
 #include "arch/atomic.h"
 #include "arch/compiler.h"
 #include "io/call.h"
+#include "io/epoll.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +35,7 @@
 
 enum { DRAINED_MAX = 1 << 16 };
 
-uint32_t wf_epoll_events(const struct wf_op *op)
+uint32_t wf_attempt_events(const struct wf_op *op)
 {
     switch (op->code) {
     case WF_OP_POLL:
@@ -158,21 +160,22 @@ static int run_transfer(void *arg)
     return 0;
 }
 
-/* Reads on where a read has stopped.  Returns false if there was not as much as there is room. */
-static bool read_on(struct wf_op *op, const struct parts *parts)
+/* Goes on where a transfer has stopped.  Returns false if there may be more to be had. */
+static bool go_on(struct wf_op *op, const struct parts *parts, int flags)
 {
     int64_t offset = op->offset >= 0 ? op->offset + op->result : -1;
-    int32_t result = transfer(op, parts, offset, 0);
+    int32_t result = transfer(op, parts, offset, flags);
 
-    if (result > 0) /* what was read counts, whatever comes then */
+    if (result > 0) /* what was moved counts, whatever comes then */
         op->result += result;
-    return result >= 0 && (size_t)result == total_of(parts);
+    if ((flags & RWF_NOWAIT) == 0)
+        return result < 0 || (size_t)result < total_of(parts);
+    return result <= 0 && result != -EAGAIN;
 }
 
-/* The rest of a read of which a part was in the page cache. */
-static int run_rest(void *arg)
+/* The rest of a transfer of which a part has been done.  Returns false if it would have to wait. */
+static bool move_rest(struct wf_op *op, int flags)
 {
-    struct wf_op *op = arg;
     struct parts all, rest;
     size_t done = (size_t)op->result;
 
@@ -183,14 +186,19 @@ static int run_rest(void *arg)
         all.count--;
     }
     if (all.count == 0)
-        return 0;
+        return true;
     rest = (struct parts){.one = {(char *)all.at->iov_base + done, all.at->iov_len - done},
                           .count = 1};
     rest.at = &rest.one;
     all.at++;
     all.count--;
-    if (read_on(op, &rest) && all.count > 0)
-        (void)read_on(op, &all);
+    return go_on(op, &rest, flags) ||
+           ((flags & RWF_NOWAIT) == 0 && (all.count == 0 || go_on(op, &all, flags)));
+}
+
+static int run_rest(void *arg)
+{
+    (void)move_rest(arg, 0);
     return 0;
 }
 
@@ -262,36 +270,58 @@ static bool transfer_when_ready(struct wf_op *op, weft_time deadline)
     return op->result != -EAGAIN;
 }
 
-/* True if the read came to its end before all had been read that there was room for. */
-static bool is_short_read(const struct wf_op *op)
+/* True if it came to its end before all had been moved that was asked for. */
+static bool is_short(const struct wf_op *op)
 {
     struct parts parts;
 
     set_parts(&parts, op);
-    return is_read(op) && op->result > 0 && (size_t)op->result < total_of(&parts);
+    return op->result > 0 && (size_t)op->result < total_of(&parts);
+}
+
+/* -EAGAIN: it would wait; -EOPNOTSUPP or -ENOSYS: nobody can say. */
+static void transfer_now(struct wf_op *op)
+{
+    op->result = transfer_all(op, RWF_NOWAIT);
+    if (op->result == -ESPIPE && op->offset >= 0) {
+        op->offset = -1; /* pipes and sockets have no offsets (weft/io.h) */
+        op->result = transfer_all(op, RWF_NOWAIT);
+    }
+    /* A part of a file can be in memory while the rest is not: that is no short read.  Nor is it
+     * the end of the file, at which a second call would find nothing. */
+    if (is_short(op) && is_file(op->fd) && !move_rest(op, RWF_NOWAIT)) {
+        int32_t done = op->result;
+
+        (void)call(op, run_rest, WEFT_FOREVER);
+        if (op->result < 0)
+            op->result = done;
+    }
 }
 
 static bool attempt_transfer(struct wf_op *op, weft_time deadline)
 {
     if (op->cannot_wait)
         return call(op, run_transfer, deadline);
-    op->result = transfer_all(op, RWF_NOWAIT);
-    if (op->result == -ESPIPE && op->offset >= 0) {
-        op->offset = -1; /* pipes and sockets have no offsets (weft/io.h) */
-        op->result = transfer_all(op, RWF_NOWAIT);
-    }
+    transfer_now(op);
     if (op->result == -EOPNOTSUPP || op->result == -ENOSYS)
         return transfer_when_ready(op, deadline);
-    /* A part of a file can be in memory while the rest is not: that is no short read. */
-    if (is_short_read(op) && is_file(op->fd)) {
-        int32_t done = op->result;
-
-        (void)call(op, run_rest, WEFT_FOREVER);
-        if (op->result < 0)
-            op->result = done;
-        return true;
-    }
     return op->result != -EAGAIN;
+}
+
+/* What send(2) and its like do. */
+static bool attempt_message(struct wf_op *op)
+{
+    int flags = op->flags | MSG_DONTWAIT;
+
+    if (op->code == WF_OP_RECV)
+        op->result = result_of(recv(op->fd, op->buffer, length_of(op), flags));
+    else if (op->code == WF_OP_SEND)
+        op->result = result_of(send(op->fd, op->buffer, length_of(op), flags));
+    else if (op->code == WF_OP_RECVMSG)
+        op->result = result_of(recvmsg(op->fd, op->buffer, flags));
+    else
+        op->result = result_of(sendmsg(op->fd, op->buffer, flags));
+    return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
 }
 
 static bool attempt_accept(struct wf_op *op)
@@ -348,12 +378,14 @@ static bool should_wait_first(const struct wf_op *op, weft_time deadline)
 
 static bool attempt_receive(struct wf_op *op, weft_time deadline)
 {
+    bool is_done;
+
     if (should_wait_first(op, deadline))
         return false;
-    op->result = result_of(recv(op->fd, op->buffer, length_of(op), op->flags | MSG_DONTWAIT));
+    is_done = attempt_message(op);
     if (op->result > 0)
         note_received(op->fd, (size_t)op->result < length_of(op));
-    return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
+    return is_done;
 }
 
 static bool attempt(struct wf_op *op, weft_time deadline)
@@ -367,14 +399,9 @@ static bool attempt(struct wf_op *op, weft_time deadline)
     case WF_OP_RECV:
         return attempt_receive(op, deadline);
     case WF_OP_SEND:
-        op->result = result_of(send(op->fd, op->buffer, length_of(op), op->flags | MSG_DONTWAIT));
-        return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
     case WF_OP_RECVMSG:
-        op->result = result_of(recvmsg(op->fd, op->buffer, op->flags | MSG_DONTWAIT));
-        return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
     case WF_OP_SENDMSG:
-        op->result = result_of(sendmsg(op->fd, op->buffer, op->flags | MSG_DONTWAIT));
-        return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
+        return attempt_message(op);
     case WF_OP_ACCEPT:
         return attempt_accept(op);
     case WF_OP_CONNECT:
@@ -402,6 +429,40 @@ bool wf_attempt(struct wf_op *op, weft_time deadline)
         is_done = attempt(op, deadline);
     while (is_done && op->result == -EINTR && op->code != WF_OP_CONNECT && op->code != WF_OP_CLOSE);
     return is_done;
+}
+
+static bool attempt_now(struct wf_op *op)
+{
+    switch (op->code) {
+    case WF_OP_READ:
+    case WF_OP_WRITE:
+    case WF_OP_READV:
+    case WF_OP_WRITEV:
+        transfer_now(op);
+        return op->result != -EAGAIN && op->result != -EOPNOTSUPP && op->result != -ENOSYS;
+    case WF_OP_RECV:
+    case WF_OP_RECVMSG:
+        /* The call would give up with what is there. */
+        return (op->flags & MSG_WAITALL) == 0 && attempt_message(op);
+    case WF_OP_SEND:
+    case WF_OP_SENDMSG:
+        return attempt_message(op);
+    case WF_OP_POLL:
+        op->result = wf_op_events_now(op->fd, op->flags);
+        return op->result != 0;
+    case WF_OP_ACCEPT:
+    case WF_OP_CONNECT:
+    case WF_OP_OPENAT:
+    case WF_OP_FSYNC:
+    case WF_OP_CLOSE:
+        break;
+    }
+    return false;
+}
+
+bool wf_attempt_now(struct wf_op *op)
+{
+    return attempt_now(op) && op->result != -EINTR;
 }
 
 bool wf_epoll_attempt(struct wf_op *op, weft_time deadline)

@@ -19,6 +19,7 @@
 #include "io/epoll.h"
 
 #include "arch/os.h"
+#include "io/attempt.h"
 #include "io/backend.h"
 #include "runtime/alloc.h"
 #include "runtime/check.h"
@@ -190,7 +191,7 @@ static int wait_for_event(struct instance *instance, struct wf_op *op)
 {
     int error;
 
-    op->watch->events |= wf_epoll_events(op);
+    op->watch->events |= wf_attempt_events(op);
     error = arm(instance, op->watch, op->fd);
     op->is_listed = error == 0;
     if (error == 0)
@@ -268,13 +269,13 @@ static struct wf_op *take_ready(struct instance *instance, int fd, uint32_t even
 
     watch->events = 0;
     for (struct wf_op *op = first_of(watch); op != NULL; op = after) {
-        uint32_t mine = events & (wf_epoll_events(op) | EPOLLERR | EPOLLHUP);
+        uint32_t mine = events & (wf_attempt_events(op) | EPOLLERR | EPOLLHUP);
 
         after = op->after;
         if (!op->is_listed)
             continue;
         if (mine == 0)
-            watch->events |= wf_epoll_events(op);
+            watch->events |= wf_attempt_events(op);
         else
             end = end_into(end, instance, op,
                            op->code == WF_OP_POLL ? (int32_t)mine : WF_OP_TRY_AGAIN);

@@ -7,15 +7,8 @@
 
 #include <stdbool.h>
 
-/* Tries the operation by the system call itself; returns false where that would wait.  It may
- * suspend. */
-bool wf_attempt(struct wf_op *op, weft_time deadline);
-
 /* See wf_backend.attempt. */
 bool wf_epoll_attempt(struct wf_op *op, weft_time deadline);
-
-/* The events for which an operation waits that could not be done at once. */
-uint32_t wf_epoll_events(const struct wf_op *op);
 
 /* Counts an operation that its fiber, the caller, has done, and takes it out of its list.  Returns
  * true if it is time to let others run. */

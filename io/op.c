@@ -47,7 +47,10 @@ static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *in
         self = wf_self(); /* the attempt may have suspended */
         op->waiter = wf_wait_begin(self, interrupt, op);
         wf_backend_start(self, op);
-        self = wf_wait_end(self, deadline);
+        if (WF_UNLIKELY(wf_wait_is_over(op->waiter)))
+            wf_wait_take_wake(op->waiter);
+        else
+            self = wf_wait_end(self, deadline);
     } while (is_to_repeat(op));
     /* A wait in the kernel that a cancel interrupts can also end with EINTR. */
     if (op->reason != 0 && (op->result == -ECANCELED || op->result == -EINTR))

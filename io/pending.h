@@ -28,6 +28,7 @@
 
 #include "arch/atomic.h"
 #include "arch/compiler.h"
+#include "io/luck.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,6 +48,7 @@ struct wf_fd_ops {
     struct wf_op *last;
     uint32_t events; /* epoll: what they wait for, and perhaps some that have left waited for */
     bool is_known; /* epoll: the kernel had this number among ours when it was last told; a hint */
+    struct wf_luck in, out; /* io_uring: of attempts to read, and to write */
 };
 
 struct wf_pending {

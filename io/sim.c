@@ -10,8 +10,8 @@
 #include "io/sim.h"
 
 #include "arch/sim.h"
+#include "io/attempt.h"
 #include "io/backend.h"
-#include "io/epoll.h"
 #include "io/sim_disk.h"
 #include "runtime/alloc.h"
 #include "runtime/check.h"
@@ -258,7 +258,7 @@ static bool attempt(struct wf_op *op, weft_time deadline)
 static void look_outside(void *arg)
 {
     struct wf_op *op = arg;
-    struct pollfd pollfd = {.fd = op->fd, .events = (short)wf_epoll_events(op)};
+    struct pollfd pollfd = {.fd = op->fd, .events = (short)wf_attempt_events(op)};
 
     if (op->reason != 0)
         op->result = -ECANCELED;

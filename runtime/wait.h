@@ -16,7 +16,7 @@
  *
  *   state      the fiber                                  who changes it, and to what
  *   RUNNING    runs                                       a waker: NOTIFIED; its worker: WAITING
- *   NOTIFIED   runs, and its wake has come already        its worker: READY
+ *   NOTIFIED   runs, and its wake has come already        its worker: READY; itself: RUNNING
  *   WAITING    is off its worker, registers saved         a waker: READY; an interrupter: BUSY
  *   BUSY       is pinned in its wait by an interrupter    a waker: BUSY_NOTIFIED; the interrupter:
  *                                                         READY or WAITING
@@ -105,6 +105,24 @@ uint32_t wf_self_random(struct wf_worker *self);
 /* True if no other fiber is ready on this worker, as far as it knows.  Never in chaos, which
  * switches wherever a program has to reckon with it. */
 bool wf_self_is_alone(struct wf_worker *self);
+
+/* Lets the timers, the ring and all others have their turn before the caller goes on, a fiber that
+ * may have had many in a row. */
+void wf_self_give_way(struct wf_worker *self);
+
+/* True if the running fiber's wait, which it has begun, has ended already.  Caller: the fiber. */
+static inline bool wf_wait_is_over(struct wf_waiter *waiter)
+{
+    /* WT.1 acquire: what the waker did before. */
+    return atomic_load_explicit(&waiter->state, memory_order_acquire) == WF_WAIT_NOTIFIED;
+}
+
+/* Takes the wake of a wait that is over, which needs no wf_wait_end() then. */
+static inline void wf_wait_take_wake(struct wf_waiter *waiter)
+{
+    /* relaxed: its fiber runs, and nobody else changes a wake that has come. */
+    atomic_store_explicit(&waiter->state, WF_WAIT_RUNNING, memory_order_relaxed);
+}
 
 /* Caller: a fiber.  The waiter is the fiber's own and is valid until wf_wait_end() returns. */
 struct wf_waiter *wf_wait_begin(struct wf_worker *self, wf_interrupt_fn *interrupt, void *place);

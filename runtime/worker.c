@@ -161,7 +161,7 @@ struct weft_fiber *wf_worker_take_next(struct wf_worker *worker)
 
 bool wf_self_is_alone(struct wf_worker *self)
 {
-    return wf_balance_backlog(self) == 0 && !self->runtime->is_chaotic &&
+    return wf_balance_backlog(self) == 0 && !self->runtime->is_chaotic && self->thread_locks == 0 &&
            /* relaxed: only this worker fills the slot. */
            atomic_load_explicit(&self->next, memory_order_relaxed) == NULL;
 }
@@ -395,6 +395,12 @@ int wf_worker_yield(struct wf_worker *self)
 
     self = leave(self, WF_REQUEST_YIELD);
     return wf_fiber_refusal(self->runtime, fiber);
+}
+
+void wf_self_give_way(struct wf_worker *self)
+{
+    self->fair_tick = self->tick; /* the loop has to look further (rule 3) */
+    (void)!wf_worker_yield(self);
 }
 
 void wf_worker_exit(struct wf_worker *self, struct weft_fiber *next)

@@ -195,15 +195,40 @@ void wf_free(void *memory)
     }
 }
 
-void wf_alloc_discard(void *memory, size_t size)
+/* What is mapped for it, or 0: it is allocated. */
+static size_t pages_for(size_t size)
 {
     size_t page = wf_os_page_size();
-    size_t skipped = -(uintptr_t)memory % page;
     int error = 0;
 
-    if (size < skipped + page || kind_now(&error) == KIND_PROGRAM)
+    if (size < page || kind_now(&error) == KIND_PROGRAM)
+        return 0;
+    return (size + page - 1) / page * page;
+}
+
+void *wf_alloc_pages(size_t size)
+{
+    size_t mapped = pages_for(size);
+    void *memory;
+
+    if (mapped == 0)
+        return wf_alloc(size);
+    memory = wf_os_map(mapped);
+    if (memory != NULL)
+        count(mapped);
+    return memory;
+}
+
+void wf_free_pages(void *memory, size_t size)
+{
+    size_t mapped = pages_for(size);
+
+    if (mapped == 0) {
+        wf_free(memory);
         return;
-    wf_os_discard((char *)memory + skipped, (size - skipped) / page * page);
+    }
+    count(-mapped);
+    wf_os_unmap(memory, mapped);
 }
 
 uint64_t wf_alloc_bytes(void)

@@ -33,13 +33,13 @@ void *wf_alloc_at(size_t size, uint32_t home);
 uint32_t wf_alloc_home(void);
 void wf_alloc_count_home(void);
 
-/* Gives the pages that lie wholly in this part of a wf_alloc()ed block back to the system: they
- * read as zeros then, and cost nothing until they are written to.  What is not a whole page stays
- * as it is, and all of it does where the memory is the program's allocator's, of which nothing is
- * known. */
-void wf_alloc_discard(void *memory, size_t size);
+/* The same for what is large for a while: of a page and more, it goes back to the system when it is
+ * freed, which an allocator may put off.  All of it lies with the program's allocator where there
+ * is one.  The size is that of the allocation. */
+void *wf_alloc_pages(size_t size);
+void wf_free_pages(void *memory, size_t size);
 
-/* Bytes that wf_alloc() has given and wf_free() has not got back, in the whole process. */
+/* Bytes that have been given and not got back, in the whole process. */
 uint64_t wf_alloc_bytes(void);
 
 /* "jemalloc 5.3.0-..., arena 9", "malloc" or "the program's". */

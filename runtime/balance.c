@@ -373,7 +373,9 @@ struct weft_fiber *wf_balance_steal(struct wf_worker *self)
     if (!self->is_searching && !wf_park_begin_search(self->park))
         return NULL;
     self->is_searching = true;
+    wf_thief_enter(&self->thief);
     fiber = steal_pass(self, steal_from);
+    wf_thief_leave(&self->thief);
     if (fiber == NULL)
         fiber = steal_pass(self, steal_next_of);
     if (fiber != NULL)

@@ -12,17 +12,21 @@
  *     model checkers understand and which costs the same on x86-64;
  *   - the buffer pointer is published with release (relaxed in the paper, which is wrong on ARM);
  *   - a pop of the only item takes it like a thief, by the compare-and-swap alone;
- *   - indices are signed and never wrap; old buffers are kept until the deque is destroyed, since
- *     a thief may still read one.  Those that were left for smaller ones lose their memory, so
- *     that a thief reads NULL there, and are taken again when the deque grows.
+ *   - indices are signed and never wrap; a thief may still read a buffer that the owner has left.
+ *     So it says that it looks for as long as it does, and the owner frees old buffers when it
+ *     finds nobody looking.
  *
  *   Edge   From                         To                         Promises
  *   DQ.1   push: bottom release         steal: bottom seq_cst      the slot's item is visible
  *   DQ.2   pop: bottom seq_cst          steal: bottom seq_cst      owner and thief do not both miss
  *                                                                  each other's claim
  *   DQ.3   steal/pop: top seq_cst       pop: top seq_cst           the same, other way round
- *   DQ.4   grow: buffer release         steal: buffer acquire      the copied slots are visible
+ *   DQ.4   move: buffer seq_cst         steal: buffer seq_cst      the copied slots are visible
  *   DQ.5   steal: top compare-and-swap  push: top acquire          slot reads precede slot reuse
+ *   DQ.6   enter: looks seq_cst         free: looks seq_cst        with DQ.4: the owner sees the
+ *                                                                  thief, or it the new buffer
+ *   DQ.7   leave: looks release         free: looks seq_cst        slot reads precede the end of
+ *                                                                  a buffer
  *
  * The ready queue (ready.h) is one of these, with ways of its own to take from the top.
  */
@@ -36,11 +40,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { WF_DEQUE_KEPT = 2048 }; /* slots that a deque does not give back */
+enum { WF_DEQUE_KEPT = 256 }; /* slots that a deque does not give back */
 
 struct wf_deque_buffer {
     int64_t capacity;                /* immutable */
-    struct wf_deque_buffer *retired; /* owner: the next of those that are not used now */
+    struct wf_deque_buffer *retired; /* owner: the next of those that were left */
     /* [capacity] slots follow */
 };
 
@@ -49,8 +53,35 @@ struct wf_deque {
     WF_CACHE_ALIGNED WF_ATOMIC(int64_t) top;
     WF_CACHE_ALIGNED WF_ATOMIC(int64_t) bottom; /* owner writes */
     WF_ATOMIC(struct wf_deque_buffer *) buffer; /* owner writes */
+    struct wf_deque_buffer *retired;            /* owner: those that were left */
+    WF_ATOMIC(uint32_t) excess;                 /* owner writes: 1 if there is something to trim */
     bool has_grown;                             /* owner: since the last wf_deque_trim() */
 };
+
+/* Whether a thief may have the address of a buffer.  One for each. */
+struct wf_thief {
+    WF_ATOMIC(uint32_t) looks; /* the thief writes */
+};
+
+/* Caller: the thief, before it steals from others, and after it.  Fibers do not run between. */
+static inline void wf_thief_enter(struct wf_thief *thief)
+{
+    /* DQ.6 seq_cst: before our look at any buffer. */
+    atomic_store_explicit(&thief->looks, 1, memory_order_seq_cst);
+}
+
+static inline void wf_thief_leave(struct wf_thief *thief)
+{
+    /* DQ.7 release: after our reads of it. */
+    atomic_store_explicit(&thief->looks, 0, memory_order_release);
+}
+
+/* Caller: an owner that has left buffers.  False: this thief has the address of none of them. */
+static inline bool wf_thief_looks(struct wf_thief *thief)
+{
+    /* DQ.6 and DQ.7 seq_cst: after our change of the buffer, and before its end. */
+    return atomic_load_explicit(&thief->looks, memory_order_seq_cst) != 0;
+}
 
 /* Computed, not kept: one load less on the way of every fiber. */
 static inline WF_ATOMIC(void *) * wf_deque_slot(struct wf_deque_buffer *buffer, int64_t index)
@@ -58,10 +89,15 @@ static inline WF_ATOMIC(void *) * wf_deque_slot(struct wf_deque_buffer *buffer, 
     return (WF_ATOMIC(void *) *)(void *)(buffer + 1) + (index & (buffer->capacity - 1));
 }
 
+static inline size_t wf_deque_buffer_size(int64_t capacity)
+{
+    return sizeof(struct wf_deque_buffer) + (size_t)capacity * sizeof(WF_ATOMIC(void *));
+}
+
 static inline struct wf_deque_buffer *wf_deque_buffer_create(int64_t capacity)
 {
-    size_t size = sizeof(struct wf_deque_buffer) + (size_t)capacity * sizeof(WF_ATOMIC(void *));
-    struct wf_deque_buffer *buffer = (struct wf_deque_buffer *)wf_alloc(size);
+    struct wf_deque_buffer *buffer = (struct wf_deque_buffer *)wf_alloc_pages(
+        wf_deque_buffer_size(capacity));
 
     if (buffer == NULL)
         return NULL;
@@ -82,18 +118,26 @@ static inline bool wf_deque_init(struct wf_deque *deque, int64_t capacity)
     return buffer != NULL;
 }
 
+/* Frees the buffers that were left.  Caller: the owner, with no thief looking. */
+static inline void wf_deque_free_retired(struct wf_deque *deque)
+{
+    struct wf_deque_buffer *buffer;
+
+    while ((buffer = deque->retired) != NULL) {
+        deque->retired = buffer->retired;
+        wf_free_pages(buffer, wf_deque_buffer_size(buffer->capacity));
+    }
+}
+
 /* Caller: the owner, when no thief can come any more. */
 static inline void wf_deque_destroy(struct wf_deque *deque)
 {
     /* relaxed: nobody else is left. */
     struct wf_deque_buffer *buffer = atomic_load_explicit(&deque->buffer, memory_order_relaxed);
 
-    while (buffer != NULL) {
-        struct wf_deque_buffer *retired = buffer->retired;
-
-        wf_free(buffer);
-        buffer = retired;
-    }
+    wf_deque_free_retired(deque);
+    if (buffer != NULL)
+        wf_free_pages(buffer, wf_deque_buffer_size(buffer->capacity));
 }
 
 /* Items in the deque, exact for the owner between its calls, a hint for anyone else. */
@@ -107,22 +151,6 @@ static inline int64_t wf_deque_size(struct wf_deque *deque)
     return bottom > top ? bottom - top : 0;
 }
 
-/* Takes the retired buffer of so many slots out of the list that begins at `buffer`.  Caller: the
- * owner.  NULL if there is none. */
-static inline struct wf_deque_buffer *wf_deque_take_retired(struct wf_deque_buffer *buffer,
-                                                            int64_t capacity)
-{
-    for (; buffer->retired != NULL; buffer = buffer->retired) {
-        struct wf_deque_buffer *found = buffer->retired;
-
-        if (found->capacity != capacity)
-            continue;
-        buffer->retired = found->retired;
-        return found;
-    }
-    return NULL;
-}
-
 /* Goes on in another buffer.  Caller: the owner. */
 static inline void wf_deque_move(struct wf_deque *deque, struct wf_deque_buffer *old,
                                  struct wf_deque_buffer *buffer, int64_t top, int64_t bottom)
@@ -133,19 +161,21 @@ static inline void wf_deque_move(struct wf_deque *deque, struct wf_deque_buffer 
         /* relaxed: DQ.4 publishes it. */
         atomic_store_explicit(wf_deque_slot(buffer, i), item, memory_order_relaxed);
     }
-    buffer->retired = old;
-    /* DQ.4 release: a thief that sees the new buffer sees the copied slots. */
-    atomic_store_explicit(&deque->buffer, buffer, memory_order_release);
+    old->retired = deque->retired;
+    deque->retired = old;
+    /* relaxed: a hint to whoever asks for a trim. */
+    atomic_store_explicit(&deque->excess, 1, memory_order_relaxed);
+    /* DQ.4 seq_cst: a thief that sees the new buffer sees the copied slots; DQ.6: before our look
+     * for thieves. */
+    atomic_store_explicit(&deque->buffer, buffer, memory_order_seq_cst);
 }
 
 /* Caller: the owner.  Returns NULL when there is no memory. */
 static inline struct wf_deque_buffer *
 wf_deque_grow(struct wf_deque *deque, struct wf_deque_buffer *old, int64_t top, int64_t bottom)
 {
-    struct wf_deque_buffer *buffer = wf_deque_take_retired(old, old->capacity * 2);
+    struct wf_deque_buffer *buffer = wf_deque_buffer_create(old->capacity * 2);
 
-    if (buffer == NULL)
-        buffer = wf_deque_buffer_create(old->capacity * 2);
     if (buffer == NULL)
         return NULL;
     deque->has_grown = true;
@@ -153,8 +183,8 @@ wf_deque_grow(struct wf_deque *deque, struct wf_deque_buffer *old, int64_t top, 
     return buffer;
 }
 
-/* Goes back to half the room, if a quarter is enough, and gives the memory of the other buffer
- * back. Caller: the owner.  Returns false if it does not. */
+/* Goes back to half the room, if a quarter is enough.  Caller: the owner.  Returns false if it does
+ * not, or has no memory for that. */
 static inline bool wf_deque_shrink(struct wf_deque *deque, int64_t kept)
 {
     /* relaxed: only the owner writes it. */
@@ -166,19 +196,18 @@ static inline bool wf_deque_shrink(struct wf_deque *deque, int64_t kept)
     struct wf_deque_buffer *buffer = NULL;
 
     if (old->capacity > kept && bottom - top <= old->capacity / 4)
-        buffer = wf_deque_take_retired(old, old->capacity / 2);
+        buffer = wf_deque_buffer_create(old->capacity / 2);
     if (buffer == NULL)
         return false;
     wf_deque_move(deque, old, buffer, top, bottom);
-    wf_alloc_discard(old + 1, (size_t)old->capacity * sizeof(WF_ATOMIC(void *)));
     return true;
 }
 
-/* Whether it has more room than it keeps.  Caller: anyone. */
-static inline bool wf_deque_is_large(struct wf_deque *deque)
+/* Whether it has something to trim.  A hint.  Caller: anyone. */
+static inline bool wf_deque_has_excess(struct wf_deque *deque)
 {
-    /* DQ.4 acquire: its capacity. */
-    return atomic_load_explicit(&deque->buffer, memory_order_acquire)->capacity > WF_DEQUE_KEPT;
+    /* relaxed: a hint. */
+    return atomic_load_explicit(&deque->excess, memory_order_relaxed) != 0;
 }
 
 /* Gives room back: half, if the deque has not grown since the last time, or `all` that it does not
@@ -192,6 +221,23 @@ static inline void wf_deque_trim(struct wf_deque *deque, bool all)
         return;
     while (wf_deque_shrink(deque, WF_DEQUE_KEPT) && all)
         continue;
+}
+
+/* Frees what was left, if it `may`, and notes what is still there.  After `all` has been trimmed
+ * what is left is in use, or there is no memory: to ask again at once would be in vain.  Caller:
+ * the owner; `may`: with no thief looking. */
+static inline void wf_deque_clean(struct wf_deque *deque, bool may, bool all)
+{
+    /* relaxed: only the owner writes it. */
+    struct wf_deque_buffer *buffer = atomic_load_explicit(&deque->buffer, memory_order_relaxed);
+
+    if (may)
+        wf_deque_free_retired(deque);
+    /* relaxed: a hint. */
+    atomic_store_explicit(&deque->excess,
+                          deque->retired != NULL || (!all && buffer->capacity > WF_DEQUE_KEPT) ? 1
+                                                                                               : 0,
+                          memory_order_relaxed);
 }
 
 WF_INLINE bool wf_deque_push_or_grow(struct wf_deque *deque, void *item, bool may_grow)
@@ -268,7 +314,8 @@ static inline void *wf_deque_pop(struct wf_deque *deque)
     return item;
 }
 
-/* Caller: anyone.  Returns the oldest item, or NULL: nothing there, or another was faster. */
+/* Caller: the owner, or a thief that has entered.  Returns the oldest item, or NULL: nothing there,
+ * or another was faster. */
 static inline void *wf_deque_steal(struct wf_deque *deque)
 {
     /* DQ.3 seq_cst: before the look at bottom. */
@@ -280,12 +327,12 @@ static inline void *wf_deque_steal(struct wf_deque *deque)
 
     if (top >= bottom)
         return NULL;
-    /* DQ.4 acquire: the slots that were copied into it are visible. */
-    buffer = atomic_load_explicit(&deque->buffer, memory_order_acquire);
+    /* DQ.4 seq_cst: the slots that were copied into it are visible; DQ.6: after wf_thief_enter().
+     */
+    buffer = atomic_load_explicit(&deque->buffer, memory_order_seq_cst);
     /* relaxed: DQ.1 made it visible; if it is being reused, the claim fails. */
     item = atomic_load_explicit(wf_deque_slot(buffer, top), memory_order_relaxed);
-    /* NULL: the buffer is not used any more and has lost its memory.  The item is in another. */
-    return item != NULL && wf_deque_claim(deque, top) ? item : NULL;
+    return wf_deque_claim(deque, top) ? item : NULL;
 }
 
 #endif

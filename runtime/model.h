@@ -159,6 +159,7 @@ struct wf_worker {
     WF_ATOMIC(uint32_t) duty;             /* [A] enum wf_duty (spare.h) */
     WF_ATOMIC(uint32_t) trim;             /* [A] enum wf_trim_request (trim.h) */
     WF_ATOMIC(int64_t) woken;             /* [A] when others last woke it from a sleep */
+    struct wf_thief thief;                /* while it takes from the queues of others */
     struct wf_deque fresh;                /* fibers just created */
     struct wf_ready ready;                /* fibers that were woken or have yielded */
     struct wf_parker parker;              /* see park.h */

@@ -51,16 +51,10 @@ static inline bool wf_ready_push_if_room(struct wf_ready *ready, void *item)
     return wf_deque_push_if_room(&ready->queue, item);
 }
 
-/* As wf_deque_trim(). */
-static inline void wf_ready_trim(struct wf_ready *ready, bool all)
-{
-    wf_deque_trim(&ready->queue, all);
-}
-
 /*
  * Takes the oldest items into `items`: half of what is there, rounded up, but `limit` at most.
  *
- * Caller: anyone.  Returns how many; 0: nothing there, or another was faster.
+ * Caller: a thief that has entered.  Returns how many; 0: nothing there, or another was faster.
  */
 static inline uint64_t wf_ready_take_half(struct wf_ready *ready, void **items, uint64_t limit)
 {
@@ -69,8 +63,9 @@ static inline uint64_t wf_ready_take_half(struct wf_ready *ready, void **items, 
     int64_t head = atomic_load_explicit(&queue->top, memory_order_acquire);
     /* DQ.1 acquire: the items up to the tail are visible. */
     int64_t tail = atomic_load_explicit(&queue->bottom, memory_order_acquire);
-    /* DQ.4 acquire: the slots that were copied into it are visible. */
-    struct wf_deque_buffer *buffer = atomic_load_explicit(&queue->buffer, memory_order_acquire);
+    /* DQ.4 seq_cst: the slots that were copied into it are visible; DQ.6: after wf_thief_enter().
+     */
+    struct wf_deque_buffer *buffer = atomic_load_explicit(&queue->buffer, memory_order_seq_cst);
     int64_t count = tail - head - (tail - head) / 2;
 
     /* An old head with a new tail can span more than the ring: then the claim would fail. */
@@ -81,9 +76,6 @@ static inline uint64_t wf_ready_take_half(struct wf_ready *ready, void **items, 
     for (int64_t i = 0; i < count; i++) {
         /* relaxed: DQ.1 made it visible; if it is being reused, the claim fails. */
         items[i] = atomic_load_explicit(wf_deque_slot(buffer, head + i), memory_order_relaxed);
-        /* The buffer is not used any more and has lost its memory: the items are in another. */
-        if (items[i] == NULL)
-            return 0;
     }
     /* DQ.5 release: our reads come before the owner's reuse; relaxed on failure: nothing used. */
     if (!atomic_compare_exchange_strong_explicit(&queue->top, &head, head + count,

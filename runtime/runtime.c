@@ -12,8 +12,6 @@
 
 #include <errno.h>
 
-enum { QUEUE_CAPACITY = 256 }; /* of a worker's queues at the start: they grow */
-
 /* The counters of the run that ended last in this process. */
 static struct {
     struct wf_lock lock;
@@ -117,7 +115,7 @@ void wf_alloc_count_home(void)
 
 int wf_runtime_furnish(struct wf_worker *self)
 {
-    int64_t capacity = self->runtime->is_chaotic ? WF_CHAOS_QUEUE_CAPACITY : QUEUE_CAPACITY;
+    int64_t capacity = self->runtime->is_chaotic ? WF_CHAOS_QUEUE_CAPACITY : WF_DEQUE_KEPT;
 
     return wf_deque_init(&self->fresh, capacity) && wf_ready_init(&self->ready, capacity)
                ? rank_victims(self)

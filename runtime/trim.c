@@ -15,19 +15,40 @@ static void ask(struct wf_worker *worker, enum wf_trim_request request)
     atomic_store_explicit(&worker->trim, request, memory_order_relaxed);
 }
 
+/* Whether another worker may look at our queues. */
+static bool is_looked_at(struct wf_worker *self)
+{
+    uint32_t crew = wf_runtime_crew(self->runtime);
+
+    for (uint32_t i = 0; i < crew; i++)
+        if (i != self->index && wf_thief_looks(&self->runtime->workers[i]->thief))
+            return true;
+    return false;
+}
+
+static void trim_queues(struct wf_worker *self, bool all)
+{
+    bool may_free;
+
+    wf_deque_trim(&self->fresh, all);
+    wf_deque_trim(&self->ready.queue, all);
+    may_free = !is_looked_at(self);
+    wf_deque_clean(&self->fresh, may_free, all);
+    wf_deque_clean(&self->ready.queue, may_free, all);
+}
+
 void wf_trim_serve(struct wf_worker *self)
 {
     /* relaxed: as above. */
     uint32_t request = atomic_exchange_explicit(&self->trim, WF_TRIM_NOTHING, memory_order_relaxed);
 
     wf_stack_flush(&self->runtime->depot, &self->stacks, request == WF_TRIM_ALL);
-    wf_deque_trim(&self->fresh, request == WF_TRIM_ALL);
-    wf_ready_trim(&self->ready, request == WF_TRIM_ALL);
+    trim_queues(self, request == WF_TRIM_ALL);
 }
 
 static bool has_large_queues(struct wf_worker *worker)
 {
-    return wf_deque_is_large(&worker->fresh) || wf_deque_is_large(&worker->ready.queue);
+    return wf_deque_has_excess(&worker->fresh) || wf_deque_has_excess(&worker->ready.queue);
 }
 
 /* A worker that has slept since the last review, with queues that have grown before, is woken once

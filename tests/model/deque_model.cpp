@@ -7,20 +7,15 @@
 
 #include "model.h"
 
-void *wf_alloc(size_t size)
+void *wf_alloc_pages(size_t size)
 {
     return model_alloc(size);
 }
 
-void wf_free(void *memory)
+void wf_free_pages(void *memory, size_t size)
 {
+    (void)size;
     model_free(memory);
-}
-
-// A buffer's slots, which read as zeros afterwards.
-void wf_alloc_discard(void *memory, size_t size)
-{
-    model_discard(memory, size);
 }
 
 enum { ITEMS = 8, CAPACITY = 2 };
@@ -33,6 +28,7 @@ struct item {
 template <typename Derived, rl::thread_id_t threads>
 struct deque_suite : rl::test_suite<Derived, threads> {
     wf_deque deque;
+    wf_thief thieves[threads]; // the first is the owner's, which needs none
     item items[ITEMS];
     int pushed;
 
@@ -40,6 +36,10 @@ struct deque_suite : rl::test_suite<Derived, threads> {
     {
         atomic_store_explicit(&deque.top, 0, memory_order_relaxed);
         atomic_store_explicit(&deque.bottom, 0, memory_order_relaxed);
+        atomic_store_explicit(&deque.excess, 0, memory_order_relaxed);
+        deque.retired = nullptr;
+        for (wf_thief &each : thieves)
+            atomic_store_explicit(&each.looks, 0, memory_order_relaxed);
         for (item &each : items)
             atomic_store_explicit(&each.taken, 0, memory_order_relaxed);
         pushed = 0;
@@ -71,10 +71,22 @@ struct deque_suite : rl::test_suite<Derived, threads> {
         take(wf_deque_pop(&deque));
     }
 
-    void steal(int times)
+    void steal(unsigned index, int times)
     {
+        wf_thief_enter(&thieves[index]);
         for (int i = 0; i < times; i++)
             take(wf_deque_steal(&deque));
+        wf_thief_leave(&thieves[index]);
+    }
+
+    // As in trim.c.
+    void clean()
+    {
+        bool may = true;
+
+        for (unsigned i = 1; i < threads; i++)
+            may = may && !wf_thief_looks(&thieves[i]);
+        wf_deque_clean(&deque, may, false);
     }
 
     void after()
@@ -94,7 +106,7 @@ struct deque_short : deque_suite<deque_short, 2> {
     void thread(unsigned index)
     {
         if (index == 1) {
-            steal(3);
+            steal(index, 3);
             return;
         }
         push();
@@ -114,7 +126,7 @@ struct deque_thieves : deque_suite<deque_thieves, 3> {
     void thread(unsigned index)
     {
         if (index > 0) {
-            steal(2);
+            steal(index, 2);
             return;
         }
         push();
@@ -134,12 +146,12 @@ struct deque_growth : deque_suite<deque_growth, 3> {
     void thread(unsigned index)
     {
         if (index > 0) {
-            steal(2);
+            steal(index, 2);
             return;
         }
         push();
         push();
-        steal(1);
+        take(wf_deque_steal(&deque));
         push();
         push();
         push();
@@ -164,7 +176,7 @@ struct deque_first_growth : deque_suite<deque_first_growth, 2> {
     void thread(unsigned index)
     {
         if (index == 1) {
-            steal(3);
+            steal(index, 3);
             return;
         }
         push();
@@ -174,8 +186,8 @@ struct deque_first_growth : deque_suite<deque_first_growth, 2> {
     }
 };
 
-// It has grown, shrinks and grows again, into the buffer that it has left: thieves stand in one
-// that is not used, that has lost its memory, or that is used again.
+// It has grown, shrinks and grows again, and frees what it has left: thieves come and go, and stand
+// in buffers that are not used any more.
 struct deque_shrink : deque_suite<deque_shrink, 2> {
     void before()
     {
@@ -185,17 +197,22 @@ struct deque_shrink : deque_suite<deque_shrink, 2> {
         push();
         pop();
         pop();
+        wf_deque_free_retired(&deque);
     }
 
     void thread(unsigned index)
     {
         if (index == 1) {
-            steal(3);
+            steal(index, 1);
+            steal(index, 1);
+            steal(index, 1);
             return;
         }
         RL_ASSERT(wf_deque_shrink(&deque, 1));
+        clean();
         push();
         push();
+        clean();
         push();
         pop();
     }

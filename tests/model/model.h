@@ -64,15 +64,6 @@ static inline void model_free(void *memory)
             model_heap_destroy(block.memory, block.size);
 }
 
-/* What wf_alloc_discard() does to slots: they read as NULL. */
-static inline void model_discard(void *memory, size_t size)
-{
-    rl::atomic<void *> *slots = static_cast<rl::atomic<void *> *>(memory);
-
-    for (size_t i = 0; i < size / sizeof *slots; i++)
-        atomic_store_explicit(&slots[i], nullptr, memory_order_relaxed);
-}
-
 /* Caller: after(), where every thread has ended. */
 static inline void model_heap_reset()
 {

@@ -48,22 +48,23 @@ def select(name, before, after, path="sync/select.c"):
 
 
 DEQUE_H = "runtime/deque.h"
+RETIRE = """\
+    old->retired = deque->retired;
+    deque->retired = old;
+"""
+FREE_AT_ONCE = "    wf_free_pages(old, wf_deque_buffer_size(old->capacity));\n"
 CLAIM = """\
     return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
                                                    memory_order_relaxed);"""
 STEAL_END = """\
     item = atomic_load_explicit(wf_deque_slot(buffer, top), memory_order_relaxed);
-    /* NULL: the buffer is not used any more and has lost its memory.  The item is in another. */
-    return item != NULL && wf_deque_claim(deque, top) ? item : NULL;"""
+    return wf_deque_claim(deque, top) ? item : NULL;"""
 TAKE_CLAIM = """    if (!atomic_compare_exchange_strong_explicit(&queue->top, &head, head + count,
                                                  memory_order_release, memory_order_relaxed))
         return 0;"""
 TAKE_READ = """    for (int64_t i = 0; i < count; i++) {
         /* relaxed: DQ.1 made it visible; if it is being reused, the claim fails. */
         items[i] = atomic_load_explicit(wf_deque_slot(buffer, head + i), memory_order_relaxed);
-        /* The buffer is not used any more and has lost its memory: the items are in another. */
-        if (items[i] == NULL)
-            return 0;
     }
     /* DQ.5 release: our reads come before the owner's reuse; relaxed on failure: nothing used. */
 """
@@ -166,27 +167,28 @@ MUTANTS = [
     deque("claim-is-relaxed", CLAIM, CLAIM.replace("memory_order_seq_cst", "memory_order_relaxed")),
     # DQ.4: growth.
     deque("grow-publishes-relaxed",
-          "atomic_store_explicit(&deque->buffer, buffer, memory_order_release);",
+          "atomic_store_explicit(&deque->buffer, buffer, memory_order_seq_cst);",
           "atomic_store_explicit(&deque->buffer, buffer, memory_order_relaxed);"),
     deque("grow-forgets-the-oldest", "for (int64_t i = top; i < bottom; i++)",
           "for (int64_t i = top + 1; i < bottom; i++)"),
     deque("grow-copies-by-the-new-capacity",
           "atomic_load_explicit(wf_deque_slot(old, i),",
           "atomic_load_explicit(wf_deque_slot(old, i + 1),"),
-    deque("grow-frees-the-old-buffer", "    buffer->retired = old;", "    wf_free(old);"),
-    # Shrinking.
-    deque("steal-believes-an-empty-slot", "item != NULL && wf_deque_claim(deque, top)",
-          "wf_deque_claim(deque, top)"),
-    deque("shrink-discards-what-it-uses", "    wf_alloc_discard(old + 1,",
-          "    wf_alloc_discard(buffer + 1,"),
-    deque("shrink-discards-before-it-moves",
-          "    wf_deque_move(deque, old, buffer, top, bottom);\n    wf_alloc_discard(old + 1,",
-          "    wf_alloc_discard(old + 1, (size_t)old->capacity * sizeof(WF_ATOMIC(void *)));\n"
-          "    wf_deque_move(deque, old, buffer, top, bottom);\n    wf_alloc_discard(old + 1,"),
-    deque("grow-takes-a-buffer-as-it-is", "        if (found->capacity != capacity)\n"
-          "            continue;\n", ""),
-    ready("take-believes-empty-slots",
-          "        if (items[i] == NULL)\n            return 0;\n", ""),
+    deque("grow-frees-the-old-buffer", RETIRE, FREE_AT_ONCE),
+    # DQ.6 and DQ.7: when buffers are freed.
+    deque("frees-under-a-thief", "    if (may)\n        wf_deque_free_retired(deque);",
+          "    wf_deque_free_retired(deque);"),
+    deque("enters-with-release",
+          "atomic_store_explicit(&thief->looks, 1, memory_order_seq_cst);",
+          "atomic_store_explicit(&thief->looks, 1, memory_order_release);"),
+    deque("looks-for-thieves-with-acquire",
+          "return atomic_load_explicit(&thief->looks, memory_order_seq_cst) != 0;",
+          "return atomic_load_explicit(&thief->looks, memory_order_acquire) != 0;"),
+    ready("frees-under-a-thief", "    if (may)\n        wf_deque_free_retired(deque);",
+          "    wf_deque_free_retired(deque);", DEQUE_H),
+    ready("enters-with-release",
+          "atomic_store_explicit(&thief->looks, 1, memory_order_seq_cst);",
+          "atomic_store_explicit(&thief->looks, 1, memory_order_release);", DEQUE_H),
     deque("push-grows-too-late", "bottom - top >= buffer->capacity",
           "bottom - top > buffer->capacity"),
     # DQ.1, DQ.4 and DQ.5 as the ready queue uses them.
@@ -196,9 +198,9 @@ MUTANTS = [
     ready("push-fills-one-too-many", "bottom - top >= buffer->capacity",
           "bottom - top > buffer->capacity", DEQUE_H),
     ready("grow-publishes-relaxed",
-          "atomic_store_explicit(&deque->buffer, buffer, memory_order_release);",
+          "atomic_store_explicit(&deque->buffer, buffer, memory_order_seq_cst);",
           "atomic_store_explicit(&deque->buffer, buffer, memory_order_relaxed);", DEQUE_H),
-    ready("grow-frees-the-old-buffer", "    buffer->retired = old;", "    wf_free(old);", DEQUE_H),
+    ready("grow-frees-the-old-buffer", RETIRE, FREE_AT_ONCE, DEQUE_H),
     ready("take-reads-tail-relaxed",
           "int64_t tail = atomic_load_explicit(&queue->bottom, memory_order_acquire);",
           "int64_t tail = atomic_load_explicit(&queue->bottom, memory_order_relaxed);"),

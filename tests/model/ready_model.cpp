@@ -5,19 +5,15 @@
 
 #include "model.h"
 
-void *wf_alloc(size_t size)
+void *wf_alloc_pages(size_t size)
 {
     return model_alloc(size);
 }
 
-void wf_free(void *memory)
+void wf_free_pages(void *memory, size_t size)
 {
+    (void)size;
     model_free(memory);
-}
-
-void wf_alloc_discard(void *memory, size_t size)
-{
-    model_discard(memory, size);
 }
 
 enum { ITEMS = 9 };
@@ -31,6 +27,7 @@ struct item {
 template <typename Derived, rl::thread_id_t threads, int capacity>
 struct ready_suite : rl::test_suite<Derived, threads> {
     wf_ready ready;
+    wf_thief thieves[threads]; // the first is the owner's, which needs none
     item items[ITEMS];
     int pushed;
 
@@ -38,6 +35,10 @@ struct ready_suite : rl::test_suite<Derived, threads> {
     {
         atomic_store_explicit(&ready.queue.top, 0, memory_order_relaxed);
         atomic_store_explicit(&ready.queue.bottom, 0, memory_order_relaxed);
+        atomic_store_explicit(&ready.queue.excess, 0, memory_order_relaxed);
+        ready.queue.retired = nullptr;
+        for (wf_thief &each : thieves)
+            atomic_store_explicit(&each.looks, 0, memory_order_relaxed);
         RL_ASSERT(wf_ready_init(&ready, capacity));
         for (item &each : items)
             atomic_store_explicit(&each.taken, 0, memory_order_relaxed);
@@ -73,10 +74,14 @@ struct ready_suite : rl::test_suite<Derived, threads> {
         return number < 0 ? after : number;
     }
 
-    int take_half(int after, uint64_t limit)
+    int take_half(unsigned index, int after, uint64_t limit)
     {
         void *stolen[ITEMS];
-        uint64_t count = wf_ready_take_half(&ready, stolen, limit);
+        uint64_t count;
+
+        wf_thief_enter(&thieves[index]);
+        count = wf_ready_take_half(&ready, stolen, limit);
+        wf_thief_leave(&thieves[index]);
 
         RL_ASSERT(count <= limit);
         for (uint64_t i = 0; i < count; i++) {
@@ -108,7 +113,7 @@ struct ready_round : ready_suite<ready_round, 2, 4> {
 
         if (index == 1) {
             for (int i = 0; i < 3; i++)
-                last = take_half(last, ITEMS);
+                last = take_half(index, last, ITEMS);
             return;
         }
         for (int i = 0; i < 4; i++)
@@ -132,8 +137,8 @@ struct ready_thieves : ready_suite<ready_thieves, 3, 2> {
         int last = -1;
 
         if (index > 0) {
-            last = take_half(last, index == 1 ? ITEMS : 1);
-            take_half(last, ITEMS);
+            last = take_half(index, last, index == 1 ? ITEMS : 1);
+            take_half(index, last, ITEMS);
             return;
         }
         for (int i = 0; i < 6; i++)
@@ -159,12 +164,14 @@ struct ready_shrink : ready_suite<ready_shrink, 2, 2> {
     void thread(unsigned index)
     {
         if (index == 1) {
-            take_half(take_half(1, ITEMS), ITEMS);
+            take_half(index, take_half(index, 1, ITEMS), ITEMS);
             return;
         }
         RL_ASSERT(wf_deque_shrink(&ready.queue, 1));
+        wf_deque_clean(&ready.queue, !wf_thief_looks(&thieves[1]), false);
         for (int i = 0; i < 3; i++)
             push();
+        wf_deque_clean(&ready.queue, !wf_thief_looks(&thieves[1]), false);
         pop(1);
     }
 };

@@ -97,6 +97,8 @@ Test(deque, behaves_like_an_array_while_it_wraps_and_grows, .timeout = TIMEOUT_S
         cr_assert_eq(wf_deque_size(&deque), (int64_t)(end - first));
         if (random_below(&random, 500) == 0)
             shrunk += wf_deque_shrink(&deque, CAPACITY);
+        if (random_below(&random, 500) == 0)
+            wf_deque_free_retired(&deque);
         most = wf_deque_size(&deque) > most ? wf_deque_size(&deque) : most;
     }
     cr_expect_gt(most, 2 * CAPACITY, "the ring must have grown twice");
@@ -107,6 +109,9 @@ Test(deque, behaves_like_an_array_while_it_wraps_and_grows, .timeout = TIMEOUT_S
 
 struct contest {
     struct wf_deque deque;
+    struct wf_thief thieves[THIEVES];
+    _Atomic(int) thief_count;
+    int freed; /* how often what was left could be freed */
     _Atomic(unsigned char) taken[ITEMS + 1];
     int payload[ITEMS + 1]; /* plain memory: ThreadSanitizer sees a take that missed its push */
     _Atomic(int) pushed_all;
@@ -125,9 +130,16 @@ static void take(struct contest *contest, void *item)
 static void *run_thief(void *arg)
 {
     struct contest *contest = arg;
+    struct wf_thief *self = &contest->thieves[atomic_fetch_add(&contest->thief_count, 1)];
 
-    while (atomic_load(&contest->pushed_all) == 0 || wf_deque_size(&contest->deque) > 0)
-        take(contest, wf_deque_steal(&contest->deque));
+    while (atomic_load(&contest->pushed_all) == 0 || wf_deque_size(&contest->deque) > 0) {
+        void *item;
+
+        wf_thief_enter(self);
+        item = wf_deque_steal(&contest->deque);
+        wf_thief_leave(self);
+        take(contest, item);
+    }
     return NULL;
 }
 
@@ -178,6 +190,16 @@ Test(deque, threads_take_every_item_exactly_once, .timeout = TIMEOUT_S)
     hold_contest(push_and_pop);
 }
 
+static void clean(struct contest *contest)
+{
+    bool may = true;
+
+    for (int i = 0; i < THIEVES; i++)
+        may = !wf_thief_looks(&contest->thieves[i]) && may;
+    wf_deque_clean(&contest->deque, may, false);
+    contest->freed += may;
+}
+
 static void push_and_shrink(struct contest *contest, struct random *random)
 {
     enum { BURST = 4000 }; /* so many slots are several pages */
@@ -190,11 +212,13 @@ static void push_and_shrink(struct contest *contest, struct random *random)
             take(contest, wf_deque_pop(&contest->deque));
         while (wf_deque_shrink(&contest->deque, CAPACITY))
             ;
+        clean(contest);
     }
+    while (contest->freed == 0)
+        clean(contest);
 }
 
-/* A thief that stands in a buffer when it loses its memory must not take what it reads there for an
- * item, nor what was there before. */
+/* A thief that stands in a buffer when it is left must lose nothing, and find it there. */
 Test(deque, threads_lose_nothing_while_it_shrinks, .timeout = TIMEOUT_S)
 {
     hold_contest(push_and_shrink);
@@ -206,7 +230,8 @@ static size_t resident_bytes(struct wf_deque *deque)
     struct wf_deque_buffer *buffer = atomic_load(&deque->buffer);
     size_t page = wf_os_page_size(), bytes = 0;
 
-    for (; buffer != NULL; buffer = buffer->retired) {
+    for (; buffer != NULL;
+         buffer = buffer == atomic_load(&deque->buffer) ? deque->retired : buffer->retired) {
         uintptr_t at = (uintptr_t)buffer / page * page;
 
         for (; at < (uintptr_t)(buffer + 1) + (size_t)buffer->capacity * sizeof(void *);
@@ -220,11 +245,17 @@ static size_t resident_bytes(struct wf_deque *deque)
     return bytes;
 }
 
+static void trim(struct wf_deque *deque, bool all)
+{
+    wf_deque_trim(deque, all);
+    wf_deque_clean(deque, true, all);
+}
+
 /* A million fibers that are spawned at once lie in the queue for a moment; it must not be as large
  * ever after.  What is in it meanwhile stays. */
 Test(deque, room_that_is_not_needed_goes_back, .timeout = TIMEOUT_S)
 {
-    enum { MANY = 1 << 17, FEW = 100, SMALL = 128 * 1024 };
+    enum { MANY = 1 << 17, FEW = 100, SMALL = 3 * 4096 }; /* the first buffer */
     struct wf_deque deque = {0};
 
     if (TEST_IS_SANITIZED)
@@ -234,15 +265,18 @@ Test(deque, room_that_is_not_needed_goes_back, .timeout = TIMEOUT_S)
         for (uintptr_t i = 1; i <= MANY; i++)
             cr_assert(wf_deque_push(&deque, item_of(i)));
         cr_expect_geq(resident_bytes(&deque), MANY * sizeof(void *));
-        wf_deque_trim(&deque, true);
+        trim(&deque, true);
         cr_expect_geq(resident_bytes(&deque), MANY * sizeof(void *), "it is needed");
         for (uintptr_t i = MANY; i > FEW; i--)
             cr_assert_eq(number_of(wf_deque_pop(&deque)), i);
         if (round == 0)
-            wf_deque_trim(&deque, true);
+            trim(&deque, true);
         /* By halves; the first look after it has grown leaves it alone. */
-        for (int look = 0; look < (round == 0 ? 0 : 8); look++)
-            wf_deque_trim(&deque, false);
+        for (int look = 0; look == 0 || wf_deque_has_excess(&deque); look++) {
+            cr_assert_lt(look, 12);
+            trim(&deque, false);
+        }
+        cr_expect_not(wf_deque_has_excess(&deque));
         cr_expect_lt(resident_bytes(&deque), SMALL);
         for (uintptr_t i = 1; i <= FEW; i++)
             cr_assert_eq(number_of(wf_deque_steal(&deque)), i);

@@ -5,25 +5,21 @@
 #include "arch/sanitizer.h"
 #include "runtime/alloc.h"
 #include "runtime/check.h"
+#include "runtime/chunk.h"
 #include "runtime/stack.h"
 
 enum {
-    SLAB_STACKS = 64,                  /* as many as a word has bits */
-    SLAB_BYTES_MAX = 16 * 1024 * 1024, /* fewer stacks in the slabs of the largest sizes */
-    CHUNK_SLABS = 64,                  /* at most: as many as a word has bits */
-    COLOURS = 16,
-    COLOUR_BYTES = 64,
+    CHUNK_SLABS = 64,  /* at most: as many as a word has bits */
+    CHUNK_GROWTH = 8,  /* so that few lie in gaps, as mappings of their own */
+    SHEET_CHUNKS = 16, /* a kilobyte */
 };
 
-struct wf_chunk {
-    struct wf_chunk *next;      /* immutable */
-    char *base;                 /* immutable */
-    struct wf_slab *slabs;      /* immutable; the array is at the end of the mapping */
-    uint32_t slab_count;        /* immutable */
-    uint16_t size_class;        /* immutable */
-    uint32_t group;             /* immutable */
-    uint64_t bare;              /* a bit for each slab */
-    struct wf_chunk *next_bare; /* in shelf.with_bare */
+/* Chunks are described together: by themselves they are smaller than what is allocated, and there
+ * are hundreds of them to a million stacks. */
+struct wf_chunk_sheet {
+    struct wf_chunk_sheet *next;
+    unsigned used;
+    struct wf_chunk chunks[SHEET_CHUNKS];
 };
 
 static uint64_t bits_below(unsigned count)
@@ -34,53 +30,6 @@ static uint64_t bits_below(unsigned count)
 static unsigned lowest_bit(uint64_t bits)
 {
     return (unsigned)__builtin_ctzll(bits);
-}
-
-static unsigned stacks_per_slab(unsigned size_class)
-{
-    size_t size = wf_stack_class_size(size_class);
-
-    return size * SLAB_STACKS <= SLAB_BYTES_MAX ? SLAB_STACKS : (unsigned)(SLAB_BYTES_MAX / size);
-}
-
-/* A stack and its guard. */
-static size_t stride_of(const struct wf_stack_depot *depot, unsigned size_class)
-{
-    return wf_stack_class_size(size_class) + depot->page_size;
-}
-
-static size_t slab_bytes(const struct wf_stack_depot *depot, unsigned size_class)
-{
-    return stacks_per_slab(size_class) * stride_of(depot, size_class);
-}
-
-static char *base_of(const struct wf_stack_depot *depot, const struct wf_slab *slab)
-{
-    const struct wf_chunk *chunk = slab->chunk;
-
-    return chunk->base + (size_t)(slab - chunk->slabs) * slab_bytes(depot, chunk->size_class);
-}
-
-static struct wf_stack *record_at(const struct wf_stack_depot *depot, char *slab_base,
-                                  unsigned size_class, unsigned index)
-{
-    char *top = slab_base + (index + 1) * stride_of(depot, size_class);
-    size_t colour = (size_t)(index % COLOURS) * COLOUR_BYTES;
-
-    return (struct wf_stack *)(void *)(top - colour - depot->record_size);
-}
-
-static size_t slab_array_bytes(const struct wf_stack_depot *depot, const struct wf_chunk *chunk)
-{
-    size_t bytes = chunk->slab_count * sizeof *chunk->slabs;
-
-    return (bytes + depot->page_size - 1) / depot->page_size * depot->page_size;
-}
-
-static size_t chunk_bytes(const struct wf_stack_depot *depot, const struct wf_chunk *chunk)
-{
-    return chunk->slab_count * slab_bytes(depot, chunk->size_class) +
-           slab_array_bytes(depot, chunk);
 }
 
 uint32_t wf_shelf_count(struct wf_shelf *shelf)
@@ -160,34 +109,50 @@ static void list_chunk(struct wf_stack_depot *depot, struct wf_shelf *shelf, str
     chunk->next_bare = shelf->with_bare;
     shelf->with_bare = chunk;
     shelf->slab_count += chunk->slab_count;
-    depot->mapped_bytes += chunk_bytes(depot, chunk);
+    depot->mapped_bytes += wf_chunk_bytes(depot, chunk);
     /* SK.1 release: the chunk's fields. */
     atomic_store_explicit(&shelf->chunks, chunk, memory_order_release);
+}
+
+/* The next one that is not used, zeroed: it is used once its sheet counts it.  NULL when there is
+ * no memory. */
+static struct wf_chunk *find_chunk(struct wf_stack_depot *depot)
+{
+    struct wf_chunk_sheet *sheet = depot->sheets;
+
+    if (sheet == NULL || sheet->used == SHEET_CHUNKS) {
+        sheet = wf_alloc(sizeof *sheet);
+        if (sheet == NULL)
+            return NULL;
+        sheet->next = depot->sheets;
+        depot->sheets = sheet;
+    }
+    return &sheet->chunks[sheet->used];
 }
 
 /* More slabs at a time the more there are, so that few words are needed to remember them. */
 static struct wf_chunk *map_chunk(struct wf_stack_depot *depot, uint32_t group, unsigned size_class)
 {
     struct wf_shelf *shelf = &depot->groups[group].shelves[size_class];
-    size_t bytes = slab_bytes(depot, size_class);
-    uint32_t count = shelf->slab_count < 1             ? 1
-                     : shelf->slab_count < CHUNK_SLABS ? shelf->slab_count
-                                                       : CHUNK_SLABS;
-    struct wf_chunk *chunk = wf_alloc(sizeof *chunk);
+    size_t bytes = wf_chunk_slab_bytes(depot, size_class);
+    uint32_t count = shelf->slab_count < 1 ? 1
+                     : shelf->slab_count < CHUNK_SLABS / CHUNK_GROWTH
+                         ? shelf->slab_count * CHUNK_GROWTH
+                         : CHUNK_SLABS;
+    struct wf_chunk *chunk = find_chunk(depot);
 
     if (chunk == NULL)
         return NULL;
     chunk->size_class = (uint16_t)size_class;
     chunk->group = group;
     for (chunk->slab_count = count; chunk->slab_count > 0; chunk->slab_count /= 2) {
-        chunk->base = wf_os_map(chunk_bytes(depot, chunk));
+        chunk->base = wf_os_map(wf_chunk_bytes(depot, chunk));
         if (chunk->base != NULL)
             break;
     }
-    if (chunk->base == NULL) {
-        wf_free(chunk);
+    if (chunk->base == NULL)
         return NULL;
-    }
+    depot->sheets->used++;
     chunk->slabs = (struct wf_slab *)(void *)(chunk->base + chunk->slab_count * bytes);
     list_chunk(depot, shelf, chunk);
     return chunk;
@@ -200,7 +165,7 @@ static struct wf_slab *find_room(struct wf_stack_depot *depot, uint32_t group, u
     struct wf_chunk *chunk = shelf->with_bare;
     unsigned index;
 
-    if (shelf->open != NULL && shelf->open->carved < stacks_per_slab(size_class))
+    if (shelf->open != NULL && shelf->open->carved < wf_chunk_stacks_per_slab(size_class))
         return shelf->open;
     if (chunk == NULL)
         chunk = map_chunk(depot, group, size_class);
@@ -220,11 +185,11 @@ static struct wf_stack *fill_record(const struct wf_stack_depot *depot, struct w
                                     unsigned index)
 {
     unsigned size_class = slab->chunk->size_class;
-    char *base = base_of(depot, slab);
-    struct wf_stack *stack = record_at(depot, base, size_class, index);
+    char *base = wf_chunk_slab_base(depot, slab);
+    struct wf_stack *stack = wf_chunk_record(depot, base, size_class, index);
 
     wf_san_record(stack, depot->record_size);
-    stack->base = base + index * stride_of(depot, size_class);
+    stack->base = base + index * wf_chunk_stride(depot, size_class);
     stack->slab = slab;
     stack->size_class = (uint8_t)size_class;
     stack->index = (uint8_t)index;
@@ -240,7 +205,7 @@ static struct wf_stack *fill_record(const struct wf_stack_depot *depot, struct w
 struct wf_stack *wf_shelf_carve(struct wf_stack_depot *depot, uint32_t group, unsigned size_class)
 {
     struct wf_shelf *shelf = &depot->groups[group].shelves[size_class];
-    size_t stride = stride_of(depot, size_class);
+    size_t stride = wf_chunk_stride(depot, size_class);
     struct wf_slab *slab;
     enum wf_guard guard;
     unsigned index;
@@ -252,8 +217,8 @@ struct wf_stack *wf_shelf_carve(struct wf_stack_depot *depot, uint32_t group, un
     if (slab == NULL)
         return NULL;
     index = slab->carved;
-    base = base_of(depot, slab) + index * stride;
-    guard = wf_stack_guard_next(depot, slab, base, stride, stacks_per_slab(size_class));
+    base = wf_chunk_slab_base(depot, slab) + index * stride;
+    guard = wf_stack_guard_next(depot, slab, base, stride, wf_chunk_stacks_per_slab(size_class));
     wf_stack_count_carved(depot, size_class, guard);
     if (guard == WF_GUARD_MAPPING)
         slab->mappings |= UINT64_C(1) << index;
@@ -298,7 +263,8 @@ struct wf_stack *wf_shelf_take(struct wf_stack_depot *depot, struct wf_shelf *sh
     sort(shelf, slab, warm);
     add_to_count(shelf, UINT32_MAX); /* less one */
     return *is_cold ? fill_record(depot, slab, index)
-                    : record_at(depot, base_of(depot, slab), slab->chunk->size_class, index);
+                    : wf_chunk_record(depot, wf_chunk_slab_base(depot, slab),
+                                      slab->chunk->size_class, index);
 }
 
 void wf_shelf_give(struct wf_shelf *shelf, struct wf_stack *stack)
@@ -341,7 +307,7 @@ static void make_bare(struct wf_stack_depot *depot, struct wf_shelf *shelf, stru
     if (chunk->bare != bits_below(chunk->slab_count))
         return;
     /* The array goes as well; and neighbours share page tables, which go only with both. */
-    (void)wf_os_renew(chunk->base, chunk_bytes(depot, chunk));
+    (void)wf_os_renew(chunk->base, wf_chunk_bytes(depot, chunk));
 }
 
 /* The slab that has been empty for longest. */
@@ -360,7 +326,8 @@ static unsigned trim_slab(struct wf_stack_depot *depot, struct wf_stack_group *g
         shelf->open = NULL;
     add_to_count(shelf, 0u - slab->free_count);
     wf_lock_release(&group->lock);
-    is_renewed = wf_os_renew(base_of(depot, slab), slab_bytes(depot, slab->chunk->size_class)) == 0;
+    is_renewed = wf_os_renew(wf_chunk_slab_base(depot, slab),
+                             wf_chunk_slab_bytes(depot, slab->chunk->size_class)) == 0;
     wf_lock_acquire(&group->lock);
     /* If the system refuses, the slab stays out of use. */
     if (is_renewed)
@@ -372,8 +339,8 @@ static unsigned trim_slab(struct wf_stack_depot *depot, struct wf_stack_group *g
 static void discard_stacks(const struct wf_stack_depot *depot, const struct wf_slab *slab,
                            uint64_t bits)
 {
-    size_t stride = stride_of(depot, slab->chunk->size_class);
-    char *base = base_of(depot, slab);
+    size_t stride = wf_chunk_stride(depot, slab->chunk->size_class);
+    char *base = wf_chunk_slab_base(depot, slab);
 
     while (bits != 0) {
         unsigned first = lowest_bit(bits);
@@ -445,10 +412,19 @@ void wf_shelf_unmap(struct wf_stack_depot *depot, struct wf_shelf *shelf)
     while (chunk != NULL) {
         struct wf_chunk *next = chunk->next;
 
-        wf_san_unmap(chunk->base, chunk_bytes(depot, chunk));
-        wf_os_unmap(chunk->base, chunk_bytes(depot, chunk));
-        wf_free(chunk);
+        wf_san_unmap(chunk->base, wf_chunk_bytes(depot, chunk));
+        wf_os_unmap(chunk->base, wf_chunk_bytes(depot, chunk));
         chunk = next;
+    }
+}
+
+void wf_chunk_forget(struct wf_stack_depot *depot)
+{
+    struct wf_chunk_sheet *sheet;
+
+    while ((sheet = depot->sheets) != NULL) {
+        depot->sheets = sheet->next;
+        wf_free(sheet);
     }
 }
 
@@ -457,14 +433,14 @@ const struct wf_stack *wf_shelf_find_guard(const struct wf_stack_depot *depot,
 {
     for (const struct wf_chunk *chunk = first_chunk(shelf); chunk != NULL; chunk = chunk->next) {
         uintptr_t offset = address - (uintptr_t)chunk->base;
-        size_t stride = stride_of(depot, chunk->size_class);
-        size_t bytes = slab_bytes(depot, chunk->size_class);
+        size_t stride = wf_chunk_stride(depot, chunk->size_class);
+        size_t bytes = wf_chunk_slab_bytes(depot, chunk->size_class);
         const struct wf_stack *stack;
 
         if (offset >= chunk->slab_count * bytes)
             continue;
-        stack = record_at(depot, chunk->base + offset / bytes * bytes, chunk->size_class,
-                          (unsigned)(offset % bytes / stride));
+        stack = wf_chunk_record(depot, chunk->base + offset / bytes * bytes, chunk->size_class,
+                                (unsigned)(offset % bytes / stride));
         /* One that was never handed out has no guard and a record of zeros. */
         return offset % stride < depot->page_size && stack->guard != WF_GUARD_CANARY &&
                        stack->base != NULL
@@ -480,7 +456,8 @@ static void visit_slab(const struct wf_stack_depot *depot, const struct wf_slab 
     uint64_t bits = bits_below(slab->carved) & ~slab->free;
 
     for (; bits != 0; bits &= bits - 1)
-        visit(record_at(depot, base_of(depot, slab), slab->chunk->size_class, lowest_bit(bits)),
+        visit(wf_chunk_record(depot, wf_chunk_slab_base(depot, slab), slab->chunk->size_class,
+                              lowest_bit(bits)),
               arg);
 }
 

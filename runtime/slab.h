@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 struct wf_chunk;
+struct wf_chunk_sheet;
 struct wf_slab;
 struct wf_stack;
 struct wf_stack_depot;
@@ -92,6 +93,9 @@ void wf_shelf_review(struct wf_shelf *shelf, bool all);
 bool wf_shelf_trim(struct wf_stack_depot *depot, uint32_t group, unsigned size_class);
 
 void wf_shelf_unmap(struct wf_stack_depot *depot, struct wf_shelf *shelf);
+
+/* Frees what describes the chunks.  Caller: the last user, who has unmapped all shelves. */
+void wf_chunk_forget(struct wf_stack_depot *depot);
 
 /* The record of the stack whose guard holds the address, or NULL.  Caller: anyone, at any time. */
 const struct wf_stack *wf_shelf_find_guard(const struct wf_stack_depot *depot,

@@ -69,6 +69,7 @@ void wf_stack_depot_destroy(struct wf_stack_depot *depot)
     for (uint32_t group = 0; group < depot->group_count; group++)
         for (unsigned size_class = 0; size_class < WF_STACK_CLASSES; size_class++)
             wf_shelf_unmap(depot, &depot->groups[group].shelves[size_class]);
+    wf_chunk_forget(depot);
     wf_free(depot->groups);
     depot->groups = NULL;
     depot->group_count = 0;

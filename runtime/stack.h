@@ -71,6 +71,7 @@ struct wf_stack_depot {
     uint64_t carved_limit;       /* immutable: for carved_bytes */
 
     struct wf_lock lock;               /* guards all that follows; taken under a group's lock */
+    struct wf_chunk_sheet *sheets;     /* what describes the chunks: see slab.c */
     enum wf_guard guard;               /* the form for the next stack */
     unsigned long mapping_quota;       /* stacks that may still be guarded by a mapping */
     bool has_complained;               /* that there are no more guard pages */

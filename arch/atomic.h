@@ -27,7 +27,7 @@ void wf_atomic_point(void);
     (__builtin_expect(__atomic_load_n((bool *)&wf_atomic_delays, __ATOMIC_RELAXED), 0) \
          ? wf_atomic_delay()                                                           \
          : (void)0)
-/* An exchange is how locks are released: what is simulated can be left with a lock held. */
+/* Where something is handed over: what is simulated can be left just before. */
 #define WF_ATOMIC_POINT                                                                \
     (__builtin_expect(__atomic_load_n((bool *)&wf_atomic_delays, __ATOMIC_RELAXED), 0) \
          ? wf_atomic_point()                                                           \
@@ -58,6 +58,10 @@ void wf_atomic_point(void);
     (WF_ATOMIC_DELAY, __atomic_compare_exchange_n(object, expected, value, true, success, failure))
 #endif
 #endif
+#endif
+
+#ifndef WF_ATOMIC_POINT
+#define WF_ATOMIC_POINT ((void)0)
 #endif
 
 #endif

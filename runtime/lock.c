@@ -10,25 +10,25 @@
          */
 #endif
 
+/* Short beside the milliseconds that a thread waits for its CPU, long beside the system call. */
+enum { NAP_US = 50 };
+
+static bool try_acquire(struct wf_lock *lock)
+{
+    uint32_t expected = WF_LOCK_FREE;
+
+    /* LK.1 acquire: as in wf_lock_acquire(). */
+    return atomic_compare_exchange_strong_explicit(&lock->word, &expected, WF_LOCK_HELD,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
 void wf_lock_acquire_slow(struct wf_lock *lock)
 {
     for (int i = 0; i < WF_LOCK_SPINS; i++) {
-        uint32_t expected = WF_LOCK_FREE;
-
         wf_cpu_pause();
-        /* LK.1 acquire: as in wf_lock_acquire(). */
-        if (atomic_compare_exchange_strong_explicit(&lock->word, &expected, WF_LOCK_HELD,
-                                                    memory_order_acquire, memory_order_relaxed))
+        if (try_acquire(lock))
             return;
     }
-    /* LK.1 acquire: as in wf_lock_acquire().  CONTENDED even if nobody else waits: we cannot know,
-     * and the price of being wrong is one needless wake. */
-    while (atomic_exchange_explicit(&lock->word, WF_LOCK_CONTENDED, memory_order_acquire) !=
-           WF_LOCK_FREE)
-        wf_os_futex_wait(&lock->word, WF_LOCK_CONTENDED, INT64_MAX);
-}
-
-void wf_lock_release_slow(struct wf_lock *lock)
-{
-    wf_os_futex_wake(&lock->word, 1);
+    while (!try_acquire(lock))
+        wf_os_futex_wait(&lock->word, WF_LOCK_HELD, wf_os_now() + NAP_US * INT64_C(1000));
 }

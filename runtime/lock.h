@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A lock for a few instructions' worth of work, taken by worker threads, never held across a
- * switch.  It sleeps instead of spinning for long: with more workers than CPUs the holder may be
- * the one that is not running.  (Drepper, "Futexes Are Tricky", 2011, mutex 2.)
+ * switch.
+ *
+ * It is given back by a plain store, at half the price of an exchange that would tell whether
+ * somebody sleeps (docs/adr/0037).  So nobody is woken: who waits looks again and again, and with
+ * more workers than CPUs, where the holder may be the one that is not running, takes a nap between
+ * two looks.
  *
  *   Edge   From                  To                     Promises
  *   LK.1   unlock: word release  lock: word acquire     the holder sees what earlier holders did
@@ -18,7 +22,6 @@
 enum {
     WF_LOCK_FREE,
     WF_LOCK_HELD,
-    WF_LOCK_CONTENDED, /* held, and someone may sleep */
 };
 
 struct wf_lock {
@@ -26,7 +29,6 @@ struct wf_lock {
 };
 
 WF_COLD void wf_lock_acquire_slow(struct wf_lock *lock);
-WF_COLD void wf_lock_release_slow(struct wf_lock *lock);
 
 static inline void wf_lock_acquire(struct wf_lock *lock)
 {
@@ -40,10 +42,9 @@ static inline void wf_lock_acquire(struct wf_lock *lock)
 
 static inline void wf_lock_release(struct wf_lock *lock)
 {
+    WF_ATOMIC_POINT; /* what is simulated can be left with a lock held */
     /* LK.1 release: the next holder sees what we did. */
-    if (WF_UNLIKELY(atomic_exchange_explicit(&lock->word, WF_LOCK_FREE, memory_order_release) ==
-                    WF_LOCK_CONTENDED))
-        wf_lock_release_slow(lock);
+    atomic_store_explicit(&lock->word, WF_LOCK_FREE, memory_order_release);
 }
 
 #endif

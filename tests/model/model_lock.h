@@ -17,11 +17,6 @@ void wf_lock_acquire_slow(struct wf_lock *lock)
                                                       memory_order_acquire, memory_order_relaxed));
 }
 
-void wf_lock_release_slow(struct wf_lock *lock)
-{
-    (void)lock;
-}
-
 // Who forgets to take the lock releases a free one.  (What it protects is plain data to Relacy: a
 // race there would have to do visible harm.)
 static void model_lock_release(struct wf_lock *lock)

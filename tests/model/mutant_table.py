@@ -102,21 +102,6 @@ PARK = """\
 PIN = """    (void)atomic_compare_exchange_strong_explicit(&waiter->state, &state, WF_WAIT_BUSY,
                                                   memory_order_seq_cst, memory_order_seq_cst);"""
 
-ACQUIRE_SLOW = """\
-    while (atomic_exchange_explicit(&lock->word, WF_LOCK_CONTENDED, memory_order_acquire) !=
-           WF_LOCK_FREE)
-        wf_os_futex_wait(&lock->word, WF_LOCK_CONTENDED, INT64_MAX);
-"""
-ACQUIRE_SLOW_HELD = """\
-    if (atomic_exchange_explicit(&lock->word, WF_LOCK_CONTENDED, memory_order_acquire) ==
-        WF_LOCK_FREE)
-        return;
-    do {
-        wf_os_futex_wait(&lock->word, WF_LOCK_CONTENDED, INT64_MAX);
-    } while (atomic_exchange_explicit(&lock->word, WF_LOCK_HELD, memory_order_acquire) !=
-             WF_LOCK_FREE);
-"""
-
 MUTANTS = [
     # DQ.1: the item behind the slot.
     deque("push-publishes-relaxed",
@@ -277,17 +262,19 @@ MUTANTS = [
     worker("sleeps-without-another-look", "        *found = take_injected();\n", ""),
     worker("sleeps-without-a-look-for-the-end", "*found == nullptr && !is_done()",
            "*found == nullptr"),
-    # LK.1 and the futex.
-    lock("releases-relaxed",
-         "atomic_exchange_explicit(&lock->word, WF_LOCK_FREE, memory_order_release)",
-         "atomic_exchange_explicit(&lock->word, WF_LOCK_FREE, memory_order_relaxed)"),
+    # LK.1 and the naps.
+    lock("releases-relaxed", "&lock->word, WF_LOCK_FREE, memory_order_release)",
+         "&lock->word, WF_LOCK_FREE, memory_order_relaxed)"),
     lock("acquires-relaxed",
          "&lock->word, &expected, WF_LOCK_HELD, memory_order_acquire, memory_order_relaxed)",
          "&lock->word, &expected, WF_LOCK_HELD, memory_order_relaxed, memory_order_relaxed)"),
-    lock("wakes-nobody", "                    WF_LOCK_CONTENDED))\n"
-          "        wf_lock_release_slow(lock);",
-         "                    WF_LOCK_CONTENDED))\n        return;"),
-    lock("forgets-the-other-sleepers", ACQUIRE_SLOW, ACQUIRE_SLOW_HELD, path="runtime/lock.c"),
+    lock("acquires-slowly-and-relaxed",
+         "memory_order_acquire, memory_order_relaxed);",
+         "memory_order_relaxed, memory_order_relaxed);", path="runtime/lock.c"),
+    lock("sleeps-until-it-is-woken", "wf_os_now() + NAP_US * INT64_C(1000)", "INT64_MAX",
+         path="runtime/lock.c"),
+    lock("has-it-after-the-nap", "    while (!try_acquire(lock))\n",
+         "    if (!try_acquire(lock))\n", path="runtime/lock.c"),
     # WT.1 to WT.4.
     wait("wakes-without-release", MAKE_READY, MAKE_READY.replace("acq_rel", "acquire")),
     wait("wakes-without-acquire", MAKE_READY, MAKE_READY.replace("acq_rel", "release")),

@@ -29,8 +29,6 @@ MUTANTS = [
      "    wf_park_announce(park, &self->parker);\n    fiber = NULL;"),
     ("outside/no-wake-when-all-sleep", "runtime/outside.c",
      "else if (wf_park_all_asleep(&runtime->park))", "else if (false)"),
-    ("lock/release-without-wake", "runtime/lock.c",
-     "    wf_os_futex_wake(&lock->word, 1);", "    (void)lock;"),
     ("event/sleeps-without-a-look", "sync/event.c",
      "    if ((event->flags & IS_SET) == 0)\n        return", "    if (true)\n        return"),
     ("wait/unpin-loses-the-wake", "runtime/wait.c",

@@ -19,7 +19,7 @@ static void *count_up(void *arg)
 
         wf_lock_acquire(&lock);
         value = counter;
-        /* The holder loses its CPU: the others must sleep, and be woken. */
+        /* The holder loses its CPU: the others have to sleep. */
         if (i % 50 == 0)
             sched_yield();
         counter = value + 1;
@@ -29,7 +29,7 @@ static void *count_up(void *arg)
 }
 
 /* No update is lost, and no waiter sleeps for ever (which would run into the timeout). */
-Test(lock, excludes_and_wakes_with_more_threads_than_cpus, .timeout = TIMEOUT_S)
+Test(lock, excludes_more_threads_than_there_are_cpus, .timeout = TIMEOUT_S)
 {
     pthread_t threads[THREADS];
 
@@ -41,8 +41,7 @@ Test(lock, excludes_and_wakes_with_more_threads_than_cpus, .timeout = TIMEOUT_S)
     cr_expect_eq(atomic_load(&lock.word), WF_LOCK_FREE);
 }
 
-/* Without contention the lock costs no system call: the word never says that someone sleeps. */
-Test(lock, is_never_contended_by_one_thread, .timeout = TIMEOUT_S)
+Test(lock, is_free_again_after_each_release, .timeout = TIMEOUT_S)
 {
     for (int i = 0; i < 3; i++) {
         wf_lock_acquire(&lock);

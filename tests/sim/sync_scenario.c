@@ -170,6 +170,41 @@ static void use_errand(struct world *world)
         (void)weft_yield();
 }
 
+struct shared_mutex {
+    weft_mutex mutex;
+    int count;
+};
+
+static int count_once(void *arg)
+{
+    struct shared_mutex *shared = arg;
+    int error = weft_mutex_lock(&shared->mutex, WEFT_FOREVER);
+
+    if (error != 0)
+        return error;
+    shared->count++;
+    if (scenario_draw(2) == 0)
+        pause_for_a_while();
+    weft_mutex_unlock(&shared->mutex);
+    return 0;
+}
+
+/* A mutex that two fibers lock once: whoever sleeps without need is woken by nobody. */
+static void share_mutex(struct world *world)
+{
+    struct shared_mutex shared = {.mutex = WEFT_MUTEX_INIT};
+    weft_fiber *fiber;
+    int error, result;
+
+    if (weft_spawn(&fiber, count_once, &shared) != 0)
+        return;
+    error = count_once(&shared);
+    require_cause(world, error, WEFT_FOREVER);
+    while (weft_join(fiber, &result, WEFT_FOREVER) != 0)
+        (void)weft_yield();
+    require(world, shared.count == (error == 0) + (result == 0), "each lock counts once");
+}
+
 static int wait_for_nobody(void *arg)
 {
     weft_event event = WEFT_EVENT_INIT;
@@ -400,7 +435,7 @@ static void take_step(struct world *world, int depth)
 {
     static void (*const uses[])(struct world *) = {
         use_mutex,  use_counter, use_errand, use_permits,  use_rwlock, use_channel,
-        use_select, use_sleep,   use_event,  use_blocking, cancel_one,
+        use_select, use_sleep,   use_event,  use_blocking, cancel_one, share_mutex,
     };
     enum { USES = sizeof uses / sizeof uses[0] };
     unsigned which = scenario_draw(USES + 3);

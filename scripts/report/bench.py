@@ -264,6 +264,13 @@ def parse_peers(text):
     return names
 
 
+def positive_number(text):
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError
+    return number
+
+
 def parse_options(arguments):
     parser = argparse.ArgumentParser(prog="scripts/bench.sh", description=__doc__,
                                      allow_abbrev=False)
@@ -271,6 +278,9 @@ def parse_options(arguments):
     parser.add_argument("--only", action="append", default=[], metavar="GLOB",
                         help="run those whose name matches; may be given several times")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter samples")
+    parser.add_argument("--minutes", type=positive_number, metavar="N",
+                        help=f"no round but the first goes on for longer (default "
+                             f"{FULL.minutes}, with --quick {QUICK.minutes})")
     parser.add_argument("--peers", default="auto", metavar="auto|none|a,b",
                         help=f"compare with these: {', '.join(ALL_PEERS)} (default auto: those "
                              "that this machine can build)")
@@ -394,7 +404,7 @@ def measure(options, arguments, programs, skipped, benches, http):
         print(f"skipped: {peer}")
     plan = QUICK if options.quick else FULL
     probe = probing.Probe(lambda: float(programs[0].ask("--probe")))
-    budget = Budget(plan.minutes)
+    budget = Budget(options.minutes or plan.minutes)
     rows, failures, rounds = run_all(programs, benches, http, plan, probe, budget, show_progress)
     facts += [
         ("probe", f"best ratio {probe.best:.3f}, {probe.waited_s:.0f} s spent waiting for busy "

@@ -110,6 +110,18 @@ class BenchDriver(unittest.TestCase):
         self.drive("--quick", "--only", "c/*", "--only", "a/two", "--peers", "none")
         self.assertEqual(self.calls(), ["weft a/two", "weft c/report", "weft a/two"])
 
+    def test_no_round_but_the_first_outlasts_the_minutes(self):
+        done = self.drive("--quick", "--only", "a/*", "--peers", "tokio", "--minutes", "0.00001")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.calls(), ["tokio a/one", "weft a/one", "weft a/two"])
+        self.assertIn("1 of 2 rounds", done.stdout)
+
+    def test_minutes_are_a_positive_number(self):
+        for text in ("0", "-1", "inf", "nan", "x"):
+            done = self.drive("--minutes", text)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("--minutes", done.stderr)
+
     def test_timed_benchmarks_get_as_many_cpus_as_they_have_workers(self):
         self.drive("--quick", "--peers", "tokio")
         allowed = len(os.sched_getaffinity(0))

@@ -101,7 +101,7 @@ static void make_ends(struct ends *ends)
     memset(block, 'f', sizeof block);
     make_pipe(ends->pipe);
     make_socket_pair(ends->sockets);
-    ends->file = make_file(block, sizeof block);
+    ends->file = make_disk_file(block, sizeof block);
 }
 
 static void close_ends(const struct ends *ends)
@@ -226,6 +226,57 @@ WORKER_TEST(io_at_once, timers_and_other_operations_have_their_turn, TEST_TIMEOU
         cr_expect_eq(run_config(&config, go_on_until_others_ran, &others), 0, "%s",
                      kinds[kind].name);
     }
+}
+
+enum { SLEEPS = 50, LATE_OPERATIONS_MAX = 100 };
+
+struct sleeper {
+    weft_time due;
+    bool has_slept;
+};
+
+static int sleep_until_due(void *arg)
+{
+    struct sleeper *sleeper = arg;
+
+    CHECK_EQ(weft_sleep_until(sleeper->due), 0);
+    sleeper->has_slept = true;
+    return 0;
+}
+
+/* Returns how many operations were done while others had been due for a while, all in all.  Not
+ * times: the CPU can be taken away. */
+static int count_late_operations(void *arg)
+{
+    struct ends ends;
+    int late = 0;
+
+    (void)arg;
+    make_ends(&ends);
+    for (int i = 0; i < SLEEPS; i++) {
+        struct sleeper sleeper = {.due = weft_after(200000)};
+        weft_fiber *fiber = must_spawn(sleep_until_due, &sleeper);
+
+        while (!sleeper.has_slept) {
+            poll_once(&ends);
+            late += weft_now() > sleeper.due + 50000;
+        }
+        CHECK_EQ(must_join(fiber), 0);
+    }
+    close_ends(&ends);
+    return late;
+}
+
+/* To be passed over for hundreds of operations each time is not to have one's turn. */
+Test(io_at_once, timers_are_looked_at_often, .timeout = TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = 1, .monitor = 3, .backend = WEFT_BACKEND_IO_URING};
+    int late;
+
+    if (getenv("WEFT_CHAOS") != NULL)
+        cr_skip_test("chaos does nothing at once");
+    late = run_config(&config, count_late_operations, NULL);
+    cr_expect_lt(late, SLEEPS * LATE_OPERATIONS_MAX, "%d operations", late);
 }
 
 static int echo(void *arg)

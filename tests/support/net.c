@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -42,6 +43,17 @@ int make_file(const void *contents, size_t length)
     int fd = memfd_create("weft-test", MFD_CLOEXEC);
 
     CHECK(fd >= 0);
+    CHECK_EQ(pwrite(fd, contents, length, 0), length);
+    return fd;
+}
+
+int make_disk_file(const void *contents, size_t length)
+{
+    char path[] = "weft-test-XXXXXX";
+    int fd = mkostemp(path, O_CLOEXEC);
+
+    CHECK(fd >= 0);
+    CHECK_EQ(unlink(path), 0);
     CHECK_EQ(pwrite(fd, contents, length, 0), length);
     return fd;
 }

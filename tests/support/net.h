@@ -21,6 +21,9 @@ void make_narrow_socket_pair(int fds[2]);
 /* A file in memory with these contents, its offset at 0. */
 int make_file(const void *contents, size_t length);
 
+/* The same on the disk that the test runs on, whose file system may know more. */
+int make_disk_file(const void *contents, size_t length);
+
 void set_nonblocking(int fd);
 
 /* Fills what `fd` would take without waiting, and returns how many bytes that was. */

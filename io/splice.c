@@ -5,7 +5,8 @@
  *
  * Pipes take SPLICE_F_NONBLOCK, which means nothing to sockets: these have to be in non-blocking
  * mode, if only for the length of the attempt.  Files have no readiness, and what is not in memory
- * blocks: with one of them concerned, the attempt is a call on the blocking pool.  Both ends are
+ * blocks: with one of them concerned, the attempt is a call on the blocking pool; but a page of one
+ * that is in memory is sent to a stream by a read and a send.  Both ends are
  * ready when it begins, so that what is neither file, pipe nor socket, such as a terminal, does not
  * hold a thread of the pool.
  */
@@ -25,6 +26,8 @@
 #include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <weft/fiber.h>
 #include <weft/io.h>
 
@@ -33,9 +36,10 @@ enum {
      * is a fiftieth of it */
     POOL_LENGTH_MAX = 1 << 22,
     ATTEMPTS_PER_YIELD = 32, /* guessed: some 50 us of system calls */
+    COPY_MAX = 1 << 12,      /* bytes: they are on the stack of a fiber, which may be small */
 };
 
-enum kind { PIPE, SOCKET, OTHER };
+enum kind { PIPE, STREAM, SOCKET, OTHER };
 
 struct move {
     int in, out;
@@ -56,7 +60,9 @@ static enum kind kind_of(int fd)
 
     if (fcntl(fd, F_GETPIPE_SZ) >= 0)
         return PIPE;
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 ? SOCKET : OTHER;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0)
+        return OTHER;
+    return type == SOCK_STREAM ? STREAM : SOCKET;
 }
 
 static ssize_t call_splice(const struct move *move)
@@ -78,7 +84,7 @@ static ssize_t call_sendfile(const struct move *move)
 /* Returns true if it was in blocking mode. */
 static bool begin_nonblocking(int fd, enum kind kind)
 {
-    int mode = kind == SOCKET ? fcntl(fd, F_GETFL) : -1;
+    int mode = kind == STREAM || kind == SOCKET ? fcntl(fd, F_GETFL) : -1;
 
     return mode >= 0 && (mode & O_NONBLOCK) == 0 && fcntl(fd, F_SETFL, mode | O_NONBLOCK) == 0;
 }
@@ -105,6 +111,29 @@ static WF_NOINLINE int attempt(void *arg)
     if (out_was_blocking)
         end_nonblocking(move->out);
     return 0;
+}
+
+/* Sends the beginning of a file that is in memory.  Returns false, having moved nothing, if that is
+ * not to be had without waiting.  Not inlined, as above. */
+static WF_NOINLINE bool send_copy(struct move *move)
+{
+    char content[COPY_MAX];
+    struct iovec part = {content, move->length};
+    struct stat status;
+    ssize_t n;
+
+    if (move->length > COPY_MAX || move->out_kind != STREAM || move->in_kind != OTHER ||
+        move->call != call_sendfile || move->in_offset == NULL || *move->in_offset < 0 ||
+        fstat(move->in, &status) != 0 || !S_ISREG(status.st_mode))
+        return false;
+    n = preadv2(move->in, &part, 1, *move->in_offset, RWF_NOWAIT);
+    if (n > 0)
+        n = send(move->out, content, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0)
+        return false;
+    *move->in_offset += n;
+    move->result = n;
+    return true;
 }
 
 /* 0 once one of `events` holds, or why it does not.  What cannot be polled is left to the attempt,
@@ -137,6 +166,8 @@ static int attempt_here_or_on_pool(struct move *move, bool needs_pool, weft_time
 
     if (!needs_pool)
         return attempt(move);
+    if (send_copy(move))
+        return 0;
     error = (move->flags & SPLICE_F_NONBLOCK) == 0 ? await_both(move, deadline) : 0;
     if (error != 0)
         return error;
@@ -166,7 +197,7 @@ static ssize_t run_held(struct move *move, weft_time deadline)
             break;
     }
     /* A fiber that never has to wait gives way now and then. */
-    if (!needs_pool && wf_self_random(wf_self()) % ATTEMPTS_PER_YIELD == 0)
+    if (wf_self_random(wf_self()) % ATTEMPTS_PER_YIELD == 0)
         (void)weft_yield();
     return error != 0 ? error : move->result;
 }

@@ -297,8 +297,11 @@ void wf_fiber_finish(struct wf_worker *self, struct weft_fiber *fiber)
         wf_usage_end(runtime, fiber);
     wf_san_fiber_end(&fiber->san);
     wf_count(&self->counters.fibers_finished, 1);
-    /* JN.1 and JN.2 acq_rel: the result for the joiner, its waiter for us. */
-    joiner = atomic_exchange_explicit(&fiber->joiner, WF_JOINER_DONE, memory_order_acq_rel);
+    /* relaxed: if take_joiner() has been successful, it was on this worker. */
+    joiner = atomic_load_explicit(&fiber->joiner, memory_order_relaxed);
+    if (joiner != WF_JOINER_DONE)
+        /* JN.1 and JN.2 acq_rel: the result for the joiner, its waiter for us. */
+        joiner = atomic_exchange_explicit(&fiber->joiner, WF_JOINER_DONE, memory_order_acq_rel);
     /* Unless it is detached, the record is no longer ours: the joiner knows. */
     if (joiner == WF_JOINER_DETACHED)
         finish_detached(self, fiber);
@@ -319,26 +322,53 @@ bool wf_fiber_interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, i
                                                    memory_order_relaxed, memory_order_relaxed);
 }
 
-/* Waits until the fiber has ended.  0 or -errno. */
+/* Puts the waiter where the end of the fiber looks for it.  Returns false if that has come. */
+static inline bool put_joiner(struct weft_fiber *fiber, struct wf_waiter *waiter, bool is_held)
+{
+    struct wf_waiter *found = NULL;
+
+    if (is_held) {
+        /* relaxed: whoever handed the fiber to us published it. */
+        found = atomic_load_explicit(&fiber->joiner, memory_order_relaxed);
+        /* relaxed: whoever we hand it to sees it; it is JN.2 that the queues spare us. */
+        atomic_store_explicit(&fiber->joiner, waiter, memory_order_relaxed);
+    } else {
+        /* JN.2 acq_rel: our waiter for the end; JN.1 acquire on failure: the result. */
+        (void)atomic_compare_exchange_strong_explicit(&fiber->joiner, &found, waiter,
+                                                      memory_order_acq_rel, memory_order_acquire);
+    }
+    if (WF_UNLIKELY(found != NULL) && found != WF_JOINER_DONE)
+        wf_panic("weft_join: fiber %lu is joined twice, or was detached", (unsigned long)fiber->id);
+    return found == NULL;
+}
+
+/* Waits until the fiber has ended.  0 or -errno.
+ *
+ * Whom to leave for is found first: often it is the fiber itself.  We hold it then, so it cannot
+ * end before we have left, and nobody else is there to race with for its joiner. */
 static inline int wait_for_end(struct wf_worker *self, struct weft_fiber *fiber, weft_time deadline)
 {
-    struct wf_waiter *expected = NULL;
+    struct weft_fiber *joiner = self->current;
     struct wf_waiter *waiter;
+    struct weft_fiber *next;
     int refusal = wf_self_refusal(self);
 
-    if (fiber == self->current)
+    if (fiber == joiner)
         wf_panic("weft_join: a fiber cannot join itself (fiber %lu)", (unsigned long)fiber->id);
     if (refusal != 0)
         return refusal;
     waiter = wf_wait_begin(self, wf_fiber_interrupt_join, fiber);
-    /* JN.2 acq_rel: our waiter for the end; JN.1 acquire on failure: the result. */
-    if (atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, waiter,
-                                                memory_order_acq_rel, memory_order_acquire)) {
-        self = wf_wait_end_inline(self, deadline);
+    next = wf_worker_find_next(self);
+    if (put_joiner(fiber, waiter, next == fiber)) {
+        wf_wait_arm(self, joiner, deadline);
+        self = wf_worker_leave(self, WF_REQUEST_WAIT, next);
+        wf_wait_disarm(joiner, deadline);
         return waiter->result;
     }
-    if (expected != WF_JOINER_DONE)
-        wf_panic("weft_join: fiber %lu is joined twice, or was detached", (unsigned long)fiber->id);
+    /* It has just ended on another worker; what we have found instead is to run. */
+    if (next != NULL)
+        self = wf_worker_leave(self, WF_REQUEST_YIELD, next);
+    (void)self;
     return 0;
 }
 
@@ -427,39 +457,6 @@ bool weft_yield_if_due(void)
     atomic_store_explicit(&self->stuck, 0, memory_order_relaxed);
     (void)weft_yield();
     return true;
-}
-
-/* The timer has been taken out of the wheel, or will find the fiber awake: the wake is ours. */
-static bool interrupt_sleep(struct wf_worker *self, struct wf_waiter *waiter, int reason)
-{
-    (void)self;
-    (void)waiter;
-    (void)reason;
-    return true;
-}
-
-int weft_sleep_until(weft_time deadline)
-{
-    struct wf_worker *self = wf_self();
-    struct wf_waiter *waiter;
-    int refusal;
-
-    if (self == NULL)
-        return -EPERM;
-    refusal = wf_self_refusal(self);
-    if (refusal != 0)
-        return refusal;
-    waiter = wf_wait_begin(self, interrupt_sleep, NULL);
-    self = wf_wait_end_inline(self, deadline);
-    if (waiter->result != -ETIMEDOUT)
-        return waiter->result;
-    /* A scope's deadline ends a sleep for the same reason as the sleep's own. */
-    return wf_self_refusal(self) == 0 || wf_os_now() >= deadline ? 0 : -ETIMEDOUT;
-}
-
-int weft_sleep(int64_t ns)
-{
-    return weft_sleep_until(weft_after(ns));
 }
 
 weft_fiber *weft_self(void)

@@ -6,6 +6,7 @@
 #include "runtime/model.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
+#include "runtime/trim.h"
 #include "runtime/wait_internal.h"
 #include "runtime/worker.h"
 
@@ -39,7 +40,7 @@ static void hand_over(struct wf_worker *self)
 static void rest(struct wf_worker *self)
 {
     hand_over(self);
-    wf_worker_trim(self);
+    wf_trim_serve(self);
     wf_park_announce(self->park, &self->parker);
     if (is_in_reserve(self) && !wf_runtime_is_done(self->runtime)) {
         wf_count(&self->counters.parks, 1);

@@ -39,9 +39,13 @@ static void trim_queues(struct wf_worker *self, bool all)
 
 void wf_trim_serve(struct wf_worker *self)
 {
-    /* relaxed: as above. */
-    uint32_t request = atomic_exchange_explicit(&self->trim, WF_TRIM_NOTHING, memory_order_relaxed);
+    uint32_t request;
 
+    /* relaxed: a request; it can wait for the next look. */
+    if (WF_LIKELY(atomic_load_explicit(&self->trim, memory_order_relaxed) == WF_TRIM_NOTHING))
+        return;
+    /* relaxed: as above. */
+    request = atomic_exchange_explicit(&self->trim, WF_TRIM_NOTHING, memory_order_relaxed);
     wf_stack_flush(&self->runtime->depot, &self->stacks, request == WF_TRIM_ALL);
     trim_queues(self, request == WF_TRIM_ALL);
 }

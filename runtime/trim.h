@@ -11,8 +11,6 @@
 #ifndef WF_RUNTIME_TRIM_H
 #define WF_RUNTIME_TRIM_H
 
-#include "arch/compiler.h"
-
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,7 +37,7 @@ void wf_trim_look(struct weft_runtime *runtime, int64_t now);
  * something left, or a worker has been woken to hand over what it has. */
 bool wf_trim_settle(struct weft_runtime *runtime, int64_t now);
 
-/* Does what the monitor has asked for.  Caller: the worker. */
-WF_COLD void wf_trim_serve(struct wf_worker *self);
+/* Does what the monitor has asked for, if it has.  Caller: the worker. */
+void wf_trim_serve(struct wf_worker *self);
 
 #endif

@@ -40,21 +40,32 @@ void wf_wait_wake_thread(struct wf_waiter *waiter, int result);
  * where cancels may have been prepared. */
 bool wf_wait_expire(struct wf_worker *self, struct wf_worker *worker);
 
+/* What wf_wait_end() does before and after the fiber is away. */
+static inline void wf_wait_arm(struct wf_worker *self, struct weft_fiber *fiber, int64_t deadline)
+{
+    if (deadline != WEFT_FOREVER) {
+        wf_timer_arm(&self->wheel, &fiber->waiter.timer, deadline);
+        wf_count(&self->counters.timers_armed, 1);
+    }
+}
+
+static inline void wf_wait_disarm(struct weft_fiber *fiber, int64_t deadline)
+{
+    /* Also after the timer has fired: until we have held the wheel's lock, a worker may still be
+     * about to pin us, and would hit our next wait. */
+    if (deadline != WEFT_FOREVER)
+        wf_timer_cancel(&fiber->waiter.timer);
+}
+
 /* wf_wait_end(), without a call of its own: see leave_for() in worker.c. */
 WF_MUST_USE static inline struct wf_worker *wf_wait_end_inline(struct wf_worker *self,
                                                                int64_t deadline)
 {
     struct weft_fiber *fiber = self->current;
 
-    if (deadline != WEFT_FOREVER) {
-        wf_timer_arm(&self->wheel, &fiber->waiter.timer, deadline);
-        wf_count(&self->counters.timers_armed, 1);
-    }
+    wf_wait_arm(self, fiber, deadline);
     self = wf_worker_wait(self);
-    /* Also after the timer has fired: until we have held the wheel's lock, a worker may still be
-     * about to pin us, and would hit our next wait. */
-    if (deadline != WEFT_FOREVER)
-        wf_timer_cancel(&fiber->waiter.timer);
+    wf_wait_disarm(fiber, deadline);
     return self;
 }
 

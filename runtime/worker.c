@@ -23,6 +23,7 @@
 #include "runtime/fiber.h"
 #include "runtime/model.h"
 #include "runtime/poller.h"
+#include "runtime/trim.h"
 #include "runtime/wait_internal.h"
 
 #include <errno.h>
@@ -232,20 +233,13 @@ WF_INLINE struct weft_fiber *find_next(struct wf_worker *self)
     return fiber != NULL ? fiber : wf_deque_pop(&self->fresh);
 }
 
-void wf_worker_trim(struct wf_worker *self)
-{
-    /* relaxed: a request; it can wait for the next look. */
-    if (WF_UNLIKELY(atomic_load_explicit(&self->trim, memory_order_relaxed) != WF_TRIM_NOTHING))
-        wf_trim_serve(self);
-}
-
 /* Rule 3. */
 static struct weft_fiber *find_oldest(struct wf_worker *self)
 {
     struct weft_fiber *fiber;
 
     self->fair_tick = self->tick + FAIR_INTERVAL;
-    wf_worker_trim(self);
+    wf_trim_serve(self);
     (void)wf_worker_serve(self, self);
     (void)wf_balance_rescue(self);
     wf_balance_consider(self);
@@ -362,17 +356,19 @@ WF_INLINE struct wf_worker *leave_for(struct wf_worker *self, struct weft_fiber 
 }
 
 /* Keeps the calls out of the way of the others. */
-static WF_NOINLINE struct wf_worker *leave_in_region(struct wf_worker *self)
+static WF_NOINLINE struct wf_worker *leave_in_region(struct wf_worker *self,
+                                                     struct weft_fiber *next)
 {
     struct weft_fiber *fiber = self->current;
 
     wf_region_leave(self, fiber->region);
-    self = leave_for(self, fiber, find_next(self));
+    self = leave_for(self, fiber, next);
     wf_region_return(self, fiber->region);
     return self;
 }
 
-WF_INLINE struct wf_worker *leave(struct wf_worker *self, enum wf_request request)
+WF_INLINE struct wf_worker *leave(struct wf_worker *self, enum wf_request request,
+                                  struct weft_fiber *next)
 {
     struct weft_fiber *fiber = self->current;
 
@@ -380,20 +376,31 @@ WF_INLINE struct wf_worker *leave(struct wf_worker *self, enum wf_request reques
     if (WF_UNLIKELY(self->thread_locks != 0))
         wf_thread_lock_panic(self);
     if (WF_UNLIKELY(fiber->region != NULL))
-        return leave_in_region(self);
-    return leave_for(self, fiber, find_next(self));
+        return leave_in_region(self, next);
+    return leave_for(self, fiber, next);
 }
 
 struct wf_worker *wf_worker_wait(struct wf_worker *self)
 {
-    return leave(self, WF_REQUEST_WAIT);
+    return leave(self, WF_REQUEST_WAIT, find_next(self));
+}
+
+struct weft_fiber *wf_worker_find_next(struct wf_worker *self)
+{
+    return find_next(self);
+}
+
+struct wf_worker *wf_worker_leave(struct wf_worker *self, enum wf_request request,
+                                  struct weft_fiber *next)
+{
+    return leave(self, request, next);
 }
 
 int wf_worker_yield(struct wf_worker *self)
 {
     struct weft_fiber *fiber = self->current;
 
-    self = leave(self, WF_REQUEST_YIELD);
+    self = leave(self, WF_REQUEST_YIELD, find_next(self));
     return wf_fiber_refusal(self->runtime, fiber);
 }
 
@@ -444,7 +451,7 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
     struct weft_fiber *fiber = take_injected(self);
     int64_t asleep_since = INT64_MAX;
 
-    wf_worker_trim(self);
+    wf_trim_serve(self);
     if (fiber == NULL)
         fiber = wf_balance_steal(self);
     if (WF_UNLIKELY(self->runtime->is_chaotic) && fiber != NULL && wf_chaos_forbids(self, fiber) &&

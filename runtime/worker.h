@@ -30,6 +30,12 @@ enum wf_request {
  * then runs on, which can be another than `self`. */
 WF_MUST_USE struct wf_worker *wf_worker_wait(struct wf_worker *self);
 
+/* What the running fiber leaves for, in two steps: the fiber that the first returns, READY and in
+ * no queue, or NULL for the loop, is passed to the second, which leaves. */
+WF_MUST_USE struct weft_fiber *wf_worker_find_next(struct wf_worker *self);
+WF_MUST_USE struct wf_worker *wf_worker_leave(struct wf_worker *self, enum wf_request request,
+                                              struct weft_fiber *next);
+
 /* Leaves the running fiber, which stays ready.  Returns 0, or -ECANCELED if it is cancelled. */
 WF_MUST_USE int wf_worker_yield(struct wf_worker *self);
 
@@ -63,9 +69,6 @@ struct weft_fiber *wf_worker_take_next(struct wf_worker *worker);
  * Caller: `self`, for itself or for any other worker, whatever that one does at the moment.
  */
 bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker);
-
-/* Hands stacks over if the monitor has asked for it.  Caller: the worker. */
-void wf_worker_trim(struct wf_worker *self);
 
 /* Ends the sleep of `worker`, if it sleeps.  Caller: a worker of its runtime, or with NULL for
  * `self` a visitor (outside.h), after publishing what it shall see. */

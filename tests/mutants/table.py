@@ -25,10 +25,10 @@ SWITCH_MUTANTS = [
     Mutant("1/yields-before-the-registers-are-saved", "runtime/worker.c",
            [("    make_ready_again(fiber);\n    return wf_ready_push_if_room(&self->ready, fiber);",
              "    return true;"),
-            ("    self = leave(self, WF_REQUEST_YIELD);",
+            ("    self = leave(self, WF_REQUEST_YIELD, find_next(self));",
              "    make_ready_again(fiber);\n"
              "    wf_worker_push_ready(self, fiber);\n"
-             "    self = leave(self, WF_REQUEST_YIELD);"),
+             "    self = leave(self, WF_REQUEST_YIELD, find_next(self));"),
             ("        make_ready_again(fiber);\n        wf_worker_push_ready(self, fiber);\n"
              "        break;", "        break;")],
            "api_switch_test", "*", FOUR, tries=3),
@@ -137,6 +137,14 @@ SCHEDULER_MUTANTS = [
              "                                                   memory_order_relaxed, "
              "memory_order_relaxed);", "    (void)fiber;\n    (void)expected;\n    return true;")],
            "api_join_test"),
+    Mutant("fiber/forgets-whom-it-found-instead", "runtime/fiber.c",
+           [("    if (next != NULL)\n"
+             "        self = wf_worker_leave(self, WF_REQUEST_YIELD, next);\n", "")],
+           "stress_spawn_stress_test", "*", FOUR, tries=4),
+    Mutant("fiber/joins-a-held-fiber-twice", "runtime/fiber.c",
+           [("        found = atomic_load_explicit(&fiber->joiner, memory_order_relaxed);\n",
+             "        found = NULL;\n")],
+           "api_abort_test"),
 ]
 
 RING_MUTANTS = [

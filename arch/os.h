@@ -57,11 +57,20 @@ void wf_os_futex_wake(WF_ATOMIC(uint32_t) * word, int count);
 
 struct wf_os_thread {
     unsigned long id;
+    char name[16]; /* of one that has a stack of the caller's; so have the others */
+    void (*fn)(void *);
+    void *arg;
 };
 
 /* `name` is cut to the kernel's 15 characters. */
 int wf_os_thread_start(struct wf_os_thread *thread, const char *name, void (*fn)(void *),
                        void *arg);
+
+/* The same on a stack of the caller's, and with nothing allocated in the new thread: an allocator
+ * would keep memory for it.  `thread` stays where it is until the join.  Where the program has more
+ * thread-local data than the stack has room for, the stack is not used. */
+int wf_os_thread_start_on(struct wf_os_thread *thread, const char *name, void (*fn)(void *),
+                          void *arg, void *stack, size_t size);
 void wf_os_thread_join(struct wf_os_thread *thread);
 
 /* The calling thread, for a wf_os_thread_join() by another one. */

@@ -88,6 +88,16 @@ int wf_poller_describe(uint32_t kind, char *line, size_t size)
     return 0;
 }
 
+int wf_poller_open(struct wf_poller *poller)
+{
+    return poller->backend->open != NULL ? poller->backend->open(poller) : 0;
+}
+
+bool wf_poller_close(struct wf_poller *poller, struct wf_worker *self)
+{
+    return poller->backend->close == NULL || poller->backend->close(poller, self);
+}
+
 void wf_poller_destroy(struct wf_poller *poller)
 {
     if (poller->backend != &wf_backend_sim)

@@ -20,6 +20,8 @@ struct wf_backend {
     const char *name;
 
     int (*create)(struct wf_poller **poller, uint32_t entries, struct wf_counters *counters);
+    int (*open)(struct wf_poller *poller); /* NULL: there is nothing to open, nor to close */
+    bool (*close)(struct wf_poller *poller, struct wf_worker *self);
     void (*destroy)(struct wf_poller *poller);
     unsigned (*poll)(struct wf_poller *poller, struct wf_worker *self, int64_t deadline);
     void (*submit)(struct wf_poller *poller, struct wf_worker *self);

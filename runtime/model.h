@@ -145,6 +145,7 @@ struct wf_worker {
     struct wf_watch watch;                  /* the monitor's (monitor.h) */
     long thread_number;                     /* [I] the kernel's */
     void *probe_stack;                      /* [W] see arch/probe.h */
+    bool is_down;                           /* [W] a spare that has given back what it had */
 
     WF_CACHE_ALIGNED struct wf_counters counters;         /* [W] writes, anyone reads */
     WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */
@@ -199,6 +200,7 @@ struct weft_runtime {
     struct wf_topology *topology; /* [I] */
     uint32_t worker_count;        /* [I] without spares */
     uint32_t crew_max;            /* [I] with all the spares that there may be */
+    char *spare_stacks;           /* [I] of their threads; NULL: there are none */
     bool is_chaotic;              /* [I] */
     bool is_pinned;               /* [I] each worker has a CPU of its own */
     bool is_spread;               /* [I] and these are on several NUMA nodes */

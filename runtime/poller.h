@@ -3,7 +3,7 @@
  * What the scheduler asks of an I/O backend.  io/ implements it; the linker binds it, so a test
  * can link a backend of its own.
  *
- * A poller belongs to one worker, its owner, which creates it, waits in it and destroys it.  Any
+ * A poller belongs to one worker, its owner, which opens it, waits in it and destroys it.  Any
  * worker may poll and submit in its place, at any time while both are in their loops.  An operation
  * counts with the kernel as that thread's which submitted it: it is cancelled when that thread
  * ends, so no worker may end while others go on.
@@ -28,6 +28,19 @@ struct wf_worker;
  */
 int wf_poller_create(struct wf_poller **poller, uint32_t kind, uint32_t entries,
                      struct wf_counters *counters);
+
+/*
+ * Makes a poller ready for use, and gives back what it takes of the system while it is not used,
+ * as far as that is worth anything.  A new one is closed.  Of a closed one only these, an
+ * interrupt, a poll and the rest that others may do are allowed, and nothing is found there.
+ *
+ * The first returns 0 or -errno, after a line if the kernel refuses.  The second returns false, and
+ * the poller stays open, while something is under way there.
+ *
+ * Caller: the owner.
+ */
+int wf_poller_open(struct wf_poller *poller);
+bool wf_poller_close(struct wf_poller *poller, struct wf_worker *self);
 
 /* Every operation has completed. */
 void wf_poller_destroy(struct wf_poller *poller);

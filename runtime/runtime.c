@@ -9,6 +9,8 @@
 #include "runtime/config.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
+#include "runtime/poller.h"
+#include "runtime/spare.h"
 
 #include <errno.h>
 
@@ -89,6 +91,8 @@ static int rank_victims(struct wf_worker *worker)
 
 static void destroy_worker(struct wf_worker *worker)
 {
+    if (worker->poller != NULL)
+        wf_poller_destroy(worker->poller);
     wf_deque_destroy(&worker->fresh);
     wf_ready_destroy(&worker->ready);
     wf_free(worker->victims);
@@ -113,7 +117,7 @@ void wf_alloc_count_home(void)
     wf_count(&wf_self()->counters.node_allocations, 1);
 }
 
-int wf_runtime_furnish(struct wf_worker *self)
+int wf_runtime_make_queues(struct wf_worker *self)
 {
     int64_t capacity = self->runtime->is_chaotic ? WF_CHAOS_QUEUE_CAPACITY : WF_DEQUE_KEPT;
 
@@ -259,6 +263,7 @@ void wf_runtime_destroy(struct weft_runtime *runtime)
     wf_task_pool_destroy(&runtime->tasks);
     wf_usage_destroy(runtime);
     wf_stack_depot_destroy(&runtime->depot);
+    wf_spare_unmap(runtime);
     if (runtime->topology != NULL)
         wf_topology_destroy(runtime->topology);
     wf_free(runtime);
@@ -303,7 +308,9 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
         atomic_store_explicit(&runtime->is_wary, runtime->is_chaotic, memory_order_relaxed);
         runtime->depot.has_canaries = &runtime->is_wary;
         runtime->stack_class = wf_stack_class((size_t)config->stack_size_kib * 1024);
-        error = create_workers(runtime);
+        error = wf_spare_map(runtime);
+        if (error == 0)
+            error = create_workers(runtime);
     }
     if (error != 0) {
         wf_runtime_destroy(runtime);

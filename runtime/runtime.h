@@ -40,13 +40,18 @@ void wf_runtime_remove_worker(struct weft_runtime *runtime, uint32_t index);
  * alloc.h.  0 or -ENOMEM. */
 int wf_runtime_find_home(const struct wf_topology *topology, uint32_t index, uint32_t *home);
 
-/* Gives a worker its queues, and the order in which it looks at the others'.  They lie near to it.
- * 0 or -ENOMEM.  Caller: the worker, once it is where it stays. */
+/* Gives a worker its queues, and the order in which it looks at the others'.  0 or -ENOMEM. */
+int wf_runtime_make_queues(struct wf_worker *self);
+
+/* The same, and its poller: all that is allocated for it.  It lies near to the caller: the worker,
+ * once it is where it stays, or the monitor for a spare.  0 or -errno. */
 int wf_runtime_furnish(struct wf_worker *self);
 
-/* What a worker's thread does before its loop and after it.  The first returns 0 or -errno; the
- * second waits, if the loop `ran`, until all others have left theirs. */
-int wf_runtime_enter(struct wf_worker *self);
+/* What a worker's thread does before its loop and after it: enters, has been furnished, and opens,
+ * which returns 0 or -errno.  The exit waits, if the loop `ran`, until all others have left theirs.
+ */
+void wf_runtime_enter(struct wf_worker *self);
+int wf_runtime_open(struct wf_worker *self);
 void wf_runtime_exit(struct wf_worker *self, bool ran);
 
 /* Waits until the starter has seen every worker set up.  Returns false if the start failed. */

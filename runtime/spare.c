@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/spare.h"
 
+#include "arch/probe.h"
 #include "runtime/balance.h"
 #include "runtime/check.h"
 #include "runtime/model.h"
@@ -10,7 +11,34 @@
 #include "runtime/wait_internal.h"
 #include "runtime/worker.h"
 
+#include <errno.h>
 #include <stdio.h>
+
+enum {
+    STACK_SIZE = 1024 * 1024, /* guessed: fibers have stacks of their own */
+    REST_MS = 300,            /* guessed: opening again costs a tenth of a millisecond */
+};
+
+static size_t stacks_size(const struct weft_runtime *runtime)
+{
+    return (size_t)(runtime->crew_max - runtime->worker_count) * STACK_SIZE;
+}
+
+int wf_spare_map(struct weft_runtime *runtime)
+{
+    size_t size = stacks_size(runtime);
+
+    if (size == 0)
+        return 0;
+    runtime->spare_stacks = wf_os_map(size);
+    return runtime->spare_stacks != NULL ? 0 : -ENOMEM;
+}
+
+void wf_spare_unmap(struct weft_runtime *runtime)
+{
+    if (runtime->spare_stacks != NULL)
+        wf_os_unmap(runtime->spare_stacks, stacks_size(runtime));
+}
 
 static bool is_in_reserve(struct wf_worker *spare)
 {
@@ -36,15 +64,45 @@ static void hand_over(struct wf_worker *self)
         wf_worker_inject(self, fiber);
 }
 
-/* One pass in the reserve: looks after the ring and the timers, and runs nothing. */
-static void rest(struct wf_worker *self)
+/* Gives back what it has of the system, if nothing is under way there. */
+static void lie_down(struct wf_worker *self)
 {
+    if (wf_wheel_is_armed(&self->wheel) || !wf_poller_close(self->poller, self))
+        return;
+    self->is_down = true;
+    wf_probe_leave(self->probe_stack);
+    self->probe_stack = NULL;
+    wf_trim_all(self);
+}
+
+/* Returns false if the system refuses. */
+static bool get_up(struct wf_worker *self)
+{
+    if (self->is_down && wf_runtime_open(self) == 0)
+        self->is_down = false;
+    return !self->is_down;
+}
+
+/* One pass in the reserve: looks after the ring and the timers, and runs nothing.  The same if it
+ * `cannot` do what it was called for: the monitor calls again. */
+static void rest(struct wf_worker *self, int64_t rest_end, bool cannot)
+{
+    int64_t deadline;
+
     hand_over(self);
     wf_trim_serve(self);
+    if (!self->is_down && wf_os_now() >= rest_end) {
+        /* If it cannot, it is tried again when something has happened here. */
+        lie_down(self);
+        rest_end = INT64_MAX;
+    }
+    deadline = wf_wheel_next(&self->wheel);
+    if (!self->is_down && rest_end < deadline)
+        deadline = rest_end;
     wf_park_announce(self->park, &self->parker);
-    if (is_in_reserve(self) && !wf_runtime_is_done(self->runtime)) {
+    if ((is_in_reserve(self) || cannot) && !wf_runtime_is_done(self->runtime)) {
         wf_count(&self->counters.parks, 1);
-        (void)wf_poller_poll(self->poller, self, wf_wheel_next(&self->wheel));
+        (void)wf_poller_poll(self->poller, self, deadline);
     }
     if (wf_park_retract(self->park, &self->parker))
         wf_park_end_search(self->park);
@@ -52,12 +110,32 @@ static void rest(struct wf_worker *self)
     (void)wf_worker_serve(self, self);
 }
 
+static void loop(struct wf_worker *self)
+{
+    int64_t rest_end = 0;
+
+    while (!wf_runtime_is_done(self->runtime)) {
+        bool is_called = !is_in_reserve(self);
+
+        if (is_called && get_up(self)) {
+            rest_end = 0;
+            wf_worker_pass(self);
+            continue;
+        }
+        if (rest_end == 0)
+            rest_end = wf_os_now() + REST_MS * WEFT_MILLISECOND;
+        rest(self, rest_end, is_called);
+    }
+}
+
 static void spare_main(void *arg)
 {
     struct wf_worker *self = arg;
     struct weft_runtime *runtime = self->runtime;
-    int error = wf_runtime_enter(self);
+    int error;
 
+    wf_runtime_enter(self);
+    error = wf_runtime_open(self);
     /* All CPUs may be taken by fibers that compute: that is what a spare is called for. */
     wf_os_thread_hurry();
 
@@ -69,14 +147,10 @@ static void spare_main(void *arg)
     self->now = wf_os_now();
     self->busy_since = self->now;
     self->judged = self->now;
-    while (error == 0 && !wf_runtime_is_done(runtime)) {
-        if (is_in_reserve(self))
-            rest(self);
-        else
-            wf_worker_pass(self);
-    }
-    if (error == 0)
+    if (error == 0) {
+        loop(self);
         wf_balance_end_search(self);
+    }
     wf_runtime_exit(self, error == 0);
 }
 
@@ -91,13 +165,20 @@ static void set_duty(struct wf_worker *spare, enum wf_duty duty)
 static bool start(struct weft_runtime *runtime, uint32_t index)
 {
     struct wf_worker *spare = wf_runtime_add_worker(runtime, index);
+    uint32_t number = index - runtime->worker_count;
+    char *stack = runtime->spare_stacks + (size_t)number * STACK_SIZE;
+    size_t page = wf_os_page_size();
     char name[16];
 
     if (spare == NULL)
         return false;
     spare->watch.since = wf_os_now();
-    snprintf(name, sizeof name, "weft-spare-%u", (index - runtime->worker_count) % 1000);
-    if (wf_os_thread_start(&spare->thread, name, spare_main, spare) == 0) {
+    snprintf(name, sizeof name, "weft-spare-%u", number % 1000);
+    if (wf_os_guard_marker(stack, page) != 0)
+        (void)wf_os_guard_mapping(stack, page);
+    if (wf_runtime_furnish(spare) == 0 &&
+        wf_os_thread_start_on(&spare->thread, name, spare_main, spare, stack + page,
+                              STACK_SIZE - page) == 0) {
         wf_runtime_wait_until_started(runtime, index + 1);
         if (wf_runtime_crew(runtime) > index)
             return true;

@@ -6,7 +6,9 @@
  * The monitor makes it when it is needed first, and calls it to work or sends it to the reserve.
  * In the reserve it runs no fiber: it hands what becomes ready, from its ring or its timers, to
  * the injector, and sleeps otherwise.  Its thread stays until the end of the run, since the kernel
- * cancels the operations that a thread has submitted when that thread ends.
+ * cancels the operations that a thread has submitted when that thread ends.  What else it has of
+ * the system it gives back after a rest, as soon as nothing is under way there: the burst that it
+ * was called in may have been the only one.  All spares' stacks are one mapping, made at the start.
  *
  *   Edge   From                      To                        Promises
  *   SP.1   join: crew seq_cst        walk: crew seq_cst        the new worker's fields; with RT.1:
@@ -28,6 +30,10 @@ enum wf_duty {
     WF_DUTY_WORK, /* of all but spares, always */
     WF_DUTY_RESERVE,
 };
+
+/* Maps the stacks of the threads that there may be.  0 or -ENOMEM.  Caller: the starter. */
+int wf_spare_map(struct weft_runtime *runtime);
+void wf_spare_unmap(struct weft_runtime *runtime);
 
 /* All the functions below: the monitor calls them. */
 

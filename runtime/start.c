@@ -103,24 +103,35 @@ static uint32_t count_entries(const struct wf_worker *self)
     return entries;
 }
 
-int wf_runtime_enter(struct wf_worker *self)
+void wf_runtime_enter(struct wf_worker *self)
 {
     struct weft_runtime *runtime = self->runtime;
-    int error;
 
     wf_tls_set(self);
     wf_os_block_sigpipe();
     wf_san_thread(&self->san);
     self->thread_number = wf_probe_thread_number();
-    if (wf_stall_is_reported(&runtime->config) || wf_overflow_is_reported(&runtime->config))
-        self->probe_stack = wf_probe_enter(runtime->monitor.stall.has_signal);
     wf_wheel_init(&self->wheel, wf_os_now());
     if (runtime->is_pinned && self->index < runtime->worker_count)
         pin(self);
-    error = wf_runtime_furnish(self);
+}
+
+int wf_runtime_furnish(struct wf_worker *self)
+{
+    int error = wf_runtime_make_queues(self);
+
     return error != 0 ? error
-                      : wf_poller_create(&self->poller, runtime->config.backend,
+                      : wf_poller_create(&self->poller, self->runtime->config.backend,
                                          count_entries(self), &self->counters);
+}
+
+int wf_runtime_open(struct wf_worker *self)
+{
+    const struct weft_runtime *runtime = self->runtime;
+
+    if (wf_stall_is_reported(&runtime->config) || wf_overflow_is_reported(&runtime->config))
+        self->probe_stack = wf_probe_enter(runtime->monitor.stall.has_signal);
+    return wf_poller_open(self->poller);
 }
 
 void wf_runtime_exit(struct wf_worker *self, bool ran)
@@ -131,6 +142,7 @@ void wf_runtime_exit(struct wf_worker *self, bool ran)
     }
     if (self->poller != NULL)
         wf_poller_destroy(self->poller);
+    self->poller = NULL;
     wf_probe_leave(self->probe_stack);
     wf_tls_set(NULL);
 }
@@ -139,9 +151,13 @@ static void worker_main(void *arg)
 {
     struct wf_worker *self = arg;
     struct weft_runtime *runtime = self->runtime;
-    int error = wf_runtime_enter(self);
     bool runs;
+    int error;
 
+    wf_runtime_enter(self);
+    error = wf_runtime_furnish(self);
+    if (error == 0)
+        error = wf_runtime_open(self);
     if (error == 0 && self->index == 0 && runtime->main_fn != NULL)
         error = wf_fiber_spawn_main(self);
     wf_runtime_report_started(runtime, error);

@@ -50,23 +50,35 @@ void wf_trim_serve(struct wf_worker *self)
     trim_queues(self, request == WF_TRIM_ALL);
 }
 
-static bool has_large_queues(struct wf_worker *worker)
+void wf_trim_all(struct wf_worker *self)
 {
-    return wf_deque_has_excess(&worker->fresh) || wf_deque_has_excess(&worker->ready.queue);
+    ask(self, WF_TRIM_ALL);
+    wf_trim_serve(self);
 }
 
-/* A worker that has slept since the last review, with queues that have grown before, is woken once
- * to give them back. */
+/* Asks for all that the worker has, and wakes it for that, if this may be much.  Returns true if it
+ * was woken. */
+static bool ask_for_all_of(struct weft_runtime *runtime, struct wf_worker *worker)
+{
+    uint64_t changes = wf_counter_read(&worker->counters.fibers_spawned) +
+                       wf_counter_read(&worker->counters.fibers_freed);
+
+    if (changes - worker->watch.changes < CHANGES_MIN && !wf_deque_has_excess(&worker->fresh) &&
+        !wf_deque_has_excess(&worker->ready.queue))
+        return false;
+    worker->watch.changes = changes;
+    ask(worker, WF_TRIM_ALL);
+    return wf_monitor_notify(runtime, worker);
+}
+
+/* A worker that has slept since the last review is woken once, if it may have much. */
 static void ask_at_review(struct weft_runtime *runtime, struct wf_worker *worker)
 {
     /* relaxed: as above. */
-    if (atomic_load_explicit(&worker->trim, memory_order_relaxed) == WF_TRIM_NOTHING ||
-        !has_large_queues(worker)) {
+    if (atomic_load_explicit(&worker->trim, memory_order_relaxed) == WF_TRIM_NOTHING)
         ask(worker, WF_TRIM_HALF);
-        return;
-    }
-    ask(worker, WF_TRIM_ALL);
-    (void)wf_monitor_notify(runtime, worker);
+    else
+        (void)ask_for_all_of(runtime, worker);
 }
 
 static void flush_outside(struct weft_runtime *runtime, bool all)
@@ -105,17 +117,8 @@ static bool ask_for_all(struct weft_runtime *runtime)
     uint32_t crew = wf_runtime_crew(runtime);
     bool has_asked = false;
 
-    for (uint32_t i = 0; i < crew; i++) {
-        struct wf_worker *worker = runtime->workers[i];
-        uint64_t changes = wf_counter_read(&worker->counters.fibers_spawned) +
-                           wf_counter_read(&worker->counters.fibers_freed);
-
-        if (changes - worker->watch.changes < CHANGES_MIN && !has_large_queues(worker))
-            continue;
-        worker->watch.changes = changes;
-        ask(worker, WF_TRIM_ALL);
-        has_asked |= wf_monitor_notify(runtime, worker);
-    }
+    for (uint32_t i = 0; i < crew; i++)
+        has_asked |= ask_for_all_of(runtime, runtime->workers[i]);
     return has_asked;
 }
 

@@ -37,6 +37,9 @@ void wf_trim_look(struct weft_runtime *runtime, int64_t now);
  * something left, or a worker has been woken to hand over what it has. */
 bool wf_trim_settle(struct weft_runtime *runtime, int64_t now);
 
+/* Hands over all at once.  Caller: the worker. */
+void wf_trim_all(struct wf_worker *self);
+
 /* Does what the monitor has asked for, if it has.  Caller: the worker. */
 void wf_trim_serve(struct wf_worker *self);
 

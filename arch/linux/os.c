@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -235,6 +234,40 @@ int wf_os_thread_start(struct wf_os_thread *thread, const char *name, void (*fn)
     }
     thread->id = id;
     return 0;
+}
+
+static void *run_thread_on(void *arg)
+{
+    const struct wf_os_thread *thread = arg;
+
+    pthread_setname_np(pthread_self(), thread->name);
+    thread->fn(thread->arg);
+    return NULL;
+}
+
+int wf_os_thread_start_on(struct wf_os_thread *thread, const char *name, void (*fn)(void *),
+                          void *arg, void *stack, size_t size)
+{
+    pthread_attr_t attributes;
+    pthread_t id;
+    int error;
+
+    if (wf_sim_is_here())
+        return wf_sim_thread_start(thread, fn, arg);
+    snprintf(thread->name, sizeof thread->name, "%s", name);
+    thread->fn = fn;
+    thread->arg = arg;
+    if (pthread_attr_init(&attributes) != 0)
+        return -ENOMEM;
+    error = pthread_attr_setstack(&attributes, stack, size);
+    if (error == 0)
+        error = pthread_create(&id, &attributes, run_thread_on, thread);
+    (void)pthread_attr_destroy(&attributes);
+    if (error == EINVAL)
+        return wf_os_thread_start(thread, name, fn, arg);
+    if (error == 0)
+        thread->id = id;
+    return -error;
 }
 
 void wf_os_thread_join(struct wf_os_thread *thread)
@@ -455,33 +488,4 @@ void wf_os_block_sigpipe(void)
     sigemptyset(&set);
     sigaddset(&set, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
-int wf_os_event_create(void)
-{
-    int event = eventfd(0, EFD_CLOEXEC);
-
-    return event >= 0 ? event : -errno;
-}
-
-void wf_os_event_signal(int event)
-{
-    uint64_t one = 1;
-
-    /* Fails only when the counter is full, and then the event is signalled already. */
-    while (write(event, &one, sizeof one) < 0 && errno == EINTR)
-        ;
-}
-
-void wf_os_event_reset(int event)
-{
-    uint64_t count;
-
-    while (read(event, &count, sizeof count) < 0 && errno == EINTR)
-        ;
-}
-
-void wf_os_close(int fd)
-{
-    close(fd);
 }

@@ -44,8 +44,7 @@ static int give_memory_back(void *arg)
  * test would wait for ever if it stayed. */
 WORKER_TEST(stack_memory, goes_back_when_fibers_have_ended, TEST_TIMEOUT_S)
 {
-    struct weft_config config = {.workers = *workers,
-                                 .monitor = 2}; /* no spares: they would stay */
+    struct weft_config config = {.workers = *workers};
 
     if (TEST_IS_SANITIZED)
         cr_skip_test("a sanitizer has memory of its own for each stack");

@@ -16,8 +16,8 @@
  *   2. While the owner waits, or is on its way into the wait, it alone reaps.  Another thread could
  *      take the completion that is to end the wait before the wait has begun.
  *
- * A fiber that is alone on its worker has no batch to share.  Where it sends again and again, small
- * sends are system calls of their own, which spare it the way through the loop (docs/adr/0021).
+ * A fiber that is alone on its worker has no batch to share, and spares itself the way through the
+ * loop: it tries the system call, or enters the kernel for its one operation (alone.h).
  *
  * user_data is the address of the operation, with a generation in the upper 16 bits that no other
  * operation of the ring had lately: a late cancel finds nothing instead of its successor.  (User
@@ -25,6 +25,7 @@
  */
 #include "io/ring.h"
 
+#include "io/alone.h"
 #include "io/backend.h"
 #include "runtime/alloc.h"
 #include "runtime/check.h"
@@ -45,29 +46,7 @@ enum {
     TAG_NONE = 0,  /* of a cancel request: nobody waits for its completion */
     TAG_EVENT = 1, /* of the read that wf_poller_interrupt() completes */
     ADDRESS_BITS = 48,
-    REAP_BATCH = 64,
-    AT_ONCE_MAX = 16,            /* guessed: sends between two looks at the ring */
-    AT_ONCE_LENGTH_MAX = 1 << 14 /* bytes: to copy more outweighs the rest */
-};
-
-struct ring {
-    struct wf_poller poller; /* its lock is that of all that follows, system calls excepted */
-    struct io_uring uring;
-    struct wf_counters *counters; /* those of the ring: whoever has the lock writes them */
-    uint64_t generation;          /* of the next operation */
-    uint64_t in_flight;           /* operations prepared and not yet reaped */
-    int event;                    /* eventfd that ends a wait */
-    bool resumes_sends;           /* MSG_WAITALL means what it says */
-    int registered;               /* the ring's number among the owner's registered rings, or -1 */
-    uint64_t event_buffer;        /* the kernel writes it */
-    uint32_t entries;             /* immutable: that the submission queue is to have */
-    bool is_open;                 /* `uring` is there */
-    bool is_closing;
-    unsigned visitors;   /* threads in the kernel with it, or on their way */
-    bool event_is_armed; /* false: an interrupt has come; the owner does not wait */
-    bool owner_waits;    /* rule 2 */
-    unsigned at_once;    /* operations that were attempted since the last poll */
-    int last_sent;       /* the descriptor, if a send was the last operation, or -1 */
+    REAP_BATCH = 64
 };
 
 static struct ring *ring_of(struct wf_poller *poller)
@@ -97,7 +76,7 @@ static int create_ring(struct wf_poller **poller, uint32_t entries, struct wf_co
     if (ring == NULL)
         return -ENOMEM;
     ring->counters = counters;
-    ring->last_sent = -1;
+    ring->alone.last_sent = -1;
     ring->entries = entries;
     ring->event = wf_os_event_create();
     if (ring->event < 0) {
@@ -270,7 +249,6 @@ static unsigned poll_ring(struct wf_poller *poller, struct wf_worker *self, int6
             wf_os_event_reset(ring->event);
         return 0;
     }
-    ring->at_once = 0;
     waits = deadline != 0 && ring->event_is_armed && io_uring_cq_ready(&ring->uring) == 0;
     count = publish(ring);
     if (waits || count > 0 || kernel_has_more(ring)) {
@@ -294,13 +272,6 @@ static unsigned poll_ring(struct wf_poller *poller, struct wf_worker *self, int6
     return woken;
 }
 
-/* Caller has the lock. */
-static bool is_unused(struct ring *ring)
-{
-    return ring->in_flight == 0 && ring->visitors == 0 && io_uring_sq_ready(&ring->uring) == 0 &&
-           io_uring_cq_ready(&ring->uring) == 0 && !io_uring_cq_has_overflow(&ring->uring);
-}
-
 /* The kernel ends what is left in a ring some time after that has been closed.  So the read of the
  * event completes first: it could take what is to end the next wait. */
 static bool close_ring(struct wf_poller *poller, struct wf_worker *self)
@@ -316,7 +287,8 @@ static bool close_ring(struct wf_poller *poller, struct wf_worker *self)
         (void)poll_ring(poller, self, INT64_MAX);
         wf_lock_acquire(&ring->poller.lock);
     }
-    is_closed = ring->is_closing && is_unused(ring);
+    is_closed = ring->is_closing && ring->in_flight == 0 && ring->visitors == 0 &&
+                io_uring_sq_ready(&ring->uring) == 0 && io_uring_cq_ready(&ring->uring) == 0;
     ring->is_closing = false;
     ring->is_open = !is_closed;
     if (ring->is_open && !ring->event_is_armed)
@@ -394,59 +366,83 @@ static struct io_uring_sqe *take_slot(struct ring *ring, struct wf_worker *self)
     return sqe;
 }
 
-/* True if there is no batch to join, nothing to reap, and it is not time to look at the ring. */
+/* True if there is no batch to join and nothing to reap.  Caller has the lock. */
+static bool is_idle(struct ring *ring)
+{
+    return io_uring_sq_ready(&ring->uring) == 0 && io_uring_cq_ready(&ring->uring) == 0;
+}
+
 static bool may_attempt(struct ring *ring, const struct wf_op *op)
 {
+    struct wf_luck *luck;
     bool may;
 
     wf_lock_acquire(&ring->poller.lock);
-    may = ring->last_sent == op->fd && ring->at_once < AT_ONCE_MAX &&
-          io_uring_sq_ready(&ring->uring) == 0 && io_uring_cq_ready(&ring->uring) == 0;
-    if (may)
-        ring->at_once++;
+    luck = wf_alone_luck(&ring->poller.pending, op);
+    may = luck != NULL && is_idle(ring) &&
+          !wf_alone_is_conversation(&ring->alone, op, ring->in_flight) && wf_luck_try(luck);
     wf_lock_release(&ring->poller.lock);
     return may;
 }
 
-/* A function of its own because errno is a thread's: here no switch comes between it and the call.
- */
-static WF_NOINLINE int32_t send_now(const struct wf_op *op)
+/* Returns true if it is time to give way. */
+static bool note_attempt(struct ring *ring, const struct wf_op *op, bool is_done)
 {
-    ssize_t n = send(op->fd, op->buffer, op->length, op->flags | MSG_DONTWAIT);
+    struct wf_luck *luck;
+    bool is_time = false;
 
-    return n < 0 ? -errno : (int32_t)n;
+    wf_lock_acquire(&ring->poller.lock);
+    luck = wf_alone_luck(&ring->poller.pending, op);
+    if (luck != NULL)
+        wf_luck_note(luck, is_done);
+    if (is_done) {
+        wf_count(&ring->counters->ops_submitted, 1);
+        wf_count(&ring->counters->ops_completed, 1);
+        is_time = wf_alone_count(&ring->alone, op);
+    }
+    wf_lock_release(&ring->poller.lock);
+    return is_time;
 }
 
 static bool attempt(struct wf_op *op, weft_time deadline)
 {
     struct wf_worker *self = wf_self();
     struct ring *ring = ring_of(wf_worker_poller(self));
+    bool is_done;
 
     (void)deadline;
-    if (op->code != WF_OP_SEND || op->length > AT_ONCE_LENGTH_MAX || op->epoch != 0 ||
-        !wf_self_is_alone(self) || !may_attempt(ring, op))
+    if (!wf_alone_may_call(op) || !wf_self_is_alone(self) || !may_attempt(ring, op))
         return false;
-    op->result = send_now(op);
-    if (op->result == -EINTR || (op->result == -EAGAIN && (op->flags & MSG_DONTWAIT) == 0))
-        return false;
+    is_done = wf_attempt_now(op);
+    self = wf_self(); /* it may have suspended */
+    if (note_attempt(ring_of(wf_worker_poller(self)), op, is_done))
+        wf_self_give_way(self);
+    return is_done;
+}
+
+/* The operation may be over, and its fiber have been told, when this returns. */
+static void enter_at_once(struct ring *ring, struct wf_worker *self, struct wf_waiter *waiter)
+{
+    (void)poll_ring(&ring->poller, self, 0);
     wf_lock_acquire(&ring->poller.lock);
-    wf_count(&ring->counters->ops_submitted, 1);
-    wf_count(&ring->counters->ops_completed, 1);
+    wf_luck_note(&ring->alone.names, wf_wait_is_over(waiter));
     wf_lock_release(&ring->poller.lock);
-    return true;
 }
 
 /* What cannot be queued now is queued after a submission. */
 static void start(struct wf_worker *self, struct wf_op *op)
 {
     struct ring *ring = ring_of(wf_worker_poller(self));
+    struct wf_waiter *waiter = op->waiter;
     struct io_uring_sqe *sqe;
+    bool is_alone;
     int error;
 
     WF_CHECK((uint64_t)(uintptr_t)op >> ADDRESS_BITS == 0);
     if (op->code == WF_OP_SEND && !ring->resumes_sends)
         op->flags &= ~MSG_WAITALL;
     wf_lock_acquire(&ring->poller.lock);
+    is_alone = wf_self_is_alone(self) && is_idle(ring) && wf_alone_may_enter(&ring->alone, op);
     sqe = take_slot(ring, self);
     error = wf_pending_add(&ring->poller, op);
     if (WF_LIKELY(error == 0)) {
@@ -454,13 +450,15 @@ static void start(struct wf_worker *self, struct wf_op *op)
         wf_prepare(sqe, op);
         io_uring_sqe_set_data64(sqe, op->tag);
         ring->in_flight++;
-        ring->last_sent = op->code == WF_OP_SEND ? op->fd : -1;
+        ring->alone.last_sent = op->code == WF_OP_SEND ? op->fd : -1;
         wf_count(&ring->counters->ops_submitted, 1);
     } else {
         io_uring_prep_nop(sqe); /* the slot is taken */
         io_uring_sqe_set_data64(sqe, TAG_NONE);
     }
     wf_lock_release(&ring->poller.lock);
+    if (is_alone && error == 0)
+        enter_at_once(ring, self, waiter);
     if (WF_LIKELY(error == 0))
         return;
     op->result = error;

@@ -3,6 +3,8 @@
 #ifndef WF_IO_RING_H
 #define WF_IO_RING_H
 
+#include "io/alone.h"
+#include "io/backend.h"
 #include "io/op.h"
 
 #include <liburing.h>
@@ -22,6 +24,25 @@ bool wf_ring_resumes_sends(struct io_uring *ring);
 
 /* See wf_backend.describe. */
 int wf_ring_describe(char *line, size_t size);
+
+struct ring {
+    struct wf_poller poller; /* its lock is that of all that follows, system calls excepted */
+    struct io_uring uring;
+    struct wf_counters *counters; /* those of the ring: whoever has the lock writes them */
+    uint64_t generation;          /* of the next operation */
+    uint64_t in_flight;           /* operations prepared and not yet reaped */
+    int event;                    /* eventfd that ends a wait */
+    bool resumes_sends;           /* MSG_WAITALL means what it says */
+    int registered;               /* the ring's number among the owner's registered rings, or -1 */
+    uint64_t event_buffer;        /* the kernel writes it */
+    uint32_t entries;             /* immutable: that the submission queue is to have */
+    bool is_open;                 /* `uring` is there */
+    bool is_closing;
+    unsigned visitors;     /* threads in the kernel with it, or on their way */
+    bool event_is_armed;   /* false: an interrupt has come; the owner does not wait */
+    bool owner_waits;      /* rule 2 */
+    struct wf_alone alone; /* what lone fibers have done at once */
+};
 
 static inline void wf_prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
 {

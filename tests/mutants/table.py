@@ -184,7 +184,8 @@ RING_MUTANTS = [
            [("result != -EINTR && result != -ETIME", "result != -ETIME")],
            "api_ring_fault_test"),
     Mutant("ring/forgets-to-wait-for-interrupts-again", "io/ring.c",
-           [("    if (is_owner && !ring->event_is_armed)\n        arm_event(ring);",
+           [("    if (is_owner && !ring->event_is_armed && !ring->is_closing)\n"
+             "        arm_event(ring);",
              "    (void)is_owner;")],
            "api_monitor_test", "monitor/idle_runtime_makes_no_system_call"),
     Mutant("ring/reports-the-cancel-of-what-succeeded", "io/op.c",

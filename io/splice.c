@@ -127,12 +127,16 @@ static WF_NOINLINE bool send_copy(struct move *move)
         fstat(move->in, &status) != 0 || !S_ISREG(status.st_mode))
         return false;
     n = preadv2(move->in, &part, 1, *move->in_offset, RWF_NOWAIT);
+    if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+        return false;
     if (n > 0)
         n = send(move->out, content, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n < 0)
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
-    *move->in_offset += n;
-    move->result = n;
+    if (n > 0)
+        *move->in_offset += n;
+    /* An error that a socket has told is gone: a second attempt would not find it. */
+    move->result = n < 0 ? -errno : n;
     return true;
 }
 

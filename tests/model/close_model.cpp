@@ -163,8 +163,8 @@ static bool model_stop(wf_poller *base, wf_worker *self, wf_op *op)
     return true;
 }
 
-static const wf_backend model_backend = {"model",       nullptr,     nullptr,   nullptr,
-                                         nullptr,       nullptr,     nullptr,   nullptr,
+static const wf_backend model_backend = {"model",       nullptr,     nullptr,   nullptr, nullptr,
+                                         nullptr,       nullptr,     nullptr,   nullptr, nullptr,
                                          model_attempt, model_start, model_stop};
 
 void wf_backend_start(struct wf_worker *self, struct wf_op *op)

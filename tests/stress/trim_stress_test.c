@@ -38,9 +38,11 @@ static int give_all_back(void *arg)
 /* The test would wait for ever for memory that stays. */
 Test(trim_stress, memory_of_many_fibers_goes_back, .timeout = STRESS_TIMEOUT_S)
 {
+    struct weft_config config = WEFT_CONFIG_INIT;
+
     if (TEST_IS_SANITIZED)
         cr_skip_test("a sanitizer has memory of its own for each stack");
-    cr_expect_eq(run_config(NULL, give_all_back, NULL), 0);
+    cr_expect_eq(run_config(&config, give_all_back, NULL), 0);
 }
 
 /* How much of its stack a fiber uses, and that nothing else uses it. */

@@ -168,6 +168,21 @@ static void note(struct ring *ring, int result)
         wf_count(&ring->counters->io_interrupts, 1);
 }
 
+/* Submits and waits for nothing.  Caller has the lock, which is free meanwhile. */
+static int enter_to_submit(struct ring *ring, struct wf_worker *self, unsigned count)
+{
+    int result;
+
+    wf_count(&ring->counters->polls, 1);
+    ring->visitors++;
+    wf_lock_release(&ring->poller.lock);
+    result = enter(ring, self, count, NULL, false);
+    wf_lock_acquire(&ring->poller.lock);
+    ring->visitors--;
+    note(ring, result);
+    return result;
+}
+
 static int enter_until(struct ring *ring, struct wf_worker *self, unsigned count, int64_t deadline)
 {
     int64_t left = deadline - wf_os_now();
@@ -316,19 +331,11 @@ static void submit(struct wf_poller *poller, struct wf_worker *self)
 {
     struct ring *ring = ring_of(poller);
     unsigned count;
-    int result;
 
     wf_lock_acquire(&ring->poller.lock);
     count = ring->is_open ? publish(ring) : 0;
-    if (count > 0) {
-        wf_count(&ring->counters->polls, 1);
-        ring->visitors++;
-        wf_lock_release(&ring->poller.lock);
-        result = enter(ring, self, count, NULL, false);
-        wf_lock_acquire(&ring->poller.lock);
-        ring->visitors--;
-        note(ring, result);
-    }
+    if (count > 0)
+        (void)enter_to_submit(ring, self, count);
     wf_lock_release(&ring->poller.lock);
 }
 
@@ -339,7 +346,6 @@ static struct io_uring_sqe *take_slot(struct ring *ring, struct wf_worker *self)
     struct io_uring_sqe *sqe;
 
     while ((sqe = io_uring_get_sqe(&ring->uring)) == NULL) {
-        unsigned count;
         int submitted;
 
         /* What a thread submits, the kernel cancels when the thread ends: left to a worker. */
@@ -350,15 +356,8 @@ static struct io_uring_sqe *take_slot(struct ring *ring, struct wf_worker *self)
             wf_lock_acquire(&ring->poller.lock);
             continue;
         }
-        count = publish(ring);
-        wf_count(&ring->counters->polls, 1);
         wf_count(&ring->counters->sq_full, 1);
-        ring->visitors++;
-        wf_lock_release(&ring->poller.lock);
-        submitted = enter(ring, self, count, NULL, false);
-        wf_lock_acquire(&ring->poller.lock);
-        ring->visitors--;
-        note(ring, submitted);
+        submitted = enter_to_submit(ring, self, publish(ring));
         /* A kernel that takes nothing wants completions out of the way, or memory for a moment. */
         if (submitted <= 0)
             (void)reap(ring, self);

@@ -5,6 +5,7 @@
  */
 #include "../support/fixture.h"
 #include "../support/net.h"
+#include "../support/others.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -54,55 +55,23 @@ WORKER_TEST(io_alone, sends_in_a_row_spare_most_ways_to_the_ring, TEST_TIMEOUT_S
         cr_expect_lt(polls, SENDS / 2, "%d sends took %d system calls on rings", SENDS, polls);
 }
 
-struct others {
-    int pipe[2];
-    _Atomic(int) has_slept, has_read;
-};
-
-static int sleep_once(void *arg)
-{
-    struct others *others = arg;
-
-    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
-    atomic_store(&others->has_slept, 1);
-    return 0;
-}
-
-static int read_once(void *arg)
-{
-    struct others *others = arg;
-    char byte;
-
-    CHECK_EQ(weft_read(others->pipe[0], &byte, 1, WEFT_FOREVER), 1);
-    atomic_store(&others->has_read, 1);
-    return 0;
-}
-
 /* Sends until the others have had their turns; nothing but the sends lets them. */
 static int send_until_others_ran(void *arg)
 {
     struct others *others = arg;
-    weft_fiber *sleeper, *reader;
     int fds[2];
 
     make_socket_pair(fds);
-    make_pipe(others->pipe);
-    sleeper = must_spawn(sleep_once, others);
-    reader = must_spawn(read_once, others);
-    for (uint64_t i = 0; !atomic_load(&others->has_slept) || !atomic_load(&others->has_read); i++) {
+    others_begin(others);
+    while (!others_have_run(others)) {
         char byte;
 
         CHECK_EQ(weft_send(fds[0], "x", 1, 0, WEFT_FOREVER), 1);
         CHECK_EQ(recv(fds[1], &byte, 1, MSG_DONTWAIT), 1);
-        if (i == 100)
-            CHECK_EQ(write(others->pipe[1], "x", 1), 1);
     }
-    CHECK_EQ(must_join(sleeper), 0);
-    CHECK_EQ(must_join(reader), 0);
+    others_end(others);
     (void)close(fds[0]);
     (void)close(fds[1]);
-    (void)close(others->pipe[0]);
-    (void)close(others->pipe[1]);
     return 0;
 }
 
@@ -110,7 +79,7 @@ static int send_until_others_ran(void *arg)
 WORKER_TEST(io_alone, a_stream_of_sends_keeps_nobody_waiting, TEST_TIMEOUT_S)
 {
     struct weft_config config = {.workers = *workers, .monitor = 3};
-    struct others others = {.pipe = {-1, -1}};
+    struct others others;
 
     cr_expect_eq(run_config(&config, send_until_others_ran, &others), 0);
 }

@@ -8,6 +8,7 @@
 
 #include "../support/fixture.h"
 #include "../support/net.h"
+#include "../support/others.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,51 +167,22 @@ WORKER_TEST(io_at_once, what_need_not_wait_takes_hardly_any_turn, TEST_TIMEOUT_S
     }
 }
 
-struct others {
+struct going_on {
     int kind;
-    int pipe[2];
-    _Atomic(int) has_slept, has_read;
+    struct others others;
 };
-
-static int sleep_once(void *arg)
-{
-    struct others *others = arg;
-
-    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
-    atomic_store(&others->has_slept, 1);
-    return 0;
-}
-
-static int read_once(void *arg)
-{
-    struct others *others = arg;
-    char byte;
-
-    CHECK_EQ(weft_read(others->pipe[0], &byte, 1, WEFT_FOREVER), 1);
-    atomic_store(&others->has_read, 1);
-    return 0;
-}
 
 /* Goes on until the others have had their turns; nothing but the operations lets them. */
 static int go_on_until_others_ran(void *arg)
 {
-    struct others *others = arg;
-    weft_fiber *sleeper, *reader;
+    struct going_on *going_on = arg;
     struct ends ends;
 
     make_ends(&ends);
-    make_pipe(others->pipe);
-    sleeper = must_spawn(sleep_once, others);
-    reader = must_spawn(read_once, others);
-    for (int i = 0; !atomic_load(&others->has_slept) || !atomic_load(&others->has_read); i++) {
-        kinds[others->kind].once(&ends);
-        if (i == 100)
-            CHECK_EQ(write(others->pipe[1], "x", 1), 1);
-    }
-    CHECK_EQ(must_join(sleeper), 0);
-    CHECK_EQ(must_join(reader), 0);
-    CHECK_EQ(weft_close(others->pipe[0]), 0);
-    CHECK_EQ(weft_close(others->pipe[1]), 0);
+    others_begin(&going_on->others);
+    while (!others_have_run(&going_on->others))
+        kinds[going_on->kind].once(&ends);
+    others_end(&going_on->others);
     close_ends(&ends);
     return 0;
 }
@@ -221,9 +193,9 @@ WORKER_TEST(io_at_once, timers_and_other_operations_have_their_turn, TEST_TIMEOU
     struct weft_config config = {.workers = *workers, .monitor = 3};
 
     for (int kind = 0; kind < KINDS; kind++) {
-        struct others others = {.kind = kind, .pipe = {-1, -1}};
+        struct going_on going_on = {.kind = kind};
 
-        cr_expect_eq(run_config(&config, go_on_until_others_ran, &others), 0, "%s",
+        cr_expect_eq(run_config(&config, go_on_until_others_ran, &going_on), 0, "%s",
                      kinds[kind].name);
     }
 }

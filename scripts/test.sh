@@ -10,14 +10,14 @@
 #                   and these and the http tests on epoll; unit and api tests in debug, by clang;
 #                   unit, api and stress tests under asan and tsan, and the http tests under asan;
 #                   the api tests in chaos mode under asan (64 workers); the tests of the switch
-#                   and of fibers on aarch64 and riscv64, under qemu-user; a second of fuzzing for
-#                   each target (scripts/fuzz.sh)
+#                   and of fibers on aarch64 and riscv64, under qemu-user; a minute of soak
+#                   (scripts/soak.sh); and beside all this, with what it leaves of the processors,
+#                   a minute of fuzzing for each target (scripts/fuzz.sh)
 #   --quick         every test but the stress tests, in release only
 #   --long          soak tests run for their full time (WEFT_SOAK=1), and in chaos mode the stress
 #                   tests too, under asan (64 workers) and tsan (16 workers); 100,000 closes
-#                   with an operation under way, under asan on both backends; a minute of
-#                   fuzzing for each target; a minute of scripts/soak.sh, and its proof; the
-#                   mutants that test programs must find
+#                   with an operation under way, under asan on both backends; the proof of
+#                   scripts/soak.sh; the mutants that test programs must find
 #   --cross         all unit and api tests on aarch64 and riscv64, and nothing else
 #   --matrix        the unit and api tests in debug, release, asan and tsan, each by gcc and by
 #                   clang, on io_uring and on epoll, and nothing else; with --preset only those
@@ -86,7 +86,9 @@ scripts/setup.sh --test
 
 jobs=$(nproc)
 results=$(mktemp -d)
-trap 'rm -rf "$results"' EXIT
+fuzz=
+# What fuzz.sh runs ends with it.
+trap '[ -z "$fuzz" ] || kill "$fuzz" 2>/dev/null; rm -rf "$results"' EXIT
 trap 'exit 130' INT TERM
 run_number=0
 broken=0
@@ -241,6 +243,34 @@ run_cross()
     esac
 }
 
+# Fuzzing computes and never waits: it gets the time for which nothing else is ready to run.
+start_fuzz()
+{
+    scripts/setup.sh --fuzz
+    chrt --idle 0 scripts/fuzz.sh --seconds 60 --jobs 1 >"$results/fuzz.log" 2>&1 &
+    fuzz=$!
+}
+
+finish_fuzz()
+{
+    enter "fuzz: the rest of a minute for each target"
+    wait "$fuzz" || echo "fuzzing" >>"$results/failed"
+    fuzz=
+    cat "$results/fuzz.log"
+}
+
+# What drifts for a minute may be the machine's doing, what drifts twice is not.
+run_soak()
+{
+    enter "soak: a minute"
+    scripts/soak.sh --minutes 1 && return 0
+    if [ -n "$repeat" ] && scripts/soak.sh --minutes 1; then
+        echo "soak" >>"$results/unsteady"
+    else
+        echo "soak" >>"$results/failed"
+    fi
+}
+
 run_matrix()
 {
     matrix="debug release asan tsan debug-clang release-clang asan-clang tsan-clang"
@@ -271,9 +301,10 @@ elif [ -n "$is_minute" ]; then
 elif [ -n "$is_quick" ]; then
     build release && run release "all tests but stress" -LE '^stress$'
 else
-    # The stress tests come with each worker count below.
+    start_fuzz
+    # The api and stress tests come with each worker count below.
     if build release; then
-        run release "all tests but stress" -LE '^stress$'
+        run release "all tests but api and stress" -LE '^(api|stress)$'
     fi
     for workers in 1 2 4 16; do
         export WEFT_WORKERS=$workers
@@ -297,14 +328,11 @@ else
     [ -z "${WEFT_SOAK:-}" ] || run_chaos tsan 16 "$chaotic"
     run_cross aarch64 --quick
     run_cross riscv64 --quick
-    # With a second for each, half a minute, and as long again for the build.
-    fuzz_seconds=1
-    [ -z "${WEFT_SOAK:-}" ] || fuzz_seconds=60
-    enter "fuzz: $fuzz_seconds s for each target"
-    scripts/fuzz.sh --seconds "$fuzz_seconds" || echo "fuzzing" >>"$results/failed"
+    finish_fuzz
+    run_soak
     if [ -n "${WEFT_SOAK:-}" ]; then
-        enter "soak"
-        scripts/soak.sh --minutes 1 && scripts/soak.sh --prove || echo "soak" >>"$results/failed"
+        enter "soak: its proof"
+        scripts/soak.sh --prove || echo "soak's proof" >>"$results/failed"
         enter "mutants"
         scripts/mutants.sh --programs || echo "mutants" >>"$results/failed"
     fi

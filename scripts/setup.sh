@@ -28,8 +28,8 @@ usage()
 build="gcc libc6-dev cmake ninja-build pkg-config|pkgconf python3 liburing-dev libhwloc-dev
     libjemalloc-dev node-llhttp"
 # libc-ares-dev: without it an optional library is left out, and its tests are skipped by name.
-test_only="libc-ares-dev libcriterion-dev libssl-dev relacy-dev spin g++ clang strace valgrind gdb
-    linux-perf|linux-tools-common"
+test_only="libc-ares-dev libcriterion-dev libssl-dev relacy-dev spin g++ clang lld strace valgrind
+    gdb linux-perf|linux-tools-common"
 run_only="wrk nginx-light|nginx|nginx-core|nginx-full"
 bench_only="g++ golang-go libboost-fiber-dev libboost-context-dev libtbb-dev
     libuv1-dev"

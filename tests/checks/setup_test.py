@@ -84,8 +84,8 @@ class Setup(unittest.TestCase):
         self.assertEqual([call.split()[-1] for call in self.calls()], ["update", "gcc"])
 
     def test_groups_add_up(self):
-        everything = ("libc-ares-dev libcriterion-dev libssl-dev relacy-dev spin g++ clang strace "
-                      "valgrind gdb linux-perf wrk nginx-light").split()
+        everything = ("libc-ares-dev libcriterion-dev libssl-dev relacy-dev spin g++ clang lld "
+                      "strace valgrind gdb linux-perf wrk nginx-light").split()
         self.has(known=everything)
         self.assertEqual(self.run_setup("--test", "--run").returncode, 0)
         for package in everything:

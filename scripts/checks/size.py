@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""No function over 60 lines, no file over 500, no line over 100 columns."""
+"""No function over 60 lines, no file over 500, no line over 100 columns; and no port to a processor
+over 200 lines of code."""
+import collections
+import re
 import sys
 
 import source
@@ -8,6 +11,7 @@ import source
 FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 500
 COLUMNS_MAX = 100
+PORT_LINES_MAX = 200
 
 
 def check_text(name, text):
@@ -27,8 +31,21 @@ def check_text(name, text):
     return problems
 
 
+def check_ports(texts):
+    """`texts` of the files under arch/, by their names."""
+    lines = collections.Counter()
+    for name, text in texts.items():
+        port = re.match(r"arch/(\w+)/context", name)
+        if port:
+            code = source.blank(text, keep_strings=True)
+            lines[port.group(1)] += sum(bool(line.strip()) for line in code.splitlines())
+    return [f"arch/{port}: {count} lines of code, at most {PORT_LINES_MAX}"
+            for port, count in lines.items() if count > PORT_LINES_MAX]
+
+
 def main():
-    problems = []
+    problems = check_ports({name: source.read(name)
+                            for name in source.files(".c", ".h", ".S", under=("arch",))})
     for name in source.files(".c", ".h", ".S", ".cpp", ".py", ".sh", ".cmake", "CMakeLists.txt"):
         problems += check_text(name, source.read(name))
     return source.finish(problems)

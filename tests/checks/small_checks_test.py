@@ -25,6 +25,13 @@ class Size(unittest.TestCase):
         self.assertEqual(size.check_text("a.h", "x" * 100), [])
         self.assertIn("101 columns", size.check_text("a.h", "x" * 101)[0])
 
+    def test_a_port_counts_all_its_code_and_no_comments(self):
+        port = {"arch/mips/context.S": "/*\n * why\n */\nnop\n\n" + "nop\n" * 99,
+                "arch/mips/context.c": "x\n" * 100, "arch/linux/os.c": "x\n" * 300}
+        self.assertEqual(size.check_ports(port), [])
+        port["arch/mips/context_offsets.h"] = "x\n"
+        self.assertIn("arch/mips: 201 lines", size.check_ports(port)[0])
+
 
 class Words(unittest.TestCase):
     licence = "/* " + words.LICENCE + " */\n"

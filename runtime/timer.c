@@ -26,7 +26,7 @@ static void unlink_timer(struct wf_wheel *wheel, struct wf_timer *timer)
     if (timer->next != NULL)
         timer->next->link = timer->link;
     timer->link = NULL;
-    if (timer->level < WF_WHEEL_LEVELS && wheel->slots[timer->level][timer->slot] == NULL)
+    if (timer->level < WF_WHEEL_LEVELS && wheel->slots[timer->level][timer->slot].first == NULL)
         wheel->occupied[timer->level] &= ~(UINT64_C(1) << timer->slot);
 }
 
@@ -34,6 +34,7 @@ static void unlink_timer(struct wf_wheel *wheel, struct wf_timer *timer)
 static void place(struct wf_wheel *wheel, struct wf_timer *timer)
 {
     uint64_t differs = timer->tick ^ wheel->elapsed;
+    struct wf_slot *slot;
 
     if (timer->tick <= wheel->elapsed) {
         timer->level = WF_WHEEL_LEVELS;
@@ -43,8 +44,11 @@ static void place(struct wf_wheel *wheel, struct wf_timer *timer)
     timer->level = (uint16_t)((unsigned)(63 - __builtin_clzll(differs)) / WF_WHEEL_DIGIT_BITS);
     timer->slot = (uint16_t)(timer->tick >> (timer->level * WF_WHEEL_DIGIT_BITS)) &
                   (WF_WHEEL_SLOTS - 1);
+    slot = &wheel->slots[timer->level][timer->slot];
+    if (slot->first == NULL || timer->tick < slot->earliest)
+        slot->earliest = timer->tick;
     wheel->occupied[timer->level] |= UINT64_C(1) << timer->slot;
-    link_timer(&wheel->slots[timer->level][timer->slot], timer);
+    link_timer(&slot->first, timer);
 }
 
 /* The count is a hint for wf_wheel_is_armed() and is written only under the lock. */
@@ -90,31 +94,35 @@ void wf_timer_move(struct wf_timer *timer, int64_t deadline)
     timer->tick = tick_of_deadline(deadline);
 }
 
-/* The first tick at which a slot has to be expired or cascaded.  On each level only slots behind
- * the wheel's position can be occupied, and a lower level always comes before a higher one. */
-static bool find_next_slot(const struct wf_wheel *wheel, uint64_t *tick, unsigned *level,
-                           unsigned *slot)
+/* The slot whose time comes first: the first one of some level.  That need not be the lowest, since
+ * on each level above the wheel may have entered a slot that is not cascaded yet.  Returns its
+ * earliest tick, or UINT64_MAX if all slots are empty. */
+static uint64_t find_next_slot(const struct wf_wheel *wheel, unsigned *level, unsigned *slot)
 {
+    uint64_t tick = UINT64_MAX;
+
+    *level = *slot = 0;
     for (unsigned l = 0; l < WF_WHEEL_LEVELS; l++) {
-        unsigned shift = l * WF_WHEEL_DIGIT_BITS;
+        unsigned first;
 
         if (wheel->occupied[l] == 0)
             continue;
+        first = (unsigned)__builtin_ctzll(wheel->occupied[l]);
+        if (wheel->slots[l][first].earliest >= tick)
+            continue;
         *level = l;
-        *slot = (unsigned)__builtin_ctzll(wheel->occupied[l]);
-        *tick = ((wheel->elapsed >> shift >> WF_WHEEL_DIGIT_BITS << WF_WHEEL_DIGIT_BITS) | *slot)
-                << shift;
-        WF_CHECK(*tick > wheel->elapsed);
-        return true;
+        *slot = first;
+        tick = wheel->slots[l][first].earliest;
     }
-    return false;
+    WF_CHECK(tick >= wheel->elapsed);
+    return tick;
 }
 
 static void enter_slot(struct wf_wheel *wheel, unsigned level, unsigned slot)
 {
-    struct wf_timer *timer = wheel->slots[level][slot];
+    struct wf_timer *timer = wheel->slots[level][slot].first;
 
-    wheel->slots[level][slot] = NULL;
+    wheel->slots[level][slot].first = NULL;
     wheel->occupied[level] &= ~(UINT64_C(1) << slot);
     while (timer != NULL) {
         struct wf_timer *next = timer->next;
@@ -163,7 +171,7 @@ struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
 
     wf_lock_acquire(&wheel->lock);
     tail = drain_due(wheel, now_tick, tail, claim);
-    while (find_next_slot(wheel, &tick, &level, &slot) && tick <= now_tick) {
+    while ((tick = find_next_slot(wheel, &level, &slot)) <= now_tick) {
         wheel->elapsed = tick;
         enter_slot(wheel, level, slot);
         tail = drain_due(wheel, now_tick, tail, claim);
@@ -178,15 +186,14 @@ struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
 int64_t wf_wheel_next(struct wf_wheel *wheel)
 {
     unsigned level, slot;
-    uint64_t tick = UINT64_MAX;
+    uint64_t tick;
     bool is_due;
 
     if (!wf_wheel_is_armed(wheel))
         return INT64_MAX;
     wf_lock_acquire(&wheel->lock);
     is_due = wheel->due != NULL;
-    if (!find_next_slot(wheel, &tick, &level, &slot))
-        tick = UINT64_MAX;
+    tick = find_next_slot(wheel, &level, &slot);
     wf_lock_release(&wheel->lock);
     if (is_due)
         return 0;

@@ -4,8 +4,9 @@
  * waits.  (Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987, scheme 7.)
  *
  * A tick is 65.536 µs.  Level L has 64 slots of 64^L ticks; a timer sits on the level of the
- * highest digit (base 64) in which its tick differs from the wheel's, so a slot is cascaded when
- * the wheel enters it, and timers that are cancelled first, as most are, never move.
+ * highest digit (base 64) in which its tick differs from the wheel's.  A slot knows the earliest
+ * tick in it, and is cascaded when that has come, not when the wheel enters it: timers that are
+ * cancelled first, as most are, never move, and a worker that sleeps is woken for timers alone.
  *
  * A wheel has a lock, since a fiber that was woken on another worker cancels its timer from there,
  * and since any worker may expire it, so that no timer waits behind a worker that computes.
@@ -45,13 +46,19 @@ struct wf_timer {
     uint16_t slot;
 };
 
+struct wf_slot {
+    struct wf_timer *first;
+    uint64_t earliest; /* while occupied: no timer in it is earlier; one that was may be gone */
+};
+
+/* On each level only slots from the wheel's position on are occupied. */
 struct wf_wheel {
     struct wf_lock lock;
     WF_ATOMIC(uint64_t) count;          /* armed timers; written under the lock, read by anyone */
     uint64_t elapsed;                   /* under the lock: every earlier tick has been expired */
     uint64_t occupied[WF_WHEEL_LEVELS]; /* under the lock: bit s set if slot s has timers */
     struct wf_timer *due;               /* under the lock: expired already when armed */
-    struct wf_timer *slots[WF_WHEEL_LEVELS][WF_WHEEL_SLOTS]; /* under the lock */
+    struct wf_slot slots[WF_WHEEL_LEVELS][WF_WHEEL_SLOTS]; /* under the lock */
 };
 
 /* The struct is zeroed by the caller. */
@@ -85,9 +92,9 @@ struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
  * claim(), which then returns WF_TIMER_MOVED. */
 void wf_timer_move(struct wf_timer *timer, int64_t deadline);
 
-/* When wf_wheel_expire() is due next, in nanoseconds; INT64_MAX while no timer is armed.  It may
- * be early, when a slot has to be cascaded.  Caller: the worker whose wheel it is; to any other
- * it is a hint. */
+/* When the next timer expires, in nanoseconds; INT64_MAX while none is armed.  It is early only
+ * where the timer that was the earliest of its slot has been cancelled since: once, since the slot
+ * is cascaded then.  Caller: the worker whose wheel it is; to any other it is a hint. */
 int64_t wf_wheel_next(struct wf_wheel *wheel);
 
 /* False only if no timer is armed.  Caller: the worker whose wheel it is; to any other it is a

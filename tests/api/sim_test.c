@@ -160,6 +160,44 @@ Test(sim, an_hour_is_over_when_nobody_has_anything_to_do)
     cr_expect_lt(slept, 3601 * WEFT_SECOND);
 }
 
+enum { CROWD = 100, LONG_SLEEPS = 50 };
+
+static int wait_for_event(void *arg)
+{
+    return weft_event_wait(arg, WEFT_FOREVER);
+}
+
+static int sleep_among_many(void *arg)
+{
+    weft_event event = WEFT_EVENT_INIT;
+    weft_fiber *crowd[CROWD];
+
+    (void)arg;
+    for (int i = 0; i < CROWD; i++)
+        crowd[i] = must_spawn(wait_for_event, &event);
+    for (int i = 0; i < LONG_SLEEPS; i++)
+        CHECK_EQ(weft_sleep((1 + i * i) * WEFT_SECOND), 0);
+    weft_event_set(&event);
+    for (int i = 0; i < CROWD; i++)
+        CHECK_EQ(must_join(crowd[i]), 0);
+    return 0;
+}
+
+/* A worker with nothing to do but a timer that is far away once woke up in between, at the borders
+ * of the wheel's slots, and the monitor with it, for a tenth of a second each time. */
+Test(sim, a_worker_sleeps_until_its_next_timer)
+{
+    struct weft_sim_options options = WEFT_SIM_OPTIONS_INIT;
+
+    unsetenv("WEFT_WORKERS"); /* the sleeps of one are counted */
+    options.workers = 1;
+    for (options.seed = 1; options.seed <= OTHER_SEEDS; options.seed++) {
+        cr_assert_eq(weft_sim_run(&options, sleep_among_many, NULL), 0);
+        /* Once the monitor has it look whether it has memory to give back. */
+        cr_expect_leq(run_stats().parks, LONG_SLEEPS + 1);
+    }
+}
+
 static int wait_for_nobody(void *arg)
 {
     weft_event event = WEFT_EVENT_INIT;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Many that are woken at once: by a barrier, and by a condition variable's broadcast.  The
  * parameter is how many. */
-#define WEFT_MUTEX_CHECKS 0 /* as in a program that is built for speed */
+#define WEFT_LOCK_CHECKS 0 /* as in a program that is built for speed */
 
 #include "weft_bench.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* As a program that is built for speed has its locks. */
-#define WEFT_MUTEX_CHECKS 0
+#define WEFT_LOCK_CHECKS 0
 
 #include "weft_bench.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define WEFT_MUTEX_CHECKS 0 /* as in a program that is built for speed */
+#define WEFT_LOCK_CHECKS 0 /* as in a program that is built for speed */
 
 #include "harness/chameneos.h"
 #include "weft_bench.h"

@@ -20,6 +20,7 @@
 #include "weft/key.h"
 #include "weft/keyed_mutex.h"
 #include "weft/local.h"
+#include "weft/lock_checks.h"
 #include "weft/mutex.h"
 #include "weft/once.h"
 #include "weft/pipeline.h"

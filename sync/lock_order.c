@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <weft/mutex.h>
+#include <weft/lock_checks.h>
 
 enum {
     SLOTS = 4096,
@@ -41,7 +41,7 @@ static struct edge edges[EDGES_MAX + 1];
 static uint32_t node_count, edge_count, search;
 static const char forgotten; /* its address stands for a mutex that is gone */
 
-static WF_ATOMIC(uint32_t) is_off; /* 1: weft_mutex_report_order(false) */
+static WF_ATOMIC(uint32_t) is_off; /* 1: weft_lock_report_order(false) */
 
 static uint32_t slot_of(const void *object)
 {
@@ -191,7 +191,7 @@ void wf_order_forget(const void *object)
     wf_lock_release(&lock);
 }
 
-bool weft_mutex_report_order(bool reports)
+bool weft_lock_report_order(bool reports)
 {
     /* relaxed: as above. */
     return atomic_exchange_explicit(&is_off, reports ? 0 : 1, memory_order_relaxed) == 0;

@@ -9,7 +9,7 @@
  * The turns are under the lock and their waits are those of sync/wait_queue.h; the models of these
  * two cover it.
  */
-#define WEFT_MUTEX_CHECKS 0 /* those are for programs */
+#define WEFT_LOCK_CHECKS 0 /* those are for programs */
 #include "runtime/alloc.h"
 #include "runtime/check.h"
 #include "runtime/lock.h"

@@ -20,32 +20,14 @@
  * unlocked it, if nobody else is going to use it: as for POSIX mutexes, an unlock does not touch
  * the mutex any more once another can have locked it.
  *
- * Programs that are compiled without NDEBUG, or with WEFT_MUTEX_CHECKS defined as 1, have each
- * lock checked, up to its unlock: it aborts the program to lock a mutex twice, or to unlock one
- * that another fiber or thread has locked.  Locks of parts that were compiled otherwise are not
- * checked.
- *
- * Such programs are also told on standard error when mutexes are locked in an order that makes a
- * circle: one fiber waits for B while it holds A, and another, at any time, for A while it holds B.
- * A deadline only ends such a wait after all that time, so it does not keep the report away; one
- * that has passed does, since it does not wait.  Mutexes are told apart by their addresses, so one
- * that is freed should be destroyed before.  Of several thousand mutexes what was seen long ago is
- * forgotten.
+ * Programs that are compiled without NDEBUG have their locks checked (lock_checks.h): it aborts the
+ * program to lock a mutex twice, or to unlock one that another fiber or thread has locked.
  */
 #ifndef WEFT_MUTEX_H
 #define WEFT_MUTEX_H
 
 #include "base.h"
-
-#include <stdbool.h>
-
-#ifndef WEFT_MUTEX_CHECKS
-#ifdef NDEBUG
-#define WEFT_MUTEX_CHECKS 0
-#else
-#define WEFT_MUTEX_CHECKS 1
-#endif
-#endif
+#include "lock_checks.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -133,17 +115,7 @@ WEFT_API WEFT_MUST_USE int weft_mutex_lock_checked(weft_mutex *mutex, weft_time 
  */
 WEFT_API WEFT_MUST_USE int weft_mutex_try_lock_checked(weft_mutex *mutex);
 
-/*
- * Whether mutexes that are locked in a circle are reported, where locks are checked: for programs
- * that know why theirs cannot meet.
- *
- * Returns   what it was before; true at the start of the process.
- * Context   any thread, any fiber.
- * Switches  never.
- */
-WEFT_API bool weft_mutex_report_order(bool reports);
-
-#if WEFT_MUTEX_CHECKS
+#if WEFT_LOCK_CHECKS
 #define weft_mutex_lock(mutex, deadline) weft_mutex_lock_checked(mutex, deadline)
 #define weft_mutex_try_lock(mutex) weft_mutex_try_lock_checked(mutex)
 #else

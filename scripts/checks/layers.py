@@ -21,6 +21,8 @@ LAYERS = [
     ("include/weft.h", ["weft/*.h"]),
     ("include/weft/select.h", ["weft/base.h", "weft/channel.h"]),
     ("include/weft/condition.h", ["weft/base.h", "weft/mutex.h"]),
+    ("include/weft/mutex.h", ["weft/base.h", "weft/lock_checks.h"]),
+    ("include/weft/rwlock.h", ["weft/base.h", "weft/lock_checks.h"]),
     ("include/weft/keyed_mutex.h", ["weft/base.h", "weft/key.h"]),
     ("include/weft/singleflight.h", ["weft/base.h", "weft/key.h"]),
     ("include/weft/pipeline.h", ["weft/base.h", "weft/channel.h", "weft/scope.h"]),

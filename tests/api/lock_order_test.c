@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* mutex.h: mutexes that are locked in a circle are reported, and nothing else is. */
 #define _GNU_SOURCE 1
-#define WEFT_MUTEX_CHECKS 1
+#define WEFT_LOCK_CHECKS 1
 
 #include "../support/child.h"
 #include "../support/crowd.h"
@@ -193,10 +193,10 @@ static int make_others_there(void *arg)
 
 static int turn_it_off(void *arg)
 {
-    CHECK(weft_mutex_report_order(false));
+    CHECK(weft_lock_report_order(false));
     CHECK_EQ(lock_two_in_a_circle(arg), 0);
-    CHECK(!weft_mutex_report_order(true));
-    CHECK(weft_mutex_report_order(true));
+    CHECK(!weft_lock_report_order(true));
+    CHECK(weft_lock_report_order(true));
     return 0;
 }
 

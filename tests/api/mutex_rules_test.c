@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* mutex.h: a program that breaks a rule is stopped with the rule's name. */
 #define _GNU_SOURCE 1
-#define WEFT_MUTEX_CHECKS 1
+#define WEFT_LOCK_CHECKS 1
 
 #include "../support/child.h"
 #include "../support/fixture.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mutex.h: fibers and plain threads that want one lock. */
-#define WEFT_MUTEX_CHECKS 0
+#define WEFT_LOCK_CHECKS 0
 
 #include "../support/fixture.h"
 

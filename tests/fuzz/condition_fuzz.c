@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A condition variable with its mutex: who waits for a signal, and who for the mutex. */
-#define WEFT_MUTEX_CHECKS 0
+#define WEFT_LOCK_CHECKS 0
 #include "fuzz.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Mutexes of all kinds: a holder, and those who wait in their order. */
-#define WEFT_MUTEX_CHECKS 0 /* each kind is called by its own name */
+#define WEFT_LOCK_CHECKS 0 /* each kind is called by its own name */
 #include "fuzz.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
  * object that they used one after the other: see ../support/history.h.  At rest nothing is missing.
  * That the judge rejects wrong histories is for tests/unit/history_test.c.
  */
-#define WEFT_MUTEX_CHECKS 0
+#define WEFT_LOCK_CHECKS 0
 
 #include "../support/history_models.h"
 #include "../support/random.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Semaphores, conditions and readers-writer locks, with deadlines, cancels and wakes all at the
  * same moment. */
-#define WEFT_MUTEX_CHECKS 0
+#define WEFT_LOCK_CHECKS 0
 
 #include "../support/race.h"
 #include "stress.h"

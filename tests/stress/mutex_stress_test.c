@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Locks, deadlines, cancels and unlocks of one mutex, all at the same moment. */
-#define WEFT_MUTEX_CHECKS 0
+#define WEFT_LOCK_CHECKS 0
 
 #include "../support/race.h"
 #include "stress.h"

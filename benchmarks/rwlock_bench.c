@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#define WEFT_LOCK_CHECKS 0 /* as in a program that is built for speed */
+
 #include "weft_bench.h"
 
 #include <stdatomic.h>

@@ -16,6 +16,7 @@ struct record {
     const void *object;
     const void *site; /* where it was locked */
     uint64_t holder;
+    bool is_shared;
     struct record *next;        /* of those with the same hash */
     struct record *next_holder; /* of those whose holders have the same hash */
 };
@@ -36,14 +37,22 @@ uint64_t wf_held_self(void)
     return thread.id;
 }
 
-/* What points to the record of `object`, or to the end of the list where it would be.  Caller holds
- * the lock. */
-static struct record **find(const void *object)
+/* Caller holds the lock. */
+static struct record **bucket_of(const void *object)
 {
     uintptr_t hash = ((uintptr_t)object >> 4) ^ ((uintptr_t)object >> 12);
-    struct record **link = &buckets[hash % BUCKETS];
 
-    while (*link != NULL && (*link)->object != object)
+    return &buckets[hash % BUCKETS];
+}
+
+/* What points to the caller's record of `object`, or to the end of the list.  Caller holds the
+ * lock. */
+static struct record **find_mine(const void *object)
+{
+    uint64_t self = wf_held_self();
+    struct record **link = bucket_of(object);
+
+    while (*link != NULL && ((*link)->object != object || (*link)->holder != self))
         link = &(*link)->next;
     return link;
 }
@@ -54,84 +63,136 @@ static struct record **list_of(uint64_t holder)
     return &holders[((holder >> 6) ^ (holder >> 14)) % BUCKETS];
 }
 
-/* Caller holds the lock. */
-static void leave_list(struct record *record)
+/* Caller holds the lock, and frees the record. */
+static struct record *take_out(struct record **link)
 {
-    struct record **link = list_of(record->holder);
+    struct record *record = *link;
+    struct record **of_holder = list_of(record->holder);
 
-    while (*link != record)
-        link = &(*link)->next_holder;
-    *link = record->next_holder;
+    *link = record->next;
+    while (*of_holder != record)
+        of_holder = &(*of_holder)->next_holder;
+    *of_holder = record->next_holder;
+    return record;
 }
 
-bool wf_held_add(const void *object, const void *site)
+/* Takes out, for the caller to free, the records of those that cannot hold `object` any more, as
+ * somebody else has got it: it was freed while it was locked.  Caller holds the lock. */
+static struct record *take_stale(const void *object, bool is_shared)
 {
-    struct record *spare = (struct record *)wf_alloc(sizeof *spare);
-    struct record **link, **list, *record;
+    struct record **link = bucket_of(object);
+    struct record *list = NULL;
 
-    if (spare == NULL)
+    while (*link != NULL) {
+        struct record *record = *link;
+
+        if (record->object != object || (is_shared && record->is_shared)) {
+            link = &record->next;
+            continue;
+        }
+        (void)take_out(link);
+        record->next = list;
+        list = record;
+    }
+    return list;
+}
+
+bool wf_held_add(const void *object, const void *site, enum wf_held_mode mode)
+{
+    struct record *record = (struct record *)wf_alloc(sizeof *record);
+    struct record **bucket, **list, *stale;
+
+    if (record == NULL)
         return false;
     wf_lock_acquire(&table_lock);
-    link = find(object);
-    if (*link == NULL) {
-        *link = spare;
-        spare = NULL;
-    } else {
-        leave_list(*link); /* of a mutex that was freed while it was locked */
-    }
-    record = *link;
+    stale = take_stale(object, mode == WF_HELD_SHARED);
+    bucket = bucket_of(object);
     record->object = object;
     record->site = site;
     record->holder = wf_held_self();
+    record->is_shared = mode == WF_HELD_SHARED;
+    record->next = *bucket;
+    *bucket = record;
     list = list_of(record->holder);
     record->next_holder = *list;
     *list = record;
     wf_lock_release(&table_lock);
-    wf_free(spare);
+    while (stale != NULL) {
+        record = stale;
+        stale = stale->next;
+        wf_free(record);
+    }
     return true;
 }
 
-void wf_held_before(const void *object, const void *site)
+bool wf_held_may_wait(weft_time deadline)
+{
+    return deadline == WEFT_FOREVER || (deadline > 0 && deadline > wf_os_now());
+}
+
+void wf_held_before(const void *object, const void *site, enum wf_order_mode mode)
 {
     uint64_t holder = wf_held_self();
-    struct wf_order_held held[HELD_MAX];
+    struct wf_order_lock wanted = {object, site, mode};
+    struct wf_order_lock held[HELD_MAX];
     unsigned count = 0;
 
     wf_lock_acquire(&table_lock);
     for (struct record *each = *list_of(holder); each != NULL && count < HELD_MAX;
          each = each->next_holder)
         if (each->holder == holder)
-            held[count++] = (struct wf_order_held){each->object, each->site};
+            held[count++] = (struct wf_order_lock){
+                each->object, each->site, each->is_shared ? WF_ORDER_READ : WF_ORDER_ALONE};
     wf_lock_release(&table_lock);
-    wf_order_note(held, count, object, site);
+    wf_order_note(held, count, &wanted);
 }
 
-bool wf_held_is_mine(const void *object)
+enum wf_held_mode wf_held_mine(const void *object)
 {
+    enum wf_held_mode mode = WF_HELD_NOT;
     struct record *record;
-    bool is_mine;
 
     wf_lock_acquire(&table_lock);
-    record = *find(object);
-    is_mine = record != NULL && record->holder == wf_held_self();
+    record = *find_mine(object);
+    if (record != NULL)
+        mode = record->is_shared ? WF_HELD_SHARED : WF_HELD_ALONE;
     wf_lock_release(&table_lock);
-    return is_mine;
+    return mode;
 }
 
-void wf_held_remove(const void *object, const char *what)
+void wf_held_share(const void *object)
+{
+    struct record *record;
+
+    wf_lock_acquire(&table_lock);
+    record = *find_mine(object);
+    if (record != NULL)
+        record->is_shared = true;
+    wf_lock_release(&table_lock);
+}
+
+/* Caller holds the lock, so the records are no more than those that hold it, and one less if the
+ * caller does without a record. */
+static bool is_held_by_others(const void *object, wf_held_count_fn *count)
+{
+    uint64_t others = 0;
+
+    for (const struct record *each = *bucket_of(object); each != NULL; each = each->next)
+        others += each->object == object;
+    return others > 0 && others >= (count != NULL ? count(object) : 1);
+}
+
+void wf_held_remove(const void *object, const char *what, wf_held_count_fn *count)
 {
     struct record **link;
-    struct record *record;
+    struct record *record = NULL;
 
     wf_lock_acquire(&table_lock);
-    link = find(object);
-    record = *link;
-    if (record != NULL && record->holder == wf_held_self()) {
-        *link = record->next;
-        leave_list(record);
-    } else if (record != NULL) {
-        wf_panic("%s: the mutex %p was locked by another fiber or thread", what, object);
-    }
+    link = find_mine(object);
+    if (*link != NULL)
+        record = take_out(link);
+    else if (is_held_by_others(object, count))
+        wf_panic("%s: the lock %p was locked by another fiber or thread", what, object);
     wf_lock_release(&table_lock);
     wf_free(record);
 }

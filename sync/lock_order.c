@@ -16,21 +16,27 @@ enum {
     SLOTS = 4096,
     NODES_MAX = SLOTS / 4 * 3, /* beyond that looking for one takes long */
     EDGES_MAX = 8192,
-    CIRCLE_MAX = 8, /* mutexes of a circle that are shown */
+    CIRCLE_MAX = 8, /* locks of a circle that are shown */
+    WAYS = 2,
 };
 
-/* A mutex.  Indices are one more than the place, so that 0 is none. */
+/* A lock.  Indices are one more than the place, so that 0 is none. */
 struct node {
     const void *object; /* NULL: the slot is free */
     uint32_t first;     /* of its edges */
-    uint32_t visited;   /* the search that has been here */
-    uint32_t via;       /* the edge by which it came */
+    /* How a search came here: by a wait for writers alone, and by one for any holder. */
+    struct way {
+        uint32_t visited; /* the search */
+        uint32_t via;     /* the edge */
+        uint32_t before;  /* the place where it begins */
+    } ways[WAYS];
 };
 
 /* `to` was waited for by one that held `from`. */
 struct edge {
     uint32_t from, to;
     uint32_t next; /* of the same `from` */
+    enum wf_order_mode held, wanted;
     const void *held_site, *site;
 };
 
@@ -39,7 +45,7 @@ static struct wf_lock lock;
 static struct node nodes[SLOTS + 1];
 static struct edge edges[EDGES_MAX + 1];
 static uint32_t node_count, edge_count, search;
-static const char forgotten; /* its address stands for a mutex that is gone */
+static const char forgotten; /* its address stands for a lock that is gone */
 
 static WF_ATOMIC(uint32_t) is_off; /* 1: weft_lock_report_order(false) */
 
@@ -66,102 +72,144 @@ static uint32_t node_of(const void *object)
     return index;
 }
 
-static bool has_edge(uint32_t from, uint32_t to)
+static bool is_noted(const struct edge *new)
 {
-    for (uint32_t edge = nodes[from].first; edge != 0; edge = edges[edge].next)
-        if (edges[edge].to == to)
+    for (uint32_t edge = nodes[new->from].first; edge != 0; edge = edges[edge].next)
+        if (edges[edge].to == new->to &&
+            edges[edge].held == new->held &&edges[edge].wanted == new->wanted)
             return true;
     return false;
 }
 
-/* Looks for a way from one node to another, and leaves it in `via`. */
-static bool find_way(uint32_t from, uint32_t to)
+/* Whether one who wants a lock so can come to wait for one who holds it so. */
+static bool waits_for(enum wf_order_mode wanted, enum wf_order_mode held)
 {
-    static uint32_t pending[SLOTS]; /* each node comes here once at most */
+    return held == WF_ORDER_ALONE || wanted != WF_ORDER_READ_FIRST;
+}
+
+/* A place of a search: a node, and the way it was come to. */
+static uint32_t place_of(uint32_t node, enum wf_order_mode wanted)
+{
+    return node * WAYS + (wanted != WF_ORDER_READ_FIRST);
+}
+
+static struct way *way_at(uint32_t place)
+{
+    return &nodes[place / WAYS].ways[place % WAYS];
+}
+
+/* Looks for a chain of waits from where `edge` ends to where it begins.  Returns the last place of
+ * it, from which `before` leads back, or 0. */
+static uint32_t find_way_back(const struct edge *edge)
+{
+    static uint32_t pending[SLOTS * WAYS]; /* each place comes here once at most */
     uint32_t count = 0;
 
-    nodes[from].visited = ++search;
-    pending[count++] = from;
+    pending[count] = place_of(edge->to, edge->wanted);
+    *way_at(pending[count++]) = (struct way){.visited = ++search};
     while (count > 0) {
-        uint32_t node = pending[--count];
+        uint32_t place = pending[--count];
+        enum wf_order_mode wanted = place % WAYS == 0 ? WF_ORDER_READ_FIRST : WF_ORDER_ALONE;
 
-        if (node == to)
-            return true;
-        for (uint32_t edge = nodes[node].first; edge != 0; edge = edges[edge].next) {
-            struct node *next = &nodes[edges[edge].to];
+        if (place / WAYS == edge->from && waits_for(wanted, edge->held))
+            return place;
+        for (uint32_t i = nodes[place / WAYS].first; i != 0; i = edges[i].next) {
+            uint32_t next = place_of(edges[i].to, edges[i].wanted);
 
-            if (next->visited == search)
+            if (!waits_for(wanted, edges[i].held) || way_at(next)->visited == search)
                 continue;
-            next->visited = search;
-            next->via = edge;
-            pending[count++] = edges[edge].to;
+            *way_at(next) = (struct way){search, i, place};
+            pending[count++] = next;
         }
     }
-    return false;
+    return 0;
 }
 
 /* What is printed when the lock has been released. */
 struct circle {
     unsigned count; /* 0: there is none */
-    struct {
-        const void *held, *wanted, *held_site, *site;
-    } steps[CIRCLE_MAX];
+    struct wf_order_lock held[CIRCLE_MAX], wanted[CIRCLE_MAX];
 };
 
 static void add_step(struct circle *circle, const struct edge *edge)
 {
     if (circle->count < CIRCLE_MAX) {
-        circle->steps[circle->count].held = nodes[edge->from].object;
-        circle->steps[circle->count].wanted = nodes[edge->to].object;
-        circle->steps[circle->count].held_site = edge->held_site;
-        circle->steps[circle->count].site = edge->site;
+        circle->held[circle->count] = (struct wf_order_lock){nodes[edge->from].object,
+                                                             edge->held_site, edge->held};
+        circle->wanted[circle->count] = (struct wf_order_lock){nodes[edge->to].object, edge->site,
+                                                               edge->wanted};
     }
     circle->count++;
 }
 
-static void note_pair(const struct wf_order_held *held, const void *object, const void *site,
+static void note_pair(const struct wf_order_lock *held, const struct wf_order_lock *wanted,
                       struct circle *circle)
 {
-    uint32_t from, to;
     struct edge *edge;
+    uint32_t place;
 
-    if (held->object == object) /* locked twice: said elsewhere */
+    /* Locked twice is said elsewhere; and a wait for a condition gives its mutex up. */
+    if (held->object == wanted->object && held->mode == WF_ORDER_ALONE)
         return;
     if (node_count + 2 > NODES_MAX || edge_count == EDGES_MAX) {
         memset(nodes, 0, sizeof nodes);
         node_count = edge_count = search = 0;
     }
-    from = node_of(held->object);
-    to = node_of(object);
-    if (has_edge(from, to))
+    edge = &edges[edge_count + 1];
+    *edge = (struct edge){.from = node_of(held->object),
+                          .to = node_of(wanted->object),
+                          .held = held->mode,
+                          .wanted = wanted->mode,
+                          .held_site = held->site,
+                          .site = wanted->site};
+    if (is_noted(edge))
         return;
-    edge = &edges[++edge_count];
-    *edge = (struct edge){from, to, nodes[from].first, held->site, site};
-    if (circle->count == 0 && find_way(to, from)) {
+    place = circle->count == 0 ? find_way_back(edge) : 0;
+    if (place != 0)
         add_step(circle, edge);
-        for (uint32_t node = from; node != to; node = edges[nodes[node].via].from)
-            add_step(circle, &edges[nodes[node].via]);
-    }
-    nodes[from].first = edge_count;
+    for (; place != 0 && way_at(place)->via != 0; place = way_at(place)->before)
+        add_step(circle, &edges[way_at(place)->via]);
+    edge->next = nodes[edge->from].first;
+    nodes[edge->from].first = ++edge_count;
+}
+
+static const char *purpose(enum wf_order_mode mode)
+{
+    return mode == WF_ORDER_ALONE ? "" : " for reading";
+}
+
+/* The circle's steps begin with the last one, each of which waits for the hold of the one before.
+ */
+static bool is_behind_a_writer(const struct circle *circle, unsigned step)
+{
+    unsigned before = step == 0 ? circle->count - 1 : step - 1;
+
+    return before < CIRCLE_MAX && circle->wanted[step].mode != WF_ORDER_ALONE &&
+           circle->held[before].mode != WF_ORDER_ALONE;
 }
 
 static void print_circle(const struct circle *circle)
 {
     char text[512];
 
-    wf_complain("lock order: %u mutexes are locked in a circle; fibers that do this at the same "
-                "time wait for each other, for ever or until a deadline",
+    wf_complain("lock order: a circle of %u; fibers that lock so at the same time wait for each "
+                "other, for ever or until a deadline",
                 circle->count);
     for (unsigned i = 0; i < circle->count && i < CIRCLE_MAX; i++) {
-        wf_probe_describe(circle->steps[i].held_site, text, sizeof text);
-        wf_complain("  mutex %p, locked at: %s", circle->steps[i].held, text);
-        wf_probe_describe(circle->steps[i].site, text, sizeof text);
-        wf_complain("    was held when mutex %p was wanted at: %s", circle->steps[i].wanted, text);
+        const struct wf_order_lock *held = &circle->held[i], *wanted = &circle->wanted[i];
+
+        wf_probe_describe(held->site, text, sizeof text);
+        wf_complain("  lock %p, locked%s at: %s", held->object, purpose(held->mode), text);
+        wf_probe_describe(wanted->site, text, sizeof text);
+        wf_complain("    was held when lock %p was wanted%s at: %s", wanted->object,
+                    purpose(wanted->mode), text);
+        if (is_behind_a_writer(circle, i))
+            wf_complain("    which waits where a writer came in between");
     }
 }
 
-void wf_order_note(const struct wf_order_held *held, unsigned count, const void *object,
-                   const void *site)
+void wf_order_note(const struct wf_order_lock *held, unsigned count,
+                   const struct wf_order_lock *wanted)
 {
     struct circle circle = {.count = 0};
 
@@ -171,7 +219,7 @@ void wf_order_note(const struct wf_order_held *held, unsigned count, const void 
     wf_lock_acquire(&lock);
     /* The one that is held longest first: its circle is the shorter one, if there are several. */
     for (unsigned i = count; i > 0; i--)
-        note_pair(&held[i - 1], object, site, &circle);
+        note_pair(&held[i - 1], wanted, &circle);
     wf_lock_release(&lock);
     if (circle.count > 0)
         print_circle(&circle);

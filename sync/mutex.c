@@ -40,7 +40,6 @@
 #include "arch/os.h"
 #include "runtime/check.h"
 #include "sync/held.h"
-#include "sync/lock_order.h"
 #include "sync/wait_queue.h"
 
 #include <errno.h>
@@ -309,7 +308,7 @@ static WF_NOINLINE void unlock_slow(struct wf_mutex *mutex)
         wf_panic("weft_mutex_unlock: the mutex %p is not locked%s", (void *)mutex,
                  (word & DEAD) != 0 ? ", but was destroyed" : "");
     if (WF_UNLIKELY((word & CHECKED) != 0))
-        wf_held_remove(mutex, "weft_mutex_unlock");
+        wf_held_remove(mutex, "weft_mutex_unlock", NULL);
     for (;;) {
         if ((word & (QUEUED | WOKEN)) == QUEUED) {
             if (wake_first(mutex))

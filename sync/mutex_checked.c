@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Mutexes that know their holder: checked ones, and recursive ones. */
 #include "arch/atomic.h"
-#include "arch/os.h"
 #include "runtime/check.h"
 #include "sync/held.h"
 #include "sync/mutex.h"
@@ -23,7 +22,7 @@ bool wf_mutex_is_checked(struct wf_mutex *mutex)
 
 void wf_mutex_note_holder(struct wf_mutex *mutex, const void *site)
 {
-    if (!wf_held_add(mutex, site))
+    if (!wf_held_add(mutex, site, WF_HELD_ALONE))
         return;
     /* relaxed: the holder alone clears it. */
     atomic_fetch_or_explicit(&mutex->word, WF_MUTEX_CHECKED, memory_order_relaxed);
@@ -34,11 +33,10 @@ int weft_mutex_lock_checked(weft_mutex *mutex, weft_time deadline)
     struct wf_mutex *internal = wf_mutex_of(mutex);
     int error;
 
-    if (wf_mutex_is_checked(internal) && wf_held_is_mine(internal))
+    if (wf_mutex_is_checked(internal) && wf_held_mine(internal) != WF_HELD_NOT)
         wf_panic("weft_mutex_lock: the caller has locked the mutex %p already", (void *)mutex);
-    /* One that does not wait is in no circle.  One with a deadline is, until then. */
-    if (deadline == WEFT_FOREVER || (deadline > 0 && deadline > wf_os_now()))
-        wf_held_before(internal, __builtin_return_address(0));
+    if (wf_held_may_wait(deadline))
+        wf_held_before(internal, __builtin_return_address(0), WF_ORDER_ALONE);
     error = weft_mutex_lock(mutex, deadline);
     if (error == 0)
         wf_mutex_note_holder(internal, __builtin_return_address(0));

@@ -39,6 +39,7 @@
 #include "arch/cpu.h"
 #include "runtime/check.h"
 #include "runtime/lock.h"
+#include "sync/held.h"
 #include "sync/rwlock_word.h"
 #include "sync/wait_queue.h"
 
@@ -48,6 +49,8 @@
 
 #undef weft_rwlock_read_lock
 #undef weft_rwlock_write_lock
+#undef weft_rwlock_try_read_lock
+#undef weft_rwlock_try_write_lock
 #undef weft_rwlock_unlock
 
 #ifndef WF_RWLOCK_SPINS
@@ -68,11 +71,6 @@ struct rwlock_wait {
 
 /* What a writer is woken with, beside 0. */
 enum { LOOK_AGAIN = 1 };
-
-static struct rwlock *internal(weft_rwlock *lock)
-{
-    return (struct rwlock *)(void *)lock;
-}
 
 /* Takes the lock if it is to be had.  Returns false with the word as it was last seen. */
 static inline bool take(struct rwlock *lock, bool is_writer, bool is_woken, uint64_t *seen)
@@ -329,15 +327,17 @@ static WF_NOINLINE int lock_slow(struct rwlock *lock, bool is_writer, weft_time 
 static bool unlock_queued(struct rwlock *lock, bool is_writer)
 {
     struct wf_wait_entry *list;
+    uint64_t checked;
     int result;
 
     wf_lock_acquire(&lock->queue_lock);
     if (is_nobody_queued(lock)) {
         /* Not unlocked under the queue lock: another could take the lock and free it.
          * RW.1 acquire: what the other readers did: the next sees it by what we do. */
-        (void)atomic_load_explicit(&lock->word, memory_order_acquire);
+        checked = atomic_load_explicit(&lock->word, memory_order_acquire) & CHECKED;
         /* relaxed: nobody else changes it, and the unlock is still to come. */
-        atomic_store_explicit(&lock->word, is_writer ? WRITER : READER, memory_order_relaxed);
+        atomic_store_explicit(&lock->word, checked | (is_writer ? WRITER : READER),
+                              memory_order_relaxed);
         wf_lock_release(&lock->queue_lock);
         return false;
     }
@@ -345,6 +345,15 @@ static bool unlock_queued(struct rwlock *lock, bool is_writer)
     wf_lock_release(&lock->queue_lock);
     wake(list, result);
     return true;
+}
+
+static uint64_t count_holders(const void *lock)
+{
+    /* relaxed: the caller, if it is one of them, sees itself, and all that held.h knows. */
+    uint64_t word = atomic_load_explicit(&((const struct rwlock *)lock)->word,
+                                         memory_order_relaxed);
+
+    return (word & WRITER) != 0 ? 1 : word / READER;
 }
 
 static void panic_not_held(struct rwlock *lock, uint64_t word)
@@ -433,6 +442,8 @@ void weft_rwlock_unlock(weft_rwlock *handle)
     /* relaxed: whoever holds the lock sees how. */
     uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
 
+    if (WF_UNLIKELY((word & CHECKED) != 0))
+        wf_held_remove(lock, "weft_rwlock_unlock", count_holders);
     if ((word & WRITER) != 0) {
         unlock_writer_slow(lock);
         return;
@@ -460,6 +471,8 @@ void weft_rwlock_downgrade(weft_rwlock *handle)
     word = atomic_load_explicit(&lock->word, memory_order_relaxed);
     if (WF_UNLIKELY((word & WRITER) == 0))
         wf_panic("weft_rwlock_downgrade: nobody holds the lock %p for writing", (void *)lock);
+    if (WF_UNLIKELY((word & CHECKED) != 0))
+        wf_held_share(lock);
     /* RW.1 release: what we did, for readers that join us. */
     word = atomic_fetch_add_explicit(&lock->word, READER - WRITER, memory_order_release);
     if ((word & QUEUED) == 0)
@@ -469,18 +482,4 @@ void weft_rwlock_downgrade(weft_rwlock *handle)
     list = let_readers_in(lock);
     wf_lock_release(&lock->queue_lock);
     wake(list, 0);
-}
-
-void weft_rwlock_destroy(weft_rwlock *handle)
-{
-    struct rwlock *lock = internal(handle);
-    /* relaxed: nobody else may use it any more. */
-    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
-
-    if ((word & DEAD) != 0)
-        wf_panic("weft_rwlock_destroy: the lock %p was destroyed before", (void *)lock);
-    if (word != 0)
-        wf_panic("weft_rwlock_destroy: the lock %p is held, or waited for", (void *)lock);
-    /* relaxed: as above. */
-    atomic_store_explicit(&lock->word, DEAD, memory_order_relaxed);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the word of a readers-writer lock says, and what it may become: a part of rwlock.c, which
- * says why.
+ * says why, and of rwlock_checked.c.
  *
  *   word      means                              set by            cleared by
  *   WRITER    a writer holds it                  lock, hand-over   unlock, downgrade
@@ -9,6 +9,7 @@
  *   DEAD      it was destroyed                   destroy           nobody
  *   WOKEN     a writer that was in the queue is  unlock            that one
  *             on its way, and will look
+ *   CHECKED   held.h knows some holder, or did   lock              nobody
  *   BYPASSES  how many may still pass the first  who waits, and    lock, by one, and with
  *             that waits, or is on its way       each hand-over    QUEUED and WOKEN
  *   the rest  counts the readers that hold it    lock, hand-over   unlock
@@ -33,6 +34,7 @@
 #define QUEUED ((uint64_t)2)
 #define DEAD ((uint64_t)4)
 #define WOKEN ((uint64_t)8)
+#define CHECKED ((uint64_t)16)
 #define BYPASS ((uint64_t)1 << 8) /* one of them */
 #define BYPASSES ((uint64_t)0xffffff << 8)
 /* A writer that was woken for nothing counts as that many: two such, and it is handed over. */
@@ -47,6 +49,11 @@ struct rwlock {
     struct wf_lock queue_lock;
     uint32_t kind; /* of the initialiser */
 };
+
+static inline struct rwlock *internal(weft_rwlock *lock)
+{
+    return (struct rwlock *)(void *)lock;
+}
 
 static inline bool prefers_readers(const struct rwlock *lock)
 {

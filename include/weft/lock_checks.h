@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Checks of how locks are used, for programs that are compiled without NDEBUG, or with
- * WEFT_LOCK_CHECKS defined as 1: each lock of a mutex is recorded with its holder, up to its
- * unlock.  What breaks a rule aborts (mutex.h).  Locks of parts that were compiled otherwise are
- * not checked.
+ * WEFT_LOCK_CHECKS defined as 1: each lock of a mutex or of a readers-writer lock is recorded with
+ * its holder, up to its unlock.  What breaks a rule aborts (mutex.h, rwlock.h).  Locks of parts
+ * that were compiled otherwise are not checked.
  *
- * Such programs are also told on standard error when mutexes are locked in an order that makes a
+ * Such programs are also told on standard error when locks are locked in an order that makes a
  * circle: one fiber waits for B while it holds A, and another, at any time, for A while it holds B.
- * A deadline only ends such a wait after all that time, so it does not keep the report away; one
- * that has passed does, since it does not wait.  Mutexes are told apart by their addresses, so one
- * that is freed should be destroyed before.  Of several thousand mutexes what was seen long ago is
- * forgotten.
+ *
+ *  - Readers do not wait for readers: where both have A for reading there is no circle if A prefers
+ *    readers.  If it is fair, there is: a reader that comes waits behind a writer, and that one for
+ *    the readers that were there before it.  The report says where it takes such a writer.  A fiber
+ *    that locks a fair one for reading once more is a circle of one.
+ *  - A deadline only ends such a wait after all that time, so it does not keep the report away; one
+ *    that has passed does, since it does not wait, and so does weft_mutex_try_lock() and its like.
+ *    But what was locked so is held while the next one is waited for.
+ *  - Recursive mutexes, keyed ones, semaphores and all other objects are left out.
+ *
+ * Locks are told apart by their addresses, so one that is freed should be destroyed before.  Of
+ * several thousand locks what was seen long ago is forgotten.
  */
 #ifndef WEFT_LOCK_CHECKS_H
 #define WEFT_LOCK_CHECKS_H

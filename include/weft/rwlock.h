@@ -28,6 +28,10 @@
  * Whoever holds a fair lock for reading must not lock it for reading once more: a writer that came
  * in between waits for the first lock, and the second one for the writer.
  *
+ * Programs that are compiled without NDEBUG have their locks checked (lock_checks.h): it aborts the
+ * program to wait for a lock that the caller holds, where one of the two is for writing, and to
+ * unlock one that others hold and the caller does not.
+ *
  * A lock needs no clean-up.  The one that holds it last may free its memory as soon as it has
  * unlocked it, if nobody else is going to use it.
  */
@@ -35,6 +39,7 @@
 #define WEFT_RWLOCK_H
 
 #include "base.h"
+#include "lock_checks.h"
 
 #include <stdbool.h>
 
@@ -156,6 +161,56 @@ WEFT_API void weft_rwlock_downgrade(weft_rwlock *lock);
  */
 WEFT_API void weft_rwlock_destroy(weft_rwlock *lock);
 
+/*
+ * weft_rwlock_read_lock() with checks, whatever the program was compiled with.
+ *
+ * Returns   0, or a negative errno with nothing changed.
+ * Deadline  as for weft_rwlock_read_lock().
+ * Context   any thread, any fiber.
+ * Switches  yes, unless the lock is to be had at once.
+ * Cancel    as for weft_rwlock_read_lock().
+ * Errors    -ETIMEDOUT, -ECANCELED, -EAGAIN (2^31 readers hold it).
+ */
+WEFT_API WEFT_MUST_USE int weft_rwlock_read_lock_checked(weft_rwlock *lock, weft_time deadline);
+
+/*
+ * weft_rwlock_write_lock() with checks.
+ *
+ * Returns   0, or a negative errno with nothing changed.
+ * Deadline  as for weft_rwlock_write_lock().
+ * Context   any thread, any fiber.
+ * Switches  yes, unless the lock is free.
+ * Cancel    as for weft_rwlock_read_lock().
+ * Errors    -ETIMEDOUT, -ECANCELED.
+ */
+WEFT_API WEFT_MUST_USE int weft_rwlock_write_lock_checked(weft_rwlock *lock, weft_time deadline);
+
+/*
+ * weft_rwlock_try_read_lock() with checks.
+ *
+ * Returns   0, or a negative errno with nothing changed.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ * Errors    -EBUSY, -EAGAIN (2^31 readers hold it).
+ */
+WEFT_API WEFT_MUST_USE int weft_rwlock_try_read_lock_checked(weft_rwlock *lock);
+
+/*
+ * weft_rwlock_try_write_lock() with checks.
+ *
+ * Returns   0, or -EBUSY, a negative errno.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ * Errors    -EBUSY.
+ */
+WEFT_API WEFT_MUST_USE int weft_rwlock_try_write_lock_checked(weft_rwlock *lock);
+
+#if WEFT_LOCK_CHECKS
+#define weft_rwlock_read_lock(lock, deadline) weft_rwlock_read_lock_checked(lock, deadline)
+#define weft_rwlock_write_lock(lock, deadline) weft_rwlock_write_lock_checked(lock, deadline)
+#define weft_rwlock_try_read_lock(lock) weft_rwlock_try_read_lock_checked(lock)
+#define weft_rwlock_try_write_lock(lock) weft_rwlock_try_write_lock_checked(lock)
+#else
 /* The ways of a lock that nobody waits for, without a call.  So these are promised for good: zero
  * is free, WEFT_RWLOCK_WRITER alone is held by a writer, and multiples of WEFT_RWLOCK_READER by so
  * many readers, each of which subtracts itself; whatever else the word says leads into the library.
@@ -200,6 +255,7 @@ static inline void weft_rwlock_unlock_inline(weft_rwlock *lock)
 #define weft_rwlock_read_lock(lock, deadline) weft_rwlock_read_lock_inline(lock, deadline)
 #define weft_rwlock_write_lock(lock, deadline) weft_rwlock_write_lock_inline(lock, deadline)
 #define weft_rwlock_unlock(lock) weft_rwlock_unlock_inline(lock)
+#endif
 
 #ifdef __cplusplus
 }

@@ -82,10 +82,86 @@ static int unlock_destroyed(void)
     return 0;
 }
 
+static int read_and_write(void)
+{
+    CHECK_EQ(weft_rwlock_read_lock(&lock, WEFT_FOREVER), 0);
+    return weft_rwlock_write_lock(&lock, WEFT_FOREVER);
+}
+
+static int write_and_read(void)
+{
+    CHECK_EQ(weft_rwlock_write_lock(&lock, 0), 0);
+    return weft_rwlock_read_lock(&lock, weft_after(WEFT_SECOND));
+}
+
+static int hold_for_reading(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(weft_rwlock_read_lock(&lock, WEFT_FOREVER), 0);
+    return 0;
+}
+
+static int hold_for_writing(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(weft_rwlock_write_lock(&lock, WEFT_FOREVER), 0);
+    return 0;
+}
+
+/* Joined later: the record of the fiber could become that of another one. */
+static int unlock_of(void *arg)
+{
+    weft_fiber *fiber = must_spawn(*(int (**)(void *))arg, NULL);
+
+    while (weft_rwlock_try_write_lock(&lock) == 0) {
+        weft_rwlock_unlock(&lock);
+        (void)weft_yield();
+    }
+    weft_rwlock_unlock(&lock);
+    return must_join(fiber);
+}
+
+static int unlock_of_a_reader(void)
+{
+    int (*fn)(void *) = hold_for_reading;
+
+    return weft_run(NULL, unlock_of, &fn);
+}
+
+static int unlock_of_a_writer(void)
+{
+    int (*fn)(void *) = hold_for_writing;
+
+    return weft_run(NULL, unlock_of, &fn);
+}
+
+/* With another reader there, nothing but the record tells. */
+static int unlock_twice_beside_another(void *arg)
+{
+    weft_fiber *fiber = must_spawn(hold_for_reading, arg);
+
+    CHECK_EQ(weft_rwlock_read_lock(&lock, WEFT_FOREVER), 0);
+    while (__atomic_load_n(&lock.word, __ATOMIC_RELAXED) < 2 * WEFT_RWLOCK_READER)
+        (void)weft_yield();
+    weft_rwlock_unlock(&lock);
+    weft_rwlock_unlock(&lock);
+    return must_join(fiber);
+}
+
+static int unlock_twice_as_one_of_two(void)
+{
+    return weft_run(NULL, unlock_twice_beside_another, NULL);
+}
+
 static const struct {
     int (*fn)(void);
     const char *message;
 } mistakes[] = {
+    {read_and_write, "weft_rwlock_write_lock: the caller has locked the lock"},
+    {write_and_read, "weft_rwlock_read_lock: the caller has locked the lock"},
+    {unlock_of_a_reader, "was locked by another"},
+    {unlock_of_a_writer, "was locked by another"},
+    {unlock_twice_as_one_of_two, "was locked by another"},
     {unlock_free, "weft_rwlock_unlock: nobody holds the lock"},
     {unlock_twice, "weft_rwlock_unlock: nobody holds the lock"},
     {downgrade_free, "weft_rwlock_downgrade: nobody holds the lock"},
@@ -132,6 +208,23 @@ Test(rwlock_rules, one_reader_too_many_is_refused, .timeout = TEST_TIMEOUT_S)
     weft_rwlock_unlock(&full);
     cr_expect_eq(weft_rwlock_try_read_lock(&full), 0);
     cr_expect_eq(weft_rwlock_try_read_lock(&full), -EAGAIN);
+}
+
+static int unlock_an_unchecked_one(void *arg)
+{
+    weft_fiber *fiber = must_spawn(hold_for_reading, arg);
+
+    CHECK_EQ((weft_rwlock_read_lock)(&lock, WEFT_FOREVER), 0);
+    CHECK_EQ(must_join(fiber), 0);
+    weft_rwlock_unlock(&lock);
+    CHECK_EQ(__atomic_load_n(&lock.word, __ATOMIC_RELAXED) / WEFT_RWLOCK_READER, 1);
+    return 0;
+}
+
+/* A part of the program that is compiled without checks, beside one that is not. */
+Test(rwlock_rules, a_lock_that_was_not_checked_is_unlocked, .timeout = TEST_TIMEOUT_S)
+{
+    cr_expect_eq(weft_run(NULL, unlock_an_unchecked_one, NULL), 0);
 }
 
 /* A lock in use again after weft_rwlock_destroy(). */

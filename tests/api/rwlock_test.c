@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* rwlock.h: readers and writers, fibers and plain threads. */
+#define WEFT_LOCK_CHECKS 0
+
 #include "../support/crowd.h"
 #include "../support/fixture.h"
 #include "../support/tally.h"

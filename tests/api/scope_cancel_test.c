@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* scope.h: deadlines, cancels and shields reach all that is inside, and nothing else. */
+#define WEFT_LOCK_CHECKS 0 /* fibers wait for locks of their own */
+
 #include "../support/fixture.h"
 #include "../support/net.h"
 #include "../support/tally.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Readers-writer locks of both kinds, with the readers that may pass those who wait. */
+#define WEFT_LOCK_CHECKS 0 /* each variant is called by its own name */
 #include "fuzz.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@ enum kind { READ, WRITE, TRY_READ, TRY_WRITE, UNLOCK, DOWNGRADE, PASS, KINDS };
 static weft_rwlock lock;
 static struct {
     bool prefers_readers;
+    bool is_checked;
     unsigned holders; /* a bit for each */
     bool is_written;
     unsigned bypasses; /* left, while somebody waits */
@@ -22,6 +24,7 @@ static void begin(unsigned byte)
 
     model.prefers_readers = byte % 2 != 0;
     lock = model.prefers_readers ? other : fair;
+    model.is_checked = byte / 2 % 2 != 0;
     model.holders = 0;
     model.is_written = false;
 }
@@ -47,8 +50,24 @@ static int pass(unsigned count)
     return (int)passed;
 }
 
+static int perform_checked(const struct fuzz_op *op)
+{
+    switch ((enum kind)op->kind) {
+    case READ:
+        return weft_rwlock_read_lock_checked(&lock, op->deadline);
+    case WRITE:
+        return weft_rwlock_write_lock_checked(&lock, op->deadline);
+    case TRY_READ:
+        return weft_rwlock_try_read_lock_checked(&lock);
+    default:
+        return weft_rwlock_try_write_lock_checked(&lock);
+    }
+}
+
 static int perform(const struct fuzz_op *op)
 {
+    if (model.is_checked && op->kind <= TRY_WRITE)
+        return perform_checked(op);
     switch ((enum kind)op->kind) {
     case READ:
         return weft_rwlock_read_lock(&lock, op->deadline);

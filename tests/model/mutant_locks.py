@@ -212,7 +212,8 @@ LOCK_MUTANTS = [
     return false;"""),
     rwlock("downgrades-for-itself-alone", "    if ((word & QUEUED) == 0)\n        return;\n",
            "    return;\n"),
-    rwlock("unlocks-under-the-queue-lock", "is_writer ? WRITER : READER, memory_order_relaxed);\n"
+    rwlock("unlocks-under-the-queue-lock", "checked | (is_writer ? WRITER : READER),\n"
+           "                              memory_order_relaxed);\n"
            "        wf_lock_release(&lock->queue_lock);\n        return false;",
            "0, memory_order_release);\n        rl::yield(20, $);\n"
            "        wf_lock_release(&lock->queue_lock);\n        return true;"),

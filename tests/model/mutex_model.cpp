@@ -22,8 +22,9 @@ void wf_order_forget(const void *object)
     (void)object;
 }
 
-void wf_held_remove(const void *object, const char *what)
+void wf_held_remove(const void *object, const char *what, wf_held_count_fn *count)
 {
+    (void)count;
     (void)object;
     (void)what;
     RL_ASSERT(false);

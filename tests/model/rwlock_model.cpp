@@ -18,6 +18,20 @@ static inline unsigned model_worker_count()
 #include "sync/rwlock.c"
 #include "sync/wait_queue.c"
 
+void wf_held_share(const void *object)
+{
+    (void)object;
+    RL_ASSERT(false);
+}
+
+void wf_held_remove(const void *object, const char *what, wf_held_count_fn *count)
+{
+    (void)object;
+    (void)what;
+    (void)count;
+    RL_ASSERT(false);
+}
+
 enum { MODEL_READERS = 3 };
 
 static weft_rwlock *outer(rwlock *lock)

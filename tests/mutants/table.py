@@ -338,6 +338,25 @@ SYNC_MUTANTS = [
            "api_io_deadline_test"),
 ]
 
+ORDER_MUTANTS = [
+    Mutant("order/readers-never-wait-for-readers", "sync/lock_order.c",
+           [("(wanted != WF_ORDER_READ_FIRST);", "(wanted == WF_ORDER_ALONE);")],
+           "api_lock_order_test", "lock_order/a_circle_is_reported_once"),
+    Mutant("order/readers-wait-for-every-reader", "sync/lock_order.c",
+           [("held == WF_ORDER_ALONE || wanted != WF_ORDER_READ_FIRST;", "held <= wanted + 9;")],
+           "api_lock_order_test", "lock_order/an_order_is_not_reported"),
+    Mutant("order/comes-to-a-lock-in-one-way-only", "sync/lock_order.c",
+           [("    return node * WAYS + (wanted != WF_ORDER_READ_FIRST);",
+             "    (void)wanted;\n    return node * WAYS;")],
+           "api_lock_order_test", "lock_order/a_circle_is_reported_once"),
+    Mutant("order/goes-on-alone-after-a-downgrade", "sync/rwlock.c",
+           [("        wf_held_share(lock);\n", "        (void)lock;\n")],
+           "api_lock_order_test", "lock_order/an_order_is_not_reported"),
+    Mutant("order/takes-unchecked-holders-for-others", "sync/held.c",
+           [("others >= (count != NULL ? count(object) : 1);", "(count != NULL || true);")],
+           "api_rwlock_rules_test", "rwlock_rules/a_lock_that_was_not_checked_is_unlocked"),
+]
+
 STACK_MUTANTS = [
     Mutant("15/takes-mappings-without-end", "runtime/stack.c",
            [("            depot->mapping_quota--;\n", "")],
@@ -372,4 +391,4 @@ STACK_MUTANTS = [
 ]
 
 MUTANTS = (SWITCH_MUTANTS + SCHEDULER_MUTANTS + RING_MUTANTS + CLOSE_MUTANTS + TIMER_MUTANTS +
-           SYNC_MUTANTS + STACK_MUTANTS)
+           SYNC_MUTANTS + ORDER_MUTANTS + STACK_MUTANTS)

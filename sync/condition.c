@@ -9,6 +9,7 @@
  */
 #include "arch/os.h"
 #include "runtime/lock.h"
+#include "sync/held.h"
 #include "sync/mutex.h"
 #include "sync/wait_queue.h"
 
@@ -91,6 +92,9 @@ int weft_condition_wait(weft_condition *handle, weft_mutex *mutex, weft_time dea
         return result;
     wait.mutex = wf_mutex_of(mutex);
     wait.condition = internal(handle);
+    /* What the caller holds beside it, it holds when it comes back. */
+    if (was_checked)
+        wf_held_before(wait.mutex, __builtin_return_address(0), WF_ORDER_ALONE);
     result = sleep_until_signalled(self, &wait, deadline);
     if (result < 0) {
         /* A signal may just be looking at the entry, and drops it then. */

@@ -191,6 +191,20 @@ static int write_what_was_read(void *arg)
     return 0;
 }
 
+/* The wait gives up the first one, and wants it back while it holds the second. */
+static int wait_with_another(void *arg)
+{
+    weft_condition never = WEFT_CONDITION_INIT;
+
+    (void)arg;
+    must_lock(&mutexes[0]);
+    must_lock(&mutexes[1]);
+    CHECK_EQ(weft_condition_wait(&never, &mutexes[0], weft_after(WEFT_MILLISECOND)), -ETIMEDOUT);
+    weft_mutex_unlock(&mutexes[1]);
+    weft_mutex_unlock(&mutexes[0]);
+    return 0;
+}
+
 static const struct {
     int (*fn)(void *);
     const char *words;
@@ -208,6 +222,7 @@ static const struct {
     {read_and_lock, "a circle of 2;", 1},
     {read_twice, "a circle of 1;", 1},
     {write_what_was_read, "a circle of 3;", 0},
+    {wait_with_another, "a circle of 2;", 0},
     {lock_in_two_fibers, "a circle of 2;", 0},
 };
 
@@ -425,6 +440,24 @@ static int make_other_rwlocks_there(void *arg)
     return 0;
 }
 
+static int wait_in_an_order(void *arg)
+{
+    weft_condition never = WEFT_CONDITION_INIT;
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        must_lock(&mutexes[0]);
+        must_lock(&mutexes[1]);
+        CHECK_EQ(weft_condition_wait(&never, &mutexes[1], weft_after(WEFT_MILLISECOND)),
+                 -ETIMEDOUT);
+        weft_mutex_unlock(&mutexes[1]);
+        CHECK_EQ(weft_condition_wait(&never, &mutexes[0], weft_after(WEFT_MILLISECOND)),
+                 -ETIMEDOUT);
+        weft_mutex_unlock(&mutexes[0]);
+    }
+    return 0;
+}
+
 static int (*const orders[])(void *) = {keep_an_order,
                                         try_the_other_way,
                                         unlock_the_first_before,
@@ -436,7 +469,8 @@ static int (*const orders[])(void *) = {keep_an_order,
                                         try_rwlocks_the_other_way,
                                         read_in_any_order,
                                         go_on_as_reader,
-                                        make_other_rwlocks_there};
+                                        make_other_rwlocks_there,
+                                        wait_in_an_order};
 
 CHILD(lock_in_an_order)
 {

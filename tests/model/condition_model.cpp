@@ -29,6 +29,14 @@ void wf_held_remove(const void *object, const char *what, wf_held_count_fn *coun
     RL_ASSERT(false);
 }
 
+void wf_held_before(const void *object, const void *site, enum wf_order_mode mode)
+{
+    (void)object;
+    (void)site;
+    (void)mode;
+    RL_ASSERT(false);
+}
+
 bool wf_mutex_is_checked(struct wf_mutex *mutex)
 {
     (void)mutex;

@@ -352,6 +352,10 @@ ORDER_MUTANTS = [
     Mutant("order/goes-on-alone-after-a-downgrade", "sync/rwlock.c",
            [("        wf_held_share(lock);\n", "        (void)lock;\n")],
            "api_lock_order_test", "lock_order/an_order_is_not_reported"),
+    Mutant("order/forgets-what-is-held-over-a-wait", "sync/condition.c",
+           [("    if (was_checked)\n        wf_held_before(wait.mutex, "
+             "__builtin_return_address(0), WF_ORDER_ALONE);\n", "")],
+           "api_lock_order_test", "lock_order/a_circle_is_reported_once"),
     Mutant("order/takes-unchecked-holders-for-others", "sync/held.c",
            [("others >= (count != NULL ? count(object) : 1);", "(count != NULL || true);")],
            "api_rwlock_rules_test", "rwlock_rules/a_lock_that_was_not_checked_is_unlocked"),

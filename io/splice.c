@@ -39,7 +39,7 @@ enum {
     COPY_MAX = 1 << 12,      /* bytes: they are on the stack of a fiber, which may be small */
 };
 
-enum kind { PIPE, STREAM, SOCKET, OTHER };
+enum kind { PIPE, SOCKET, OTHER };
 
 struct move {
     int in, out;
@@ -52,17 +52,21 @@ struct move {
     struct wf_op in_hold, out_hold; /* the descriptors stay what they are meanwhile */
 };
 
-/* Neither call asks a file system, which may be slow to answer. */
-static enum kind kind_of(int fd)
+/* Below 0 if it is no socket. */
+static int socket_type(int fd)
 {
     int type;
     socklen_t length = sizeof type;
 
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 ? type : -1;
+}
+
+/* Neither call asks a file system, which may be slow to answer. */
+static enum kind kind_of(int fd)
+{
     if (fcntl(fd, F_GETPIPE_SZ) >= 0)
         return PIPE;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0)
-        return OTHER;
-    return type == SOCK_STREAM ? STREAM : SOCKET;
+    return socket_type(fd) >= 0 ? SOCKET : OTHER;
 }
 
 static ssize_t call_splice(const struct move *move)
@@ -84,7 +88,7 @@ static ssize_t call_sendfile(const struct move *move)
 /* Returns true if it was in blocking mode. */
 static bool begin_nonblocking(int fd, enum kind kind)
 {
-    int mode = kind == STREAM || kind == SOCKET ? fcntl(fd, F_GETFL) : -1;
+    int mode = kind == SOCKET ? fcntl(fd, F_GETFL) : -1;
 
     return mode >= 0 && (mode & O_NONBLOCK) == 0 && fcntl(fd, F_SETFL, mode | O_NONBLOCK) == 0;
 }
@@ -113,8 +117,8 @@ static WF_NOINLINE int attempt(void *arg)
     return 0;
 }
 
-/* Sends the beginning of a file that is in memory.  Returns false, having moved nothing, if that is
- * not to be had without waiting.  Not inlined, as above. */
+/* Sends a page of a file that is in memory to a stream.  Returns false, having moved nothing, if
+ * that is not what is wanted, or not to be had without waiting.  Not inlined, as above. */
 static WF_NOINLINE bool send_copy(struct move *move)
 {
     char content[COPY_MAX];
@@ -122,8 +126,8 @@ static WF_NOINLINE bool send_copy(struct move *move)
     struct stat status;
     ssize_t n;
 
-    if (move->length > COPY_MAX || move->out_kind != STREAM || move->in_kind != OTHER ||
-        move->call != call_sendfile || move->in_offset == NULL || *move->in_offset < 0 ||
+    if (move->call != call_sendfile || move->length > COPY_MAX || move->in_offset == NULL ||
+        *move->in_offset < 0 || socket_type(move->out) != SOCK_STREAM ||
         fstat(move->in, &status) != 0 || !S_ISREG(status.st_mode))
         return false;
     n = preadv2(move->in, &part, 1, *move->in_offset, RWF_NOWAIT);
@@ -170,8 +174,6 @@ static int attempt_here_or_on_pool(struct move *move, bool needs_pool, weft_time
 
     if (!needs_pool)
         return attempt(move);
-    if (send_copy(move))
-        return 0;
     error = (move->flags & SPLICE_F_NONBLOCK) == 0 ? await_both(move, deadline) : 0;
     if (error != 0)
         return error;
@@ -180,7 +182,7 @@ static int attempt_here_or_on_pool(struct move *move, bool needs_pool, weft_time
     return wf_call_file(attempt, move, deadline);
 }
 
-static ssize_t run_held(struct move *move, weft_time deadline)
+static int move_by_attempts(struct move *move, weft_time deadline)
 {
     bool needs_pool;
     int error;
@@ -200,6 +202,13 @@ static ssize_t run_held(struct move *move, weft_time deadline)
         if (error != 0)
             break;
     }
+    return error;
+}
+
+static ssize_t run_held(struct move *move, weft_time deadline)
+{
+    int error = send_copy(move) ? 0 : move_by_attempts(move, deadline);
+
     /* A fiber that never has to wait gives way now and then. */
     if (wf_self_random(wf_self()) % ATTEMPTS_PER_YIELD == 0)
         (void)weft_yield();

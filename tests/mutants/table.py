@@ -225,7 +225,7 @@ RING_MUTANTS = [
            [("    if (n > 0)\n        *move->in_offset += n;\n", "")],
            "api_splice_test"),
     Mutant("sendfile/a-copy-takes-any-offset", "io/splice.c",
-           [(" || *move->in_offset < 0 ||", " ||")],
+           [("        *move->in_offset < 0 || ", "        ")],
            "api_splice_test"),
     Mutant("sendfile/a-copy-swallows-an-error", "io/splice.c",
            [("    if (n < 0 && (errno == EAGAIN || errno == EINTR))\n", "    if (n < 0)\n")],

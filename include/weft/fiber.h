@@ -52,7 +52,7 @@ struct weft_fiber_attr {
  *           -EAGAIN (max_fibers are alive),
  *           -EINVAL (stack size out of range), -EPERM (plain thread), -ECANCELED (the runtime is
  *           ending, or the calling fiber or a scope around it was cancelled), -ETIMEDOUT (the
-           deadline of a scope around it has passed: weft/scope.h).
+ *           deadline of a scope around it has passed: weft/scope.h).
  */
 WEFT_API WEFT_MUST_USE int weft_spawn(weft_fiber **fiber, int (*fn)(void *), void *arg);
 

@@ -24,14 +24,17 @@ static int return_four(void *arg)
     return 4;
 }
 
+/* Whose requests are swept. */
+static enum weft_backend backend = WEFT_BACKEND_IO_URING;
+
 static struct weft_config small_config(unsigned workers)
 {
-    (void)unsetenv("WEFT_BACKEND"); /* the ring's requests are swept; epoll has a test below */
+    (void)unsetenv("WEFT_BACKEND");
     return (struct weft_config){.workers = workers,
                                 .stack_size_kib = 64,
                                 .ring_entries = 64,
                                 .blocking_threads = 2,
-                                .backend = WEFT_BACKEND_IO_URING,
+                                .backend = backend,
                                 .monitor = 2,   /* whether it calls a spare worker is chance, */
                                 .deadlock = 2}; /* and whether it counts threads */
 }
@@ -135,6 +138,14 @@ WORKER_TEST(exhaustion, from_some_request_on_each_fails, TEST_TIMEOUT_S)
     sweep(visit_everything, *workers, true);
 }
 
+/* There a wait for a descriptor can be refused, which a ring never does. */
+WORKER_TEST(exhaustion, on_epoll_too, TEST_TIMEOUT_S)
+{
+    backend = WEFT_BACKEND_EPOLL;
+    sweep(run_everything, *workers, false);
+    sweep(run_everything, *workers, true);
+}
+
 /* A request that has no other way must be reported: an error that is swallowed would leave a
  * runtime that lacks a part. */
 WORKER_TEST(exhaustion, a_start_needs_all_of_its_parts, TEST_TIMEOUT_S)
@@ -170,6 +181,24 @@ WORKER_TEST(exhaustion, a_start_needs_all_of_its_parts, TEST_TIMEOUT_S)
         cr_expect_eq(weft_run(&config, return_four, NULL), 4, "%s", spared[i]);
         (void)fault_disarm();
         cr_expect_not_null(fault_fired(), "%s is not called", spared[i]);
+    }
+}
+
+/* A descriptor, a process or a look-up that cannot be had is told to whom it was for. */
+WORKER_TEST(exhaustion, what_is_asked_for_later_is_told, TEST_TIMEOUT_S)
+{
+    static const char *const asked[] = {
+        "getaddrinfo", "openat", "pidfd_open", "pipe2", "posix_spawnp", "signalfd", "socket",
+    };
+
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        program_prepare();
+        fault_arm_function(asked[i]);
+        cr_expect_eq(run_everything(*workers), 0, "%s", asked[i]);
+        (void)fault_disarm();
+        cr_expect_not_null(fault_fired(), "%s is not called", asked[i]);
+        cr_expect_eq(program_errors(), 1, "%s", asked[i]);
+        program_clean_up();
     }
 }
 

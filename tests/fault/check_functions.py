@@ -14,9 +14,9 @@ ASKING = re.compile(
     r"|strdup|strndup|asprintf|vasprintf|getline|getdelim|open_memstream"
     r"|mmap|mremap|madvise|mprotect|brk|sbrk|shm_open|memfd_create|sigaltstack"
     r"|open|openat|creat|fopen|fdopen|freopen|tmpfile|opendir|dup|dup2|dup3|pipe|pipe2"
-    r"|socket|socketpair|accept|accept4|eventfd|timerfd_create|signalfd|epoll_create1?"
+    r"|socket|socketpair|accept|accept4|eventfd|timerfd_create|signalfd|epoll_create1?|epoll_ctl"
     r"|inotify_init1?|pidfd_open|pthread_create|pthread_atfork|pthread_key_create|thrd_create"
-    r"|tss_create|clone|fork|dlopen|dlmopen|getaddrinfo|sem_open|regcomp"
+    r"|tss_create|clone|v?fork|posix_spawnp?|syscall|dlopen|dlmopen|getaddrinfo|sem_open|regcomp"
     r"|hwloc_\w+_(init|load|alloc|dup|alloc_full)|io_uring_(queue_init\w*|register_\w+))"
 )
 # Only wf_alloc() calls these, one of them in each build, and it is made to fail itself.

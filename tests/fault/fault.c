@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 static _Atomic(bool) is_armed, stays_failing;
 static _Atomic(long) requests, failing, complaints;
@@ -225,6 +227,30 @@ WRAPPED(int, accept4, int fd, struct sockaddr *address, socklen_t *length, int f
 WRAPPED(int, epoll_create1, int flags)
 {
     return fails("epoll_create1") ? refuse(EMFILE) : REAL(epoll_create1)(flags);
+}
+
+/* What is there already is changed without memory. */
+WRAPPED(int, epoll_ctl, int epoll, int operation, int fd, struct epoll_event *event)
+{
+    return operation == EPOLL_CTL_ADD && fails("epoll_ctl")
+               ? refuse(ENOMEM)
+               : REAL(epoll_ctl)(epoll, operation, fd, event);
+}
+
+WRAPPED(int, posix_spawnp, pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+        const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+    return fails("posix_spawnp") ? EAGAIN
+                                 : REAL(posix_spawnp)(pid, file, actions, attr, argv, envp);
+}
+
+/* One of those that the C library has no name for gives something.  Arguments that were not handed
+ * on are not looked at. */
+WRAPPED(long, syscall, long number, long a, long b, long c, long d, long e, long f)
+{
+    return number == SYS_pidfd_open && fails("pidfd_open")
+               ? refuse(EMFILE)
+               : REAL(syscall)(number, a, b, c, d, e, f);
 }
 
 /* A mode that was not handed on is not looked at either. */

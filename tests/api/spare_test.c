@@ -3,10 +3,12 @@
 #define _GNU_SOURCE 1
 
 #include "../support/fixture.h"
+#include "../support/net.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int count_rings(void)
 {
@@ -21,21 +23,38 @@ static int count_rings(void)
     return count;
 }
 
-static int set(void *arg)
+struct service {
+    int pair[2];
+    atomic_int begun, ended;
+};
+
+static int serve(void *arg)
 {
-    atomic_store((atomic_int *)arg, 1);
+    struct service *service = arg;
+    char byte;
+
+    atomic_store(&service->begun, 1);
+    CHECK_EQ(weft_read(service->pair[0], &byte, 1, WEFT_FOREVER), 1);
+    atomic_store(&service->ended, 1);
     return 0;
 }
 
 /* Only another worker can run the fiber, and there is none but spares. */
 static void compute_until_served(void)
 {
-    atomic_int served = 0;
-    weft_fiber *fiber = must_spawn(set, &served);
+    struct service service = {.begun = 0, .ended = 0};
+    weft_fiber *fiber;
 
-    while (atomic_load(&served) == 0)
+    make_socket_pair(service.pair);
+    fiber = must_spawn(serve, &service);
+    while (atomic_load(&service.begun) == 0)
+        continue;
+    CHECK_EQ(write(service.pair[1], "x", 1), 1);
+    while (atomic_load(&service.ended) == 0)
         continue;
     CHECK_EQ(must_join(fiber), 0);
+    CHECK_EQ(weft_close(service.pair[0]), 0);
+    CHECK_EQ(weft_close(service.pair[1]), 0);
 }
 
 static int call_again(void *arg)
@@ -54,8 +73,8 @@ static int call_again(void *arg)
     return 0;
 }
 
-/* A spare that kept its ring would keep the test; one that is called and stays down would keep the
- * fiber. */
+/* A spare that kept its ring would keep the test; one that is called and stays down, or cannot wait
+ * for a read, would keep the fiber. */
 Test(spare, gives_its_ring_back_after_a_rest_and_comes_again, .timeout = TEST_TIMEOUT_S)
 {
     struct weft_config config = {.workers = 1};

@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* task.h: fork and join give what calls would have given, wherever the tasks run. */
 #include "../support/child.h"
+#include "../support/fib.h"
 #include "../support/fixture.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-WEFT_TASK(fib, uint64_t, int)
-
-static uint64_t fib(weft_team team, int n)
-{
-    struct fib_task left;
-    uint64_t right;
-
-    if (n < 2)
-        return (uint64_t)n;
-    fib_fork(&team, &left, n - 1);
-    right = fib(team, n - 2);
-    return fib_join(&team, &left) + right;
-}
 
 static int run_fib(void *arg)
 {

@@ -4,6 +4,7 @@
 
 #include "program.h"
 
+#include "../support/fib.h"
 #include "../support/fixture.h"
 #include "../support/net.h"
 
@@ -58,20 +59,6 @@ bool went_well(int result)
     CHECK(result == -ENOMEM || result == -EAGAIN || result == -EMFILE || result == -ENODEV);
     (void)atomic_fetch_add(&errors, 1);
     return false;
-}
-
-WEFT_TASK(fib, uint64_t, int)
-
-static uint64_t fib(weft_team team, int n)
-{
-    struct fib_task left;
-    uint64_t right;
-
-    if (n < 2)
-        return (uint64_t)n;
-    fib_fork(&team, &left, n - 1);
-    right = fib(team, n - 2);
-    return fib_join(&team, &left) + right;
 }
 
 static void add_range(size_t begin, size_t end, void *arg)

@@ -5,6 +5,7 @@
 #include "arch/sanitizer.h"
 #include "check.h"
 #include "registers.h"
+#include "ways.h"
 
 #include <criterion/criterion.h>
 #include <fenv.h>
@@ -175,24 +176,6 @@ static void change_modes(void *arg, void *passed)
     leave(true);
 }
 
-/* The ways in which a switch may load the modes: x86-64 has two, of which each processor uses one.
- */
-static const bool ways[] = {false, true};
-#if defined(__x86_64__)
-enum { WAYS = 2 };
-#else
-enum { WAYS = 1 };
-#endif
-
-static void take_way(bool loads_at_once)
-{
-#if defined(__x86_64__)
-    wf_context_loads_at_once = loads_at_once;
-#else
-    (void)loads_at_once;
-#endif
-}
-
 static void keep_rounding_modes_apart(void)
 {
     volatile double one = 1, three = 3, downward, nearest;
@@ -220,7 +203,7 @@ static void keep_rounding_modes_apart(void)
 Test(context, rounding_modes_are_kept_apart, .timeout = TIMEOUT_S)
 {
     for (int i = 0; i < WAYS; i++) {
-        take_way(ways[i]);
+        take_way(i);
         keep_rounding_modes_apart();
     }
 }
@@ -246,7 +229,7 @@ Test(context, status_flags_do_not_hide_a_change_of_modes, .timeout = TIMEOUT_S)
     volatile double one = 1, three = 3, nearest = one / three;
 
     for (int i = 0; i < WAYS; i++) {
-        take_way(ways[i]);
+        take_way(i);
         prepare(divide, NULL);
         enter();
         (void)feclearexcept(FE_ALL_EXCEPT);
@@ -294,7 +277,7 @@ Test(context, modes_that_only_mxcsr_has_are_kept_apart, .timeout = TIMEOUT_S)
     uint32_t before = mxcsr() & WF_MXCSR_CONTROL;
 
     for (int i = 0; i < WAYS; i++) {
-        take_way(ways[i]);
+        take_way(i);
         prepare(change_mxcsr, NULL);
         enter();
         cr_expect_eq(mxcsr() & WF_MXCSR_CONTROL, before);
@@ -323,7 +306,7 @@ Test(context, modes_that_only_the_x87_unit_has_are_kept_apart, .timeout = TIMEOU
     uint16_t before = x87_control();
 
     for (int i = 0; i < WAYS; i++) {
-        take_way(ways[i]);
+        take_way(i);
         prepare(change_x87, NULL);
         enter();
         cr_expect_eq(x87_control(), before);

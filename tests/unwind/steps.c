@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What tests/unwind/run.py steps through: every way into and out of a context, then a fiber. */
+#include "../unit/ways.h"
 #include "arch/context.h"
 
 #include <fenv.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <weft.h>
@@ -73,23 +73,13 @@ static void inner_hands_over(void *arg, void *passed)
     }
 }
 
-/* x86-64 has two ways to load the modes, of which each processor uses one. */
-static void take_way(bool loads_at_once)
-{
-#if defined(__x86_64__)
-    wf_context_loads_at_once = loads_at_once;
-#else
-    (void)loads_at_once;
-#endif
-}
-
 static void go_through(void)
 {
     uintptr_t v[5] = {21, 22, 23, 24, 25};
 
     KEEP(v);
-    for (int way = 0; way < 2; way++) {
-        take_way(way == 1);
+    for (int way = 0; way < WAYS; way++) {
+        take_way(way);
         wf_context_init(&inside, stacks[0] + STACK_BYTES, inner, NULL);
         (void)switch_contexts(&outside, &inside);
         (void)switch_contexts(&outside, &inside);

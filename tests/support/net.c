@@ -29,13 +29,18 @@ void make_pipe(int fds[2])
     CHECK_EQ(pipe2(fds, O_CLOEXEC), 0);
 }
 
-void make_narrow_socket_pair(int fds[2])
+void make_narrow(const int fds[2])
 {
     int size = 4096; /* the kernel doubles it and has a minimum of its own */
 
-    make_socket_pair(fds);
     for (int i = 0; i < 2; i++)
         CHECK_EQ(setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+}
+
+void make_narrow_socket_pair(int fds[2])
+{
+    make_socket_pair(fds);
+    make_narrow(fds);
 }
 
 int make_file(const void *contents, size_t length)

@@ -15,6 +15,9 @@ void make_socket_pair(int fds[2]);
 void make_datagram_pair(int fds[2]);
 void make_pipe(int fds[2]);
 
+/* Gives the sockets no more room for what they send than a few pages. */
+void make_narrow(const int fds[2]);
+
 /* A socket pair whose buffers take only some kilobytes. */
 void make_narrow_socket_pair(int fds[2]);
 

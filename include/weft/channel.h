@@ -23,6 +23,10 @@ extern "C" {
  * An operation that fails, by its deadline or by a cancel for instance, has not happened: a value
  * is never lost, and never received twice.
  *
+ * Whoever has sent or received what nobody comes after may destroy the channel at once, though the
+ * other one's call may not have returned yet: so a channel for an answer can lie in the frame of
+ * the one who asks.
+ *
  * Most programs define their types of channels by WEFT_CHANNEL_DEFINE() below.
  */
 typedef struct weft_channel {

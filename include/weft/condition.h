@@ -12,6 +12,9 @@
  * the mutex again: look in a loop.  Waiters are signalled in the order in which they came.  Those
  * that are signalled while the mutex is locked go straight to its queue, so a broadcast does not
  * wake a crowd that can only wait for the mutex.
+ *
+ * Whoever comes back from the last wait may free the condition at once, though the call that
+ * signalled it may not have returned yet.
  */
 #ifndef WEFT_CONDITION_H
 #define WEFT_CONDITION_H

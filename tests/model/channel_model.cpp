@@ -164,11 +164,46 @@ struct channel_drain : fiber_suite<channel_drain, 3> {
     }
 };
 
+// Who asked has its answer, and frees the channel.
+template <typename T, uint32_t CAPACITY> struct channel_answer : fiber_suite<T, 2> {
+    model_channel *channel;
+
+    void setup()
+    {
+        channel = static_cast<model_channel *>(model_alloc(sizeof *channel));
+        atomic_init(&channel->channel.lock.word, WF_LOCK_FREE);
+        channel->init(CAPACITY);
+    }
+
+    void fiber(unsigned index)
+    {
+        int answer = 0;
+
+        if (index == 0) {
+            RL_ASSERT(channel->send(42) == 0);
+            return;
+        }
+        RL_ASSERT(channel->receive(&answer) == 0 && answer == 42);
+        model_free(channel);
+    }
+
+    void at_rest()
+    {
+    }
+};
+
+struct channel_answer_at_once : channel_answer<channel_answer_at_once, 0> {
+};
+struct channel_answer_left : channel_answer<channel_answer_left, 1> {
+};
+
 int main()
 {
     bool good = model_run<channel_rendezvous>("rendezvous");
 
     good = good && model_run<channel_buffer>("buffer");
     good = good && model_run<channel_drain>("drain");
+    good = good && model_run<channel_answer_at_once>("answer_at_once");
+    good = good && model_run<channel_answer_left>("answer_left");
     return good ? 0 : 1;
 }

@@ -159,10 +159,72 @@ struct condition_broadcast : condition_suite<condition_broadcast, 4> {
     }
 };
 
+// The signal comes without the mutex and ends the only wait: whoever has waited frees both.
+struct condition_free : fiber_suite<condition_free, 2> {
+    struct both {
+        wf_mutex mutex;
+        condition changed;
+    };
+    struct both *both;
+    rl::var<int> is_waiting; // under the mutex
+
+    void setup()
+    {
+        both = static_cast<struct both *>(model_alloc(sizeof *both));
+        atomic_init(&both->mutex.word, 0);
+        atomic_init(&both->mutex.queue_lock.word, WF_LOCK_FREE);
+        atomic_init(&both->changed.lock.word, WF_LOCK_FREE);
+        both->mutex.queue.first = nullptr;
+        both->changed.queue.first = nullptr;
+        is_waiting($) = 0;
+    }
+
+    weft_mutex *outer_mutex()
+    {
+        return reinterpret_cast<weft_mutex *>(&both->mutex);
+    }
+
+    weft_condition *outer_changed()
+    {
+        return reinterpret_cast<weft_condition *>(&both->changed);
+    }
+
+    void wait_and_free()
+    {
+        wf_mutex_lock_after(&both->mutex, WF_MUTEX_ASK);
+        is_waiting($) = 1;
+        RL_ASSERT(weft_condition_wait(outer_changed(), outer_mutex(), WEFT_FOREVER) == 0);
+        weft_mutex_unlock(outer_mutex());
+        model_free(both);
+    }
+
+    void fiber(unsigned index)
+    {
+        bool is_there = false;
+
+        if (index == 0) {
+            wait_and_free();
+            return;
+        }
+        while (!is_there) {
+            wf_mutex_lock_after(&both->mutex, WF_MUTEX_ASK);
+            is_there = is_waiting($) != 0;
+            weft_mutex_unlock(outer_mutex());
+            rl::yield(1, $);
+        }
+        weft_condition_signal(outer_changed());
+    }
+
+    void at_rest()
+    {
+    }
+};
+
 int main()
 {
     bool good = model_run<condition_signal>("signal");
 
     good = good && model_run<condition_broadcast>("broadcast");
+    good = good && model_run<condition_free>("free");
     return good ? 0 : 1;
 }

@@ -95,6 +95,18 @@ LOCK_MUTANTS = [
     wf_wait_queue_push("""),
     condition("comes-back-without-the-mutex",
               "    wf_mutex_lock_after(wait.mutex, result);\n", ""),
+    condition("unlocks-after-the-signal", """\
+    entry = wf_wait_queue_take(&condition->queue);
+    wf_lock_release(&condition->lock);
+    if (entry != NULL)
+        pass_on(wf_self(), entry);
+""", """\
+    entry = wf_wait_queue_take(&condition->queue);
+    if (entry != NULL)
+        pass_on(wf_self(), entry);
+    rl::yield(20, $);
+    wf_lock_release(&condition->lock);
+"""),
     condition("cancel-ends-what-was-signalled",
               "    return wf_wait_claim_take(&wait->claim, WF_WAIT_INTERRUPTED);",
               "    (void)wf_wait_claim_take(&wait->claim, WF_WAIT_INTERRUPTED);\n    return true;"),

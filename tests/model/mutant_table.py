@@ -416,6 +416,16 @@ int weft_channel_try_send""", "sync/channel.c"),
     channel("close-leaves-the-receivers",
             "    receivers = wf_wait_queue_take_all(&ch->receivers);", "    receivers = NULL;",
             "sync/channel.c"),
+    channel("unlocks-after-the-answer", """\
+    wf_lock_release(&ch->lock);
+    if (receiver != NULL)
+        wf_wake(self, receiver->waiter, 0);
+""", """\
+    if (receiver != NULL)
+        wf_wake(self, receiver->waiter, 0);
+    rl::yield(20, $);
+    wf_lock_release(&ch->lock);
+""", "sync/channel.c"),
     channel("receives-without-the-lock", """\
     wf_lock_acquire(&ch->lock);
     result = wf_channel_accept(ch, item, &sender);

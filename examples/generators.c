@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Two generators: a walk over a tree that delegates to its branches, and a tokenizer that is sent
- * the text piece by piece and gives the words in it. */
+/* Three generators: a walk over a tree that delegates to its branches, a tokenizer that is sent the
+ * text piece by piece and gives the words in it, and delays for a caller that tries again and
+ * again, which begin anew when an error is thrown in. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdint.h>
@@ -107,10 +108,52 @@ static int count_words(void)
     return error == 0 ? count : error;
 }
 
+/* Yields 1, 2, 4, ... up to 64, and begins anew when -EAGAIN is thrown in.  Any other error ends
+ * it, as a close does. */
+static int double_delays(weft_generator *self, void *arg)
+{
+    int *delay = arg;
+
+    *delay = 1;
+    for (;;) {
+        int error = weft_generator_yield(self, delay, NULL);
+
+        if (error == -EAGAIN)
+            *delay = 1;
+        else if (error != 0)
+            return error;
+        else if (*delay < 64)
+            *delay *= 2;
+    }
+}
+
+/* Returns the sum of four delays, where an attempt succeeded after the third. */
+static int sum_of_delays(void)
+{
+    weft_generator *delays;
+    void *delay = NULL;
+    int state = 0;
+    int sum = 0;
+    int error;
+
+    if (weft_generator_create(&delays, double_delays, &state, 0) != 0)
+        return -ENOMEM;
+    for (int i = 0; i < 3 && (error = weft_generator_next(delays, &delay)) == 0; i++)
+        sum += *(int *)delay;
+    /* Like a next: what the yield after the throw gives comes back. */
+    error = weft_generator_throw(delays, -EAGAIN, &delay);
+    if (error == 0)
+        sum += *(int *)delay;
+    error = weft_generator_close(delays);
+    weft_generator_free(delays);
+    return error < 0 ? error : sum;
+}
+
 int main(void)
 {
     int sum = sum_of_tree();
+    int delays = sum_of_delays();
 
-    printf("the keys of the tree add up to %d\n", sum);
-    return sum == 231 && count_words() == 5 ? 0 : 1;
+    printf("the keys of the tree add up to %d, the delays to %d\n", sum, delays);
+    return sum == 231 && delays == 8 && count_words() == 5 ? 0 : 1;
 }

@@ -22,6 +22,14 @@ struct arguments {
 
 enum { DRIVER_STACK_KIB = 8192 }; /* libFuzzer counts on the stack of a main thread */
 
+void fuzz_check(bool condition, const char *text, const char *file, int line)
+{
+    if (condition)
+        return;
+    (void)fprintf(stderr, "%s:%d: expected: %s\n", file, line, text);
+    abort();
+}
+
 static int run_one(const uint8_t *data, size_t size)
 {
     fuzz_one(data, size);

@@ -32,14 +32,6 @@ static struct actor {
     int expected;
 } actors[FUZZ_ACTORS];
 
-void fuzz_check(bool condition, const char *text, const char *file, int line)
-{
-    if (condition)
-        return;
-    (void)fprintf(stderr, "%s:%d: expected: %s\n", file, line, text);
-    abort();
-}
-
 void fuzz_push(struct fuzz_queue *queue, unsigned actor)
 {
     FUZZ_CHECK(queue->length < FUZZ_ACTORS);

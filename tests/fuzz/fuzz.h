@@ -13,6 +13,8 @@
 #ifndef WEFT_FUZZ_H
 #define WEFT_FUZZ_H
 
+#include "driver.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,11 +70,6 @@ void fuzz_return_any(unsigned actor);
 /* The call would have to wait.  Returns false if it must not, and so returns with an error; if true
  * it waits, and stands in the model's queue. */
 bool fuzz_waits(const struct fuzz_op *op);
-
-/* Ends the program if it is false. */
-#define FUZZ_CHECK(condition) fuzz_check((condition), #condition, __FILE__, __LINE__)
-
-void fuzz_check(bool condition, const char *text, const char *file, int line);
 
 /* Actors in their order. */
 struct fuzz_queue {

@@ -19,14 +19,6 @@ enum { FIBERS_MAX = 8, SCOPES_MAX = 12, STEPS_MAX = 100, TURNS_MAX = 100000, QUI
 
 enum order { NONE, OPEN, SHIELD, EXPIRE, SPAWN, CANCEL, CLOSE, SLEEP, RETURN, ORDERS };
 
-#define EXPECT(condition)                                                                   \
-    do {                                                                                    \
-        if (!(condition)) {                                                                 \
-            (void)fprintf(stderr, "%s:%d: expected: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                        \
-        }                                                                                   \
-    } while (0)
-
 static struct node {
     weft_scope scope;
     int owner;  /* a fiber */
@@ -188,15 +180,15 @@ static void settle(void)
 
     for (unsigned quiet = 0; quiet < QUIET_TURNS; turns++) {
         quiet = is_settled() ? quiet + 1 : 0;
-        EXPECT(turns < TURNS_MAX);
+        FUZZ_CHECK(turns < TURNS_MAX);
         (void)weft_yield();
     }
     for (int i = 0; i < FIBERS_MAX; i++)
         if (fibers[i].is_alive && fibers[i].waits_in == NONE)
-            EXPECT(fibers[i].result == fibers[i].expected);
+            FUZZ_CHECK(fibers[i].result == fibers[i].expected);
     for (int i = 0; i < node_count; i++)
-        EXPECT(!nodes[i].is_open ||
-               weft_scope_is_cancelled(&nodes[i].scope) == (nodes[i].reason != 0));
+        FUZZ_CHECK(!nodes[i].is_open ||
+                   weft_scope_is_cancelled(&nodes[i].scope) == (nodes[i].reason != 0));
 }
 
 static void tell(struct fiber *fiber, enum order order)
@@ -261,7 +253,7 @@ static void expire(struct fiber *fiber)
     fiber->expected = 0;
     for (unsigned turns = 0; fiber->order != NONE || !weft_scope_is_cancelled(&node->scope);
          turns++) {
-        EXPECT(turns < TURNS_MAX);
+        FUZZ_CHECK(turns < TURNS_MAX);
         (void)weft_yield();
     }
     cancel(fiber->top, -ETIMEDOUT);
@@ -317,7 +309,7 @@ static void cancel_all(void)
 {
     for (int i = 0; i < node_count; i++)
         if (nodes[i].is_open && nodes[i].reason == 0) {
-            EXPECT(weft_scope_cancel(&nodes[i].scope) == 0);
+            FUZZ_CHECK(weft_scope_cancel(&nodes[i].scope) == 0);
             cancel(i, -ECANCELED);
             follow();
             settle();
@@ -328,7 +320,7 @@ static void cancel_all(void)
 static void end_all(void)
 {
     for (unsigned turns = 0; fibers[0].is_expected_alive; turns++) {
-        EXPECT(turns < TURNS_MAX);
+        FUZZ_CHECK(turns < TURNS_MAX);
         cancel_all();
         for (int i = FIBERS_MAX - 1; i >= 0; i--) {
             struct fiber *fiber = &fibers[i];
@@ -350,10 +342,10 @@ void fuzz_one(const uint8_t *data, size_t size)
     memset(fibers, 0, sizeof fibers);
     node_count = 0;
     fibers[0] = (struct fiber){.is_expected_alive = true, .home = -1, .top = -1};
-    EXPECT(weft_spawn(&root, live, &fibers[0]) == 0);
+    FUZZ_CHECK(weft_spawn(&root, live, &fibers[0]) == 0);
     settle();
     for (size_t at = 0; at + 1 < size && at < 2 * STEPS_MAX; at += 2)
         step(&data[at]);
     end_all();
-    EXPECT(weft_join(root, NULL, WEFT_FOREVER) == 0);
+    FUZZ_CHECK(weft_join(root, NULL, WEFT_FOREVER) == 0);
 }

@@ -11,14 +11,6 @@ enum { TIMERS = 16, STEP_BYTES = 4 };
 
 #define TICK (INT64_C(1) << WF_WHEEL_TICK_SHIFT)
 #define LAST_TICK ((uint64_t)(INT64_MAX / TICK))
-#define EXPECT(condition)                                                                   \
-    do {                                                                                    \
-        if (!(condition)) {                                                                 \
-            (void)fprintf(stderr, "%s:%d: expected: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                        \
-        }                                                                                   \
-    } while (0)
-
 struct entry {
     struct wf_timer timer; /* first */
     enum wf_timer_claim answer;
@@ -46,8 +38,8 @@ static enum wf_timer_claim claim(struct wf_timer *timer)
     struct entry *entry = (struct entry *)(void *)timer;
     enum wf_timer_claim answer = entry->answer;
 
-    EXPECT(entry->is_armed && tick_of(entry->deadline) <= tick_now());
-    EXPECT(++entry->claims == 1);
+    FUZZ_CHECK(entry->is_armed && tick_of(entry->deadline) <= tick_now());
+    FUZZ_CHECK(++entry->claims == 1);
     if (answer == WF_TIMER_MOVED) {
         wf_timer_move(timer, entry->later);
         entry->deadline = entry->later;
@@ -74,17 +66,17 @@ static void expire(void)
         struct entry *entry = &entries[i];
 
         claimed -= entry->claims > 0 && entry->answer == WF_TIMER_CLAIMED;
-        EXPECT(!entry->is_armed || tick_of(entry->deadline) > tick_now());
+        FUZZ_CHECK(!entry->is_armed || tick_of(entry->deadline) > tick_now());
         if (entry->is_armed && tick_of(entry->deadline) < earliest)
             earliest = tick_of(entry->deadline);
     }
-    EXPECT(claimed == 0);
-    EXPECT(wf_wheel_is_armed(&wheel) == (earliest != UINT64_MAX));
+    FUZZ_CHECK(claimed == 0);
+    FUZZ_CHECK(wf_wheel_is_armed(&wheel) == (earliest != UINT64_MAX));
     next = wf_wheel_next(&wheel);
     if (earliest == UINT64_MAX)
-        EXPECT(next == INT64_MAX);
+        FUZZ_CHECK(next == INT64_MAX);
     else if (earliest < LAST_TICK)
-        EXPECT(next <= (int64_t)earliest * TICK);
+        FUZZ_CHECK(next <= (int64_t)earliest * TICK);
 }
 
 /* So many bits of distance, and the bits below from the two bytes. */
@@ -138,9 +130,9 @@ void fuzz_one(const uint8_t *data, size_t size)
     now = INT64_MAX - 2 * TICK;
     expire();
     for (unsigned i = 0; i < TIMERS; i++) {
-        EXPECT(!entries[i].is_armed || tick_of(entries[i].deadline) > tick_now());
+        FUZZ_CHECK(!entries[i].is_armed || tick_of(entries[i].deadline) > tick_now());
         if (entries[i].is_armed)
             wf_timer_cancel(&entries[i].timer);
     }
-    EXPECT(!wf_wheel_is_armed(&wheel));
+    FUZZ_CHECK(!wf_wheel_is_armed(&wheel));
 }

@@ -180,29 +180,44 @@ static struct wf_slab *find_room(struct wf_stack_depot *depot, uint32_t group, u
     return shelf->open;
 }
 
-/* Fills the record of a stack that has a guard. */
-static struct wf_stack *fill_record(const struct wf_stack_depot *depot, struct wf_slab *slab,
-                                    unsigned index)
+static struct wf_stack *record_of(const struct wf_stack_depot *depot, const struct wf_slab *slab,
+                                  unsigned index)
 {
-    unsigned size_class = slab->chunk->size_class;
-    char *base = wf_chunk_slab_base(depot, slab);
-    struct wf_stack *stack = wf_chunk_record(depot, base, size_class, index);
-
-    wf_san_record(stack, depot->record_size);
-    stack->base = base + index * wf_chunk_stride(depot, size_class);
-    stack->slab = slab;
-    stack->size_class = (uint8_t)size_class;
-    stack->index = (uint8_t)index;
-    stack->group = slab->chunk->group;
-    stack->guard = (slab->mappings >> index & 1) != 0   ? WF_GUARD_MAPPING
-                   : (slab->canaries >> index & 1) != 0 ? WF_GUARD_CANARY
-                                                        : WF_GUARD_MARKER;
-    if (stack->guard == WF_GUARD_CANARY)
-        wf_stack_write_canary(depot, stack);
-    return stack;
+    return wf_chunk_record(depot, wf_chunk_slab_base(depot, slab), slab->chunk->size_class, index);
 }
 
-struct wf_stack *wf_shelf_carve(struct wf_stack_depot *depot, uint32_t group, unsigned size_class)
+static void name_cold(const struct wf_stack_depot *depot, struct wf_slab *slab, unsigned index,
+                      struct wf_stack_place *place)
+{
+    place->stack = record_of(depot, slab, index);
+    place->is_cold = true;
+    place->index = (uint8_t)index;
+    place->guard = (slab->mappings >> index & 1) != 0   ? WF_GUARD_MAPPING
+                   : (slab->canaries >> index & 1) != 0 ? WF_GUARD_CANARY
+                                                        : WF_GUARD_MARKER;
+    place->slab = slab;
+}
+
+void wf_shelf_fill(const struct wf_stack_depot *depot, const struct wf_stack_place *place)
+{
+    struct wf_slab *slab = place->slab;
+    unsigned size_class = slab->chunk->size_class;
+    struct wf_stack *stack = place->stack;
+
+    wf_san_record(stack, depot->record_size);
+    stack->base = wf_chunk_slab_base(depot, slab) +
+                  place->index * wf_chunk_stride(depot, size_class);
+    stack->slab = slab;
+    stack->size_class = (uint8_t)size_class;
+    stack->index = place->index;
+    stack->group = slab->chunk->group;
+    stack->guard = place->guard;
+    if (stack->guard == WF_GUARD_CANARY)
+        wf_stack_write_canary(depot, stack);
+}
+
+bool wf_shelf_carve(struct wf_stack_depot *depot, uint32_t group, unsigned size_class,
+                    struct wf_stack_place *place)
 {
     struct wf_shelf *shelf = &depot->groups[group].shelves[size_class];
     size_t stride = wf_chunk_stride(depot, size_class);
@@ -212,10 +227,10 @@ struct wf_stack *wf_shelf_carve(struct wf_stack_depot *depot, uint32_t group, un
     char *base;
 
     if (depot->carved_bytes + wf_stack_class_size(size_class) > depot->carved_limit)
-        return NULL;
+        return false;
     slab = find_room(depot, group, size_class);
     if (slab == NULL)
-        return NULL;
+        return false;
     index = slab->carved;
     base = wf_chunk_slab_base(depot, slab) + index * stride;
     guard = wf_stack_guard_next(depot, slab, base, stride, wf_chunk_stacks_per_slab(size_class));
@@ -227,7 +242,8 @@ struct wf_stack *wf_shelf_carve(struct wf_stack_depot *depot, uint32_t group, un
     slab->carved++;
     sort(shelf, slab, warm_in(slab)); /* it may have been empty, and is not any more */
     wf_san_stack_mapped(base, stride);
-    return fill_record(depot, slab, index);
+    name_cold(depot, slab, index, place);
+    return true;
 }
 
 static void set_free(struct wf_slab *slab, uint64_t bits, unsigned count)
@@ -242,7 +258,8 @@ static void set_taken(struct wf_slab *slab, uint64_t bits, unsigned count)
     slab->free_count = (uint8_t)(slab->free_count - count);
 }
 
-struct wf_stack *wf_shelf_take(struct wf_stack_depot *depot, struct wf_shelf *shelf, bool *is_cold)
+void wf_shelf_take(const struct wf_stack_depot *depot, struct wf_shelf *shelf,
+                   struct wf_stack_place *place)
 {
     struct wf_slab *slab = shelf->lists[WF_SLAB_WARM].first;
     uint32_t warm;
@@ -253,18 +270,19 @@ struct wf_stack *wf_shelf_take(struct wf_stack_depot *depot, struct wf_shelf *sh
     if (slab == NULL)
         slab = shelf->lists[WF_SLAB_COLD].first;
     warm = warm_in(slab);
-    *is_cold = slab->warm_count == 0;
-    index = lowest_bit(*is_cold ? slab->free : slab->free & ~slab->cold);
-    set_taken(slab, UINT64_C(1) << index, 1);
-    if (*is_cold)
+    if (slab->warm_count == 0) {
+        index = lowest_bit(slab->free);
         slab->cold &= ~(UINT64_C(1) << index);
-    else
+        name_cold(depot, slab, index, place);
+    } else {
+        index = lowest_bit(slab->free & ~slab->cold);
         slab->warm_count--;
+        place->stack = record_of(depot, slab, index);
+        place->is_cold = false;
+    }
+    set_taken(slab, UINT64_C(1) << index, 1);
     sort(shelf, slab, warm);
     add_to_count(shelf, UINT32_MAX); /* less one */
-    return *is_cold ? fill_record(depot, slab, index)
-                    : wf_chunk_record(depot, wf_chunk_slab_base(depot, slab),
-                                      slab->chunk->size_class, index);
 }
 
 void wf_shelf_give(struct wf_shelf *shelf, struct wf_stack *stack)
@@ -456,9 +474,7 @@ static void visit_slab(const struct wf_stack_depot *depot, const struct wf_slab 
     uint64_t bits = bits_below(slab->carved) & ~slab->free;
 
     for (; bits != 0; bits &= bits - 1)
-        visit(wf_chunk_record(depot, wf_chunk_slab_base(depot, slab), slab->chunk->size_class,
-                              lowest_bit(bits)),
-              arg);
+        visit(record_of(depot, slab, lowest_bit(bits)), arg);
 }
 
 void wf_shelf_visit(struct wf_stack_depot *depot, struct wf_shelf *shelf,

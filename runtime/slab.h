@@ -71,15 +71,29 @@ struct wf_shelf {
     WF_ATOMIC(uint32_t) count; /* free stacks; anyone may read it as a hint */
 };
 
+/* A stack that has been taken. */
+struct wf_stack_place {
+    struct wf_stack *stack;
+    bool is_cold; /* its record has yet to be made, by wf_shelf_fill(), and the rest says what of */
+    uint8_t index;
+    uint8_t guard; /* enum wf_guard */
+    struct wf_slab *slab;
+};
+
 uint32_t wf_shelf_count(struct wf_shelf *shelf);
 
-/* Makes a stack that never was.  NULL when there is no memory.  Caller holds the group's lock and
- * the depot's. */
-struct wf_stack *wf_shelf_carve(struct wf_stack_depot *depot, uint32_t group, unsigned size_class);
+/* Makes a stack that never was.  Returns false when there is no memory.  Caller holds the group's
+ * lock and the depot's. */
+bool wf_shelf_carve(struct wf_stack_depot *depot, uint32_t group, unsigned size_class,
+                    struct wf_stack_place *place);
 
-/* Takes a free stack.  `*is_cold` tells whether its record had to be made anew.  Caller holds the
- * group's lock; the shelf has one. */
-struct wf_stack *wf_shelf_take(struct wf_stack_depot *depot, struct wf_shelf *shelf, bool *is_cold);
+/* Takes a free stack.  Caller holds the group's lock; the shelf has one. */
+void wf_shelf_take(const struct wf_stack_depot *depot, struct wf_shelf *shelf,
+                   struct wf_stack_place *place);
+
+/* Makes the record of a stack that is cold.  Caller holds no lock: this costs a page fault, which
+ * lasts for as long as the system likes, and the monitor waits for these locks. */
+void wf_shelf_fill(const struct wf_stack_depot *depot, const struct wf_stack_place *place);
 
 /* Caller holds the group's lock. */
 void wf_shelf_give(struct wf_shelf *shelf, struct wf_stack *stack);

@@ -166,46 +166,69 @@ static void put(struct wf_stack_cache *cache, unsigned size_class, struct wf_sta
     cache->count[size_class]++;
 }
 
+/* Stacks on their way from the depot to a cache. */
+struct batch {
+    struct wf_stack_place places[CACHE_BATCH];
+    unsigned count;
+};
+
+static void put_all(struct wf_stack_depot *depot, struct wf_stack_cache *cache, unsigned size_class,
+                    const struct batch *batch)
+{
+    for (unsigned i = 0; i < batch->count; i++) {
+        const struct wf_stack_place *place = &batch->places[i];
+
+        if (place->is_cold)
+            wf_shelf_fill(depot, place);
+        put(cache, size_class, place->stack);
+    }
+}
+
 /* Moves free stacks of the group to the cache. */
 static void take_free(struct wf_stack_depot *depot, uint32_t index, struct wf_stack_cache *cache,
                       unsigned size_class)
 {
     struct wf_stack_group *group = &depot->groups[index];
     struct wf_shelf *shelf = &group->shelves[size_class];
+    struct batch batch;
     unsigned effort = 0;
-    bool is_cold;
 
     /* A stack that comes back meanwhile is missed: one more is carved then. */
     if (wf_shelf_count(shelf) == 0)
         return;
+    batch.count = 0;
     wf_lock_acquire(&group->lock);
     while (effort < CACHE_BATCH && wf_shelf_count(shelf) > 0) {
-        put(cache, size_class, wf_shelf_take(depot, shelf, &is_cold));
+        struct wf_stack_place *place = &batch.places[batch.count++];
+
+        wf_shelf_take(depot, shelf, place);
         /* A cold one costs a page fault, as one that is carved. */
-        effort += is_cold ? CACHE_BATCH / CARVE_BATCH : 1;
+        effort += place->is_cold ? CACHE_BATCH / CARVE_BATCH : 1;
     }
     wf_lock_release(&group->lock);
+    put_all(depot, cache, size_class, &batch);
 }
 
 static void carve_batch(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
                         unsigned size_class)
 {
     struct wf_stack_group *group = &depot->groups[cache->group];
+    struct batch batch;
 
+    batch.count = 0;
     wf_lock_acquire(&group->lock);
     wf_lock_acquire(&depot->lock);
-    for (unsigned i = 0; i < CARVE_BATCH; i++) {
-        struct wf_stack *stack = wf_shelf_carve(depot, cache->group, size_class);
-
-        if (stack == NULL)
-            break;
-        put(cache, size_class, stack);
-    }
+    while (batch.count < CARVE_BATCH &&
+           wf_shelf_carve(depot, cache->group, size_class, &batch.places[batch.count]))
+        batch.count++;
     wf_lock_release(&depot->lock);
     wf_lock_release(&group->lock);
+    put_all(depot, cache, size_class, &batch);
 }
 
-static void refill(struct wf_stack_depot *depot, struct wf_stack_cache *cache, unsigned size_class)
+/* Not inline: its room for a batch would be made at each spawn. */
+static WF_NOINLINE void refill(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
+                               unsigned size_class)
 {
     const uint32_t *order = depot->group_order + (size_t)cache->group * depot->group_count;
 

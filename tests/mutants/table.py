@@ -399,6 +399,10 @@ STACK_MUTANTS = [
              "    while (*list != NULL)\n        list = &(*list)->next;\n"
              "    stack->next = NULL;\n    *list = stack;")],
            "unit_stack_test"),
+    Mutant("stack/touches-pages-under-the-locks", "runtime/slab.c",
+           [("    place->is_cold = true;\n",
+             "    place->is_cold = true;\n    *(volatile char *)place->stack = 0;\n")],
+           "unit_slab_test"),
     Mutant("stack/memory-is-never-given-back", "runtime/stack.c",
            [("            for (; wf_shelf_trim(depot, i, size_class); limit--)",
              "            for (; limit == 0 && wf_shelf_trim(depot, i, size_class); limit--)")],

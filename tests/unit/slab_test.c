@@ -60,14 +60,19 @@ static void trim_all(struct depot *self)
     cr_expect(wf_stack_is_trimmed(&self->depot));
 }
 
-/* Whether the page below a stack's record has memory. */
-static bool is_resident(const struct depot *self, int i)
+static bool has_memory(const struct depot *self, const void *record)
 {
-    uintptr_t page = (uintptr_t)self->stacks[i] / self->depot.page_size * self->depot.page_size;
+    uintptr_t page = (uintptr_t)record / self->depot.page_size * self->depot.page_size;
     unsigned char resident = 0;
 
     cr_assert_eq(mincore((void *)page, 1, &resident), 0);
     return (resident & 1) != 0;
+}
+
+/* Whether the page below a stack's record has memory. */
+static bool is_resident(const struct depot *self, int i)
+{
+    return has_memory(self, self->stacks[i]);
 }
 
 static int count_resident(const struct depot *self, int first, int end)
@@ -284,6 +289,36 @@ Test(slab, what_nobody_wants_goes_by_halves, .timeout = TIMEOUT_S)
         review_and_trim(&self, false);
     cr_expect(wf_stack_is_trimmed(&self.depot));
     cr_expect_eq(count_resident(&self, 0, MANY), 0);
+    wf_stack_depot_destroy(&self.depot);
+}
+
+static void expect_first_touch_by_fill(struct depot *self, const struct wf_stack_place *place)
+{
+    cr_assert(place->is_cold);
+    cr_expect_not(has_memory(self, place->stack), "its page was touched under the locks");
+    wf_shelf_fill(&self->depot, place);
+    cr_expect(has_memory(self, place->stack));
+    cr_expect_eq(place->stack->slab, place->slab);
+    cr_expect_eq(place->stack->index, place->index);
+}
+
+/* The monitor wants the locks as well.  While a worker made thousands of stacks, and the system
+ * took long for each page, it got them too seldom to see that the worker was stuck. */
+Test(slab, pages_are_touched_without_the_locks, .timeout = TIMEOUT_S)
+{
+    static struct depot self;
+    struct wf_stack_place place;
+    struct wf_shelf *shelf;
+
+    set_up(&self, WF_GUARD_AUTO);
+    shelf = &self.depot.groups[0].shelves[0];
+    take(&self, 0, 16);
+    give(&self, 0, 16);
+    cr_assert(wf_shelf_carve(&self.depot, 0, 0, &place));
+    expect_first_touch_by_fill(&self, &place);
+    trim_all(&self);
+    wf_shelf_take(&self.depot, shelf, &place);
+    expect_first_touch_by_fill(&self, &place);
     wf_stack_depot_destroy(&self.depot);
 }
 

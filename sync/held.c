@@ -97,6 +97,26 @@ static struct record *take_stale(const void *object, bool is_shared)
     return list;
 }
 
+static void free_list(struct record *list)
+{
+    while (list != NULL) {
+        struct record *record = list;
+
+        list = list->next;
+        wf_free(record);
+    }
+}
+
+void wf_held_forget(const void *object)
+{
+    struct record *stale;
+
+    wf_lock_acquire(&table_lock);
+    stale = take_stale(object, false);
+    wf_lock_release(&table_lock);
+    free_list(stale);
+}
+
 bool wf_held_add(const void *object, const void *site, enum wf_held_mode mode)
 {
     struct record *record = (struct record *)wf_alloc(sizeof *record);
@@ -117,11 +137,7 @@ bool wf_held_add(const void *object, const void *site, enum wf_held_mode mode)
     record->next_holder = *list;
     *list = record;
     wf_lock_release(&table_lock);
-    while (stale != NULL) {
-        record = stale;
-        stale = stale->next;
-        wf_free(record);
-    }
+    free_list(stale);
     return true;
 }
 

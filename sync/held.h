@@ -21,6 +21,9 @@ enum wf_held_mode { WF_HELD_NOT, WF_HELD_SHARED, WF_HELD_ALONE };
  * others. Returns false, with nothing recorded, if there is no memory. */
 bool wf_held_add(const void *object, const void *site, enum wf_held_mode mode);
 
+/* Forgets who held what was at the address of `object` before. */
+void wf_held_forget(const void *object);
+
 /* Whether a lock call with this deadline waits.  One that does not is in no circle, one with a
  * deadline is, until then. */
 bool wf_held_may_wait(weft_time deadline);

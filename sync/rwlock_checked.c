@@ -10,13 +10,21 @@
 #undef weft_rwlock_try_read_lock
 #undef weft_rwlock_try_write_lock
 
+static bool is_checked(struct rwlock *lock)
+{
+    /* relaxed: the caller finds itself in the table only if it has seen the bit before. */
+    return (atomic_load_explicit(&lock->word, memory_order_relaxed) & CHECKED) != 0;
+}
+
 static void note_holder(struct rwlock *lock, bool is_writer, const void *site)
 {
-    if (!wf_held_add(lock, site, is_writer ? WF_HELD_ALONE : WF_HELD_SHARED))
-        return;
-    /* relaxed: whoever unlocks after this sees it, and others need not. */
-    if ((atomic_load_explicit(&lock->word, memory_order_relaxed) & CHECKED) == 0)
-        atomic_fetch_or_explicit(&lock->word, CHECKED, memory_order_relaxed);
+    /* The first one forgets what was here before, perhaps freed while it was held.  A reader that
+     * came at the same moment may be forgotten with it: it counts as one that was not checked.
+     * relaxed: whoever unlocks after this sees it, and others need not. */
+    if (!is_checked(lock) &&
+        (atomic_fetch_or_explicit(&lock->word, CHECKED, memory_order_relaxed) & CHECKED) == 0)
+        wf_held_forget(lock);
+    (void)wf_held_add(lock, site, is_writer ? WF_HELD_ALONE : WF_HELD_SHARED);
 }
 
 /* A reader that comes once more need not wait for itself: not before a writer has come in between,
@@ -24,7 +32,7 @@ static void note_holder(struct rwlock *lock, bool is_writer, const void *site)
 static void check_before(struct rwlock *lock, bool is_writer, const void *site)
 {
     enum wf_order_mode mode = prefers_readers(lock) ? WF_ORDER_READ_FIRST : WF_ORDER_READ;
-    enum wf_held_mode mine = wf_held_mine(lock);
+    enum wf_held_mode mine = is_checked(lock) ? wf_held_mine(lock) : WF_HELD_NOT;
 
     if (mine == WF_HELD_ALONE || (mine == WF_HELD_SHARED && is_writer))
         wf_panic("weft_rwlock_%s_lock: the caller has locked the lock %p already",

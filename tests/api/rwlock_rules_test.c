@@ -227,6 +227,23 @@ Test(rwlock_rules, a_lock_that_was_not_checked_is_unlocked, .timeout = TEST_TIME
     cr_expect_eq(weft_run(NULL, unlock_an_unchecked_one, NULL), 0);
 }
 
+static int lock_another_there(void *arg)
+{
+    weft_fiber *fiber;
+
+    CHECK_EQ(weft_rwlock_read_lock(&lock, WEFT_FOREVER), 0);
+    lock = (weft_rwlock)WEFT_RWLOCK_INIT;
+    fiber = must_spawn(hold_for_reading, arg);
+    CHECK_EQ(must_join(fiber), 0);
+    return weft_rwlock_write_lock(&lock, weft_after(WEFT_MILLISECOND));
+}
+
+/* One that was freed while it was held leaves nothing to the next one at its address. */
+Test(rwlock_rules, what_was_there_before_is_forgotten, .timeout = TEST_TIMEOUT_S)
+{
+    cr_expect_eq(weft_run(NULL, lock_another_there, NULL), -ETIMEDOUT);
+}
+
 /* A lock in use again after weft_rwlock_destroy(). */
 Test(rwlock_rules, a_destroyed_lock_can_be_initialised_anew, .timeout = TEST_TIMEOUT_S)
 {

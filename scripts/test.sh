@@ -8,7 +8,7 @@
 #
 #   (none)          every test in release, the api and stress tests with 1, 2, 4 and 16 workers,
 #                   and these and the http tests on epoll; unit and api tests in debug, by clang;
-#                   unit, api and stress tests under asan and tsan, and the http tests under asan;
+#                   unit, api, stress and http tests under asan and tsan;
 #                   the api tests in chaos mode under asan (64 workers); the tests of the switch
 #                   and of fibers on aarch64 and riscv64, under qemu-user; a minute of soak
 #                   (scripts/soak.sh); and beside all this, with what it leaves of the processors,
@@ -136,10 +136,10 @@ run()
     enter "$preset: $what"
     # The report holds the output of passed tests too: it tells how many cases each program had.
     # What failed goes through a file, since a pipe has only the status of its last command.  Many
-    # programs wait more than they compute: two for each processor keep it busy.
+    # programs wait more than they compute: three for each processor keep it busy.
     {
         # shellcheck disable=SC2086 # two words, or none
-        ctest $repeat --preset "$preset" -j "$((jobs * 2))" --no-tests=error --output-on-failure \
+        ctest $repeat --preset "$preset" -j "$((jobs * 3))" --no-tests=error --output-on-failure \
             --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
             --output-junit "$results/$run_number.xml" "$@" 2>&1 ||
             echo "$what in $preset" >>"$results/failed"
@@ -172,8 +172,7 @@ build_and_run()
 run_preset()
 {
     case $1 in
-    *asan*) build_and_run "$1" unit api stress http ;;
-    *tsan*) build_and_run "$1" unit api stress ;;
+    *asan* | *tsan*) build_and_run "$1" unit api stress http ;;
     # What is more in debug is the library's checks: the tests that run its code are enough.
     debug*) build_and_run "$1" unit api ;;
     *) if build "$1"; then run "$1" "all tests"; fi ;;
@@ -247,7 +246,7 @@ run_cross()
 start_fuzz()
 {
     scripts/setup.sh --fuzz
-    chrt --idle 0 scripts/fuzz.sh --seconds 60 --jobs 1 >"$results/fuzz.log" 2>&1 &
+    chrt --idle 0 scripts/fuzz.sh --seconds 60 >"$results/fuzz.log" 2>&1 &
     fuzz=$!
 }
 

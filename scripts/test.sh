@@ -148,7 +148,7 @@ run()
     [ -f "$results/$run_number.xml" ] || broken=$((broken + 1))
     # What fails twice is there twice.
     [ -z "$repeat" ] || sed -n "$failed_name" "$results/ctest.log" |
-        sort | uniq -u | sed "s|\$| in $preset: $what|" >>"$results/unsteady"
+        sort | uniq -u | awk -v at=" in $preset: $what" '{ print $0 at }' >>"$results/unsteady"
 }
 
 # build_and_run PRESET FOLDER...: builds and runs the tests of these folders

@@ -155,6 +155,24 @@ static inline void wf_san_close(int fd)
 #endif
 }
 
+/* Before memory goes, and after it has come, by system calls of a library that a thread sanitizer
+ * does not see: whoever has an address next comes after all who had it.  `kind` is the same. */
+static inline void wf_san_before_unmap(void *kind)
+{
+    (void)kind;
+#ifdef WF_TSAN
+    __tsan_release(kind);
+#endif
+}
+
+static inline void wf_san_after_map(void *kind)
+{
+    (void)kind;
+#ifdef WF_TSAN
+    __tsan_acquire(kind);
+#endif
+}
+
 /* Threads take turns there, and one that waits in io_uring_enter() does not give up its own. */
 static inline bool wf_san_is_valgrind(void)
 {

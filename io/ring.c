@@ -114,7 +114,7 @@ static void destroy_ring(struct wf_poller *poller)
 
     WF_ASSERT(ring->in_flight == 0);
     if (ring->is_open)
-        io_uring_queue_exit(&ring->uring);
+        wf_ring_close(&ring->uring);
     wf_os_close(ring->event);
     wf_free(ring);
 }
@@ -310,7 +310,7 @@ static bool close_ring(struct wf_poller *poller, struct wf_worker *self)
         arm_event(ring);
     wf_lock_release(&ring->poller.lock);
     if (is_closed)
-        io_uring_queue_exit(&ring->uring);
+        wf_ring_close(&ring->uring);
     return is_closed;
 }
 

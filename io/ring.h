@@ -17,6 +17,8 @@
  */
 int wf_ring_open(struct io_uring *ring, uint32_t entries);
 
+void wf_ring_close(struct io_uring *ring);
+
 /* Whether the kernel goes on by itself with a send for all of which there was no room
  * (MSG_WAITALL), and always tells how much it has sent then: Linux 6.1, as this one's operations
  * tell.  Earlier ones could send a part and report an error. */

@@ -2,6 +2,7 @@
 /* Setting an io_uring up, and saying why that cannot be done. */
 #include "io/ring.h"
 
+#include "arch/sanitizer.h"
 #include "runtime/check.h"
 
 #include <errno.h>
@@ -85,6 +86,14 @@ static int check(struct io_uring *ring)
     return (ring->features & FEATURES_NEEDED) == FEATURES_NEEDED ? try_to_enter(ring) : -ENOSYS;
 }
 
+static char rings; /* as memory, for wf_san_before_unmap() */
+
+void wf_ring_close(struct io_uring *ring)
+{
+    wf_san_before_unmap(&rings);
+    io_uring_queue_exit(ring);
+}
+
 /* Names the flags as well. */
 static int set_up(struct io_uring *ring, uint32_t entries, const char **name)
 {
@@ -101,9 +110,10 @@ static int set_up(struct io_uring *ring, uint32_t entries, const char **name)
     }
     if (error != 0)
         return error;
+    wf_san_after_map(&rings);
     error = check(ring);
     if (error != 0)
-        io_uring_queue_exit(ring);
+        wf_ring_close(ring);
     return error;
 }
 
@@ -183,6 +193,6 @@ int wf_ring_describe(char *line, size_t size)
         return error;
     }
     snprintf(line, size, "io_uring, one ring per worker, %s", name);
-    io_uring_queue_exit(&ring);
+    wf_ring_close(&ring);
     return 0;
 }

@@ -63,13 +63,24 @@ static int use_pipe(void *arg)
     CHECK_EQ(weft_accept(ends[0], WEFT_FOREVER), -ENOTSOCK);
     CHECK_EQ(weft_fsync(ends[1], WEFT_FOREVER), -EINVAL);
     close_both(ends);
-    CHECK_EQ(weft_read(ends[0], text, 1, WEFT_FOREVER), -EBADF);
     return 0;
+}
+
+/* Of real ones the number may be that of a ring which opens at that moment. */
+static ssize_t use_closed_pipe(void)
+{
+    char text[16];
+    int ends[2];
+
+    make(ends);
+    close_both(ends);
+    return weft_read(ends[0], text, 1, WEFT_FOREVER);
 }
 
 PIPE_TEST(what_is_written_is_read, 0, 0)
 {
-    return use_pipe(arg);
+    CHECK_EQ(use_pipe(arg), 0);
+    return use_closed_pipe() == -EBADF ? 0 : -1;
 }
 
 /* The same calls, the same answers. */

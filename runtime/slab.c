@@ -190,6 +190,8 @@ static void name_cold(const struct wf_stack_depot *depot, struct wf_slab *slab, 
                       struct wf_stack_place *place)
 {
     place->stack = record_of(depot, slab, index);
+    /* Touches nothing of it.  From here on it may be visited. */
+    wf_san_record(place->stack, depot->record_size);
     place->is_cold = true;
     place->index = (uint8_t)index;
     place->guard = (slab->mappings >> index & 1) != 0   ? WF_GUARD_MAPPING
@@ -204,7 +206,6 @@ void wf_shelf_fill(const struct wf_stack_depot *depot, const struct wf_stack_pla
     unsigned size_class = slab->chunk->size_class;
     struct wf_stack *stack = place->stack;
 
-    wf_san_record(stack, depot->record_size);
     stack->base = wf_chunk_slab_base(depot, slab) +
                   place->index * wf_chunk_stride(depot, size_class);
     stack->slab = slab;

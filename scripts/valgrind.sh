@@ -47,6 +47,7 @@ done
 programs=${programs:-unit_tls_test api_join_test api_channel_test api_scope_test}
 
 scripts/setup.sh --test
+command -v valgrind >/dev/null || { echo "valgrind.sh: there is no valgrind" >&2; exit 2; }
 log=$build/build.log
 mkdir -p "$build"
 # Threads take turns under valgrind: without fair ones a fiber that spins holds all others up.

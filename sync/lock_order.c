@@ -72,11 +72,11 @@ static uint32_t node_of(const void *object)
     return index;
 }
 
-static bool is_noted(const struct edge *new)
+static bool is_noted(const struct edge *candidate)
 {
-    for (uint32_t edge = nodes[new->from].first; edge != 0; edge = edges[edge].next)
-        if (edges[edge].to == new->to &&
-            edges[edge].held == new->held &&edges[edge].wanted == new->wanted)
+    for (uint32_t i = nodes[candidate->from].first; i != 0; i = edges[i].next)
+        if (edges[i].to == candidate->to && edges[i].held == candidate->held &&
+            edges[i].wanted == candidate->wanted)
             return true;
     return false;
 }

@@ -3,14 +3,13 @@
 #include "driver.h"
 #include "runtime/timer.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { TIMERS = 16, STEP_BYTES = 4 };
 
 #define TICK (INT64_C(1) << WF_WHEEL_TICK_SHIFT)
 #define LAST_TICK ((uint64_t)(INT64_MAX / TICK))
+
 struct entry {
     struct wf_timer timer; /* first */
     enum wf_timer_claim answer;

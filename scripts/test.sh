@@ -10,7 +10,8 @@
 #                   and these and the http tests on epoll; unit and api tests in debug, by clang;
 #                   unit, api, stress and http tests under asan and tsan;
 #                   the api tests in chaos mode under asan (64 workers); the tests of the switch
-#                   and of fibers on aarch64 and riscv64, under qemu-user; a minute of soak
+#                   and of fibers on aarch64 and riscv64, under qemu-user; those of spawn, join,
+#                   channels and scopes under valgrind (scripts/valgrind.sh); a minute of soak
 #                   (scripts/soak.sh); and beside all this, with what it leaves of the processors,
 #                   a minute of fuzzing for each target (scripts/fuzz.sh)
 #   --quick         every test but the stress tests, in release only
@@ -223,23 +224,32 @@ run_close_soak()
     unset WEFT_STRESS_ROUNDS WEFT_WORKERS WEFT_BACKEND
 }
 
-# run_cross PROCESSOR --quick|--tests
-run_cross()
+# run_script WHAT COMMAND...: a script that builds for itself, and writes ctest's report
+run_script()
 {
+    what=$1
+    shift
     run_number=$((run_number + 1))
-    enter "$1: under qemu-user"
+    enter "$what"
     status=0
-    scripts/cross.sh "$1" "$2" --results "$results/$run_number.xml" >"$results/cross.log" 2>&1 ||
-        status=$?
-    grep -v -e '^ *Start ' -e '^Test project' -e '^$' "$results/cross.log" || true
+    "$@" --results "$results/$run_number.xml" >"$results/script.log" 2>&1 || status=$?
+    grep -a -v -e '^ *Start ' -e '^Test project' -e '^$' "$results/script.log" || true
     case $status in
     0) ;;
-    77) echo "== $1: SKIPPED, as said above" ;;
+    77) echo "== $what: SKIPPED, as said above" ;;
     *)
-        echo "tests on $1" >>"$results/failed"
+        echo "$what" >>"$results/failed"
         [ -f "$results/$run_number.xml" ] || broken=$((broken + 1))
         ;;
     esac
+}
+
+# run_cross --quick|--tests
+run_cross()
+{
+    for processor in aarch64 riscv64; do
+        run_script "$processor: under qemu-user" scripts/cross.sh "$processor" "$1"
+    done
 }
 
 # Fuzzing computes and never waits: it gets the time for which nothing else is ready to run.
@@ -291,8 +301,7 @@ elif [ -n "$presets" ]; then
         run_preset "$preset"
     done
 elif [ -n "$is_cross" ]; then
-    run_cross aarch64 --tests
-    run_cross riscv64 --tests
+    run_cross --tests
 elif [ -n "$is_chaos" ]; then
     run_all_chaos
 elif [ -n "$is_minute" ]; then
@@ -325,8 +334,9 @@ else
     [ -z "${WEFT_SOAK:-}" ] || run_close_soak asan
     run_preset tsan
     [ -z "${WEFT_SOAK:-}" ] || run_chaos tsan 16 "$chaotic"
-    run_cross aarch64 --quick
-    run_cross riscv64 --quick
+    run_cross --quick
+    # Not in the background as fuzzing is: these have deadlines.
+    run_script "release: under valgrind" scripts/valgrind.sh
     finish_fuzz
     run_soak
     if [ -n "${WEFT_SOAK:-}" ]; then

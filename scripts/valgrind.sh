@@ -3,12 +3,13 @@
 #
 # Runs unit and api tests under valgrind's memcheck.
 #
-# usage: scripts/valgrind.sh [--all] [--build DIR] [PROGRAM]...
+# usage: scripts/valgrind.sh [--all] [--build DIR] [--results FILE] [PROGRAM]...
 #
-#   (none)        a few that spawn, join, wait and end
-#   --all         all, but for what tests/cross/left_out_valgrind.txt names, with reasons
-#   --build DIR   builds there instead of in build/valgrind
-#   PROGRAM       this test, such as api_join_test
+#   (none)          a few that spawn, join, wait and end
+#   --all           all, but for what tests/cross/left_out_valgrind.txt names, with reasons
+#   --build DIR     builds there instead of in build/valgrind
+#   --results FILE  where ctest writes its report
+#   PROGRAM         this test, such as api_join_test
 #
 # They are programs of their own, which fork for each test: valgrind takes more than a second to
 # start.  On epoll: what the kernel writes into a ring memcheck does not see.
@@ -22,13 +23,14 @@ usage()
 }
 
 build=build/valgrind
+results=
 programs=
 while [ $# -gt 0 ]; do
     case $1 in
     --all) programs="unit_tests api_tests" ;;
-    --build)
-        [ $# -ge 2 ] || { echo "valgrind.sh: --build needs a folder" >&2; exit 2; }
-        build=$2
+    --build | --results)
+        [ $# -ge 2 ] || { echo "valgrind.sh: $1 needs a name" >&2; exit 2; }
+        if [ "$1" = --build ]; then build=$2; else results=$2; fi
         shift
         ;;
     -h | --help)
@@ -48,6 +50,7 @@ programs=${programs:-unit_tls_test api_join_test api_channel_test api_scope_test
 
 scripts/setup.sh --test
 command -v valgrind >/dev/null || { echo "valgrind.sh: there is no valgrind" >&2; exit 2; }
+[ -z "$results" ] || results=$(realpath "$results")
 log=$build/build.log
 mkdir -p "$build"
 # Threads take turns under valgrind: without fair ones a fiber that spins holds all others up.
@@ -71,4 +74,6 @@ for program in $programs; do
 done
 export WEFT_BACKEND=epoll WEFT_WORKERS=2
 exec ctest --test-dir "$build" -j "$(nproc)" --no-tests=error --output-on-failure \
-    -R "^(${pattern#|})\$" -E '^api/(sim_|exhaustion_|process_)'
+    -R "^(${pattern#|})\$" -E '^api/(sim_|exhaustion_|process_)' \
+    --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
+    ${results:+--output-junit "$results"}

@@ -5,8 +5,8 @@
 #
 # usage: scripts/peers.sh [PEER]...
 #
-#   PEER   boost-fiber, cpp20, go, tokio, pthread, tbb, openmp, rayon, may, libuv or uring-floor;
-#          all of them if none is named
+#   PEER   boost-fiber, cpp20, go, tokio, pthread, tbb, openmp, rayon, may, compio, libuv or
+#          uring-floor; all of them if none is named
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -113,6 +113,12 @@ build_may()
     build_crate
 }
 
+build_compio()
+{
+    build_load
+    build_crate
+}
+
 # The crate of the peer's own folder.
 build_crate()
 {
@@ -157,15 +163,15 @@ build_peer()
 }
 
 if [ $# -eq 0 ]; then
-    set -- boost-fiber cpp20 go tokio pthread tbb openmp rayon may libuv uring-floor
+    set -- boost-fiber cpp20 go tokio pthread tbb openmp rayon may compio libuv uring-floor
 fi
 for peer in "$@"; do
     case $peer in
     boost-fiber | cpp20 | go | tokio | pthread | tbb | openmp) ;;
-    rayon | may | libuv | uring-floor) ;;
+    rayon | may | compio | libuv | uring-floor) ;;
     *)
         echo "peers.sh: unknown peer '$peer'; there are boost-fiber, cpp20, go, tokio, pthread," \
-            "tbb, openmp, rayon, may, libuv and uring-floor" >&2
+            "tbb, openmp, rayon, may, compio, libuv and uring-floor" >&2
         exit 2
         ;;
     esac

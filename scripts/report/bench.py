@@ -25,7 +25,7 @@ import servers
 import watch
 
 PEERS = ("boost-fiber", "cpp20", "go", "tokio", "pthread", "tbb", "openmp", "rayon", "may",
-         "libuv", "uring-floor")
+         "compio", "libuv", "uring-floor")
 ALL_PEERS = tuple(dict.fromkeys(PEERS + http_cases.PEERS))
 PROGRAM_SECONDS_MAX = 300
 WAIT_SECONDS = 0.01  # a look that often costs nothing that could be measured

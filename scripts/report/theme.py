@@ -14,6 +14,7 @@ _COLOURS = {
     "cpp20": ("#0e7490", "#22d3ee"),
     "rayon": ("#9333ea", "#d8b4fe"),
     "may": ("#be185d", "#f9a8d4"),
+    "compio": ("#4338ca", "#818cf8"),
     "libuv": ("#a16207", "#fde047"),
     "nginx": ("#15803d", "#4ade80"),
     "uring-floor": ("#374151", "#d1d5db"),

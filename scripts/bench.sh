@@ -30,7 +30,7 @@ if ! "$root/scripts/setup.sh" --bench --run >&2; then
 fi
 cd "$root"
 cmake --preset release -B "$build" -DWEFT_TESTS=OFF -DWEFT_EXAMPLES=OFF >/dev/null
-cmake --build "$build" --target weft-bench weft-http http-epoll-floor http-uring-floor >&2
+cmake --build "$build" --target weft-bench http-servers >&2
 cd "$OLDPWD"
 
 read -r -a peers < <("${driver[@]}" --print-peers "$@")

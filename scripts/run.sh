@@ -25,6 +25,6 @@ fi
 "$root/scripts/setup.sh" --run
 cd "$root"
 cmake --preset release -B "$build" -DWEFT_TESTS=OFF -DWEFT_EXAMPLES=OFF >/dev/null
-cmake --build "$build" --target weft-http http-epoll-floor http-uring-floor
+cmake --build "$build" --target http-servers
 cd "$OLDPWD"
 exec "${driver[@]}" "$@"

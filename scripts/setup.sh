@@ -32,7 +32,7 @@ test_only="libc-ares-dev libcriterion-dev libssl-dev relacy-dev spin g++ clang l
     gdb linux-perf|linux-tools-common"
 run_only="wrk nginx-light|nginx|nginx-core|nginx-full"
 bench_only="g++ golang-go libboost-fiber-dev libboost-context-dev libtbb-dev
-    libuv1-dev"
+    libuv1-dev libh2o-evloop-dev"
 browser_only="chromium-headless-shell|chromium"
 cross_only="gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu
     libc6-dev-riscv64-cross qemu-user"

@@ -381,21 +381,24 @@ def interrupt(signal_number, _):
 
 
 def choose_http(cases, options, peers):
-    """The HTTP comparison of these cases, or None, and why it is left out."""
+    """The HTTP comparison of these cases, or None, and who is left out, and why."""
     if not cases:
-        return None, ""
+        return None, []
     try:
         programs = http_cases.find_programs(options.http_build)
     except servers.ServerError as error:
-        return None, f"http/* ({error})"
+        return None, [f"http/* ({error})"]
     http_cases.raise_file_limit(cases)
     left_out = [peer for peer in http_cases.PEERS if peer not in peers]
-    note = ""
+    notes = []
     rings = [peer for peer in http_cases.RINGS if peer in peers]
     if rings and not http_cases.has_uring(programs["http-uring-floor"]):
         left_out += rings
-        note = f"{', '.join(rings)} (this process may not use io_uring)"
-    return http_cases.Suite(cases, programs, left_out), note
+        notes.append(f"{', '.join(rings)} (this process may not use io_uring)")
+    unbuilt = [peer for peer in http_cases.missing(programs) if peer in peers]
+    left_out += unbuilt
+    notes += [f"{peer} (not built on this machine)" for peer in unbuilt]
+    return http_cases.Suite(cases, programs, left_out), notes
 
 
 def measure(options, arguments, programs, skipped, benches, http):
@@ -447,8 +450,8 @@ def main(arguments):
     if options.list:
         print("\n".join([entry.name for entry in benches] + [case.bench for case in cases]))
         return 0
-    http, note = choose_http(cases, options, peers)
-    skipped = [f"{peer} (not built on this machine)" for peer in missing] + [note] * bool(note)
+    http, notes = choose_http(cases, options, peers)
+    skipped = [f"{peer} (not built on this machine)" for peer in missing] + notes
     return measure(options, arguments, programs, skipped, benches, http)
 
 

@@ -17,10 +17,13 @@ MODES = (FIBER, "thread-per-connection", "thread-per-request")
 FLOORS = {"epoll-floor": ("http-epoll-floor",), "uring-floor": ("http-uring-floor",),
           "uring-loop": ("http-uring-floor", "--parse")}
 RINGS = ("uring-floor", "uring-loop")
-REFERENCES = ("nginx", *FLOORS)
+# C servers that others wrote: nginx by its configuration, h2o as a library below a program of ours,
+# which is built where the library is there.
+SERVERS = ("nginx", "h2o")
+REFERENCES = (*SERVERS, *FLOORS)
 # All but weft's own.
 PEERS = MODES[1:] + REFERENCES
-WORKERS = {"nginx": 2, **dict.fromkeys(FLOORS, 1)}
+WORKERS = {**dict.fromkeys(SERVERS, 2), **dict.fromkeys(FLOORS, 1)}
 
 
 def computed(thousands):
@@ -32,28 +35,28 @@ def computed(thousands):
 
 
 # The floors know /plaintext only and keep every connection open; nginx can answer with text of its
-# configuration, but neither waits nor computes there.
+# configuration, but neither waits nor computes there; h2o does all of it.
 CASES = (
     load.Case("http/plaintext/connections=64", "/plaintext, 64 connections", "/plaintext", 64,
               references=REFERENCES),
     load.Case("http/plaintext/connections=512", "/plaintext, 512 connections", "/plaintext", 512,
               references=REFERENCES),
     load.Case("http/delay=10/connections=2000", "/delay/10, 2,000 connections", "/delay/10", 2000,
-              delay_s=0.010),
+              references=("h2o",), delay_s=0.010),
     load.Case("http/churn/connections=64", "/plaintext, 64 connections, a new one per request",
-              "/plaintext", 64, ("Connection: close",), references=("nginx",)),
+              "/plaintext", 64, ("Connection: close",), references=SERVERS),
     load.Case("http/json/connections=64", "/json, 64 connections", "/json", 64,
-              references=("nginx",), body=b'{"message":"Hello, World!"}'),
+              references=SERVERS, body=b'{"message":"Hello, World!"}'),
     load.Case("http/pipelined=16/connections=64", "/plaintext, 64 connections, 16 at a time",
               "/plaintext", 64, references=REFERENCES, script=("pipelined.lua", "16"),
               is_pipelined=True),
     load.Case("http/mixed/connections=64", "64 connections, one of ten requests computes",
-              "/plaintext", 64, script=("mixed.lua",),
+              "/plaintext", 64, references=("h2o",), script=("mixed.lua",),
               others=(("/compute/100", computed(100)),)),
 )
 # Those of scripts/run.sh, which ends within two minutes, unless it is asked for all.
 MAIN_CASES = CASES[:4]
-MAIN_WITHOUT = ("uring-loop",)
+MAIN_WITHOUT = ("uring-loop", "h2o")
 
 # (metric, which way is better)
 METRICS = (("requests_per_s", "higher"), ("cpu_us_per_request", "lower"), ("p50_us", "lower"),
@@ -83,12 +86,23 @@ def find_programs(build):
     for name, path in (("wrk", shutil.which("wrk")), ("nginx", programs["nginx"])):
         if not path:
             raise servers.ServerError(f"{name} is not installed; scripts/setup.sh --run does it")
+    try:
+        programs["h2o"] = find_program(build, "http-h2o")
+    except servers.ServerError:
+        pass  # missing() tells
     return programs
+
+
+def missing(programs):
+    """Those that take part only where they can be built, and are not."""
+    return [name for name in ("h2o",) if name not in programs]
 
 
 def make_server(name, programs):
     if name == "nginx":
         return servers.Nginx(name, programs["nginx"])
+    if name == "h2o":
+        return servers.Server(name, [programs["h2o"], "--port", "0"])
     if name in FLOORS:
         return servers.Server(name, [programs[FLOORS[name][0]], *FLOORS[name][1:], "--port", "0"])
     mode = "fiber" if name == FIBER else name

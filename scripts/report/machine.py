@@ -122,7 +122,7 @@ def _versions():
              _first_line("rustc", "--version"),
              *(_locked_crate(root, name) for name in ("tokio", "rayon", "may", "compio")),
              _packages("liburing-dev", "libhwloc-dev", "libjemalloc-dev", "libtbb-dev",
-                       "libboost-fiber-dev", "libuv1-dev"),
+                       "libboost-fiber-dev", "libuv1-dev", "libh2o-evloop-dev"),
              " ".join(platform.libc_ver())]
     return ", ".join(version for version in found if version.strip())
 

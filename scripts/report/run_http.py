@@ -163,8 +163,11 @@ def main(arguments):
     machine.describe()
     left_out = () if options.all else http_cases.MAIN_WITHOUT
     if not http_cases.has_uring(programs["http-uring-floor"]):
-        left_out = http_cases.RINGS
-        print(f"{' and '.join(left_out)} are left out: this process may not use io_uring")
+        left_out += http_cases.RINGS
+        print(f"{' and '.join(http_cases.RINGS)} are left out: this process may not use io_uring")
+    for name in http_cases.missing(programs):
+        left_out += (name,)
+        print(f"{name} is left out: it is not built on this machine")
     suite = http_cases.Suite(cases, programs, left_out, options.seconds)
     for round_number in range(1, ROUNDS + 1):
         suite.run_round(round_number, show_progress)

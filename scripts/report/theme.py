@@ -17,6 +17,7 @@ _COLOURS = {
     "compio": ("#4338ca", "#818cf8"),
     "libuv": ("#a16207", "#fde047"),
     "nginx": ("#15803d", "#4ade80"),
+    "h2o": ("#0891b2", "#67e8f9"),
     "uring-floor": ("#374151", "#d1d5db"),
     "uring-loop": ("#1e3a8a", "#93c5fd"),
     "epoll-floor": ("#9ca3af", "#6b7280"),

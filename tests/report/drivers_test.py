@@ -250,6 +250,23 @@ class BenchDriver(unittest.TestCase):
         modules = {row["bench"].split("/")[0] for row in results.read_json(path)}
         self.assertEqual(modules, {"a", "b", "c", "http"})
 
+    def test_a_server_that_is_not_built_is_skipped_by_name(self):
+        windows = []
+
+        def measure(_, case, name):
+            windows.append(name)
+            return load.Window(requests_per_s=1000, cpu_us_per_request=8)
+        for built in ({}, {"h2o": "http-h2o"}):
+            programs = {"http-uring-floor": "true", **built}
+            with mock.patch.object(http_cases, "find_programs", lambda _: programs), \
+                    mock.patch.object(http_cases.Suite, "measure", measure):
+                done = self.drive("--quick", "--only", "http/json*", "--peers", "h2o,nginx",
+                                  "--http-build", "x")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual("skipped: h2o (not built on this machine)" in done.stdout, not built)
+            self.assertEqual(windows, ["weft", "nginx"] + list(built))
+            windows.clear()
+
     def test_the_http_comparison_is_listed_and_chosen_like_the_others(self):
         listed = self.drive("--list", "--http-build", "x").stdout.split()
         self.assertEqual(listed[-len(http_cases.CASES):], [c.bench for c in http_cases.CASES])

@@ -6,7 +6,8 @@
 # usage: scripts/cross.sh aarch64|riscv64 [--tests | --quick] [--build FOLDER]
 #
 #   (none)          the library and the tool
-#   --quick         and the tests of the switch, of fibers and of what is next to them
+#   --quick         and the tests of the switch, of fibers and of what is next to them, and gdb's
+#                   backtraces from each instruction of a switch
 #   --tests         and all unit and api tests; what the emulator cannot do is left out
 #                   (tests/cross/left_out.txt)
 #   --build FOLDER  where to build; build/cross-<processor> if it is not given
@@ -138,7 +139,10 @@ make_sysroot()
     mv "$sysroot.new" "$sysroot"
 }
 
-scripts/setup.sh --cross || skip "the compiler or the emulator cannot be installed"
+# Without gdb the test that needs it is skipped.
+scripts/setup.sh --cross ||
+    { command -v "$arch-linux-gnu-gcc" && command -v "qemu-$arch"; } >/dev/null ||
+    skip "the compiler or the emulator cannot be installed"
 [ -d "$sysroot" ] || make_sysroot
 
 log=$build/build.log
@@ -147,13 +151,13 @@ targets="weft weft_static weft-tool"
 left_out='^api/sim_'
 case $what in
 --quick)
-    chosen='^(unit/(context|tls)|api/(switch|spawn|join|channel|migrate))_test$'
+    chosen='^(unit/(context|tls)|api/(switch|spawn|join|channel|migrate))_test$|^unwind/'
     targets="$targets unit_context_test unit_tls_test api_switch_test api_spawn_test api_join_test
-        api_channel_test api_migrate_test"
+        api_channel_test api_migrate_test unwind_steps"
     ;;
 --tests)
-    chosen='^(unit|api|allocator)/'
-    targets="$targets unit_tests api_tests"
+    chosen='^(unit|api|allocator|unwind)/'
+    targets="$targets unit_tests api_tests unwind_steps"
     ;;
 esac
 # shellcheck disable=SC2086 # a word for each target

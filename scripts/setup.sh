@@ -35,7 +35,7 @@ bench_only="g++ golang-go libboost-fiber-dev libboost-context-dev libtbb-dev
     libuv1-dev libh2o-evloop-dev"
 browser_only="chromium-headless-shell|chromium"
 cross_only="gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu
-    libc6-dev-riscv64-cross qemu-user"
+    libc6-dev-riscv64-cross qemu-user gdb-multiarch"
 check_only="gcc g++ clang clang-format binutils"
 fuzz_only="g++ clang libclang-rt-14-dev|libclang-rt-dev"
 

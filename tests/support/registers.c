@@ -141,12 +141,14 @@ __asm__(".text\n"
         "addi sp, sp, -208\n.cfi_def_cfa_offset 208\n"
         "sd ra, 200(sp)\n.cfi_rel_offset ra, 200\n"
         "sd a2, 192(sp)\n" EACH_NUMBER
-        "sd s\\n, (8 * \\n)(sp)\nfsd fs\\n, (96 + 8 * \\n)(sp)\n.endr\n" EACH_NUMBER
+        "sd s\\n, (8 * \\n)(sp)\nfsd fs\\n, (96 + 8 * \\n)(sp)\n.endr\n"
+        ".cfi_rel_offset s0, 0\n" EACH_NUMBER
         "ld s\\n, (8 * \\n)(a1)\nfld fs\\n, (96 + 8 * \\n)(a1)\n.endr\n"
         "jalr a0\n"
         "ld a2, 192(sp)\n" EACH_NUMBER
         "sd s\\n, (8 * \\n)(a2)\nfsd fs\\n, (96 + 8 * \\n)(a2)\n.endr\n" EACH_NUMBER
         "ld s\\n, (8 * \\n)(sp)\nfld fs\\n, (96 + 8 * \\n)(sp)\n.endr\n"
+        ".cfi_restore s0\n"
         "ld ra, 200(sp)\n"
         "addi sp, sp, 208\n.cfi_def_cfa_offset 0\n"
         "ret\n"

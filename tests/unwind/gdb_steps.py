@@ -1,20 +1,56 @@
 # SPDX-License-Identifier: MIT
 """In gdb: steps through the switches of steps.c and unwinds at each instruction.  See run.py."""
+import functools
+
 import gdb
 
-SWITCHES = {"switch_contexts", "wf_context_hand_over", "wf_context_hand_back"}
 STEPS_MAX = 20000
 
-# The two stacks, from the function that switches outwards.  What called main() is the C library's.
-OUTSIDE = ["go_through", "main"]
-INSIDE = [["inner", "wf_context_start"], ["inner_hands_over", "wf_context_start"]]
+
+class Processor:
+    """What a function keeps for its caller, in the order of tests/support/registers.h."""
+
+    def __init__(self, general, floating=(), view=None, pointer="sp", inline=()):
+        self.general, self.floating = list(general), list(floating)
+        self.view = view  # gives the bits that are kept of a floating-point register
+        self.pointer = pointer
+        self.inline = set(inline)  # of SWITCHES
+
+    def kept(self, frame):
+        """Names and values."""
+        for name in self.general:
+            yield name, int(frame.read_register(name))
+        for name in self.floating:
+            yield name, int(self.view(frame.read_register(name)).format_string(format="x"), 16)
 
 
-# What a function keeps for its caller.
-REGISTERS = ["rbx", "rbp", "r12", "r13", "r14", "r15", "rsp"]
+PROCESSORS = {
+    "i386:x86-64": Processor(["rbx", "rbp", "r12", "r13", "r14", "r15"], pointer="rsp",
+                             inline=["wf_context_switch"]),
+    # gdb does not unwind d8, a view of v8.
+    "aarch64": Processor([f"x{n}" for n in range(19, 30)], [f"v{n}" for n in range(8, 16)],
+                         lambda value: value["d"]["u"][0]),
+    "riscv:rv64": Processor(["fp"] + [f"s{n}" for n in range(1, 12)],
+                            [f"fs{n}" for n in range(12)], lambda value: value["double"]),
+}
 
-# By the name of the function that left: the registers that it had then.
-kept = {}
+# A switch is inlined into a function of its own on x86-64, and called by that one elsewhere.
+SWITCHES = ("wf_context_switch", "switch_contexts", "wf_context_hand_over", "wf_context_hand_back")
+
+KEEPER = "call_with_registers"
+START = "wf_context_start"
+# From the function that switches outwards, and what the keeper's registers hold (steps.c).  What
+# called main() is the C library's.
+STACKS = {
+    ("switch_inwards", KEEPER, "call", "go_through", "main"): 0,
+    ("hand_inwards", KEEPER, "call", "go_through", "main"): 0,
+    ("switch_outwards", KEEPER, "call", "inner", START): 1,
+    ("hand_outwards", KEEPER, "call", "inner_hands", START): 2,
+}
+KEEPER_AT = 1
+
+# By switch and stack: the stack pointer of who called it, as first seen.
+stack_pointers = {}
 
 
 def frames():
@@ -29,16 +65,40 @@ def frames():
     return found, reason
 
 
-def registers(frame):
-    return [int(frame.read_register(name)) for name in REGISTERS]
+def wrong_registers(found, keeper, stack):
+    """Which registers get a wrong value: those that a function has filled, and a caller's stack."""
+    processor = PROCESSORS[keeper.architecture().name()]
+    wrong = [name for (name, value), filled in zip(processor.kept(keeper), filled_in(stack))
+             if value != filled]
+    # At a switch's first instruction it is right.
+    now = int(found[1].read_register(processor.pointer))
+    if stack_pointers.setdefault((found[0].name(), stack), now) != now:
+        wrong.append(processor.pointer)
+    return wrong
 
 
-def differing(caller, is_entry):
-    """Which registers get a wrong value in the function that called a switch."""
-    if is_entry:
-        kept[caller.name()] = registers(caller)
-    return [name for name, now, then in zip(REGISTERS, registers(caller), kept[caller.name()])
-            if now != then]
+@functools.lru_cache
+def filled_in(stack):
+    row = gdb.parse_and_eval(f"registers[{STACKS[stack]}]")
+    return [int(row[i]) for i in range(row.type.range()[1] + 1)]
+
+
+@functools.lru_cache
+def instructions(function):
+    """What each is, by its address."""
+    lines = gdb.execute(f"disassemble {function}", to_string=True).splitlines()[1:-1]
+    return {int(line.replace("=>", "").split()[0], 16): line.split("\t")[1] for line in lines}
+
+
+@functools.lru_cache
+def signed_in(function):
+    """The instructions at which the function's return address is signed; none but on AArch64."""
+    is_signed, found = False, set()
+    for pc, text in instructions(function).items():
+        if is_signed:
+            found.add(pc)
+        is_signed = text == "paciasp" or (is_signed and text != "autiasp")
+    return found
 
 
 def complaint(found, reason):
@@ -48,61 +108,76 @@ def complaint(found, reason):
     if None in names:
         return "has a frame without a function"
     # In front of the stack's own frames is a switch.
-    inner = 1 if names[0] in SWITCHES else 0
-    left = names[inner:]
-    if left == ["wf_context_start"]:
+    inner = next(i for i, name in enumerate(names + [None]) if name not in SWITCHES)
+    left = tuple(names[inner:])
+    # gdb marks a return address that it has taken a signature off.  It does so to one without, too;
+    # who checks signatures would not go on there.
+    marks = "[PAC]" in gdb.execute("backtrace 2", to_string=True)
+    if marks != (found[0].pc() in signed_in(names[0])):
+        return f"takes its return address for {'a signed' if marks else 'an unsigned'} one"
+    if left == (START,):
         return None  # it has not begun yet, or begins right now
-    if left[:2] != OUTSIDE and left not in INSIDE:
-        return "is none of the two stacks"
-    if inner == 0:
-        return None
-    pc = found[0].pc()
-    wrong = differing(found[inner], pc == int(gdb.parse_and_eval(f"(long)&{names[0]}")))
-    return f"gives {left[0]} other {', '.join(wrong)} than it has" if wrong else None
+    stack = left if left[-1:] == (START,) else left[:5]
+    if inner == 0 or stack not in STACKS:
+        return "is none of the stacks"
+    wrong = wrong_registers(found, found[inner + KEEPER_AT], stack)
+    return f"gives wrong values of {', '.join(wrong)}" if wrong else None
+
+
+def where():
+    """The function and the program counter."""
+    frame = gdb.newest_frame()
+    while frame.type() == gdb.INLINE_FRAME:
+        frame = frame.older()
+    return frame.name(), frame.pc()
 
 
 def check_steps():
     problems = []
     looked_at = set()
     for _ in range(STEPS_MAX):
-        found, reason = frames()
-        names = [frame.name() for frame in found]
-        if names[0] == "steps_end":
+        name, pc = where()
+        if name == "steps_end":
             return problems, looked_at
-        if SWITCHES & set(names) or names[0] == "wf_context_start":
-            pc = gdb.newest_frame().pc()
-            looked_at.add((names[0], pc))
-            why = complaint(found, reason)
-            if why:
-                problems.append(f"{names[0]} at {pc:#x}: the backtrace {why}: {names}")
+        # Only by its first instruction does anything else enter a switch.
+        if name not in SWITCHES and name != START:
+            gdb.execute("continue", to_string=True)
+            continue
+        looked_at.add((name, pc))
+        found, reason = frames()
+        why = complaint(found, reason)
+        if why:
+            names = [frame.name() for frame in found]
+            problems.append(f"{name} at {pc:#x}: the backtrace {why}: {names}")
         gdb.execute("stepi", to_string=True)
     problems.append("the steps do not end")
     return problems, looked_at
 
 
-def instructions(function):
-    """The addresses of all instructions of a function."""
-    block = gdb.execute(f"disassemble {function}", to_string=True).splitlines()[1:-1]
-    return {int(line.replace("=>", "").split()[0], 16) for line in block}
-
-
 def main():
     gdb.execute("set pagination off")
     gdb.execute("set confirm off")
-    gdb.execute("break steps_begin")
-    gdb.execute("break in_fiber")
-    gdb.execute("run", to_string=True)
+    for function in ("steps_begin", "steps_end"):
+        gdb.execute(f"break {function}")
+    # Under an emulator it has been started, and waits.
+    gdb.execute("run" if gdb.selected_thread() is None else "continue", to_string=True)
+    processor = PROCESSORS[gdb.newest_frame().architecture().name()]
+    switches = sorted(set(SWITCHES) - processor.inline)
+    for function in switches:
+        gdb.execute(f"break *{function}")
     problems, looked_at = check_steps()
-    for function in sorted(SWITCHES):
-        missed = instructions(function) - {pc for _, pc in looked_at}
+    for function in switches:
+        missed = set(instructions(function)) - {pc for _, pc in looked_at}
         if missed:
             problems.append(f"{function}: never at {', '.join(map(hex, sorted(missed)))}")
+    gdb.execute("delete")
+    gdb.execute("break in_fiber")
     gdb.execute("continue", to_string=True)
     found, reason = frames()
     names = [frame.name() for frame in found]
     # Outside of the library, in it, and where a fiber begins.
     if (names[:3] != ["in_fiber", "third_call", "in_the_fiber"] or
-            names[-1] != "wf_context_start" or len(names) > 8 or
+            names[-1] != START or len(names) > 8 or
             reason not in (gdb.FRAME_UNWIND_NO_REASON, gdb.FRAME_UNWIND_OUTERMOST)):
         problems.append(f"in a fiber the backtrace is {names}, reason {reason}")
     for problem in problems:

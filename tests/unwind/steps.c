@@ -2,6 +2,7 @@
 /* What tests/unwind/run.py steps through: every way into and out of a context, then a fiber. */
 #include "../unit/ways.h"
 #include "arch/context.h"
+#include "registers.h"
 
 #include <fenv.h>
 #include <stdint.h>
@@ -41,54 +42,80 @@ __attribute__((noinline)) void *switch_contexts(struct wf_context *from, struct 
     return wf_context_switch(from, to, NULL);
 }
 
-/* Keeps five values in registers over what comes between two of these: on the two stacks others, so
- * that a rule which is missing shows. */
-#define KEEP(v) __asm__ volatile("" : "+r"(v[0]), "+r"(v[1]), "+r"(v[2]), "+r"(v[3]), "+r"(v[4]))
+/* What the registers hold that a function keeps for its caller: on each stack something else, so
+ * that a rule which is missing shows.  The script reads this. */
+static uint64_t registers[3][SAVED_REGISTERS];
+enum { OUTSIDE, INSIDE, INSIDE_HANDED };
 
-/* Switches; the modes differ at every other switch, so that it loads them. */
-static void inner(void *arg, void *passed)
+static void fill_registers(void)
 {
-    uintptr_t v[5] = {11, 12, 13, 14, 15};
+    for (uint64_t stack = 0; stack < 3; stack++)
+        for (uint64_t i = 0; i < SAVED_REGISTERS; i++)
+            registers[stack][i] = 1000 * (stack + 1) + i;
+}
 
-    (void)arg, (void)passed;
+static void call(int (*fn)(void), int stack)
+{
+    uint64_t after[SAVED_REGISTERS];
+
+    (void)call_with_registers(fn, registers[stack], after);
+}
+
+/* The modes differ at every other switch, so that it loads them. */
+static int switch_outwards(void)
+{
     for (;;) {
-        KEEP(v);
         (void)fesetround(FE_UPWARD);
         (void)switch_contexts(&inside, &outside);
         (void)fesetround(FE_TONEAREST);
         (void)switch_contexts(&inside, &outside);
-        KEEP(v);
     }
+    return 0;
 }
 
-static void inner_hands_over(void *arg, void *passed)
+static int switch_inwards(void)
 {
-    uintptr_t v[5] = {31, 32, 33, 34, 35};
+    (void)switch_contexts(&outside, &inside);
+    (void)switch_contexts(&outside, &inside);
+    (void)switch_contexts(&outside, &inside);
+    return 0;
+}
 
-    (void)arg, (void)passed;
-    for (;;) {
-        KEEP(v);
+static int hand_outwards(void)
+{
+    for (;;)
         (void)wf_context_hand_back(&inside, &outside, 0);
-        KEEP(v);
-    }
+    return 0;
+}
+
+static int hand_inwards(void)
+{
+    (void)wf_context_hand_over(&outside, &inside, 0);
+    (void)wf_context_hand_over(&outside, &inside, 0);
+    return 0;
+}
+
+static void inner(void *arg, void *passed)
+{
+    (void)arg, (void)passed;
+    call(switch_outwards, INSIDE);
+}
+
+static void inner_hands(void *arg, void *passed)
+{
+    (void)arg, (void)passed;
+    call(hand_outwards, INSIDE_HANDED);
 }
 
 static void go_through(void)
 {
-    uintptr_t v[5] = {21, 22, 23, 24, 25};
-
-    KEEP(v);
     for (int way = 0; way < WAYS; way++) {
         take_way(way);
         wf_context_init(&inside, stacks[0] + STACK_BYTES, inner, NULL);
-        (void)switch_contexts(&outside, &inside);
-        (void)switch_contexts(&outside, &inside);
-        (void)switch_contexts(&outside, &inside);
+        call(switch_inwards, OUTSIDE);
     }
-    wf_context_init(&inside, stacks[1] + STACK_BYTES, inner_hands_over, NULL);
-    (void)wf_context_hand_over(&outside, &inside, 0);
-    (void)wf_context_hand_over(&outside, &inside, 0);
-    KEEP(v);
+    wf_context_init(&inside, stacks[1] + STACK_BYTES, inner_hands, NULL);
+    call(hand_inwards, OUTSIDE);
 }
 
 static int third_call(weft_fiber *unused)
@@ -120,6 +147,7 @@ int main(void)
 {
     struct weft_config config = {.workers = 1};
 
+    fill_registers();
     steps_begin();
     go_through();
     steps_end();

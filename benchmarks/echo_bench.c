@@ -29,7 +29,7 @@ static int serve_load(struct bench *b, unsigned connections, unsigned rate,
 }
 
 /*
- * echo/tcp/connections=1, 16, 64, 1000, 10000
+ * echo/tcp/connections=1, 16, 64, 1000, 10000, 50000
  *
  * Question  What does a message cost that comes in and goes out again?
  * Method    64 bytes there and back over loopback, each connection's next as soon as it has the

@@ -104,7 +104,7 @@ static const struct bench_case cases[] = {
      run_in_weft},
     {"balance/echo", BENCH_REPORT, 2, 1, 0, bench_balance_echo, run_in_weft},
     {"balance/echo/rate=6400", BENCH_REPORT, 2, 1, 6400, bench_balance_echo_light, run_in_weft},
-    BENCH_ECHO(run_in_weft),
+    BENCH_ECHO_MANY(run_in_weft),
     {"channel/pingpong", BENCH_NS_PER_OP, 1, 1, 0, bench_channel_pingpong, run_in_weft},
     {"channel/throughput/senders=1/receivers=1/workers=1", BENCH_NS_PER_OP, 1, 1,
      BENCH_PARTIES(1, 1), bench_channel_throughput, run_in_weft},

@@ -54,7 +54,7 @@ class Plan:
 FULL = Plan(rounds=5, samples=3, report_rounds=3, tries=3, wait_s=1.0,
             http_rounds=4, left_out=(), minutes=60, is_quick=False)
 _SLOW = ("forkjoin/fib/n=40/*", "forkjoin/uts/t1l/*", "memory/parked/n=1000000",
-         "echo/tcp/connections=10000", "echo/open/rate=*", "echo/open/load=[127]*",
+         "echo/tcp/connections=[15]0000", "echo/open/rate=*", "echo/open/load=[127]*",
          "echo/open/load=90")
 QUICK = Plan(rounds=2, samples=2, report_rounds=1, tries=1, wait_s=0.1,
              http_rounds=1, left_out=_SLOW, minutes=5, is_quick=True)
@@ -186,6 +186,13 @@ def fitting(benches, cpus=None):
     """Those that this machine has the CPUs for; two workers are tried on any."""
     cpus = max(len(os.sched_getaffinity(0)) if cpus is None else cpus, 2)
     return [bench for bench in benches if bench.workers <= cpus]
+
+
+def within_limits(benches):
+    """Those whose connections this process may have open, and why the others are left out."""
+    lacking = {entry.name: machine.lacking_files(entry.name) for entry in benches}
+    return ([entry for entry in benches if not lacking[entry.name]],
+            [f"{name} ({why})" for name, why in lacking.items() if why])
 
 
 def run_all(programs, benches, http, plan, probe, budget, show):
@@ -450,8 +457,9 @@ def main(arguments):
     if options.list:
         print("\n".join([entry.name for entry in benches] + [case.bench for case in cases]))
         return 0
+    benches, beyond = within_limits(benches)
     http, notes = choose_http(cases, options, peers)
-    skipped = [f"{peer} (not built on this machine)" for peer in missing] + notes
+    skipped = [f"{peer} (not built on this machine)" for peer in missing] + beyond + notes
     return measure(options, arguments, programs, skipped, benches, http)
 
 

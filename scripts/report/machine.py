@@ -5,8 +5,11 @@ import contextlib
 import os
 import platform
 import re
+import resource
 import subprocess
 from datetime import datetime, timezone
+
+_OTHER_FILES = 200  # of a server, beside its connections
 
 
 def _cpu_model():
@@ -62,6 +65,16 @@ def restricted_to(cpus):
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def lacking_files(name):
+    """Why a benchmark of so many connections cannot run here; empty if it can."""
+    connections = re.search(r"/connections=([0-9]+)", name)
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not connections or allowed == resource.RLIM_INFINITY or \
+            int(connections[1]) + _OTHER_FILES <= allowed:
+        return ""
+    return f"a process may have {allowed:,} files open; raise the hard limit, ulimit -Hn"
 
 
 def _read(path):

@@ -211,6 +211,18 @@ class BenchDriver(unittest.TestCase):
         self.assertEqual([b.workers for b in bench.fitting(benches, 1)], [1, 2])
         self.assertEqual([b.workers for b in bench.fitting(benches, 5)], [1, 2, 4])
 
+    def test_what_needs_more_files_than_allowed_is_skipped_by_name(self):
+        names = ("echo/tcp/connections=10000", "echo/tcp/connections=50000",
+                 "memory/parked/n=50000")
+        benches = [bench.Bench(name, 2, "report") for name in names]
+        for allowed, kept in ((20000, (0, 2)), (50199, (0, 2)), (50200, (0, 1, 2)),
+                              (-1, (0, 1, 2))):
+            with mock.patch("resource.getrlimit", lambda _: (allowed, allowed)):
+                fitting, notes = bench.within_limits(benches)
+            self.assertEqual([b.name for b in fitting], [names[i] for i in kept])
+            self.assertEqual([note.partition(" ")[0] for note in notes],
+                             [] if 1 in kept else [names[1]])
+
     def test_wrong_use_ends_with_2_and_a_reason(self):
         wrong = {
             "unrecognized arguments: --frobnicate": ["--frobnicate"],

@@ -287,7 +287,7 @@ func init() {
 		name := fmt.Sprintf("echo/%s=%d", kind, number)
 		benchmarks = append(benchmarks, benchmark{name, reports, 2, 1, run})
 	}
-	for _, connections := range []int{1, 16, 64, 1000, 10000} {
+	for _, connections := range []int{1, 16, 64, 1000, 10000, 50000} {
 		add("tcp/connections", connections, echoTCP(connections))
 	}
 	for _, rate := range []int{6400, 19200, 38400, 57600, 76800} {

@@ -40,6 +40,7 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("echo/tcp/connections=64", Metric::Report, 2, 1, |_, _| echo::tcp(64)),
     bench("echo/tcp/connections=1000", Metric::Report, 2, 1, |_, _| echo::tcp(1000)),
     bench("echo/tcp/connections=10000", Metric::Report, 2, 1, |_, _| echo::tcp(10_000)),
+    bench("echo/tcp/connections=50000", Metric::Report, 2, 1, |_, _| echo::tcp(50_000)),
     bench("echo/open/load=10", Metric::Report, 2, 1, |_, _| echo::open_part(10)),
     bench("echo/open/load=25", Metric::Report, 2, 1, |_, _| echo::open_part(25)),
     bench("echo/open/load=50", Metric::Report, 2, 1, |_, _| echo::open_part(50)),

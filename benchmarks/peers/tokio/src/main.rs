@@ -47,6 +47,7 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("echo/tcp/connections=64", Metric::Report, 2, 1, |r, _| echo_tcp(r, 64)),
     bench("echo/tcp/connections=1000", Metric::Report, 2, 1, |r, _| echo_tcp(r, 1000)),
     bench("echo/tcp/connections=10000", Metric::Report, 2, 1, |r, _| echo_tcp(r, 10_000)),
+    bench("echo/tcp/connections=50000", Metric::Report, 2, 1, |r, _| echo_tcp(r, 50_000)),
     bench("echo/open/load=10", Metric::Report, 2, 1, |r, _| echo_open_part(r, 10)),
     bench("echo/open/load=25", Metric::Report, 2, 1, |r, _| echo_open_part(r, 25)),
     bench("echo/open/load=50", Metric::Report, 2, 1, |r, _| echo_open_part(r, 50)),

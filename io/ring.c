@@ -330,13 +330,16 @@ static bool ring_needs_service(struct wf_poller *poller)
 static void submit(struct wf_poller *poller, struct wf_worker *self)
 {
     struct ring *ring = ring_of(poller);
-    unsigned count;
+    unsigned count, left = 0;
 
     wf_lock_acquire(&ring->poller.lock);
     count = ring->is_open ? publish(ring) : 0;
-    if (count > 0)
-        (void)enter_to_submit(ring, self, count);
+    if (count > 0 && enter_to_submit(ring, self, count) != (int)count)
+        left = io_uring_sq_ready(&ring->uring);
     wf_lock_release(&ring->poller.lock);
+    /* What the kernel refuses at the moment the owner tries again, which may sleep. */
+    if (left > 0)
+        interrupt_wait(poller);
 }
 
 /* A submission slot; submits when all are taken.  Caller has the lock, which may be free for a

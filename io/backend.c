@@ -4,6 +4,7 @@
 
 #include "arch/atomic.h"
 #include "arch/sanitizer.h"
+#include "arch/sim.h"
 #include "runtime/check.h"
 #include "runtime/poller.h"
 
@@ -32,10 +33,9 @@ static uint32_t find_kind(char *line, size_t size)
                                                             : WEFT_BACKEND_IO_URING;
 }
 
+/* What is simulated is the kernel's side of a ring (ring_kernel.c). */
 static const struct wf_backend *backend_of(uint32_t kind)
 {
-    if (kind == WEFT_BACKEND_SIM)
-        return &wf_backend_sim;
     return kind == WEFT_BACKEND_EPOLL ? &wf_backend_epoll : &wf_backend_ring;
 }
 
@@ -64,13 +64,16 @@ int wf_poller_create(struct wf_poller **poller, uint32_t kind, uint32_t entries,
                      struct wf_counters *counters)
 {
     const struct wf_backend *backend = choose(kind);
-    int error = backend->create(poller, entries, counters);
+    int error = (kind == WEFT_BACKEND_SIM) == wf_sim_is_here() ? 0 : -ENOTSUP;
+
+    if (error == 0)
+        error = backend->create(poller, entries, counters);
 
     if (error != 0)
         return error;
     (*poller)->backend = backend;
     /* A simulation is all by itself; and what one that has failed leaves behind is nobody's. */
-    if (backend != &wf_backend_sim)
+    if (!wf_sim_is_here())
         wf_close_enlist(*poller);
     return 0;
 }
@@ -80,6 +83,10 @@ int wf_poller_describe(uint32_t kind, char *line, size_t size)
     char refusal[320];
     int length;
 
+    if (kind == WEFT_BACKEND_SIM) {
+        (void)snprintf(line, size, "sim, all in memory and decided by a seed");
+        return 0;
+    }
     if (kind != WEFT_BACKEND_AUTO || find_kind(refusal, sizeof refusal) == WEFT_BACKEND_IO_URING)
         return backend_of(kind)->describe(line, size);
     wf_backend_epoll.describe(line, size);
@@ -100,7 +107,7 @@ bool wf_poller_close(struct wf_poller *poller, struct wf_worker *self)
 
 void wf_poller_destroy(struct wf_poller *poller)
 {
-    if (poller->backend != &wf_backend_sim)
+    if (!wf_sim_is_here())
         wf_close_delist(poller);
     wf_pending_destroy(&poller->pending);
     poller->backend->destroy(poller);

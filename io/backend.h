@@ -64,7 +64,7 @@ struct wf_poller {
     struct wf_poller *next, **link; /* among all of the process; see close.c */
 };
 
-extern const struct wf_backend wf_backend_ring, wf_backend_epoll, wf_backend_sim;
+extern const struct wf_backend wf_backend_ring, wf_backend_epoll;
 
 /* Starts an operation with the backend of `self`. */
 void wf_backend_start(struct wf_worker *self, struct wf_op *op);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The io_uring backend: one ring per worker; set-up in ring_setup.c.
+ * The io_uring backend: one ring per worker.  What it asks of the kernel is in ring_kernel.c.
  *
  * Fibers only prepare submissions.  The worker gives them to the kernel in batches, together with
  * its wait when it has nothing to run: one system call for a whole batch.  COOP_TASKRUN keeps the
@@ -37,9 +37,6 @@
 
 #include <errno.h>
 #include <liburing.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 
 enum {
@@ -78,29 +75,22 @@ static int create_ring(struct wf_poller **poller, uint32_t entries, struct wf_co
     ring->counters = counters;
     ring->alone.last_sent = -1;
     ring->entries = entries;
-    ring->event = wf_os_event_create();
-    if (ring->event < 0) {
-        error = ring->event;
-        wf_complain("eventfd: %s", strerror(-error));
+    error = wf_ring_make_event(ring);
+    if (error == 0)
+        *poller = &ring->poller;
+    else
         wf_free(ring);
-        return error;
-    }
-    *poller = &ring->poller;
-    return 0;
+    return error;
 }
 
 /* Nobody else looks at it before it is open. */
 static int open_ring(struct wf_poller *poller)
 {
     struct ring *ring = ring_of(poller);
-    int error = wf_ring_open(&ring->uring, ring->entries);
+    int error = wf_ring_connect(ring);
 
     if (error != 0)
         return error;
-    ring->resumes_sends = wf_ring_resumes_sends(&ring->uring);
-    /* Spares the owner a look-up in each enter; Linux before 5.18 works as well without it. */
-    ring->registered = io_uring_register_ring_fd(&ring->uring) == 1 ? ring->uring.enter_ring_fd
-                                                                    : -1;
     wf_lock_acquire(&ring->poller.lock);
     ring->is_open = true;
     arm_event(ring);
@@ -114,14 +104,14 @@ static void destroy_ring(struct wf_poller *poller)
 
     WF_ASSERT(ring->in_flight == 0);
     if (ring->is_open)
-        wf_ring_close(&ring->uring);
-    wf_os_close(ring->event);
+        wf_ring_disconnect(ring);
+    wf_ring_close_event(ring);
     wf_free(ring);
 }
 
 static void interrupt_wait(struct wf_poller *poller)
 {
-    wf_os_event_signal(ring_of(poller)->event);
+    wf_ring_signal(ring_of(poller));
 }
 
 /* Publishes what is prepared.  Returns how many entries the kernel has not taken yet.  Caller has
@@ -137,26 +127,10 @@ static unsigned publish(struct ring *ring)
     return io_uring_sq_ready(&ring->uring);
 }
 
-/* Submits up to `count` published entries and lets the kernel bring in completions.  Returns how
- * many it took, or -errno; EINTR, ETIME: the wait ended; EBUSY, EAGAIN: the kernel wants
- * completions reaped, or memory, before it takes more.  Caller does not have the lock. */
 static int enter(struct ring *ring, struct wf_worker *self, unsigned count,
                  const struct __kernel_timespec *timeout, bool waits)
 {
-    struct io_uring_getevents_arg arg = {.sigmask_sz = _NSIG / 8,
-                                         .ts = (uint64_t)(uintptr_t)timeout};
-    unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-    int fd = ring->uring.ring_fd, result;
-
-    if (ring->registered >= 0 && wf_worker_poller(self) == &ring->poller) {
-        flags |= IORING_ENTER_REGISTERED_RING;
-        fd = ring->registered;
-    }
-    result = io_uring_enter2((unsigned)fd, count, waits ? 1 : 0, flags, (sigset_t *)&arg,
-                             sizeof arg);
-    if (result < 0 && result != -EINTR && result != -ETIME && result != -EBUSY && result != -EAGAIN)
-        wf_panic("io_uring_enter: %s", strerror(-result));
-    return result;
+    return wf_ring_enter(ring, wf_worker_poller(self) == &ring->poller, count, timeout, waits);
 }
 
 /* Counts why a call to enter() came to nothing.  Caller has the lock. */
@@ -261,7 +235,7 @@ static unsigned poll_ring(struct wf_poller *poller, struct wf_worker *self, int6
     if (!ring->is_open) {
         wf_lock_release(&ring->poller.lock);
         if (deadline != 0)
-            wf_os_event_reset(ring->event);
+            wf_ring_await_signal(ring);
         return 0;
     }
     waits = deadline != 0 && ring->event_is_armed && io_uring_cq_ready(&ring->uring) == 0;
@@ -310,7 +284,7 @@ static bool close_ring(struct wf_poller *poller, struct wf_worker *self)
         arm_event(ring);
     wf_lock_release(&ring->poller.lock);
     if (is_closed)
-        wf_ring_close(&ring->uring);
+        wf_ring_disconnect(ring);
     return is_closed;
 }
 
@@ -415,7 +389,7 @@ static bool attempt(struct wf_op *op, weft_time deadline)
     (void)deadline;
     if (!wf_alone_may_call(op) || !wf_self_is_alone(self) || !may_attempt(ring, op))
         return false;
-    is_done = wf_attempt_now(op);
+    is_done = wf_ring_attempt(ring, op);
     self = wf_self(); /* it may have suspended */
     if (note_attempt(ring_of(wf_worker_poller(self)), op, is_done))
         wf_self_give_way(self);

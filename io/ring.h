@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The set-up of a ring, and what an operation is in its queue, for ring.c. */
+/*
+ * For ring.c: the set-up of a ring (ring_setup.c), what it asks of the kernel, real or simulated
+ * (ring_kernel.c), and what an operation is in its queue.
+ */
 #ifndef WF_IO_RING_H
 #define WF_IO_RING_H
 
@@ -27,6 +30,8 @@ bool wf_ring_resumes_sends(struct io_uring *ring);
 /* See wf_backend.describe. */
 int wf_ring_describe(char *line, size_t size);
 
+struct wf_sim_ring;
+
 struct ring {
     struct wf_poller poller; /* its lock is that of all that follows, system calls excepted */
     struct io_uring uring;
@@ -44,7 +49,34 @@ struct ring {
     bool event_is_armed;   /* false: an interrupt has come; the owner does not wait */
     bool owner_waits;      /* rule 2 */
     struct wf_alone alone; /* what lone fibers have done at once */
+
+    struct wf_sim_ring *simulated; /* NULL: it is the kernel's, or not open */
+    WF_ATOMIC(uint32_t) signal;    /* in a simulation, what the event counts */
 };
+
+/* The event that ends a wait, made with the ring and closed with it.  0, or -errno after a line. */
+int wf_ring_make_event(struct ring *ring);
+void wf_ring_close_event(struct ring *ring);
+
+/* Signals the event; and waits for that, while the ring is not open. */
+void wf_ring_signal(struct ring *ring);
+void wf_ring_await_signal(struct ring *ring);
+
+/* Sets ring->uring up, and gives it back.  0, or -errno after a line. */
+int wf_ring_connect(struct ring *ring);
+void wf_ring_disconnect(struct ring *ring);
+
+/*
+ * Submits up to `count` published entries and lets the kernel bring in completions.
+ *
+ * Returns how many it took, or -errno; EINTR, ETIME: the wait ended; EBUSY, EAGAIN: the kernel
+ * wants completions reaped, or memory, before it takes more.  Caller does not have the lock.
+ */
+int wf_ring_enter(struct ring *ring, bool is_owner, unsigned count,
+                  const struct __kernel_timespec *timeout, bool waits);
+
+/* wf_attempt_now() with that kernel. */
+bool wf_ring_attempt(const struct ring *ring, struct wf_op *op);
 
 static inline void wf_prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
 {

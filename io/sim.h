@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pieces of the simulated backend: its poller (sim.c), what descriptors stand for (sim_net.c),
- * connections between them (sim_link.c), datagrams (sim_datagram.c), pipes (sim_pipe.c), and a disk
- * (sim_disk.h).
+ * The pieces of the simulated kernel: its rings (sim_ring.h), what they do (sim.c), what
+ * descriptors stand for (sim_net.c), connections between them (sim_link.c), datagrams
+ * (sim_datagram.c), pipes (sim_pipe.c), and a disk (sim_disk.h).
  *
  * None of these functions is a point, and all of it is touched by one real thread.
  */

@@ -45,6 +45,9 @@ enum {
     WF_DEADLOCK_IGNORE = 2,
 };
 
+/* Submission slots: the default and the least. */
+enum { WF_RING_ENTRIES = 1024, WF_RING_ENTRIES_MIN = 8 };
+
 struct wf_config_option {
     const char *name;  /* of the field; the variable is WEFT_ and the name in capitals */
     size_t offset;     /* of the uint32_t in struct weft_config */

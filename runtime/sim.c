@@ -22,8 +22,9 @@
 enum { WORKERS_DRAWN_MAX = 8 };
 
 static const char *const fault_names[] = {
-    "stall",    "wakeup",   "late", "short",    "reset",       "partition", "half_open", "refuse",
-    "io_error", "no_space", "torn", "overflow", "late_cancel", "lose",      "duplicate", "reorder"};
+    "stall",       "wakeup", "late",      "short",    "reset",       "partition",
+    "half_open",   "refuse", "io_error",  "no_space", "torn",        "overflow",
+    "late_cancel", "lose",   "duplicate", "reorder",  "cancel_first"};
 enum { FAULT_NAMES = sizeof fault_names / sizeof fault_names[0] };
 
 _Static_assert(WEFT_SIM_FAULTS_ALL == (1 << FAULT_NAMES) - 1, "each kind has its name");
@@ -167,6 +168,8 @@ void wf_sim_configure(struct weft_config *config)
         config->workers = 1 + wf_sim_draw(WF_SIM_SCHEDULE, WORKERS_DRAWN_MAX);
     if (config->chaos == 0 && wf_sim_draw(WF_SIM_SCHEDULE, 2) == 0)
         config->chaos = 1 + wf_sim_draw(WF_SIM_SCHEDULE, UINT32_MAX);
+    if (config->ring_entries == WF_RING_ENTRIES) /* few: so that they are full now and then */
+        config->ring_entries = WF_RING_ENTRIES_MIN << wf_sim_draw(WF_SIM_SCHEDULE, 4);
     current_run->workers = config->workers;
 }
 

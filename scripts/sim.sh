@@ -22,7 +22,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 kinds="stall wakeup late short reset partition half_open refuse io_error no_space torn"
-kinds+=" overflow late_cancel lose duplicate reorder"
+kinds+=" overflow late_cancel lose duplicate reorder cancel_first"
 seeds=1000
 from=1
 jobs=$(nproc)

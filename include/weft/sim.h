@@ -40,11 +40,13 @@ enum weft_sim_fault {
     WEFT_SIM_TORN = 1 << 10,    /* a crash leaves some of what was not certain, and parts of it */
     WEFT_SIM_OVERFLOW =
         1 << 11, /* there is no room for a completion; it comes with the next poll */
-    WEFT_SIM_LATE_CANCEL = 1 << 12, /* a cancel comes late: its operation goes on meanwhile */
-    WEFT_SIM_LOSE = 1 << 13,        /* a datagram is lost */
-    WEFT_SIM_DUPLICATE = 1 << 14,   /* a datagram comes twice */
-    WEFT_SIM_REORDER = 1 << 15,     /* a datagram comes after others that were sent later */
-    WEFT_SIM_FAULTS_ALL = (1 << 16) - 1,
+    WEFT_SIM_LATE_CANCEL = 1 << 12,  /* a cancel comes late: its operation goes on meanwhile */
+    WEFT_SIM_LOSE = 1 << 13,         /* a datagram is lost */
+    WEFT_SIM_DUPLICATE = 1 << 14,    /* a datagram comes twice */
+    WEFT_SIM_REORDER = 1 << 15,      /* a datagram comes after others that were sent later */
+    WEFT_SIM_CANCEL_FIRST = 1 << 16, /* a cancel is answered before its operation completes, which
+                                        goes on meanwhile */
+    WEFT_SIM_FAULTS_ALL = (1 << 17) - 1,
 };
 
 /* What happened in a run. */

@@ -62,7 +62,7 @@ LAYERS = [
 FOREIGN = [
     ("hwloc.h", ["arch/topology.c"]),
     ("hwloc/*", ["arch/topology.c"]),
-    ("liburing.h", ["io/ring.[ch]"]),
+    ("liburing.h", ["io/ring.[ch]", "io/sim_ring.h"]),
     ("liburing/*", ["io/ring.[ch]"]),
     ("linux/io_uring.h", ["io/ring.[ch]"]),
     ("pthread.h", ["arch/linux/os.c", "include/weft/pthread_checks.h"]),

@@ -18,7 +18,8 @@ enum {
     LARGE = 200000, /* more than is ever on its way */
     BEATS = 3600,
     /* What can befall the network scenario: the rest is for others. */
-    NETWORK_FAULTS = ((WEFT_SIM_REFUSE << 1) - 1) | WEFT_SIM_OVERFLOW | WEFT_SIM_LATE_CANCEL,
+    NETWORK_FAULTS = ((WEFT_SIM_REFUSE << 1) - 1) | WEFT_SIM_OVERFLOW | WEFT_SIM_LATE_CANCEL |
+                     WEFT_SIM_CANCEL_FIRST,
 };
 
 TestSuite(sim_net, .init = forget_backend, .timeout = TEST_TIMEOUT_S);

@@ -278,6 +278,69 @@ static int run_plain(uint64_t seed, struct weft_sim_report *report)
     return run_pipes(seed, BUG_NONE, report);
 }
 
+/* Of a read that waits, once it was asked to end. */
+struct contest {
+    int ends[2];
+    unsigned won, lost;
+};
+
+static int read_one(void *arg)
+{
+    const struct contest *contest = arg;
+    char byte;
+
+    return (int)weft_read(contest->ends[0], &byte, 1, WEFT_FOREVER);
+}
+
+/* The byte comes right behind the cancel: whoever has it, it is there once. */
+static int cancel_and_write(void *arg)
+{
+    struct contest *contest = arg;
+    struct weft_stats stats;
+    weft_fiber *reader;
+    char byte;
+    int result;
+
+    make(contest->ends);
+    CHECK_EQ(weft_spawn(&reader, read_one, contest), 0);
+    do {
+        CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+        CHECK_EQ(weft_stats_read(&stats), 0);
+    } while (stats.ops_submitted == 0);
+    weft_cancel(reader);
+    CHECK_EQ(weft_write(contest->ends[1], "x", 1, WEFT_FOREVER), 1);
+    CHECK_EQ(weft_join(reader, &result, WEFT_FOREVER), 0);
+    CHECK(result == 1 || result == -ECANCELED);
+    contest->won += result == 1;
+    contest->lost += result != 1;
+    if (result != 1)
+        CHECK_EQ(weft_read(contest->ends[0], &byte, 1, WEFT_FOREVER), 1);
+    CHECK_EQ(weft_read(contest->ends[0], &byte, 1, weft_after(WEFT_MILLISECOND)), -ETIMEDOUT);
+    close_both(contest->ends);
+    return 0;
+}
+
+/* An operation that its cancel found in progress goes on, and may succeed: what has been read then
+ * must not be lost, and until then nobody must wake. */
+Test(sim_pipe, a_read_may_win_over_a_cancel_that_is_answered_first)
+{
+    struct contest plain = {.won = 0}, contest = {.won = 0};
+    struct weft_sim_report report;
+    struct weft_sim_options options = WEFT_SIM_OPTIONS_INIT;
+
+    options.report = &report;
+    options.fault_ppm = 1000000;
+    for (options.seed = 1; options.seed <= SIMULATE_SEEDS; options.seed++) {
+        options.faults = 0;
+        cr_assert_eq(simulate(&options, cancel_and_write, &plain), 0);
+        options.faults = WEFT_SIM_CANCEL_FIRST;
+        cr_assert_eq(simulate(&options, cancel_and_write, &contest), 0);
+        cr_expect_gt(report.faults[__builtin_ctz(WEFT_SIM_CANCEL_FIRST)], 0);
+    }
+    cr_expect_eq(plain.won, 0);
+    cr_expect(contest.won > 0 && contest.lost > 0, "%u won, %u lost", contest.won, contest.lost);
+}
+
 Test(sim_pipe, a_seed_gives_the_same_run_each_time)
 {
     assert_replays(run_plain, 42);

@@ -3,7 +3,7 @@
 #
 # Builds weft for another processor, and runs its tests under qemu-user.
 #
-# usage: scripts/cross.sh aarch64|riscv64 [--tests | --quick] [--build FOLDER]
+# usage: scripts/cross.sh aarch64|riscv64 [--tests | --quick] [--build FOLDER] [--results FILE]
 #
 #   (none)          the library and the tool
 #   --quick         and the tests of the switch, of fibers and of what is next to them, and gdb's

@@ -11,15 +11,16 @@
 #   --results FILE  where ctest writes its report
 #   PROGRAM         this test, such as api_join_test
 #
-# They are programs of their own, which fork for each test: valgrind takes more than a second to
-# start.  On epoll: what the kernel writes into a ring memcheck does not see.
+# These programs do not start Criterion's processes but fork for each test (tests/cross/runner.c):
+# valgrind takes more than a second to start.  On epoll: what the kernel writes into a ring memcheck
+# does not see.
 set -eu
 
 cd "$(dirname "$0")/.."
 
 usage()
 {
-    sed -n '/^# usage/,/^# They/ { /^# They/d; s/^# \{0,1\}//; p; }' scripts/valgrind.sh
+    sed -n '/^# usage/,/^# These/ { /^# These/d; s/^# \{0,1\}//; p; }' scripts/valgrind.sh
 }
 
 build=build/valgrind

@@ -19,6 +19,8 @@ NAME = re.compile(r"\b(?:wf|weft|WF|WEFT)_\w+")
 PATH = re.compile(r"^[\w.][\w.-]*(?:/[\w.-]+)+/?$")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CITATION = re.compile(r"\b(docs/[\w./-]+\.md)(#[\w-]+)?")
+CASE = re.compile(r"^\w*(?:Test|TEST)\((?:[^,()]*\*[^,()]*,\s*)?(\w+),\s+(\w+)", re.MULTILINE)
+LEFT_OUT = re.compile(r"^(\w+/\w+) # ", re.MULTILINE)
 NO_PATH = ("build/",)  # made by a build, not kept in the repository
 # Written by scripts/bench.sh --publish: what looks like paths there are names of benchmarks.
 PUBLISHED = "docs/benchmarks.md"
@@ -115,6 +117,12 @@ def check_citations(name, text, documents):
     return problems
 
 
+def check_left_out(name, text, cases):
+    """Tests that an emulator leaves out, as tests/cross/runner.c reads them."""
+    return [f"{name}:{source.line_of(text, match.start())}: there is no test {match.group(1)}"
+            for match in LEFT_OUT.finditer(text) if match.group(1) not in cases]
+
+
 def main():
     problems = []
     for name in source.files(".h", under=("include",)):
@@ -135,6 +143,10 @@ def main():
         if name != PUBLISHED:
             problems += check_words(name, text, identifiers, exists)
         problems += check_links(name, text, documents, exists)
+    cases = {"/".join(case) for name in source.files("_test.c", under=("tests",))
+             for case in CASE.findall(source.read(name))}
+    for name in source.files(".txt", under=("tests/cross",)):
+        problems += check_left_out(name, source.read(name), cases)
     for name in source.files(".c", ".h", ".S", ".cpp", ".cmake"):
         problems += check_citations(name, source.read(name), documents)
     return source.finish(problems)

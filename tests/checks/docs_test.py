@@ -78,6 +78,16 @@ class Links(unittest.TestCase):
         self.assertEqual(len(docs.check_citations("a.c", "/* docs/a.md#two */", self.documents)), 1)
         self.assertEqual(len(docs.check_citations("a.c", "/* docs/c.md */", self.documents)), 1)
 
+    def test_left_out(self):
+        cases = {"/".join(case) for case in docs.CASE.findall(
+            "Test(wheel, turns, .timeout = 5)\n"
+            "ParameterizedTest(unsigned *workers, wheel,\n                  stops)\n"
+            "WORKER_TEST(wheel, breaks, 60)\n")}
+        self.assertEqual(cases, {"wheel/turns", "wheel/stops", "wheel/breaks"})
+        text = "No test/case is named here.\n\nwheel/turns # slow\nwheel/turned # gone\n"
+        self.assertEqual(docs.check_left_out("left_out.txt", text, cases),
+                         ["left_out.txt:4: there is no test wheel/turned"])
+
 
 if __name__ == "__main__":
     unittest.main()

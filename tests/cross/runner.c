@@ -160,7 +160,11 @@ static void run_one(const struct cross_test *test, void *param)
     process = fork();
     if (process == 0)
         run_here(test, param);
-    status = process < 0 ? -1 : wait_for(process, timeout_of(test));
+    if (process < 0) {
+        perror("fork");
+        exit(FAILED);
+    }
+    status = wait_for(process, timeout_of(test));
     if (status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
         return;
     all.tested++;

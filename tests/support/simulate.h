@@ -9,7 +9,7 @@
 
 enum { SIMULATE_SEEDS = 30 };
 
-/* weft_sim_run(), and asserts that the process has as many descriptors as before. */
+/* weft_sim_run(), and asserts that the process has as many descriptors and threads as before. */
 int simulate(const struct weft_sim_options *options, int (*fn)(void *), void *arg);
 
 /* A run of one seed; its result. */

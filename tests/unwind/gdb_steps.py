@@ -17,11 +17,12 @@ class Processor:
         self.inline = set(inline)  # of SWITCHES
 
     def kept(self, frame):
-        """Names and values."""
+        """Names and values, the stack pointer's last."""
         for name in self.general:
             yield name, int(frame.read_register(name))
         for name in self.floating:
             yield name, int(self.view(frame.read_register(name)).format_string(format="x"), 16)
+        yield self.pointer, int(frame.read_register(self.pointer))
 
 
 PROCESSORS = {
@@ -49,8 +50,8 @@ STACKS = {
 }
 KEEPER_AT = 1
 
-# By switch and stack: the stack pointer of who called it, as first seen.
-stack_pointers = {}
+# By function and stack: the registers that it had when it last called a switch.
+at_entry = {}
 
 
 def frames():
@@ -66,14 +67,16 @@ def frames():
 
 
 def wrong_registers(found, keeper, stack):
-    """Which registers get a wrong value: those that a function has filled, and a caller's stack."""
+    """Which get a wrong value in the function that filled them, or in the one that called this."""
     processor = PROCESSORS[keeper.architecture().name()]
     wrong = [name for (name, value), filled in zip(processor.kept(keeper), filled_in(stack))
              if value != filled]
-    # At a switch's first instruction it is right.
-    now = int(found[1].read_register(processor.pointer))
-    if stack_pointers.setdefault((found[0].name(), stack), now) != now:
-        wrong.append(processor.pointer)
+    caller = found[1]
+    now = list(processor.kept(caller))
+    if found[0].pc() == min(instructions(found[0].name())):
+        at_entry[caller.name(), stack] = now  # there no rule is needed
+    wrong += [name for (name, value), (_, then) in zip(now, at_entry[caller.name(), stack])
+              if value != then and name not in wrong]
     return wrong
 
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * http-h2o: the routes of weft-http on libh2o, the library of the h2o server: the C server beside
- * nginx.  Why this one: it is the fastest C server that Debian packages as a library, so that it
- * answers from memory and can wait and compute as well, which a configuration of lighttpd cannot;
- * and libevent's evhttp and libmicrohttpd are made for embedding rather than for load.
+ * nginx.  Why this one: it is made for load, and Debian packages it as a library, so that it
+ * answers from memory and can wait and compute as well, which a configuration of lighttpd cannot.
  *
  * As its examples do it: a loop for each thread, handlers by path, its own timers.  Each thread has
  * a listener of its own on the same port (SO_REUSEPORT), as a connection belongs to one loop.

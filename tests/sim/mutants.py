@@ -51,10 +51,11 @@ MUTANTS = [
     # Nothing is wrong as long as the operation completes before its cancel is answered.
     ("ring/the-answer-of-a-cancel-ends-its-operation", "io/ring.c",
      "/* Takes completions out of the ring.",
-     "static struct wf_op *stopped;\n/* Takes completions out of the ring.",
+     "static struct wf_op *stopped;\nstatic uint64_t stopped_tag;\n"
+     "/* Takes completions out of the ring.",
      "        if (cqe->user_data == TAG_EVENT || cqe->user_data == TAG_NONE)\n"
      "            continue;\n",
-     "        if (stopped != NULL && cqe->user_data == (stopped->tag | 1) &&\n"
+     "        if (stopped != NULL && cqe->user_data == (stopped_tag | 1) &&\n"
      "            cqe->res != -ENOENT) {\n"
      "            ops[count] = stopped;\n"
      "            stopped = NULL;\n"
@@ -64,10 +65,11 @@ MUTANTS = [
      "        }\n"
      "        if (cqe->user_data == TAG_NONE || (cqe->user_data & 1) != 0)\n"
      "            continue;\n"
-     "        if (stopped != NULL && stopped->tag == cqe->user_data)\n"
+     "        if (stopped != NULL && stopped_tag == cqe->user_data)\n"
      "            stopped = NULL;\n",
      "    io_uring_sqe_set_data64(sqe, TAG_NONE);\n    wf_count(",
-     "    io_uring_sqe_set_data64(sqe, tag | 1);\n    stopped = op;\n    wf_count("),
+     "    io_uring_sqe_set_data64(sqe, tag | 1);\n"
+     "    stopped = op;\n    stopped_tag = tag;\n    wf_count("),
 ]
 
 

@@ -78,13 +78,20 @@ void wf_os_thread_self(struct wf_os_thread *thread);
 
 /* The CPUs that a thread may run on. */
 struct wf_os_affinity {
-    size_t size; /* bytes of `cpus` that are in use; 0: unknown */
+    size_t size; /* bytes of `cpus` that the system uses, the others are 0; 0: unknown */
     unsigned long cpus[128];
 };
 
-/* Of the calling thread.  Setting what is unknown changes nothing. */
-void wf_os_affinity_get(struct wf_os_affinity *affinity);
-void wf_os_affinity_set(const struct wf_os_affinity *affinity);
+/* Of a thread of this process by the kernel's number, 0: of the calling one.  Setting what is
+ * unknown changes nothing. */
+void wf_os_affinity_get(long thread, struct wf_os_affinity *affinity);
+void wf_os_affinity_set(long thread, const struct wf_os_affinity *affinity);
+
+/* No CPU; one more; only those that are in both.  CPUs from number 8,192 on are left out. */
+void wf_os_affinity_clear(struct wf_os_affinity *affinity);
+void wf_os_affinity_add(struct wf_os_affinity *affinity, unsigned cpu);
+void wf_os_affinity_limit(struct wf_os_affinity *affinity, const struct wf_os_affinity *limit);
+bool wf_os_affinity_equals(const struct wf_os_affinity *a, const struct wf_os_affinity *b);
 
 /*
  * The process as fork() tells them apart: another number in each child.  Costs a load.  The first
@@ -118,6 +125,10 @@ struct wf_os_use {
     int64_t waited;
 };
 void wf_os_thread_use(struct wf_os_use *use);
+
+/* The same of a thread of this process by the kernel's number, up to its last tick of the clock.
+ * Returns false where the kernel does not tell. */
+bool wf_os_thread_use_of(long thread, struct wf_os_use *use);
 
 /* Asks the kernel to take the calling thread soon after each wake, before threads that compute, for
  * shorter slices in return.  Changes nothing before Linux 6.12. */

@@ -2,6 +2,7 @@
 /* The machine as hwloc describes it; the only file that includes hwloc.h. */
 #include "arch/topology.h"
 
+#include "arch/os.h"
 #include "arch/sim.h"
 
 #include <errno.h>
@@ -299,6 +300,14 @@ unsigned wf_topology_group_count(const struct wf_topology *topology)
 const uint32_t *wf_topology_group_order(const struct wf_topology *topology)
 {
     return topology->group_order;
+}
+
+void wf_topology_add_node(const struct wf_topology *topology, unsigned index,
+                          struct wf_os_affinity *affinity)
+{
+    for (unsigned i = 0; i < topology->cpu_count; i++)
+        if (topology->cpus[i].place.node == cpu_at(topology, index)->place.node)
+            wf_os_affinity_add(affinity, topology->cpus[i].place.cpu);
 }
 
 int wf_topology_pin(const struct wf_topology *topology, unsigned index)

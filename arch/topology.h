@@ -71,6 +71,11 @@ unsigned wf_topology_group_count(const struct wf_topology *topology);
 /* A row of group_count entries for each group: all groups, nearest first, itself at the front. */
 const uint32_t *wf_topology_group_order(const struct wf_topology *topology);
 
+/* Adds the allowed CPUs that share the NUMA node of place `index`. */
+struct wf_os_affinity;
+void wf_topology_add_node(const struct wf_topology *topology, unsigned index,
+                          struct wf_os_affinity *affinity);
+
 /* Pins the calling thread to the CPU of place `index`.  0 or -errno. */
 int wf_topology_pin(const struct wf_topology *topology, unsigned index);
 

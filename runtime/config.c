@@ -34,7 +34,8 @@ const struct wf_config_option wf_config_options[] = {
     OPTION(stack_size_kib, 256, 16, 8192, "KiB", "stack of a fiber that asks for none"),
     OPTION(max_fibers, UINT32_MAX, 1, UINT32_MAX, "fibers", "live fibers at most"),
     OPTION(pin, 0, 1, 2, "",
-           "1: pin each worker to a CPU, 2: none; default: 1 unless a quota rules"),
+           "1: pin each worker to a CPU, 2: none; default: 1 while nobody else wants that CPU, "
+           "2 where a quota rules"),
     OPTION(ring_entries, WF_RING_ENTRIES, WF_RING_ENTRIES_MIN, 32768, "entries",
            "submission slots per worker"),
     OPTION(wake_backlog_us, 2000, 1, 1000000, "us",

@@ -126,7 +126,9 @@ static void print_workers(FILE *out, const struct weft_config *config,
     else if (count < wf_topology_cpu_count(topology))
         why = "the cgroup quota, rounded up";
     fprintf(out, ROW "%u, %s, %s\n", "workers", count, why,
-            is_pinned ? "each pinned to a CPU" : "not pinned");
+            !is_pinned         ? "not pinned"
+            : config->pin == 1 ? "each pinned to a CPU"
+                               : "each pinned to a CPU while nobody else wants it");
     fprintf(out, ROW "%s\n", "before a sleep",
             wf_runtime_spin_us(config, topology, quota) == WF_SPIN_NONE_US
                 ? "workers do not look for work"

@@ -22,6 +22,7 @@
 #include "runtime/offload.h"
 #include "runtime/overflow.h"
 #include "runtime/park.h"
+#include "runtime/pin.h"
 #include "runtime/ready.h"
 #include "runtime/spare.h"
 #include "runtime/spin.h"
@@ -143,6 +144,7 @@ struct wf_worker {
     struct wf_wheel wheel;                  /* see timer.h */
     struct wf_os_thread thread;             /* [I] */
     struct wf_watch watch;                  /* the monitor's (monitor.h) */
+    struct wf_pin pin;                      /* the monitor's once it is set up (pin.h) */
     long thread_number;                     /* [I] the kernel's */
     void *probe_stack;                      /* [W] see arch/probe.h */
     bool is_down;                           /* [W] a spare that has given back what it had */

@@ -6,6 +6,7 @@
 #include "runtime/config.h"
 #include "runtime/deadlock.h"
 #include "runtime/model.h"
+#include "runtime/pin.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
 #include "runtime/spare.h"
@@ -153,6 +154,7 @@ static void look(struct weft_runtime *runtime, int64_t now)
     if (stuck > 0 || runtime->monitor.stall.asked != NULL)
         wf_stall_look(runtime, now);
     wf_trim_look(runtime, now);
+    wf_pin_look(runtime, now);
 }
 
 static bool all_asleep(struct weft_runtime *runtime)

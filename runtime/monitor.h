@@ -10,7 +10,7 @@
  *
  * It looks several times in `stall_us` while any worker is awake, and sleeps without a limit after
  * a tenth of a second in which none was (watcher.h).  It also gives memory back that stacks no
- * longer need (trim.h).
+ * longer need (trim.h), and lets workers go whose CPUs others want (pin.h).
  */
 #ifndef WF_RUNTIME_MONITOR_H
 #define WF_RUNTIME_MONITOR_H
@@ -48,6 +48,7 @@ struct wf_monitor {
     bool cannot_start;     /* spares: the system refused one */
     struct wf_stall stall; /* see stall.h */
     struct wf_trim trim;   /* see trim.h */
+    int64_t pins_looked;   /* see pin.h */
     struct wf_watcher watcher;
     WF_CACHE_ALIGNED WF_ATOMIC(uint32_t) stuck_count; /* stuck workers, a hint for the others */
     struct wf_counters counters;

@@ -23,7 +23,7 @@ void wf_offload_init(struct wf_offload *offload, uint32_t threads_max)
 {
     offload->threads_max = threads_max;
     offload->last_link = &offload->first;
-    wf_os_affinity_get(&offload->affinity);
+    wf_os_affinity_get(0, &offload->affinity);
 }
 
 /* For the four below: the caller holds the lock. */
@@ -97,7 +97,7 @@ static void pool_main(void *arg)
     bool is_first;
 
     /* It was started by a worker, and has inherited its one CPU. */
-    wf_os_affinity_set(&offload->affinity);
+    wf_os_affinity_set(0, &offload->affinity);
     wf_lock_acquire(&offload->lock);
     while ((call = await_call(offload)) != NULL) {
         offload->spare--;

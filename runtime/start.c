@@ -83,7 +83,9 @@ static void pin(struct wf_worker *self)
     struct weft_runtime *runtime = self->runtime;
     int error = wf_topology_pin(runtime->topology, self->index);
 
-    if (error != 0)
+    if (error == 0)
+        self->pin.state = WF_PIN_HELD;
+    else
         self->home = WF_HOME_NONE;
     /* relaxed: only the first one says it. */
     if (error != 0 && atomic_fetch_add_explicit(&runtime->loose, 1, memory_order_relaxed) == 0)

@@ -14,35 +14,36 @@
 
 #include <stdint.h>
 
-#define WF_COUNTERS(X) \
-    X(fibers_spawned)  \
-    X(fibers_started)  \
-    X(fibers_finished) \
-    X(fibers_freed)    \
-    X(turns)           \
-    X(steals)          \
-    X(parks)           \
-    X(wakes_sent)      \
-    X(polls)           \
-    X(ops_submitted)   \
-    X(ops_completed)   \
-    X(ops_cancelled)   \
-    X(timers_armed)    \
-    X(timers_fired)    \
-    X(ready_spills)    \
-    X(cq_overflows)    \
-    X(sq_full)         \
-    X(io_refusals)     \
-    X(io_interrupts)   \
-    X(late_cancels)    \
-    X(stalls)          \
-    X(rescues)         \
-    X(spare_calls)     \
-    X(tasks_stolen)    \
-    X(gathered)        \
-    X(spins)           \
-    X(spins_won)       \
-    X(node_allocations)
+#define WF_COUNTERS(X)  \
+    X(fibers_spawned)   \
+    X(fibers_started)   \
+    X(fibers_finished)  \
+    X(fibers_freed)     \
+    X(turns)            \
+    X(steals)           \
+    X(parks)            \
+    X(wakes_sent)       \
+    X(polls)            \
+    X(ops_submitted)    \
+    X(ops_completed)    \
+    X(ops_cancelled)    \
+    X(timers_armed)     \
+    X(timers_fired)     \
+    X(ready_spills)     \
+    X(cq_overflows)     \
+    X(sq_full)          \
+    X(io_refusals)      \
+    X(io_interrupts)    \
+    X(late_cancels)     \
+    X(stalls)           \
+    X(rescues)          \
+    X(spare_calls)      \
+    X(tasks_stolen)     \
+    X(gathered)         \
+    X(spins)            \
+    X(spins_won)        \
+    X(node_allocations) \
+    X(unpins)
 
 struct wf_counters {
 #define WF_DECLARE_COUNTER(name) WF_ATOMIC(uint64_t) name; /* its worker writes, anyone reads */

@@ -11,7 +11,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/futex.h>
 #include <linux/mempolicy.h>
 #include <pthread.h>
@@ -21,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -319,20 +317,6 @@ void wf_sim_release(void)
     atomic_store_explicit(&sim_is_claimed, 0, memory_order_release);
 }
 
-/* The system calls themselves: cpu_set_t ends at 1,024 CPUs. */
-void wf_os_affinity_get(struct wf_os_affinity *affinity)
-{
-    long size = syscall(SYS_sched_getaffinity, 0, sizeof affinity->cpus, affinity->cpus);
-
-    affinity->size = size > 0 ? (size_t)size : 0;
-}
-
-void wf_os_affinity_set(const struct wf_os_affinity *affinity)
-{
-    if (affinity->size > 0 && !wf_sim_is_here())
-        (void)syscall(SYS_sched_setaffinity, 0, affinity->size, affinity->cpus);
-}
-
 /* Written in the child of a fork() only, where there is one thread. */
 static uint32_t process;
 typedef void process_fn(void);
@@ -397,86 +381,6 @@ void wf_os_yield(void)
         wf_sim_yield();
     else
         sched_yield();
-}
-
-uint64_t wf_os_thread_sleeps(void)
-{
-    struct rusage usage;
-
-    if (wf_sim_is_here())
-        return wf_sim_thread_sleeps();
-    getrusage(RUSAGE_THREAD, &usage);
-    return (uint64_t)usage.ru_nvcsw;
-}
-
-uint32_t wf_os_thread_count(void)
-{
-    FILE *file;
-    unsigned count = 0;
-    char line[256];
-
-    if (wf_sim_is_here())
-        return wf_sim_thread_count();
-    file = fopen("/proc/self/status", "re");
-    while (file != NULL && count == 0 && fgets(line, sizeof line, file) != NULL)
-        (void)sscanf(line, "Threads: %u", &count);
-    if (file != NULL)
-        (void)fclose(file);
-    return count;
-}
-
-void wf_os_thread_use(struct wf_os_use *use)
-{
-    struct timespec cpu;
-    char text[64];
-    ssize_t length = -1;
-    int fd;
-
-    if (wf_sim_is_here()) {
-        wf_sim_thread_use(use);
-        return;
-    }
-    fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        length = read(fd, text, sizeof text - 1);
-        close(fd);
-    }
-    text[length > 0 ? length : 0] = '\0';
-    /* Its first number is brought up to date at ticks only, which are further apart than the looks
-     * may be: the clock gives it exactly. */
-    if (sscanf(text, "%*d %" SCNd64, &use->waited) != 1)
-        use->waited = 0;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
-    use->ran = (int64_t)cpu.tv_sec * 1000000000 + cpu.tv_nsec;
-}
-
-enum { SLICE_NS = 100000 }; /* the shortest that the kernel grants */
-
-/* As the kernel has it (Linux, include/uapi/linux/sched/types.h); the C library has no name for it.
- */
-struct attributes {
-    uint32_t size;
-    uint32_t policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime;
-    uint64_t deadline;
-    uint64_t period;
-};
-
-void wf_os_thread_hurry(void)
-{
-    struct attributes attributes = {.size = sizeof attributes};
-
-    if (wf_sim_is_here())
-        return; /* the one real thread is the program's */
-    if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0 ||
-        attributes.policy != SCHED_OTHER)
-        return;
-    attributes.size = sizeof attributes;
-    attributes.runtime = SLICE_NS;
-    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
 void wf_os_block_sigpipe(void)

@@ -33,8 +33,10 @@ struct weft_config {
     uint32_t stack_size_kib; /* WEFT_STACK_SIZE_KIB: stack of a fiber that asks for none, in KiB,
                                 rounded up to a power of two, 16-8192; default 256 */
     uint32_t max_fibers;     /* WEFT_MAX_FIBERS: live fibers at most; default no limit but memory */
-    uint32_t pin;            /* WEFT_PIN: 1 pins each worker to a CPU, 2 pins none; default 1, but 2
-                                where the CPU quota gives fewer workers than CPUs */
+    uint32_t pin;            /* WEFT_PIN: 1 pins each worker to a CPU, 2 pins none; default: pins
+                                each, and with a monitor lets it go for a while where it has to
+                                wait for its CPU; but 2 where the CPU quota gives fewer workers
+                                than CPUs */
     uint32_t ring_entries;   /* WEFT_RING_ENTRIES: submission slots per worker, 8-32768, a power
                                 of two; default 1024 */
     uint32_t wake_backlog_us; /* WEFT_WAKE_BACKLOG_US: the window, in microseconds, over which
@@ -228,7 +230,7 @@ struct weft_stats {
     uint64_t
         node_allocations; /* objects of the library that lie in the arena of their worker's NUMA
                              node; 0 where one arena serves all (`weft doctor` shows which) */
-    uint64_t reserved[1];
+    uint64_t unpins;      /* times that a worker was let go from a CPU that others used */
 };
 
 /*

@@ -35,7 +35,8 @@ static struct weft_config small_config(unsigned workers)
                                 .ring_entries = 64,
                                 .blocking_threads = 2,
                                 .backend = backend,
-                                .monitor = 2,   /* whether it calls a spare worker is chance, */
+                                .pin = 1,       /* whether a worker has to wait is chance, */
+                                .monitor = 2,   /* whether it calls a spare worker, */
                                 .deadlock = 2}; /* and whether it counts threads */
 }
 

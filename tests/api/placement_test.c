@@ -2,11 +2,11 @@
 /* Where workers run: machines that hwloc makes up, narrow and changing sets of CPUs, CPU quotas. */
 #define _GNU_SOURCE 1
 
+#include "../support/affinity.h"
 #include "../support/cgroup.h"
 #include "../support/child.h"
 #include "../support/fixture.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -198,19 +198,6 @@ Test(placement, a_refused_pin_is_said_once_and_the_run_goes_on, .timeout = TEST_
     cr_assert_not_null(said, "%s", end.output);
     cr_expect_not_null(strstr(said, "WEFT_PIN"), "it names the remedy: %s", end.output);
     cr_expect_null(strstr(said + 1, "cannot pin worker"), "%s", end.output);
-}
-
-/* As `taskset -a -p` does it. */
-static void move_all_threads(const cpu_set_t *set)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    const struct dirent *entry;
-
-    CHECK(tasks != NULL);
-    while ((entry = readdir(tasks)) != NULL)
-        if (entry->d_name[0] != '.')
-            CHECK_EQ(sched_setaffinity((pid_t)atoi(entry->d_name), sizeof *set, set), 0);
-    CHECK_EQ(closedir(tasks), 0);
 }
 
 static int work_while_moved_about(void *arg)

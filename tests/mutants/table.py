@@ -419,5 +419,29 @@ STACK_MUTANTS = [
            "api_stack_memory_test"),
 ]
 
-MUTANTS = (SWITCH_MUTANTS + SCHEDULER_MUTANTS + RING_MUTANTS + CLOSE_MUTANTS + TIMER_MUTANTS +
-           SYNC_MUTANTS + ORDER_MUTANTS + STACK_MUTANTS)
+PIN_MUTANTS = [
+    Mutant("pin/nobody-is-let-go", "runtime/pin.c",
+           [("    if (pin->state == WF_PIN_HELD && is_crowded) {",
+             "    if (pin->state == WF_PIN_HELD && is_crowded && is_first) {")],
+           "unit_pin_test"),
+    Mutant("pin/once-let-go-for-ever", "runtime/pin.c",
+           [("    pin->state = WF_PIN_HELD;\n    pin->changed = now;\n    return true;",
+             "    return false;")],
+           "unit_pin_test"),
+    Mutant("pin/takes-what-others-have-set", "runtime/pin.c",
+           [("!wf_os_affinity_equals(&found, &expected)", "found.size == 0")],
+           "api_pin_test", "pin/what_others_have_set_stays"),
+    Mutant("pin/goes-where-the-program-may-not", "runtime/pin.c",
+           [("    wf_os_affinity_limit(affinity, program);\n", "    (void)program;\n")],
+           "api_pin_test", "pin/nobody_goes_where_the_program_may_not"),
+    Mutant("pin/lets-go-who-asked-for-a-pin", "runtime/pin.c",
+           [(" || runtime->config.pin != 0 ||", " ||")],
+           "api_pin_test", "pin/who_asks_for_pins_has_them"),
+    Mutant("pin/goes-to-another-node", "arch/topology.c",
+           [("topology->cpus[i].place.node == cpu_at(topology, index)->place.node",
+             "topology->cpus[i].place.node >= cpu_at(topology, index)->place.node")],
+           "unit_topology_test"),
+]
+
+MUTANTS = (SWITCH_MUTANTS + PIN_MUTANTS + SCHEDULER_MUTANTS + RING_MUTANTS + CLOSE_MUTANTS +
+           TIMER_MUTANTS + SYNC_MUTANTS + ORDER_MUTANTS + STACK_MUTANTS)

@@ -85,3 +85,42 @@ Test(os_thread, use_is_exact_between_ticks, .timeout = TIMEOUT_S)
         cr_assert_geq(use.waited, 0);
     }
 }
+
+/* Of any thread, up to its last tick; and of none, that there is none. */
+Test(os_thread, use_of_a_thread_is_told_by_its_number, .timeout = TIMEOUT_S)
+{
+    struct wf_os_use use;
+
+    if (!wf_os_thread_use_of(gettid(), &use))
+        cr_skip_test("the kernel does not tell");
+    cr_expect_geq(use.waited, 0);
+    while (use.ran == 0)
+        cr_assert(wf_os_thread_use_of(gettid(), &use));
+    cr_expect_not(wf_os_thread_use_of(INT32_MAX, &use));
+}
+
+Test(os_thread, affinity_is_set_by_number, .timeout = TIMEOUT_S)
+{
+    struct wf_os_affinity before, one, after;
+    unsigned cpu = (unsigned)sched_getcpu();
+
+    wf_os_affinity_get(gettid(), &before);
+    cr_assert_gt(before.size, 0);
+    wf_os_affinity_clear(&one);
+    wf_os_affinity_add(&one, cpu);
+    wf_os_affinity_set(gettid(), &one);
+    wf_os_affinity_get(0, &after);
+    cr_expect(wf_os_affinity_equals(&one, &after));
+    cr_expect_eq((unsigned)sched_getcpu(), cpu);
+    wf_os_affinity_limit(&after, &before);
+    cr_expect(wf_os_affinity_equals(&one, &after));
+    wf_os_affinity_clear(&one);
+    wf_os_affinity_limit(&after, &one);
+    cr_expect(wf_os_affinity_equals(&one, &after), "nothing is left");
+    wf_os_affinity_set(0, &after);
+    wf_os_affinity_get(0, &after);
+    cr_expect_not(wf_os_affinity_equals(&one, &after), "a thread has some CPU");
+    wf_os_affinity_set(0, &before);
+    wf_os_affinity_get(gettid(), &after);
+    cr_expect(wf_os_affinity_equals(&before, &after));
+}

@@ -325,3 +325,23 @@ Test(topology, honours_a_narrow_affinity_mask, .timeout = TIMEOUT_S)
     cr_expect_eq(cpu_of(topology, 0), last);
     wf_topology_destroy(topology);
 }
+
+/* A worker that is let go stays where its memory is. */
+Test(topology, the_cpus_of_a_node_are_added_to_a_set, .timeout = TIMEOUT_S)
+{
+    struct wf_topology *topology = make(SERVER);
+    struct wf_os_affinity all, one;
+
+    wf_os_affinity_clear(&all);
+    cr_expect_eq(all.cpus[0] | all.cpus[1] | all.cpus[2] | all.cpus[3], 0);
+    wf_topology_add_node(topology, 17, &all); /* the second core of the second node */
+    wf_os_affinity_clear(&one);
+    for (unsigned cpu = 32; cpu < 64; cpu++) {
+        cr_expect_not(wf_os_affinity_equals(&all, &one), "CPU %u", cpu);
+        wf_os_affinity_add(&one, cpu);
+    }
+    cr_expect(wf_os_affinity_equals(&all, &one));
+    wf_os_affinity_add(&one, 100000); /* more than there can be */
+    cr_expect(wf_os_affinity_equals(&all, &one));
+    wf_topology_destroy(topology);
+}

@@ -98,7 +98,8 @@ WEFT_API void weft_generator_free(weft_generator *generator);
 /*
  * What the generator's function returned, for those who end with more than success.
  *
- * Returns   the result; -EBUSY while it has not ended; -ECANCELED if it has ended without running.
+ * Returns   the result; -EBUSY while it has not ended; of one that has ended before it began what
+ *           was thrown into it, or -ECANCELED.
  * Context   as weft_generator_next().
  * Switches  never.
  * Errors    -EBUSY, -ECANCELED, and those that the generator returns.

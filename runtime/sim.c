@@ -169,7 +169,7 @@ void wf_sim_configure(struct weft_config *config)
     if (config->chaos == 0 && wf_sim_draw(WF_SIM_SCHEDULE, 2) == 0)
         config->chaos = 1 + wf_sim_draw(WF_SIM_SCHEDULE, UINT32_MAX);
     if (config->ring_entries == WF_RING_ENTRIES) /* few: so that they are full now and then */
-        config->ring_entries = WF_RING_ENTRIES_MIN << wf_sim_draw(WF_SIM_SCHEDULE, 4);
+        config->ring_entries = (uint32_t)WF_RING_ENTRIES_MIN << wf_sim_draw(WF_SIM_SCHEDULE, 4);
     current_run->workers = config->workers;
 }
 

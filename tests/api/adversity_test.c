@@ -72,7 +72,8 @@ static int open_until_refused(void *arg)
 /* Whatever the limit is, a run works or says that there are no descriptors. */
 CHILD(run_with_few_descriptors)
 {
-    struct weft_config config = {.workers = 2, .backend = parameter};
+    /* With pins for good: to see who waits for a CPU takes a descriptor for a moment. */
+    struct weft_config config = {.workers = 2, .pin = 1, .backend = parameter};
     struct rlimit limit;
     int works = 0, refusals = 0;
 

@@ -172,7 +172,7 @@ RING_MUTANTS = [
            "api_io_deadline_test"),
     Mutant("10/an-answer-is-for-whoever-waits-there-now", "io/epoll.c",
            [("    if (!op->is_listed)\n        return false;\n", "")],
-           "stress_io_stress_test", "*", {"WEFT_BACKEND": "epoll"}, "asan", 8),
+           "stress_io_stress_test", "*", {"WEFT_BACKEND": "epoll"}, "asan", 24),
     Mutant("11/does-not-count-an-overflow", "io/ring.c",
            [("        wf_count(&ring->counters->cq_overflows, 1);", "        (void)ring;")],
            "api_ring_fault_test"),
@@ -195,7 +195,7 @@ RING_MUTANTS = [
            [("result != -EINTR && result != -ETIME", "result != -ETIME")],
            "api_ring_fault_test"),
     Mutant("ring/what-is-refused-is-not-submitted-again", "io/ring.c",
-           [("    if (left > 0)", "    if (false)")],
+           [("    if (left > 0)", "    if (left > 0 && ring == NULL)")],
            "api_sim_close_test"),
     Mutant("ring/forgets-to-wait-for-interrupts-again", "io/ring.c",
            [("    if (is_owner && !ring->event_is_armed && !ring->is_closing)\n"

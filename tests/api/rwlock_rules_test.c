@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* rwlock.h: a program that breaks a rule is stopped with the rule's name. */
+#define WEFT_LOCK_CHECKS 1
+
 #include "../support/child.h"
 #include "../support/fixture.h"
 

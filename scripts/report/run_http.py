@@ -95,6 +95,8 @@ def ratio_table(rows):
             values = [results.ratio(results.find(rows, case.bench, metric, FIBER),
                                     results.find(rows, case.bench, metric, impl))
                       for metric in shown]
+            if all(value is None for value in values):
+                continue  # it was left out
             cells = ["-" if value is None else results.format_ratio(value) for value in values]
             lines.append([case.title, f"fibers / {impl}"] + cells)
     header = ["case", "ratio", "req/s", "CPU/req", "peak RSS", "p99"]

@@ -380,6 +380,12 @@ class HttpDriver(unittest.TestCase):
         lines = run_http.ratio_table(http_cases.make_rows(windows)).splitlines()
         self.assertRegex(lines[2], r"fibers / thread-per-connection +2\.00 +1\.00 +1\.00 +1\.00$")
 
+    def test_a_server_that_was_left_out_has_no_ratio(self):
+        windows = {key: group for key, group in windows_of(1).items() if key[1] != "h2o"}
+        table = run_http.ratio_table(http_cases.make_rows(windows))
+        self.assertIn("fibers / nginx", table)
+        self.assertNotIn("h2o", table)
+
     def test_a_busy_load_generator_is_told(self):
         windows = windows_of(1)
         case = "http/delay=10/connections=2000"

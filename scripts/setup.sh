@@ -25,14 +25,16 @@ usage()
 }
 
 # A word is a package, or alternatives separated by "|" of which the first that is there counts.
+# One that ends in "?" is left out where apt does not know it.
 build="gcc libc6-dev cmake ninja-build pkg-config|pkgconf python3 liburing-dev libhwloc-dev
     libjemalloc-dev node-llhttp"
 # libc-ares-dev: without it an optional library is left out, and its tests are skipped by name.
 test_only="libc-ares-dev libcriterion-dev libssl-dev relacy-dev spin g++ clang lld strace valgrind
     gdb linux-perf|linux-tools-common"
 run_only="wrk nginx-light|nginx|nginx-core|nginx-full"
-bench_only="g++ golang-go libboost-fiber-dev libboost-context-dev libtbb-dev
-    libuv1-dev libh2o-evloop-dev"
+# Each of these serves a peer, and distributions drop one or the other.
+bench_only="g++ golang-go? libboost-fiber-dev? libboost-context-dev? libtbb-dev? libuv1-dev?
+    libh2o-evloop-dev?"
 browser_only="chromium-headless-shell|chromium"
 cross_only="gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu
     libc6-dev-riscv64-cross qemu-user gdb-multiarch"
@@ -93,7 +95,7 @@ for word in $wanted; do
     case " $missing " in
     *" $word "*) continue ;;
     esac
-    any_installed "$word" || missing="$missing $word"
+    any_installed "${word%\?}" || missing="$missing $word"
 done
 missing=${missing# }
 [ -n "$missing" ] || exit 0
@@ -101,7 +103,7 @@ missing=${missing# }
 give_up()
 {
     echo "setup.sh: $1" >&2
-    echo "setup.sh: please install:$(for word in $missing; do printf ' %s' "${word%%|*}"; done)" >&2
+    echo "setup.sh: please install:$(for word in $missing; do word=${word%\?}; printf ' %s' "${word%%|*}"; done)" >&2
     exit 1
 }
 
@@ -117,19 +119,26 @@ is_available()
     apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
 }
 
+# Sets $chosen to what to install; with "all" it takes every word to be known, without it only those
+# that must be.
 choose_packages()
 {
     chosen=
     for word in $missing; do
         found=
-        for package in $(echo "$word" | tr '|' ' '); do
+        for package in $(echo "${word%\?}" | tr '|' ' '); do
             if is_available "$package"; then
                 found=$package
                 break
             fi
         done
-        [ -n "$found" ] || return 1
-        chosen="$chosen $found"
+        if [ -n "$found" ]; then
+            chosen="$chosen $found"
+        elif [ "${word%\?}" != "$word" ] && [ $# -eq 0 ]; then
+            echo "setup.sh: apt does not know ${word%\?}; it is left out" >&2
+        else
+            return 1
+        fi
     done
 }
 
@@ -148,11 +157,12 @@ apt_get()
 # The mirror's lists may be unknown, or older than what the mirror still has: then, and only then,
 # they are read anew, and it is tried once more.
 # shellcheck disable=SC2086
-choose_packages && echo "setup.sh: installing$chosen" >&2 &&
+choose_packages all && echo "setup.sh: installing$chosen" >&2 &&
     apt_get install -y --no-install-recommends $chosen && exit 0
 echo "setup.sh: reading the package lists" >&2
 apt_get update || give_up "apt-get update failed"
 choose_packages || give_up "apt knows no package for some of what is missing"
+[ -n "$chosen" ] || exit 0
 echo "setup.sh: installing$chosen" >&2
 # shellcheck disable=SC2086
 apt_get install -y --no-install-recommends $chosen || give_up "apt-get install failed"

@@ -13,6 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of what the kernels of benchmarks work on: where a linker puts it shall favour nobody. */
+#define BENCH_ALIGNED __attribute__((aligned(64)))
+
 #ifdef __cplusplus
 extern "C" {
 #endif

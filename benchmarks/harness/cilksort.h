@@ -7,14 +7,16 @@
 #ifndef WEFT_BENCH_CILKSORT_H
 #define WEFT_BENCH_CILKSORT_H
 
+#include "harness/bench.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 enum { CILKSORT_COUNT = 1 << 20, CILKSORT_LEAF = 2048, CILKSORT_INSERTION = 20 };
 
-static uint32_t cilksort_values[CILKSORT_COUNT];
-static uint32_t cilksort_room[CILKSORT_COUNT]; /* as much again, to merge into */
+static uint32_t cilksort_values[CILKSORT_COUNT] BENCH_ALIGNED;
+static uint32_t cilksort_room[CILKSORT_COUNT] BENCH_ALIGNED; /* as much again, to merge into */
 static uint64_t cilksort_sum;
 
 struct cilksort_range {

@@ -4,6 +4,8 @@
 #ifndef WEFT_BENCH_LOOPS_H
 #define WEFT_BENCH_LOOPS_H
 
+#include "harness/bench.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,8 +13,8 @@
 /* One step of the n-body problem: every body's pull on every other. */
 enum { NBODY_COUNT = 2048 };
 
-static double nbody_place[NBODY_COUNT][3];
-static double nbody_pull[NBODY_COUNT][3];
+static double nbody_place[NBODY_COUNT][3] BENCH_ALIGNED;
+static double nbody_pull[NBODY_COUNT][3] BENCH_ALIGNED;
 
 static inline void nbody_prepare(void)
 {
@@ -65,7 +67,7 @@ static inline int nbody_is_right(void)
 /* Rows of the Mandelbrot set: some take a thousand times as long as others. */
 enum { MANDELBROT_SIZE = 256, MANDELBROT_STEPS = 1000, MANDELBROT_SUM = 13589901 };
 
-static uint32_t mandelbrot_rows[MANDELBROT_SIZE];
+static uint32_t mandelbrot_rows[MANDELBROT_SIZE] BENCH_ALIGNED;
 
 static inline void mandelbrot_row(size_t row)
 {
@@ -104,8 +106,8 @@ static inline int mandelbrot_is_right(void)
  * nothing of its own for it: the sum of each block, then each block from where the others end. */
 enum { SCAN_COUNT = 1 << 22, SCAN_BLOCK = 1 << 14, SCAN_BLOCKS = SCAN_COUNT / SCAN_BLOCK };
 
-static uint64_t scan_in[SCAN_COUNT];
-static uint64_t scan_out[SCAN_COUNT];
+static uint64_t scan_in[SCAN_COUNT] BENCH_ALIGNED;
+static uint64_t scan_out[SCAN_COUNT] BENCH_ALIGNED;
 static uint64_t scan_blocks[SCAN_BLOCKS];
 
 static inline void scan_prepare(void)

@@ -3,14 +3,16 @@
 #ifndef WEFT_BENCH_MATMUL_H
 #define WEFT_BENCH_MATMUL_H
 
+#include "harness/bench.h"
+
 #include <stddef.h>
 
 enum { MATMUL_SIZE = 512, MATMUL_LEAF = 32 };
 
 /* Static, so that no implementation has another allocator's alignment. */
-static double matmul_a[MATMUL_SIZE * MATMUL_SIZE];
-static double matmul_b[MATMUL_SIZE * MATMUL_SIZE];
-static double matmul_c[MATMUL_SIZE * MATMUL_SIZE];
+static double matmul_a[MATMUL_SIZE * MATMUL_SIZE] BENCH_ALIGNED;
+static double matmul_b[MATMUL_SIZE * MATMUL_SIZE] BENCH_ALIGNED;
+static double matmul_c[MATMUL_SIZE * MATMUL_SIZE] BENCH_ALIGNED;
 
 /* c += a * b, squares of `size` within matrices whose rows are MATMUL_SIZE long. */
 struct matmul_block {

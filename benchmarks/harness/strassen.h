@@ -28,7 +28,7 @@ enum {
     STRASSEN_ROOM = STRASSEN_PRODUCTS * (3 * 256 * 256 + STRASSEN_ROOM_256),
 };
 
-static double strassen_room[STRASSEN_ROOM];
+static double strassen_room[STRASSEN_ROOM] BENCH_ALIGNED;
 
 /* Of each part of a product of so many rows. */
 static inline ptrdiff_t strassen_part_room(int size)

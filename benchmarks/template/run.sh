@@ -35,7 +35,7 @@ export PYTHONDONTWRITEBYTECODE=1
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
 
-flags=(-O3 -DNDEBUG -D_GNU_SOURCE "-DWORKLOAD=\"$workload\"" -I "$root/benchmarks"
+flags=(-O3 -falign-loops=64 -DNDEBUG -D_GNU_SOURCE "-DWORKLOAD=\"$workload\"" -I "$root/benchmarks"
     -I "$root/include")
 harness=()
 for name in bench bench_main probe; do

@@ -103,7 +103,12 @@ missing=${missing# }
 give_up()
 {
     echo "setup.sh: $1" >&2
-    echo "setup.sh: please install:$(for word in $missing; do word=${word%\?}; printf ' %s' "${word%%|*}"; done)" >&2
+    names=
+    for word in $missing; do
+        word=${word%\?}
+        names="$names ${word%%|*}"
+    done
+    echo "setup.sh: please install:$names" >&2
     exit 1
 }
 

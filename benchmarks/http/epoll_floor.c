@@ -115,8 +115,9 @@ static int start(uint16_t port)
 
 int main(int argc, char **argv)
 {
-    uint16_t port = floor_parse_port(
-        argc, argv, "usage: http-epoll-floor [--port N]   (0, the default, picks a free port)\n");
+    uint16_t port = floor_parse_options(
+        argc, argv, "usage: http-epoll-floor [--port N]   (0, the default, picks a free port)\n",
+        NULL);
     int error;
 
     date_start();

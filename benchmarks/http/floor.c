@@ -53,20 +53,34 @@ unsigned floor_count_requests(unsigned char *matched, const char *input, size_t 
     return count;
 }
 
-uint16_t floor_parse_port(int argc, char **argv, const char *usage)
+/* The number that `text` is, if it is one from `min` to `max`; else -1. */
+static long parse_number(const char *text, long min, long max)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+
+    return end != text && *end == '\0' && value >= min && value <= max ? value : -1;
+}
+
+uint16_t floor_parse_options(int argc, char **argv, const char *usage, unsigned *threads)
 {
     static const struct option options[] = {{"port", required_argument, NULL, 'p'},
+                                            {"threads", required_argument, NULL, 't'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     long port = 0;
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        char *end = NULL;
+        long value = -1;
 
-        if (option == 'p')
-            port = strtol(optarg, &end, 10);
-        if (option != 'p' || end == optarg || *end != '\0' || port < 0 || port > 65535) {
+        if (option == 'p') {
+            value = port = parse_number(optarg, 0, UINT16_MAX);
+        } else if (option == 't' && threads != NULL) {
+            value = parse_number(optarg, 1, FLOOR_THREADS_MAX);
+            *threads = (unsigned)value;
+        }
+        if (value < 0) {
             fputs(usage, option == 'h' ? stdout : stderr);
             exit(option == 'h' ? 0 : 2);
         }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FLOOR_ANSWER_ROOM = 160 };
+enum { FLOOR_ANSWER_ROOM = 160, FLOOR_THREADS_MAX = 1024 };
 
 /* Writes as many answers; `out` has FLOOR_ANSWER_ROOM for each.  Returns their length. */
 size_t floor_write_answers(char *out, unsigned count);
@@ -17,8 +17,9 @@ size_t floor_write_answers(char *out, unsigned count);
  */
 unsigned floor_count_requests(unsigned char *matched, const char *input, size_t length);
 
-/* The port that --port asks for.  Ends the process where the command line asks for help, with
- * `usage`, or is wrong. */
-uint16_t floor_parse_port(int argc, char **argv, const char *usage);
+/* The port that --port asks for, and in `*threads`, if that is not NULL, what --threads does; that
+ * is then left alone without the option.  Ends the process where the command line asks for help,
+ * with `usage`, or is wrong. */
+uint16_t floor_parse_options(int argc, char **argv, const char *usage, unsigned *threads);
 
 #endif

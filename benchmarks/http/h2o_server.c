@@ -22,7 +22,6 @@
 #include <unistd.h>
 
 enum {
-    THREADS = 2,
     ACCEPTS_MAX = 16, /* in a row, as in the h2o server */
     DELAY_MS = 10,
 };
@@ -41,7 +40,7 @@ struct delayed {
 };
 
 static h2o_globalconf_t configuration;
-static struct server_thread threads[THREADS];
+static struct server_thread threads[FLOOR_THREADS_MAX];
 
 static void answer(h2o_req_t *request, const char *type, size_t type_length, const char *body,
                    size_t length)
@@ -198,19 +197,21 @@ static void *serve(void *arg)
 
 int main(int argc, char **argv)
 {
-    uint16_t port = floor_parse_port(argc, argv, "usage: http-h2o [--port=N]\n");
+    unsigned count = 2;
+    uint16_t port = floor_parse_options(argc, argv, "usage: http-h2o [--port=N] [--threads=N]\n",
+                                        &count);
     pthread_t other;
 
     signal(SIGPIPE, SIG_IGN);
     listener_raise_descriptor_limit();
     configure();
-    for (int i = 0; i < THREADS; i++) {
+    for (unsigned i = 0; i < count; i++) {
         threads[i].listener = listen_at(port);
         port = port_of(threads[i].listener);
     }
     if (listener_announce(threads[0].listener, "h2o") < 0)
         return 1;
-    for (int i = 1; i < THREADS; i++) {
+    for (unsigned i = 1; i < count; i++) {
         if (pthread_create(&other, NULL, serve, &threads[i]) != 0)
             return 1;
     }

@@ -265,11 +265,12 @@ int main(int argc, char **argv)
         argc--;
         argv++;
     }
-    port = floor_parse_port(
+    port = floor_parse_options(
         argc, argv,
         "usage: http-uring-floor [--parse] [--port N]   (0, the default, picks "
         "a free port)\n       http-uring-floor --check      (status 0: io_uring is "
-        "to be had)\n");
+        "to be had)\n",
+        NULL);
     date_start();
     if (error == 0)
         error = start(port);

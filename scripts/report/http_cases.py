@@ -23,7 +23,8 @@ SERVERS = ("nginx", "h2o")
 REFERENCES = (*SERVERS, *FLOORS)
 # All but weft's own.
 PEERS = MODES[1:] + REFERENCES
-WORKERS = {**dict.fromkeys(SERVERS, 2), **dict.fromkeys(FLOORS, 1)}
+# All others have a worker for each CPU that they may use.
+WORKERS = dict.fromkeys(FLOORS, 1)
 
 
 def computed(thousands):
@@ -98,15 +99,18 @@ def missing(programs):
     return [name for name in ("h2o",) if name not in programs]
 
 
-def make_server(name, programs):
+def make_server(name, programs, connections):
+    """The server, not started yet, with as many workers as it has CPUs."""
+    workers = len(os.sched_getaffinity(0))
     if name == "nginx":
-        return servers.Nginx(name, programs["nginx"])
+        return servers.Nginx(name, programs["nginx"], workers, connections)
     if name == "h2o":
-        return servers.Server(name, [programs["h2o"], "--port", "0"])
+        return servers.Server(name, [programs["h2o"], f"--threads={workers}", "--port", "0"])
     if name in FLOORS:
         return servers.Server(name, [programs[FLOORS[name][0]], *FLOORS[name][1:], "--port", "0"])
     mode = "fiber" if name == FIBER else name
-    return servers.Server(name, [programs["weft-http"], f"--mode={mode}", "--port", "0"])
+    return servers.Server(name, [programs["weft-http"], f"--mode={mode}",
+                                 f"--workers={workers}", "--port", "0"])
 
 
 def has_uring(program):
@@ -157,7 +161,7 @@ class Suite:
 
     def measure(self, case, name):
         try:
-            with make_server(name, self.programs) as server:
+            with make_server(name, self.programs, case.connections) as server:
                 return load.measure(case, server, self.seconds)
         except (servers.ServerError, OSError) as error:
             window = load.Window()

@@ -16,16 +16,17 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 _NGINX_CONFIG = """\
-worker_processes 2;
+worker_processes {workers};
 worker_rlimit_nofile {files};
 daemon off;
 pid {folder}/nginx.pid;
-error_log {folder}/error.log warn;
+error_log stderr warn;
 events {{
-    worker_connections 8192;
+    worker_connections {connections};
 }}
 http {{
     access_log off;
+    server_tokens off;
     keepalive_requests 1000000000;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -192,22 +193,28 @@ class Server:
 
 
 class Nginx(Server):
-    """nginx with a configuration and a prefix of its own."""
+    """nginx with a configuration and a prefix of its own, for so many connections."""
 
-    def __init__(self, name, program):
+    def __init__(self, name, program, workers, connections):
         super().__init__(name, [program])
+        self.workers = workers
+        # Any worker may get all of them, while it has not closed yet what was there before; the
+        # rest is for what nginx opens besides.
+        self.connections = 2 * connections + 64
         self.folder = tempfile.TemporaryDirectory(prefix="weft-nginx-")
 
     def start(self):
         self.port = free_port()
         path = os.path.join(self.folder.name, "nginx.conf")
         with open(path, "w", encoding="utf-8") as config:
-            config.write(_NGINX_CONFIG.format(folder=self.folder.name, port=self.port,
-                                              files=16384))
-        command = self.command + ["-p", self.folder.name, "-c", path,
-                                  "-e", os.path.join(self.folder.name, "error.log")]
+            config.write(self.configuration())
+        command = self.command + ["-p", self.folder.name, "-c", path, "-e", "stderr"]
         self.process = start_process(command, stdin=subprocess.DEVNULL,
                                      stdout=subprocess.DEVNULL, stderr=self.log)
+
+    def configuration(self):
+        return _NGINX_CONFIG.format(folder=self.folder.name, port=self.port, workers=self.workers,
+                                    connections=self.connections, files=self.connections + 64)
 
     def __exit__(self, *details):
         super().__exit__(*details)

@@ -23,7 +23,7 @@ class Floors(unittest.TestCase):
                 program = PROGRAMS[http_cases.FLOORS[name][0]]
                 if name in http_cases.RINGS and not http_cases.has_uring(program):
                     self.skipTest("the kernel refuses io_uring")
-                with http_cases.make_server(name, PROGRAMS) as server:
+                with http_cases.make_server(name, PROGRAMS, 1) as server:
                     for _ in range(3):
                         self.assertEqual(servers.fetch(server.port, "/plaintext"),
                                          (200, b"Hello, World!"))

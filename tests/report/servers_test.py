@@ -2,6 +2,7 @@
 """Tests of scripts/report/servers.py: a misbehaving server is told, and none outlives its use."""
 
 import os
+import re
 import sys
 import time
 import unittest
@@ -66,6 +67,18 @@ class Start(unittest.TestCase):
     def test_a_missing_program_is_reported(self):
         with self.assertRaisesRegex(servers.ServerError, "No such file"):
             servers.Server("test", ["/nonexistent/server"]).__enter__()
+
+
+class Nginx(unittest.TestCase):
+    def test_it_is_configured_for_its_workers_and_its_connections(self):
+        nginx = servers.Nginx("nginx", "/nonexistent/nginx", 5, 512)
+        self.addCleanup(nginx.folder.cleanup)
+        text = nginx.configuration()
+        self.assertIn("worker_processes 5;", text)
+        connections = int(re.search(r"worker_connections (\d+);", text).group(1))
+        files = int(re.search(r"worker_rlimit_nofile (\d+);", text).group(1))
+        self.assertGreater(connections, 512)
+        self.assertGreater(files, connections)
 
 
 class Stop(unittest.TestCase):

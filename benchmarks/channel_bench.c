@@ -26,16 +26,11 @@ static int answer(void *arg)
 }
 
 /*
- * channel/pingpong
- *
- * Question  What does a round trip between two fibers over two unbuffered channels cost?
- * Method    one fiber sends a number and receives the answer, b->batch times; the time is per round
- *           trip.
- * Includes  two sends, two receives, two switches, the scheduler's periodic looks.
- * Excludes  other workers, memory traffic beyond eight bytes each way.
- * Distrust  a run in which an answer was wrong fails.
+ * Each answer is waited for until `limit` nanoseconds from then, or without a limit.  Which of the
+ * two calls sleeps, the send or the receive, is in all rounds that which does in the first; with a
+ * limit it is the receive, since the other fiber waits already.
  */
-void bench_channel_pingpong(struct bench *b)
+static inline void play(struct bench *b, int64_t limit)
 {
     struct pair pair = {{WEFT_CHANNEL_INIT(uint64_t, NULL, 0)},
                         {WEFT_CHANNEL_INIT(uint64_t, NULL, 0)},
@@ -48,12 +43,15 @@ void bench_channel_pingpong(struct bench *b)
         bench_fail(b, "spawn failed");
         return;
     }
+    if (limit != WEFT_FOREVER)
+        (void)weft_yield();
     bench_start(b);
     for (uint64_t i = 0; i < b->batch; i++) {
         uint64_t value = 0;
 
         if (values_send(&pair.there, i, WEFT_FOREVER) != 0 ||
-            values_receive(&pair.back, &value, WEFT_FOREVER) != 0)
+            values_receive(&pair.back, &value,
+                           limit == WEFT_FOREVER ? WEFT_FOREVER : weft_after(limit)) != 0)
             wrong++;
         wrong += value != i + 1;
     }
@@ -61,6 +59,40 @@ void bench_channel_pingpong(struct bench *b)
     values_close(&pair.there);
     if (weft_join(fiber, NULL, WEFT_FOREVER) != 0 || wrong != 0)
         bench_fail(b, "%llu answers were wrong", (unsigned long long)wrong);
+}
+
+/*
+ * channel/pingpong
+ *
+ * Question  What does a round trip between two fibers over two unbuffered channels cost?
+ * Method    one fiber sends a number and receives the answer, b->batch times; the time is per round
+ *           trip.
+ * Includes  two sends, two receives, two switches, the scheduler's periodic looks.
+ * Excludes  other workers, memory traffic beyond eight bytes each way.
+ * Distrust  a run in which an answer was wrong fails.
+ */
+void bench_channel_pingpong(struct bench *b)
+{
+    play(b, WEFT_FOREVER);
+}
+
+/*
+ * timer/timeout
+ *
+ * Question  What does a wait with a timeout cost that does not pass?
+ * Method    channel/pingpong, where each answer is waited for ten seconds at most.  It comes when
+ *           the other fiber has run, so the wait sleeps each time and its timer is armed.
+ * Includes  the round trip, reading the clock, arming and cancelling.
+ * Excludes  other timers: there are none.
+ * Distrust  it without channel/pingpong: the difference is what the timeout costs.
+ */
+void bench_timer_timeout(struct bench *b)
+{
+    uint64_t armed = weft_bench_timers_armed();
+
+    play(b, 10 * WEFT_SECOND);
+    if (weft_bench_timers_armed() - armed < b->batch)
+        bench_fail(b, "some waits did not sleep");
 }
 
 enum { CAPACITY = 128, PARTIES_MAX = 4 };

@@ -67,61 +67,107 @@ void bench_timer_sleep_storm(struct bench *b)
 
 enum { SPARES = 1024, TIMES = 4096 };
 
-/* The same for all samples. */
-struct crowd {
-    weft_timer *timers;
-    weft_timer spares[SPARES];
-    weft_time times[TIMES];
-};
-
 static weft_time random_time(uint64_t *state)
 {
     *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return weft_after((int64_t)((*state >> 16) % 3600) * WEFT_SECOND + 60 * WEFT_SECOND);
 }
 
-static struct crowd *crowd_of(uint64_t count)
+/* Filled once, so that the times are within the next hour for all samples. */
+static const weft_time *random_times(void)
 {
-    static struct crowd crowd;
+    static weft_time times[TIMES];
     uint64_t state = 1;
 
-    if (crowd.timers != NULL)
-        return &crowd;
-    crowd.timers = calloc(count, sizeof *crowd.timers);
-    if (crowd.timers == NULL)
-        return NULL;
-    for (unsigned i = 0; i < TIMES; i++)
-        crowd.times[i] = random_time(&state);
-    for (uint64_t i = 0; i < count; i++)
-        (void)weft_timer_arm(&crowd.timers[i], random_time(&state), 0, WEFT_TIMER_SKIP);
-    return &crowd;
+    for (unsigned i = 0; i < TIMES && times[TIMES - 1] == 0; i++)
+        times[i] = random_time(&state);
+    return times;
+}
+
+/* Scopes with a deadline each, one inside the other, and SPARES without one in the innermost. */
+static weft_scope *open_scopes(uint64_t count)
+{
+    weft_scope *scopes = calloc(count + SPARES, sizeof *scopes);
+    uint64_t state = 2;
+
+    for (uint64_t i = 0; scopes != NULL && i < count + SPARES; i++)
+        (void)weft_scope_open(&scopes[i], i < count ? random_time(&state) : WEFT_FOREVER);
+    return scopes;
+}
+
+static int close_scopes(weft_scope *scopes, uint64_t count)
+{
+    int failed = 0;
+
+    for (uint64_t i = count + SPARES; i-- > 0;)
+        failed |= weft_scope_close(&scopes[i], 0);
+    free(scopes);
+    return failed;
+}
+
+uint64_t weft_bench_timers_armed(void)
+{
+    struct weft_stats stats;
+
+    return weft_stats_read(&stats) == 0 ? stats.timers_armed : 0;
 }
 
 /*
  * timer/arm_cancel
  *
  * Question  What does a timer cost that is armed and cancelled, while a million others are armed?
- * Method    n timers are armed for some time in the next hour; one of SPARES more is armed for a
- *           random time and cancelled, b->batch times, by one fiber.
- * Includes  the timer's lock, twice.
- * Excludes  reading the clock, expiry, and the wheel: a timer is in it only while somebody waits,
- *           see timer/wheel.
- * Distrust  a comparison that leaves timer/wheel/arm_cancel out, which is what a wait pays.
+ * Method    n scopes have deadlines in the next hour; one of SPARES more gets a random deadline and
+ *           then none, b->batch times.  A deadline of a scope is what weft has for a timer that
+ *           does something by itself: it is in the worker's wheel from the moment that it is set,
+ *           as a peer's timer is in its heap or wheel.
+ * Includes  the locks of the wheel and of the scope.
+ * Excludes  reading the clock, expiry; opening and closing the scopes.
+ * Distrust  nothing in particular.  A run that armed fewer fails, and one in which a scope ended.
  */
 void bench_timer_arm_cancel(struct bench *b)
 {
-    struct crowd *crowd = crowd_of(b->spec->parameter);
-    uint64_t cancelled = 0;
+    const weft_time *times = random_times();
+    uint64_t armed = weft_bench_timers_armed();
+    weft_scope *scopes = open_scopes(b->spec->parameter);
+    weft_scope *spares;
 
-    if (crowd == NULL) {
+    if (scopes == NULL) {
         bench_fail(b, "no memory");
         return;
     }
+    spares = &scopes[b->spec->parameter];
     bench_start(b);
     for (uint64_t i = 0; i < b->batch; i++) {
-        weft_timer *timer = &crowd->spares[i % SPARES];
+        (void)weft_scope_set_deadline(&spares[i % SPARES], times[i % TIMES]);
+        (void)weft_scope_set_deadline(&spares[i % SPARES], WEFT_FOREVER);
+    }
+    bench_stop(b);
+    if (weft_bench_timers_armed() - armed < b->spec->parameter + b->batch)
+        bench_fail(b, "some deadlines were not armed");
+    if (close_scopes(scopes, b->spec->parameter) != 0)
+        bench_fail(b, "some deadlines passed");
+}
 
-        (void)weft_timer_arm(timer, crowd->times[i % TIMES], 0, WEFT_TIMER_SKIP);
+/*
+ * timer/object/arm_cancel
+ *
+ * Question  What does a timer object cost that is armed and cancelled before anybody waits for it?
+ * Method    one of SPARES is armed for a random time and cancelled, b->batch times, by one fiber.
+ * Includes  the timer's lock, twice.
+ * Excludes  reading the clock, and the wheel: a timer object is in it only while somebody waits.
+ * Distrust  a comparison with timers that are armed all the time: that is timer/arm_cancel.
+ */
+void bench_timer_object_arm_cancel(struct bench *b)
+{
+    static weft_timer spares[SPARES];
+    const weft_time *times = random_times();
+    uint64_t cancelled = 0;
+
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch; i++) {
+        weft_timer *timer = &spares[i % SPARES];
+
+        (void)weft_timer_arm(timer, times[i % TIMES], 0, WEFT_TIMER_SKIP);
         cancelled += weft_timer_cancel(timer);
     }
     bench_stop(b);

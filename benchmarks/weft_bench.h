@@ -40,7 +40,9 @@ void bench_memory_million(struct bench *b);
 /* timer_bench.c; the parameter is the number of fibers, or of timers */
 void bench_timer_sleep_storm(struct bench *b);
 void bench_timer_arm_cancel(struct bench *b);
+void bench_timer_object_arm_cancel(struct bench *b);
 void bench_timer_extend(struct bench *b);
+uint64_t weft_bench_timers_armed(void); /* since the runtime was started */
 
 /* hog_bench.c; the parameter is BENCH_HOGS(kind, number of hogs) */
 enum { BENCH_HOG_COMPUTE, BENCH_HOG_USLEEP, BENCH_HOG_READ };
@@ -65,6 +67,7 @@ void bench_generator_next(struct bench *b);
 /* channel_bench.c; the parameter is BENCH_PARTIES(senders, receivers) */
 #define BENCH_PARTIES(senders, receivers) ((uint64_t)(senders) << 8 | (receivers))
 void bench_channel_pingpong(struct bench *b);
+void bench_timer_timeout(struct bench *b);
 void bench_channel_throughput(struct bench *b);
 void bench_select_4(struct bench *b);
 void bench_select_descriptor(struct bench *b);

@@ -26,6 +26,7 @@ var benchmarks = []benchmark{
 	{"timer/sleep_storm/n=10000", seconds, 1, 1, sleepStorm(10000)},
 	{"timer/arm_cancel", nsPerOp, 1, 1, timerArmCancel},
 	{"timer/extend", nsPerOp, 1, 1, timerExtend},
+	{"timer/timeout", nsPerOp, 1, 1, timerTimeout},
 	{"hog/echo/hogs=0", reports, 2, 1, hogEcho(compute, 0)},
 	{"hog/echo/hogs=1", reports, 2, 1, hogEcho(compute, 1)},
 	{"hog/echo/hogs=2", reports, 2, 1, hogEcho(compute, 2)},

@@ -4,19 +4,23 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"math/rand"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
 
 const (
 	armedTimers = 1000000
+	spareTimers = 1024
 	spareTimes  = 4096
 )
 
 // A crowd is made once for all samples.
 var (
 	crowd      []*time.Timer
+	spares     []*time.Timer
 	crowdTimes [spareTimes]time.Duration
 	fired      atomic.Int64
 )
@@ -29,21 +33,34 @@ func noteFired() {
 	fired.Add(1)
 }
 
-// A timer of Go's is in its heap from the moment that it is made, and Stop takes it out or marks it;
-// making one allocates.
+func makeCrowd() {
+	for i := range crowdTimes {
+		crowdTimes[i] = randomTime()
+	}
+	for i := 0; i < armedTimers; i++ {
+		crowd = append(crowd, time.AfterFunc(randomTime(), noteFired))
+	}
+	for i := 0; i < spareTimers; i++ {
+		timer := time.AfterFunc(randomTime(), noteFired)
+		timer.Stop()
+		spares = append(spares, timer)
+	}
+}
+
+// A timer that calls a function is in the heap from Reset on, without anybody who waits.  (One with
+// a channel is in it only while a goroutine is blocked on the channel, since Go 1.23.)  Stop marks
+// it and leaves it there, until enough of the heap is marked.  Timers are made once and used again;
+// Reset reads the clock, which weft's row leaves out, as it takes a duration.
 func timerArmCancel(batch int) (sample, error) {
 	if crowd == nil {
-		for i := range crowdTimes {
-			crowdTimes[i] = randomTime()
-		}
-		for i := 0; i < armedTimers; i++ {
-			crowd = append(crowd, time.AfterFunc(randomTime(), noteFired))
-		}
+		makeCrowd()
 	}
 	stopped := 0
 	start := time.Now()
 	for i := 0; i < batch; i++ {
-		if time.AfterFunc(crowdTimes[i%spareTimes], noteFired).Stop() {
+		timer := spares[i%spareTimers]
+		timer.Reset(crowdTimes[i%spareTimes])
+		if timer.Stop() {
 			stopped++
 		}
 	}
@@ -67,6 +84,53 @@ func timerExtend(batch int) (sample, error) {
 	elapsed := time.Since(start)
 	if !timer.Stop() || moved != batch {
 		return sample{}, errors.New("the timer fired")
+	}
+	return sample{elapsed: elapsed}, nil
+}
+
+// As channelPingpong, with a timer that is made once, as its documentation has it: Stop and Reset
+// leave nothing in its channel since Go 1.23.  The other goroutine waits already when the first
+// number is sent, so that it is the select that sleeps in each round: else it would be the send, and
+// the timer would never be in the heap.  One P runs both, so plain variables prove it.
+func timerTimeout(batch int) (sample, error) {
+	const limit = 10 * time.Second
+	there := make(chan uint64)
+	back := make(chan uint64)
+	isAsking, asked, wrong := false, 0, 0
+	go func() {
+		for value := range there {
+			if isAsking {
+				asked++
+			}
+			back <- value + 1
+		}
+	}()
+	timer := time.NewTimer(limit)
+	runtime.Gosched()
+	start := time.Now()
+	for i := uint64(0); i < uint64(batch); i++ {
+		there <- i
+		isAsking = true
+		timer.Reset(limit)
+		select {
+		case value := <-back:
+			timer.Stop()
+			if value != i+1 {
+				wrong++
+			}
+		case <-timer.C:
+			wrong++
+		}
+		isAsking = false
+	}
+	elapsed := time.Since(start)
+	close(there)
+	if wrong != 0 {
+		return sample{}, fmt.Errorf("%d answers were wrong or late", wrong)
+	}
+	// A goroutine that is preempted, as each is after 10 ms, may change who sleeps for a while.
+	if asked < batch-batch/10 {
+		return sample{}, fmt.Errorf("only %d of %d selects slept", asked, batch)
 	}
 	return sample{elapsed: elapsed}, nil
 }

@@ -3,21 +3,27 @@
 
 use weft_bench_harness::Sample;
 use crate::on_worker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+/// The ends of the two channels to a task that answers a number with the next one.
+fn start_answering() -> (mpsc::Sender<u64>, mpsc::Receiver<u64>) {
+    let (there, mut asked) = mpsc::channel::<u64>(1);
+    let (answer, back) = mpsc::channel::<u64>(1);
+    tokio::spawn(async move {
+        while let Some(value) = asked.recv().await {
+            if answer.send(value + 1).await.is_err() {
+                break;
+            }
+        }
+    });
+    (there, back)
+}
+
 pub fn channel_pingpong(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
     let (wrong, elapsed) = on_worker(runtime, async move {
-        let (there, mut asked) = mpsc::channel::<u64>(1);
-        let (answer, mut back) = mpsc::channel::<u64>(1);
-        tokio::spawn(async move {
-            while let Some(value) = asked.recv().await {
-                if answer.send(value + 1).await.is_err() {
-                    break;
-                }
-            }
-        });
+        let (there, mut back) = start_answering();
         let mut wrong = 0;
         let start = Instant::now();
         for i in 0..batch {
@@ -28,6 +34,26 @@ pub fn channel_pingpong(runtime: &Runtime, batch: u64) -> Result<Sample, String>
     })?;
     if wrong != 0 {
         return Err(format!("{wrong} answers were wrong"));
+    }
+    Ok(Sample::Elapsed(elapsed))
+}
+
+/// As above; no answer is there when it is asked for, so that each timeout is registered.
+pub fn timeout(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
+    const LIMIT: Duration = Duration::from_secs(10);
+    let (wrong, elapsed) = on_worker(runtime, async move {
+        let (there, mut back) = start_answering();
+        let mut wrong = 0;
+        let start = Instant::now();
+        for i in 0..batch {
+            let sent = there.send(i).await.is_ok();
+            let answer = tokio::time::timeout(LIMIT, back.recv()).await;
+            wrong += u64::from(!sent || answer != Ok(Some(i + 1)));
+        }
+        (wrong, start.elapsed())
+    })?;
+    if wrong != 0 {
+        return Err(format!("{wrong} answers were wrong or late"));
     }
     Ok(Sample::Elapsed(elapsed))
 }

@@ -34,6 +34,7 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("timer/sleep_storm/n=10000", Metric::Seconds, 1, 1, |r, _| sleep_storm(r, 10_000)),
     bench("timer/arm_cancel", Metric::NsPerOp, 1, 1, timer::arm_cancel),
     bench("timer/extend", Metric::NsPerOp, 1, 1, timer::extend),
+    bench("timer/timeout", Metric::NsPerOp, 1, 1, channel::timeout),
     bench("hog/echo/hogs=0", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Compute, 0)),
     bench("hog/echo/hogs=1", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Compute, 1)),
     bench("hog/echo/hogs=2", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Compute, 2)),

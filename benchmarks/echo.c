@@ -121,9 +121,9 @@ static int read_result(int fd, struct echo_result *result)
     if (n < 0)
         return (int)n;
     text[length] = '\0';
-    n = sscanf(text, "requests %llu p50_us %lf p99_us %lf p999_us %lf max_us %lf total %llu",
+    n = sscanf(text, "requests %llu p50_us %lf p99_us %lf p999_us %lf max_us %lf cpu_us %lf",
                &result->requests, &result->p50_us, &result->p99_us, &result->p999_us,
-               &result->max_us, &result->total);
+               &result->max_us, &result->cpu_us);
     return n == 6 ? 0 : -EPROTO;
 }
 

@@ -23,8 +23,8 @@ struct echo_server {
 
 struct echo_result {
     unsigned long long requests;
-    unsigned long long total; /* with those before the window */
     double p50_us, p99_us, p999_us, max_us;
+    double cpu_us; /* that the server has used for them */
 };
 
 /* Some arithmetic that takes about 1.2 ns per step and does not depend on the clock; the peers do

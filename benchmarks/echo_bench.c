@@ -7,20 +7,17 @@ enum { WINDOW_MS = 2000, WINDOW_MS_QUICK = 500 };
 
 /* Serves so many connections at `rate` messages per second on each, 0 for as many as possible. */
 static int serve_load(struct bench *b, unsigned connections, unsigned rate,
-                      struct echo_result *result, double *cpu_us)
+                      struct echo_result *result)
 {
     unsigned window_ms = b->is_quick ? WINDOW_MS_QUICK : WINDOW_MS;
     struct echo_server server;
-    uint64_t before;
     int rc = echo_start(&server, connections, 0);
 
     if (rc < 0) {
         bench_fail(b, "the server did not start");
         return rc;
     }
-    before = bench_cpu_ns();
     rc = echo_load(&server, rate, window_ms, result);
-    *cpu_us = (double)(bench_cpu_ns() - before) / 1e3;
     if (rc < 0)
         bench_fail(b, "the load generator failed");
     if (echo_stop(&server) < 0 || (rc == 0 && result->requests == 0))
@@ -35,8 +32,8 @@ static int serve_load(struct bench *b, unsigned connections, unsigned rate,
  * Method    64 bytes there and back over loopback, each connection's next as soon as it has the
  *           echo, a fiber for each connection; each echo is compared.
  * Includes  requests_per_s; cpu_us_per_request: the server's own CPU time, which does not depend on
- *           what the load generator leaves of the machine.
- * Excludes  connecting is not in requests_per_s; it is in the CPU time, once for each connection.
+ *           what the load generator leaves of the machine.  Both are of the window alone.
+ * Excludes  connecting, and the first 300 ms.
  * Distrust  requests_per_s on few CPUs: the load generator, one thread with poll(), shares them and
  *           is the limit with many connections.
  */
@@ -44,12 +41,11 @@ void bench_echo_tcp(struct bench *b)
 {
     unsigned window_ms = b->is_quick ? WINDOW_MS_QUICK : WINDOW_MS;
     struct echo_result result;
-    double cpu_us;
 
-    if (serve_load(b, (unsigned)b->spec->parameter, 0, &result, &cpu_us) < 0)
+    if (serve_load(b, (unsigned)b->spec->parameter, 0, &result) < 0)
         return;
     bench_report(b, "requests_per_s", 1, (double)result.requests * 1000 / window_ms);
-    bench_report(b, "cpu_us_per_request", 0, cpu_us / (double)result.total);
+    bench_report(b, "cpu_us_per_request", 0, result.cpu_us / (double)result.requests);
 }
 
 /*
@@ -60,21 +56,19 @@ void bench_echo_tcp(struct bench *b)
  *           server does; a latency counts from the time that the message was due.  A load is a
  *           part of this server's own capacity in per cent, measured just before in a closed loop.
  * Includes  p50, p99, p99.9 and the longest; cpu_us_per_request at that load.
- * Excludes  the first 300 ms.
+ * Excludes  what comes before the window: finding out the capacity, and 300 ms at the load.
  * Distrust  rates that the machine cannot bear: latencies then grow with the window.  The load
  *           generator needs a CPU of its own for the highest.
  */
 void bench_echo_open(struct bench *b)
 {
     struct echo_result result;
-    double cpu_us;
 
-    if (serve_load(b, BENCH_ECHO_OPEN_CONNECTIONS, (unsigned)b->spec->parameter, &result, &cpu_us) <
-        0)
+    if (serve_load(b, BENCH_ECHO_OPEN_CONNECTIONS, (unsigned)b->spec->parameter, &result) < 0)
         return;
     bench_report(b, "p50_us", 0, result.p50_us);
     bench_report(b, "p99_us", 0, result.p99_us);
     bench_report(b, "p999_us", 0, result.p999_us);
     bench_report(b, "max_us", 0, result.max_us);
-    bench_report(b, "cpu_us_per_request", 0, cpu_us / (double)result.total);
+    bench_report(b, "cpu_us_per_request", 0, result.cpu_us / (double)result.requests);
 }

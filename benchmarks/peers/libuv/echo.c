@@ -151,7 +151,6 @@ static int serve_load(struct bench *b, unsigned connections, unsigned rate,
                       struct echo_figures *figures)
 {
     static struct server servers[LOOPS];
-    uint64_t before;
     int port = 0, rc;
 
     for (unsigned i = 0; i < LOOPS && port >= 0; i++)
@@ -160,9 +159,7 @@ static int serve_load(struct bench *b, unsigned connections, unsigned rate,
         bench_fail(b, "the server did not start");
         return -1;
     }
-    before = bench_cpu_ns();
     rc = echo_client_run(port, connections, rate, echo_window_ms(b), figures);
-    figures->cpu_us = (double)(bench_cpu_ns() - before) / 1e3;
     if (rc != 0)
         bench_fail(b, "the load generator failed");
     for (unsigned i = 0; i < LOOPS; i++) {

@@ -88,19 +88,16 @@ static int serve_load(struct bench *b, unsigned connections, unsigned rate,
 {
     struct server server = {.connections = connections};
     int port;
-    uint64_t before;
     int rc;
 
     server.threads = calloc(connections, sizeof *server.threads);
     server.fds = calloc(connections, sizeof *server.fds);
     port = server.threads && server.fds ? start(&server) : -1;
-    before = bench_cpu_ns();
     if (port < 0) {
         bench_fail(b, "the server did not start");
         return -1;
     }
     rc = echo_client_run(port, connections, rate, echo_window_ms(b), figures);
-    figures->cpu_us = (double)(bench_cpu_ns() - before) / 1e3;
     /* Had the load generator failed, the acceptor would wait for ever. */
     shutdown(server.listener, SHUT_RDWR);
     pthread_join(server.acceptor, NULL);

@@ -12,8 +12,8 @@ const PART_OF_CAPACITY: u32 = 1_000_000;
 
 pub struct Figures {
     pub requests: f64,
-    /// With those before the window.
-    pub total: f64,
+    /// That the server has used for them.
+    pub cpu_us: f64,
     pub latencies: Vec<Report>,
 }
 
@@ -40,7 +40,7 @@ pub fn load(address: SocketAddr, connections: usize, rate: u32, window: Duration
     for metric in ["p50_us", "p99_us", "p999_us", "max_us"] {
         latencies.push(lower(metric, figure(metric)?));
     }
-    Ok(Figures { requests: figure("requests")?, total: figure("total")?, latencies })
+    Ok(Figures { requests: figure("requests")?, cpu_us: figure("cpu_us")?, latencies })
 }
 
 pub fn lower(metric: &'static str, value: f64) -> Report {
@@ -62,8 +62,8 @@ pub fn cpu_us() -> f64 {
     threads().into_iter().filter_map(of_thread).sum::<f64>() / 1e3
 }
 
-/// The figures of a server that has been started for so many connections, and its own CPU time over
-/// all its echoes.
+/// The figures of a server that has been started for so many connections, and its own CPU time for
+/// an echo.
 fn serve_load<S>(connections: usize, rate: u32, start: S)
     -> Result<(Figures, Report, Duration), String>
 where
@@ -71,9 +71,8 @@ where
 {
     let window = Duration::from_millis(if is_quick() { 500 } else { 2000 });
     let address = start(connections)?;
-    let before = cpu_us();
     let figures = load(address, connections, rate, window)?;
-    let cpu = lower("cpu_us_per_request", (cpu_us() - before) / figures.total);
+    let cpu = lower("cpu_us_per_request", figures.cpu_us / figures.requests);
     Ok((figures, cpu, window))
 }
 

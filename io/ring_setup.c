@@ -24,13 +24,33 @@ static const struct {
     {0, "plain"},
 };
 
-/* What operations and their cancels are made of. */
-static const int opcodes_needed[] = {
-    IORING_OP_READ,   IORING_OP_WRITE,   IORING_OP_READV,        IORING_OP_WRITEV,
-    IORING_OP_RECV,   IORING_OP_SEND,    IORING_OP_RECVMSG,      IORING_OP_SENDMSG,
-    IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_POLL_ADD,     IORING_OP_OPENAT,
-    IORING_OP_FSYNC,  IORING_OP_CLOSE,   IORING_OP_ASYNC_CANCEL,
+#define NAMED(constant)     \
+    {                       \
+        constant, #constant \
+    }
+
+struct named {
+    unsigned value;
+    const char *name;
 };
+
+/* What operations and their cancels are made of. */
+static const struct named opcodes_needed[] = {
+    NAMED(IORING_OP_READ),    NAMED(IORING_OP_WRITE),        NAMED(IORING_OP_READV),
+    NAMED(IORING_OP_WRITEV),  NAMED(IORING_OP_RECV),         NAMED(IORING_OP_SEND),
+    NAMED(IORING_OP_RECVMSG), NAMED(IORING_OP_SENDMSG),      NAMED(IORING_OP_ACCEPT),
+    NAMED(IORING_OP_CONNECT), NAMED(IORING_OP_POLL_ADD),     NAMED(IORING_OP_OPENAT),
+    NAMED(IORING_OP_FSYNC),   NAMED(IORING_OP_ASYNC_CANCEL), NAMED(IORING_OP_CLOSE),
+};
+
+/* Without these an operation could be lost, or a wait not be bounded. */
+static const struct named features_needed[] = {
+    NAMED(IORING_FEAT_NODROP),
+    NAMED(IORING_FEAT_FAST_POLL),
+    NAMED(IORING_FEAT_EXT_ARG),
+};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 union opcodes {
     struct io_uring_probe probe;
@@ -51,16 +71,34 @@ bool wf_ring_resumes_sends(struct io_uring *ring)
            io_uring_opcode_supported(&answer.probe, IORING_OP_SENDMSG_ZC);
 }
 
-/* 0, -ENOSYS if one is missing, or the -errno of io_uring_register. */
-static int find_opcodes(struct io_uring *ring)
+/* Of these three: 0, -ENOSYS with `*missing` set to what the kernel does not know, or another
+ * -errno.
+ */
+static int find_opcodes(struct io_uring *ring, const char **missing)
 {
     union opcodes answer;
     int error = ask_for_opcodes(ring, &answer);
 
-    for (size_t i = 0; error == 0 && i < sizeof opcodes_needed / sizeof opcodes_needed[0]; i++)
-        if (!io_uring_opcode_supported(&answer.probe, opcodes_needed[i]))
+    if (error == -EINVAL) {
+        *missing = "IORING_REGISTER_PROBE";
+        return -ENOSYS;
+    }
+    for (size_t i = 0; error == 0 && i < COUNT(opcodes_needed); i++)
+        if (!io_uring_opcode_supported(&answer.probe, (int)opcodes_needed[i].value)) {
+            *missing = opcodes_needed[i].name;
             error = -ENOSYS;
+        }
     return error;
+}
+
+static int find_features(const struct io_uring *ring, const char **missing)
+{
+    for (size_t i = 0; i < COUNT(features_needed); i++)
+        if ((ring->features & features_needed[i].value) == 0) {
+            *missing = features_needed[i].name;
+            return -ENOSYS;
+        }
+    return 0;
 }
 
 /* 0, or why the ring cannot be entered.  What only ails the kernel at the moment is met, and
@@ -72,18 +110,15 @@ static int try_to_enter(struct io_uring *ring)
     return error == -EPERM || error == -EACCES || error == -ENOSYS ? error : 0;
 }
 
-/* Without these an operation could be lost, or a wait not be bounded. */
-#define FEATURES_NEEDED (IORING_FEAT_NODROP | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG)
-
 /* A sandbox can let a ring be made and refuse all else, which would otherwise be seen when all is
  * under way. */
-static int check(struct io_uring *ring)
+static int check(struct io_uring *ring, const char **missing)
 {
-    int error = find_opcodes(ring);
+    int error = find_opcodes(ring, missing);
 
-    if (error != 0)
-        return error;
-    return (ring->features & FEATURES_NEEDED) == FEATURES_NEEDED ? try_to_enter(ring) : -ENOSYS;
+    if (error == 0)
+        error = find_features(ring, missing);
+    return error == 0 ? try_to_enter(ring) : error;
 }
 
 static char rings; /* as memory, for wf_san_before_unmap() */
@@ -94,12 +129,13 @@ void wf_ring_close(struct io_uring *ring)
     io_uring_queue_exit(ring);
 }
 
-/* Names the flags as well. */
+/* `*name` becomes the flags, or where it fails what the kernel does not know, or NULL. */
 static int set_up(struct io_uring *ring, uint32_t entries, const char **name)
 {
+    const char *missing = NULL;
     int error = -EINVAL;
 
-    for (size_t i = 0; i < sizeof setups / sizeof setups[0] && error == -EINVAL; i++) {
+    for (size_t i = 0; i < COUNT(setups) && error == -EINVAL; i++) {
         struct io_uring_params params = {
             .flags = setups[i].flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
             .cq_entries = entries * CQ_PER_SQ,
@@ -108,12 +144,17 @@ static int set_up(struct io_uring *ring, uint32_t entries, const char **name)
         error = io_uring_queue_init_params(entries, ring, &params);
         *name = setups[i].name;
     }
+    if (error == 0) {
+        wf_san_after_map(&rings);
+        error = check(ring, &missing);
+        if (error != 0)
+            wf_ring_close(ring);
+    } else if (error == -EINVAL) {
+        missing = "IORING_SETUP_CQSIZE or IORING_SETUP_CLAMP";
+        error = -ENOSYS;
+    }
     if (error != 0)
-        return error;
-    wf_san_after_map(&rings);
-    error = check(ring);
-    if (error != 0)
-        wf_ring_close(ring);
+        *name = missing;
     return error;
 }
 
@@ -131,12 +172,17 @@ static int read_disabled(void)
     return value;
 }
 
-/* One line on why that failed. */
-static void explain(int error, char *text, size_t size)
+/* One line on why that failed; `missing` as set_up() says. */
+static void explain(int error, const char *missing, char *text, size_t size)
 {
     int disabled = read_disabled();
 
-    if (error == -EPERM && disabled > 0)
+    if (missing != NULL)
+        snprintf(text, size,
+                 "io_uring lacks %s: the kernel is older than 5.11, or leaves parts out; run "
+                 "Linux 5.19 or later, or have WEFT_BACKEND=epoll",
+                 missing);
+    else if (error == -EPERM && disabled > 0)
         snprintf(text, size,
                  "io_uring is refused: kernel.io_uring_disabled is %d; allow it with "
                  "`sysctl -w kernel.io_uring_disabled=0`",
@@ -177,7 +223,7 @@ int wf_ring_open(struct io_uring *ring, uint32_t entries)
         set_up_indices(&ring->sq);
         return 0;
     }
-    explain(error, text, sizeof text);
+    explain(error, name, text, sizeof text);
     wf_complain("%s", text);
     return error;
 }
@@ -189,10 +235,11 @@ int wf_ring_describe(char *line, size_t size)
     int error = set_up(&ring, 8, &name);
 
     if (error != 0) {
-        explain(error, line, size);
+        explain(error, name, line, size);
         return error;
     }
-    snprintf(line, size, "io_uring, one ring per worker, %s", name);
+    snprintf(line, size, "io_uring, one ring per worker, %s, %sMSG_WAITALL for sends", name,
+             wf_ring_resumes_sends(&ring) ? "" : "no ");
     wf_ring_close(&ring);
     return 0;
 }

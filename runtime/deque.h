@@ -10,7 +10,8 @@
  * Pop, Cohen and Zappa Nardelli (PPoPP 2013) and these deviations:
  *   - no fences: `bottom` and `top` are accessed with seq_cst instead, which ThreadSanitizer and
  *     model checkers understand and which costs the same on x86-64;
- *   - the buffer pointer is published with release (relaxed in the paper, which is wrong on ARM);
+ *   - the buffer pointer is published with seq_cst (relaxed in the paper, which is wrong on ARM):
+ *     DQ.6 needs more than release;
  *   - a pop of the only item takes it like a thief, by the compare-and-swap alone;
  *   - indices are signed and never wrap; a thief may still read a buffer that the owner has left.
  *     So it says that it looks for as long as it does, and the owner frees old buffers when it

@@ -171,7 +171,8 @@ int wf_fiber_spawn_main(struct wf_worker *self)
 }
 
 int wf_fiber_create_detached(struct wf_worker *self, unsigned size_class, const char *name,
-                             int (*fn)(void *), void *arg, struct weft_fiber **result)
+                             int (*fn)(void *), void *arg, const void *site,
+                             struct weft_fiber **result)
 {
     struct weft_fiber *fiber;
 
@@ -184,6 +185,7 @@ int wf_fiber_create_detached(struct wf_worker *self, unsigned size_class, const 
     }
     /* relaxed: no other thread knows the fiber yet. */
     atomic_store_explicit(&fiber->joiner, WF_JOINER_DETACHED, memory_order_relaxed);
+    fiber->spawn_site = site;
     *result = fiber;
     return 0;
 }

@@ -12,10 +12,11 @@ struct wf_worker;
 /* Makes the runtime's first fiber, detached.  0 or -ENOMEM.  Caller: worker 0, in its loop. */
 int wf_fiber_spawn_main(struct wf_worker *self);
 
-/* Makes a detached fiber that is READY and in no queue.  0; -ENOMEM; -EAGAIN when max_fibers are
- * alive.  Caller: a worker, which will run or queue it. */
+/* Makes a detached fiber that is READY and in no queue; `site` is for reports.  0; -ENOMEM; -EAGAIN
+ * when max_fibers are alive.  Caller: a worker, which will run or queue it. */
 int wf_fiber_create_detached(struct wf_worker *self, unsigned size_class, const char *name,
-                             int (*fn)(void *), void *arg, struct weft_fiber **result);
+                             int (*fn)(void *), void *arg, const void *site,
+                             struct weft_fiber **result);
 
 /* Tells the joiner, or frees the fiber if it is detached.  Caller: the worker that ran it, after
  * the fiber's last switch. */

@@ -345,17 +345,32 @@ int weft_stats_read(struct weft_stats *stats)
     return result;
 }
 
+static int read_worker(weft_runtime *runtime, unsigned index, struct weft_stats *stats)
+{
+    if (index >= wf_runtime_crew(runtime))
+        return -ERANGE;
+    *stats = (struct weft_stats){.workers = 1};
+    wf_stats_collect(&runtime->workers[index]->counters, stats);
+    return 0;
+}
+
 int weft_stats_read_worker(unsigned index, struct weft_stats *stats)
 {
     struct wf_worker *self = wf_self();
 
-    if (self == NULL)
-        return -EPERM;
-    if (index >= wf_runtime_crew(self->runtime))
-        return -ERANGE;
-    *stats = (struct weft_stats){.workers = 1};
-    wf_stats_collect(&self->runtime->workers[index]->counters, stats);
-    return 0;
+    return self != NULL ? read_worker(self->runtime, index, stats) : -EPERM;
+}
+
+int weft_stats_read_worker_on(weft_runtime *runtime, unsigned index, struct weft_stats *stats)
+{
+    int result;
+
+    if (wf_outside_is_child(runtime))
+        return -ECHILD;
+    wf_outside_enter(runtime);
+    result = read_worker(runtime, index, stats);
+    wf_outside_leave(runtime);
+    return result;
 }
 
 int weft_stats_read_on(weft_runtime *runtime, struct weft_stats *stats)

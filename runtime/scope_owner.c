@@ -227,10 +227,9 @@ static inline int spawn_with_extra(struct wf_worker *self, struct wf_scope *scop
     if (size_class >= WF_STACK_CLASSES)
         return -EINVAL;
     error = wf_fiber_create_detached(self, size_class, attr != NULL ? attr->name : NULL, fn, arg,
-                                     &fiber);
+                                     site, &fiber);
     if (error != 0)
         return error;
-    fiber->spawn_site = site;
     if (extra != NULL)
         wf_extra_give(fiber, extra);
     wf_scope_join(scope, fiber);

@@ -104,8 +104,10 @@ static void rest(struct wf_worker *self, int64_t rest_end, bool cannot)
         wf_count(&self->counters.parks, 1);
         (void)wf_poller_poll(self->poller, self, deadline);
     }
-    if (wf_park_retract(self->park, &self->parker))
+    if (wf_park_retract(self->park, &self->parker)) {
+        wf_count(&self->counters.wakes_received, 1);
         wf_park_end_search(self->park);
+    }
     wf_monitor_rouse(&self->runtime->monitor);
     (void)wf_worker_serve(self, self);
 }

@@ -120,6 +120,10 @@ static void print_sample(const struct wf_sample *sample)
 {
     char text[512];
 
+    if (sample->fiber_id == 0) {
+        wf_complain("  between two fibers, in the scheduler itself");
+        return;
+    }
     if (sample->spawn_site == NULL)
         snprintf(text, sizeof text, "the first of its run");
     else

@@ -43,7 +43,8 @@
     X(spins)            \
     X(spins_won)        \
     X(node_allocations) \
-    X(unpins)
+    X(unpins)           \
+    X(wakes_received)
 
 struct wf_counters {
 #define WF_DECLARE_COUNTER(name) WF_ATOMIC(uint64_t) name; /* its worker writes, anyone reads */

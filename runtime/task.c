@@ -298,11 +298,19 @@ static void finish_task(struct wf_region *region, struct wf_task *task)
         wf_wake(wf_self(), waiter, 0);
 }
 
+/* Reports name the task where they name the line that spawned other fibers: nobody spawned this
+ * one, and the place of the fork is not known. */
+static const void *site_of(void (*run)(weft_team team, struct weft_task *task))
+{
+    return (const void *)(uintptr_t)run;
+}
+
 /* The fiber that runs one stolen task. */
 static int run_stolen(void *arg)
 {
     struct wf_region *region = arg;
     struct wf_task *task = wf_split_claim(&region->split);
+    struct weft_task *forked = (struct weft_task *)(void *)task;
     struct wf_worker *self = wf_self();
     weft_team team;
 
@@ -317,8 +325,9 @@ static int run_stolen(void *arg)
     if (wf_split_has_shared(&region->split))
         (void)call_help(self);
     start_task(self, region, task);
+    self->current->spawn_site = site_of(forked->run);
     team = weft_team_begin();
-    ((struct weft_task *)(void *)task)->run(team, (struct weft_task *)(void *)task);
+    forked->run(team, forked);
     weft_team_end(team);
     finish_task(region, task);
     return 0;
@@ -397,7 +406,8 @@ static struct weft_fiber *make_thief(struct wf_worker *self, struct wf_region *r
     if (region != NULL) {
         /* Without a fiber there is nothing to stay awake for: the owner runs the task itself. */
         self->lacks_fiber = wf_fiber_create_detached(self, region->stack_class, NULL, run_stolen,
-                                                     region, &fiber) != 0;
+                                                     region, (const void *)(uintptr_t)run_stolen,
+                                                     &fiber) != 0;
         /* In chaos mode it would go to another worker, and all may have left by now: the end of the
          * runtime waits for the fibers that it has counted, and this one can come after that. */
         if (fiber != NULL)

@@ -114,6 +114,8 @@ static void print_site(FILE *out, const struct wf_usage_site *site)
 
 static void print_sites(FILE *out, struct wf_usage *usage)
 {
+    uint64_t left_out = 0;
+
     fprintf(out, "%10s %10s %10s %12s  %s\n", "used, B", "has, KiB", "needs, KiB", "fibers",
             "spawned at");
     for (size_t i = 0; i < SITES; i++) {
@@ -121,13 +123,13 @@ static void print_sites(FILE *out, struct wf_usage *usage)
 
         wf_lock_acquire(&usage->lock);
         site = usage->sites[i];
+        left_out = usage->left_out;
         wf_lock_release(&usage->lock);
         if (site.fibers > 0)
             print_site(out, &site);
     }
-    if (usage->left_out > 0)
-        fprintf(out, "%lu fibers of further places were left out\n",
-                (unsigned long)usage->left_out);
+    if (left_out > 0)
+        fprintf(out, "%lu fibers of further places were left out\n", (unsigned long)left_out);
 }
 
 int weft_stack_report(weft_runtime *runtime, FILE *out)

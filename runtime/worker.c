@@ -431,16 +431,16 @@ static void run(struct wf_worker *self, struct weft_fiber *fiber)
 /* Sleeps until there may be work.  Returns a fiber if the last look found one. */
 static struct weft_fiber *sleep_for_work(struct wf_worker *self)
 {
-    struct wf_park *park = self->park;
     struct weft_fiber *fiber;
 
-    wf_park_announce(park, &self->parker);
+    wf_park_announce(self->park, &self->parker);
     fiber = take_injected(self);
     if (fiber == NULL && !wf_runtime_is_done(self->runtime) && !wf_task_look(self)) {
         wf_count(&self->counters.parks, 1);
         (void)wf_poller_poll(self->poller, self, wf_wheel_next(&self->wheel));
     }
-    self->is_searching = wf_park_retract(park, &self->parker);
+    self->is_searching = wf_park_retract(self->park, &self->parker);
+    wf_count(&self->counters.wakes_received, self->is_searching);
     wf_monitor_rouse(&self->runtime->monitor);
     return fiber;
 }

@@ -228,9 +228,11 @@ struct weft_stats {
     uint64_t spins;           /* times that a worker looked for work for a while before a sleep */
     uint64_t spins_won;       /* of those, how many found something, so that it did not sleep */
     uint64_t
-        node_allocations; /* objects of the library that lie in the arena of their worker's NUMA
-                             node; 0 where one arena serves all (`weft doctor` shows which) */
-    uint64_t unpins;      /* times that a worker was let go from a CPU that others used */
+        node_allocations;    /* objects of the library that lie in the arena of their worker's NUMA
+                                node; 0 where one arena serves all (`weft doctor` shows which) */
+    uint64_t unpins;         /* times that a worker was let go from a CPU that others used */
+    uint64_t wakes_received; /* times that a worker found when it left its sleep, or was about to
+                                begin one, that another thread had woken it */
 };
 
 /*
@@ -266,9 +268,21 @@ WEFT_API int weft_stats_read_on(weft_runtime *runtime, struct weft_stats *stats)
 WEFT_API int weft_stats_read_worker(unsigned index, struct weft_stats *stats);
 
 /*
+ * The same of `runtime`.
+ *
+ * Returns   0, or a negative errno.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ * Errors    -ERANGE (no such worker), -ECHILD (in a child of the process that started the runtime).
+ */
+WEFT_API int weft_stats_read_worker_on(weft_runtime *runtime, unsigned index,
+                                       struct weft_stats *stats);
+
+/*
  * Print how much stack the fibers have used that have ended: for each place that spawned some the
  * most that one of them used, the size of their stacks, and the size that would have done with a
- * quarter to spare.  Needs `stack_usage`.
+ * quarter to spare.  Tasks that were stolen (task.h) are listed by their functions.  Needs
+ * `stack_usage`.
  *
  * Returns   0, or a negative errno.
  * Context   any thread, any fiber.  May block on `out`.

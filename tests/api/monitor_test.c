@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* No fiber waits behind another that computes or blocks; an idle runtime does nothing. */
+/* No fiber waits behind another that computes or blocks. */
 #define _GNU_SOURCE 1
 
 #include "../support/fixture.h"
+#include "../support/silence.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -151,88 +151,11 @@ Test(monitor, yield_if_due_needs_a_monitor, .timeout = TEST_TIMEOUT_S)
     cr_expect_not(weft_yield_if_due());
 }
 
-/* How often the threads of the runtime have been switched to. */
-static unsigned long switches(void)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    unsigned long sum = 0;
-    struct dirent *entry;
-
-    CHECK(tasks != NULL);
-    while ((entry = readdir(tasks)) != NULL) {
-        char path[300], line[128];
-        bool is_ours = false;
-        FILE *status;
-
-        (void)snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
-        status = fopen(path, "re");
-        while (status != NULL && fgets(line, sizeof line, status) != NULL) {
-            const char *colon = strchr(line, ':');
-
-            is_ours |= strncmp(line, "Name:\tweft-", 11) == 0;
-            if (is_ours && strstr(line, "ctxt_switches") != NULL && colon != NULL)
-                sum += strtoul(colon + 1, NULL, 10);
-        }
-        if (status != NULL)
-            (void)fclose(status);
-    }
-    (void)closedir(tasks);
-    return sum;
-}
-
-/* Waits for two seconds in which no thread of the runtime runs.  A thread that sleeps makes no
- * system call without being switched to. */
-static void *await_silence(void *arg)
-{
-    int end = *(int *)arg;
-    unsigned long before, after = 0;
-
-    do {
-        before = after;
-        (void)sleep(2);
-        after = switches();
-    } while (after != before || after == 0);
-    CHECK_EQ(write(end, "", 1), 1);
-    return NULL;
-}
-
 static int read_pipe(void *arg)
 {
     char byte;
 
     return (int)weft_read(*(int *)arg, &byte, 1, WEFT_FOREVER);
-}
-
-static int sleep_for_ever(void *arg)
-{
-    (void)arg;
-    return weft_sleep_until(WEFT_FOREVER);
-}
-
-static int park_many(void *arg)
-{
-    int count = TEST_FIBERS_ALIVE_MAX / 2;
-
-    for (int i = 0; i < count; i++)
-        CHECK_EQ(weft_spawn(NULL, sleep_for_ever, NULL), 0);
-    return read_pipe(arg);
-}
-
-/* Thousands of parked fibers cost nothing: after a while not one thread of the runtime runs, the
- * monitor least of all. */
-WORKER_TEST(monitor, idle_runtime_makes_no_system_call, TEST_TIMEOUT_S)
-{
-    int pipe_fds[2];
-    pthread_t watcher;
-    struct resources before = resources_now();
-
-    cr_assert_eq(pipe(pipe_fds), 0);
-    cr_assert_eq(pthread_create(&watcher, NULL, await_silence, &pipe_fds[1]), 0);
-    cr_expect_eq(weft_run(&(struct weft_config){.workers = *workers}, park_many, &pipe_fds[0]), 1);
-    cr_assert_eq(pthread_join(watcher, NULL), 0);
-    (void)close(pipe_fds[0]);
-    (void)close(pipe_fds[1]);
-    assert_resources_return_to(before);
 }
 
 static int wake_after_silence(void *arg)
@@ -245,11 +168,13 @@ static int wake_after_silence(void *arg)
  * fiber compute for ever. */
 Test(monitor, wakes_with_the_workers, .timeout = TEST_TIMEOUT_S)
 {
+    struct silence silence = {.seconds = 2};
     int pipe_fds[2];
     pthread_t watcher;
 
     cr_assert_eq(pipe(pipe_fds), 0);
-    cr_assert_eq(pthread_create(&watcher, NULL, await_silence, &pipe_fds[1]), 0);
+    silence.end = pipe_fds[1];
+    cr_assert_eq(pthread_create(&watcher, NULL, await_silence, &silence), 0);
     cr_expect_eq(weft_run(&(struct weft_config){.workers = 2}, wake_after_silence, &pipe_fds[0]),
                  0);
     cr_assert_eq(pthread_join(watcher, NULL), 0);

@@ -213,7 +213,7 @@ static int compare_worker_stats(void *arg)
 {
     struct weft_stats total;
     struct weft_stats sum = {.turns = 0};
-    struct weft_stats one = {.turns = 77};
+    struct weft_stats one = {.turns = 77}, two;
 
     (void)arg;
     for (int i = 0; i < 100; i++)
@@ -224,6 +224,8 @@ static int compare_worker_stats(void *arg)
         sum.fibers_spawned += one.fibers_spawned;
         sum.fibers_finished += one.fibers_finished;
         sum.turns += one.turns;
+        CHECK_EQ(weft_stats_read_worker_on(weft_runtime_self(), i, &two), 0);
+        CHECK(two.turns >= one.turns && two.fibers_finished == one.fibers_finished);
     }
     CHECK_EQ(weft_stats_read(&total), 0);
     CHECK_EQ(total.workers, weft_worker_count());
@@ -234,6 +236,7 @@ static int compare_worker_stats(void *arg)
 
     one.turns = 77;
     CHECK_EQ(weft_stats_read_worker(weft_worker_count(), &one), -ERANGE);
+    CHECK_EQ(weft_stats_read_worker_on(weft_runtime_self(), weft_worker_count(), &one), -ERANGE);
     CHECK_EQ(one.turns, 77);
     return 0;
 }

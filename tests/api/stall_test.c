@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <weft/task.h>
 
 enum { HOG_MS = 400, PATIENCE_MS = 60000 };
 
@@ -209,6 +210,44 @@ CHILD(stall_of_what_the_library_spawned)
     return end_reports(watcher, weft_run(&config, run_way, &parameter));
 }
 
+static _Atomic(bool) is_stolen;
+
+WEFT_TASK(computation, int, int)
+
+static int computation(weft_team team, int result)
+{
+    (void)team;
+    atomic_store(&is_stolen, true);
+    return compute(NULL) == 0 ? result : -1;
+}
+
+/* The fiber that forked it waits, so another one has to run it. */
+static int have_it_stolen(void *arg)
+{
+    weft_team team = weft_team_begin();
+    struct computation_task task;
+    int result;
+
+    (void)arg;
+    computation_fork(&team, &task, 0);
+    while (!atomic_load(&is_stolen))
+        CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    result = computation_join(&team, &task);
+    weft_team_end(team);
+    return result;
+}
+
+CHILD(stall_of_a_stolen_task)
+{
+    struct weft_config config = {.workers = 2};
+    pthread_t watcher;
+
+    /* expect_site() wants what lies behind. */
+    (void)fprintf(stderr, "spawner: 0x%lx\n", (unsigned long)(uintptr_t)computation_run - 1);
+    await_reports(&watcher);
+    return end_reports(watcher, weft_run(&config, have_it_stolen, &parameter));
+}
+
 static unsigned long address_after(const char *text, const char *mark)
 {
     const char *at = strstr(text, mark);
@@ -262,6 +301,14 @@ Test(stall, names_the_line_of_the_program_that_had_it_spawned, .timeout = TEST_T
 
     for (unsigned way = 0; way < sizeof ways / sizeof *ways; way++)
         expect_site("stall_of_what_the_library_spawned", way, &end);
+}
+
+/* Its fiber was made by a worker that had nothing to do. */
+Test(stall, names_the_task_that_was_stolen, .timeout = TEST_TIMEOUT_S)
+{
+    struct child_end end;
+
+    expect_site("stall_of_a_stolen_task", 0, &end);
 }
 
 /* Nobody asked for reports, or for a monitor. */

@@ -54,6 +54,7 @@ WORKER_TEST(wake, a_pair_that_takes_turns_asks_for_no_help, TEST_TIMEOUT_S)
     /* The end of the run wakes all. */
     cr_expect_leq(run_stats().wakes_sent, *workers + FEW, "%llu wakes in %d rounds",
                   (unsigned long long)run_stats().wakes_sent, ROUNDS);
+    cr_expect_leq(run_stats().wakes_received, run_stats().wakes_sent);
     weft_channel_destroy(&pair.to);
     weft_channel_destroy(&pair.fro);
 }

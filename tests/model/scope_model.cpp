@@ -149,7 +149,7 @@ void wf_worker_push_fresh(struct wf_worker *, struct weft_fiber *)
     state->spawned($) = 1;
 }
 int wf_fiber_create_detached(struct wf_worker *, unsigned, const char *, int (*)(void *), void *,
-                             struct weft_fiber **fiber)
+                             const void *, struct weft_fiber **fiber)
 {
     *fiber = &state->fibers[THREADS];
     return 0;

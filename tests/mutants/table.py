@@ -65,8 +65,8 @@ SWITCH_MUTANTS = [
 
 SCHEDULER_MUTANTS = [
     Mutant("4/sleeps-without-a-look-at-the-injector", "runtime/worker.c",
-           [("    wf_park_announce(park, &self->parker);\n    fiber = take_injected(self);",
-             "    wf_park_announce(park, &self->parker);\n    fiber = NULL;")],
+           [("    wf_park_announce(self->park, &self->parker);\n    fiber = take_injected(self);",
+             "    wf_park_announce(self->park, &self->parker);\n    fiber = NULL;")],
            "api_outside_test", "outside/every_spawn_wakes_a_worker", {}, tries=5),
     Mutant("5/fills-the-next-slot-blindly", "runtime/worker.c",
            [("    if (old == NULL) {\n        /* NX.1 release",
@@ -201,7 +201,7 @@ RING_MUTANTS = [
            [("    if (is_owner && !ring->event_is_armed && !ring->is_closing)\n"
              "        arm_event(ring);",
              "    (void)is_owner;")],
-           "api_monitor_test", "monitor/idle_runtime_makes_no_system_call"),
+           "api_idle_test", "idle/nobody_makes_a_system_call"),
     Mutant("ring/reports-the-cancel-of-what-succeeded", "io/op.c",
            [("    if (op->reason != 0 && (op->result == -ECANCELED || op->result == -EINTR))",
              "    if (op->reason != 0)")],
@@ -269,7 +269,7 @@ RING_MUTANTS = [
     Mutant("epoll/the-end-of-a-wait-is-left-in-place", "io/epoll.c",
            [("            if (is_owner)\n                wf_os_event_reset(instance->event);",
              "            (void)is_owner;")],
-           "api_monitor_test", "monitor/idle_runtime_makes_no_system_call",
+           "api_idle_test", "idle/nobody_makes_a_system_call",
            {"WEFT_BACKEND": "epoll"}),
 ]
 

@@ -25,8 +25,8 @@ FLAGS = ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-DWEFT_CHAOS_POINTS", "-DWF_CHEC
 # name, file, before, after; and more of the last two
 MUTANTS = [
     ("worker/no-last-look", "runtime/worker.c",
-     "    wf_park_announce(park, &self->parker);\n    fiber = take_injected(self);",
-     "    wf_park_announce(park, &self->parker);\n    fiber = NULL;"),
+     "    wf_park_announce(self->park, &self->parker);\n    fiber = take_injected(self);",
+     "    wf_park_announce(self->park, &self->parker);\n    fiber = NULL;"),
     ("outside/no-wake-when-all-sleep", "runtime/outside.c",
      "else if (wf_park_all_asleep(&runtime->park))", "else if (false)"),
     ("event/sleeps-without-a-look", "sync/event.c",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The next slot: a fiber that was just woken runs at once, but not for ever before all others.
- * Nothing in the public interface wakes back and forth yet, so this test uses wait.h.
+ * By wait.h, since every pair of objects that wake back and forth has more turns than these.
  */
 #include "runtime/wait.h"
 

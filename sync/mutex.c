@@ -361,7 +361,11 @@ int weft_mutex_try_lock(weft_mutex *mutex)
 {
     uint32_t word;
 
-    return take(wf_mutex_of(mutex), false, &word) ? 0 : -EBUSY;
+    if (WF_LIKELY(take(wf_mutex_of(mutex), false, &word)))
+        return 0;
+    if (WF_UNLIKELY((word & DEAD) != 0))
+        wf_panic("weft_mutex_try_lock: the mutex %p was destroyed", (void *)mutex);
+    return -EBUSY;
 }
 
 /* What the word becomes with an unlock that wakes nobody and gives the lock to nobody: while nobody

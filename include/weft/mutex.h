@@ -67,7 +67,7 @@ WEFT_API WEFT_MUST_USE int weft_mutex_lock(weft_mutex *mutex, weft_time deadline
 /*
  * Lock `mutex` if it is free.
  *
- * Returns   0, or -EBUSY, a negative errno.
+ * Returns   0, or -EBUSY, a negative errno.  Aborts if the mutex was destroyed.
  * Context   any thread, any fiber.
  * Switches  never.
  * Errors    -EBUSY.
@@ -108,7 +108,7 @@ WEFT_API WEFT_MUST_USE int weft_mutex_lock_checked(weft_mutex *mutex, weft_time 
 /*
  * weft_mutex_try_lock() with checks.
  *
- * Returns   0, or -EBUSY, a negative errno.
+ * Returns   0, or -EBUSY, a negative errno.  Aborts if the mutex was destroyed.
  * Context   any thread, any fiber.
  * Switches  never.
  * Errors    -EBUSY.

@@ -76,6 +76,21 @@ static int lock_destroyed(void *arg)
     return must_lock(arg);
 }
 
+static int try_destroyed(void *arg)
+{
+    (void)arg;
+    weft_mutex_destroy(&mutex);
+    return weft_mutex_try_lock(&mutex);
+}
+
+/* As programs do that are compiled with NDEBUG. */
+static int try_destroyed_unchecked(void *arg)
+{
+    (void)arg;
+    weft_mutex_destroy(&mutex);
+    return (weft_mutex_try_lock)(&mutex);
+}
+
 static int unlock_destroyed(void *arg)
 {
     weft_mutex_destroy(&mutex);
@@ -122,6 +137,8 @@ static const struct {
     {unlock_of_another, "was locked by another"},
     {destroy_locked, "is locked"},
     {lock_destroyed, "was destroyed"},
+    {try_destroyed, "weft_mutex_try_lock: the mutex"},
+    {try_destroyed_unchecked, "was destroyed"},
     {unlock_destroyed, "was destroyed"},
     {destroy_twice, "was destroyed"},
     {unlock_recursive_of_another, "has not locked"},

@@ -51,9 +51,21 @@ int wf_wait_refusal(struct wf_worker *self, int64_t deadline)
     return -ETIMEDOUT;
 }
 
+/* A plain thread has no state for a generator, but its clock goes on.  Whoever draws often does so
+ * at times that depend on what was drawn, so that nothing of their pattern may be left.  (The end
+ * of MurmurHash3.) */
+static uint32_t random_of_time(void)
+{
+    uint32_t number = (uint32_t)wf_os_now();
+
+    number = (number ^ number >> 16) * 0x85ebca6bU;
+    number = (number ^ number >> 13) * 0xc2b2ae35U;
+    return (number ^ number >> 16) >> 8;
+}
+
 uint32_t wf_self_random(struct wf_worker *self)
 {
-    return self != NULL ? wf_chaos_random(self) : (uint32_t)wf_os_now();
+    return self != NULL ? wf_chaos_random(self) : random_of_time();
 }
 
 struct wf_waiter *wf_wait_begin(struct wf_worker *self, wf_interrupt_fn *interrupt, void *place)

@@ -99,7 +99,7 @@ int wf_self_refusal(struct wf_worker *self);
 /* The same before a wait until `deadline`: -ETIMEDOUT also if that has passed. */
 int wf_wait_refusal(struct wf_worker *self, int64_t deadline);
 
-/* A number that nobody can rely on; `self` is NULL on a plain thread. */
+/* A number that nobody can rely on, with 24 random bits; `self` is NULL on a plain thread. */
 uint32_t wf_self_random(struct wf_worker *self);
 
 /* True if no other fiber is ready on this worker, as far as it knows.  Never in chaos, which

@@ -41,6 +41,7 @@ struct select_case {
     union {
         struct wf_channel_entry entry;
         struct wf_awaiter awaiter; /* of WEFT_SELECT_FUTURE */
+        uint32_t turn;             /* while the cases are looked at: see draw() */
     };
     struct select_case *next; /* in the order of the channels' addresses */
 };
@@ -54,7 +55,7 @@ static_assert(offsetof(struct wf_channel_entry, wait) == offsetof(struct wf_awai
 struct selection {
     struct select_case *cases;
     unsigned count;
-    unsigned start;            /* the case that is looked at first */
+    uint32_t seed, luck;       /* see draw() */
     struct select_case *first; /* of those with a lock, in the order of addresses */
     bool has_polls;
     struct wf_wait_claim claim;
@@ -128,11 +129,36 @@ static int poll_result(struct select_case *each, int result)
     return 0;
 }
 
-static struct select_case *case_after(const struct selection *selection, unsigned i)
+/* From now on none of the cases has been looked at. */
+static void shuffle(struct wf_worker *self, struct selection *selection)
 {
-    unsigned index = selection->start + i;
+    selection->seed = wf_self_random(self) << 8; /* the upper bits decide */
+    for (unsigned i = 0; i < selection->count; i++)
+        selection->cases[i].turn = i;
+}
 
-    return &selection->cases[index < selection->count ? index : index - selection->count];
+/* The case to look at when `seen` of them have been: any of the others, each as likely as the next.
+ * A random place to begin at would not do: a case behind others that are not ready would be
+ * chosen in their place, too.  (Fisher and Yates's shuffle, as far as it is needed.)  What one
+ * draw leaves of a random number, its fraction, is as random for the next, but shorter. */
+WF_INLINE struct select_case *draw(struct selection *selection, unsigned seen)
+{
+    enum { DRAWS = 4 }; /* of each number: 32 cases take no more than 20 of its 24 bits */
+    struct select_case *cases = selection->cases;
+    uint64_t place;
+    uint32_t turn;
+
+    if (seen % DRAWS == 0) {
+        selection->luck = selection->seed;
+        selection->seed = selection->seed * 747796405U + 2891336453U; /* the step of PCG32 */
+    }
+    place = (uint64_t)selection->luck * (selection->count - seen);
+    selection->luck = (uint32_t)place;
+    place = seen + (place >> 32);
+    turn = cases[place].turn;
+    cases[place].turn = cases[seen].turn;
+    cases[seen].turn = turn;
+    return &cases[turn];
 }
 
 static void check_cases(struct selection *selection)
@@ -158,10 +184,11 @@ static void check_cases(struct selection *selection)
 }
 
 /* Looks at one channel after the other.  NULL if no case is ready. */
-static struct select_case *try_each(struct wf_worker *self, const struct selection *selection)
+static struct select_case *try_each(struct wf_worker *self, struct selection *selection)
 {
+    shuffle(self, selection);
     for (unsigned i = 0; i < selection->count; i++) {
-        struct select_case *each = case_after(selection, i);
+        struct select_case *each = draw(selection, i);
         struct wf_wait_entry *woken;
 
         if (each->channel == NULL)
@@ -364,8 +391,9 @@ static int select_slowly(struct wf_worker *self, struct selection *selection, we
 
     sort_cases(selection);
     lock_all(selection);
+    /* try_each() has drawn all of them, and no case can be ready for having been drawn late. */
     for (unsigned i = 0; i < selection->count; i++) {
-        struct select_case *each = case_after(selection, i);
+        struct select_case *each = &selection->cases[selection->cases[i].turn];
 
         if (!has_lock(each) || (each->result = try_case(each, &woken)) == -EAGAIN)
             continue;
@@ -390,7 +418,6 @@ int weft_select(struct weft_select_case *cases, unsigned count, weft_time deadli
 
     selection.cases = (struct select_case *)(void *)cases;
     selection.count = count;
-    selection.start = count > 1 ? wf_self_random(self) % count : 0;
     check_cases(&selection);
     refusal = wf_self_refusal(self);
     if (WF_UNLIKELY(refusal != 0))

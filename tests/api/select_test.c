@@ -69,6 +69,65 @@ WORKER_TEST(select, chooses_one_of_the_ready_cases_fairly, TEST_TIMEOUT_S)
     cr_expect_eq(run_workers(*workers, choose_among_ready, NULL), 0);
 }
 
+/* Which of `count` cases are ready; each of those has a full channel. */
+struct ready_set {
+    unsigned count;
+    uint64_t ready;
+};
+
+static void choose_often(const struct ready_set *set)
+{
+    enum { MOST = 40, ROUNDS = 10000 };
+    weft_channel *empty = must_create(1);
+    weft_channel *full = must_create(1);
+    unsigned counts[MOST] = {0};
+    unsigned ready = (unsigned)__builtin_popcountll(set->ready);
+    int value = -1;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        struct weft_select_case cases[MOST];
+        int winner;
+
+        must_send(full, round);
+        for (unsigned i = 0; i < set->count; i++)
+            cases[i] = (struct weft_select_case)WEFT_RECEIVE_CASE(
+                (set->ready >> i & 1) != 0 ? full : empty, &value);
+        winner = weft_select(cases, set->count, 0);
+        CHECK(winner >= 0);
+        CHECK_EQ(value, round);
+        counts[winner]++;
+    }
+    for (unsigned i = 0; i < set->count; i++) {
+        unsigned share = (set->ready >> i & 1) != 0 ? ROUNDS / ready : 0;
+
+        /* More than ten standard deviations on both sides. */
+        CHECK(counts[i] >= share - share / 3 && counts[i] <= share + share / 3);
+    }
+    weft_channel_free(empty);
+    weft_channel_free(full);
+}
+
+static int choose_among_unready(void *arg)
+{
+    static const struct ready_set sets[] = {
+        {2, 0x3}, {3, 0x5}, {5, 0x14}, {8, 0x3}, {8, 0xc1}, {40, 0x8000000003}, {40, 0x20000f0000},
+    };
+
+    (void)arg;
+    for (unsigned i = 0; i < sizeof sets / sizeof *sets; i++)
+        choose_often(&sets[i]);
+    return 0;
+}
+
+/* A case that stands behind others that are not ready must not be chosen in their place as well: of
+ * eight, the first of which two are ready, it would be chosen seven times as often as the second.
+ */
+WORKER_TEST(select, chooses_as_fairly_between_cases_that_are_not_ready, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, choose_among_unready, NULL), 0);
+    cr_expect_eq(choose_among_unready(NULL), 0, "on a plain thread");
+}
+
 static int look_without_waiting(void *arg)
 {
     weft_channel *empty = must_create(0);

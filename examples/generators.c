@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <weft.h>
 
 struct tree {
@@ -55,20 +56,26 @@ static int sum_of_tree(void)
     return sum;
 }
 
-/* Yields each word, and NULL when it needs more text: that is then sent.  NULL is the end. */
+/* Yields each word, and NULL when it needs more text: that is then sent.  NULL is the end.  The
+ * words' memory goes with the generator, whichever way it ends. */
 static int split_words(weft_generator *self, void *arg)
 {
+    enum { WORD_MAX = 32 };
     const char *text = "";
-    char word[32];
+    char *word = malloc(WORD_MAX);
     size_t length = 0;
 
     (void)arg;
+    if (word == NULL || weft_generator_defer(self, free, word) != 0) {
+        free(word);
+        return -ENOMEM;
+    }
     while (text != NULL) {
         void *sent = NULL;
         int error = 0;
 
         for (; *text != '\0' && error == 0; text++) {
-            if (isalpha((unsigned char)*text) && length < sizeof word - 1) {
+            if (isalpha((unsigned char)*text) && length < WORD_MAX - 1) {
                 word[length++] = *text;
             } else if (length > 0) {
                 word[length] = '\0';

@@ -29,35 +29,39 @@ void wf_extra_give(struct weft_fiber *fiber, struct wf_extra *extra)
     fiber->has_more = true;
 }
 
+bool wf_defers_add(struct wf_defer **list, void (*fn)(void *), void *arg)
+{
+    struct wf_defer *defer = wf_alloc(sizeof *defer);
+
+    if (defer == NULL)
+        return false;
+    *defer = (struct wf_defer){*list, fn, arg};
+    *list = defer;
+    return true;
+}
+
+void wf_defers_run(struct wf_defer **list)
+{
+    struct wf_defer *defer;
+
+    while ((defer = *list) != NULL) {
+        struct wf_defer own = *defer;
+
+        *list = own.next;
+        wf_free(defer);
+        own.fn(own.arg);
+    }
+}
+
 int weft_defer(void (*fn)(void *), void *arg)
 {
     struct wf_worker *self = wf_self();
     struct wf_extra *extra;
-    struct wf_defer *defer;
 
     if (self == NULL)
         return -EPERM;
     extra = wf_extra_of(self->current);
-    defer = extra != NULL ? wf_alloc(sizeof *defer) : NULL;
-    if (defer == NULL)
-        return -ENOMEM;
-    *defer = (struct wf_defer){extra->defers, fn, arg};
-    extra->defers = defer;
-    return 0;
-}
-
-/* A defer may defer: what it adds runs next. */
-static void run_defers(struct wf_extra *extra)
-{
-    struct wf_defer *defer;
-
-    while ((defer = extra->defers) != NULL) {
-        struct wf_defer own = *defer;
-
-        extra->defers = own.next;
-        wf_free(defer);
-        own.fn(own.arg);
-    }
+    return extra != NULL && wf_defers_add(&extra->defers, fn, arg) ? 0 : -ENOMEM;
 }
 
 /* Defers may use values, and the destructors of values may defer. */
@@ -66,7 +70,7 @@ static void end_extra(struct wf_extra *extra)
     unsigned rounds = 0;
 
     do
-        run_defers(extra);
+        wf_defers_run(&extra->defers);
     while (rounds++ < WEFT_LOCAL_ROUNDS && wf_local_destroy_round(&extra->locals));
     wf_local_free(&extra->locals);
 }

@@ -10,6 +10,8 @@
 #include "arch/compiler.h"
 #include "runtime/local.h"
 
+#include <stdbool.h>
+
 struct weft_fiber;
 struct wf_defer;
 struct wf_worker;
@@ -18,6 +20,14 @@ struct wf_extra {
     struct wf_defer *defers; /* the fiber: the youngest first */
     struct wf_locals locals; /* the fiber; before it runs, its spawner */
 };
+
+/* Puts a call before the others of a list.  Returns false when there is no memory.  Caller: whoever
+ * the list belongs to. */
+bool wf_defers_add(struct wf_defer **list, void (*fn)(void *), void *arg);
+
+/* Makes the calls, the youngest first, and with them those that they add; may suspend.  Caller: as
+ * above. */
+WF_COLD void wf_defers_run(struct wf_defer **list);
 
 /* The fiber's extra, which it gets if it has none yet; NULL when there is no memory.  Caller: the
  * fiber. */

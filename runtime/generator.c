@@ -17,6 +17,7 @@
 #include "arch/os.h"
 #include "arch/sanitizer.h"
 #include "runtime/check.h"
+#include "runtime/extra.h"
 #include "runtime/lock.h"
 #include "runtime/stack.h"
 
@@ -51,6 +52,7 @@ struct weft_generator {
     struct wf_san own_san, caller_san;
     int (*fn)(weft_generator *generator, void *arg);
     void *arg;
+    struct wf_defer *defers;     /* the function's: the youngest first */
     struct weft_generator *next; /* in the cache */
     char *base;                  /* of the mapping, guard included */
     size_t size;                 /* without the guard */
@@ -127,6 +129,10 @@ static WF_NORETURN void generator_main(void *arg, void *passed)
     (void)passed;
     (void)wf_san_stack_switched(&generator->own_san, &generator->caller_san, 0);
     result = generator->fn(generator, generator->arg);
+    if (WF_UNLIKELY(generator->defers != NULL)) {
+        generator->state = STATE_CLOSING; /* they may wait, but have nothing to yield */
+        wf_defers_run(&generator->defers);
+    }
     generator->result = result;
     generator->state = STATE_ENDED;
     wf_san_stack_switch(&generator->own_san, &generator->caller_san, true);
@@ -163,6 +169,7 @@ int weft_generator_create(weft_generator **result, int (*fn)(weft_generator *gen
     generator->state = STATE_NEW;
     generator->result = -EBUSY;
     generator->sent = NULL;
+    generator->defers = NULL;
     generator->fn = fn;
     generator->arg = arg;
     wf_san_stack(&generator->own_san, bottom, (size_t)((char *)generator - bottom));
@@ -274,6 +281,14 @@ int weft_generator_yield(weft_generator *generator, void *value, void **sent)
     wf_san_stack_switch(&generator->own_san, &generator->caller_san, false);
     return wf_san_stack_switched(&generator->own_san, &generator->caller_san,
                                  wf_context_hand_back(&generator->own, &generator->caller, 0));
+}
+
+int weft_generator_defer(weft_generator *generator, void (*fn)(void *), void *arg)
+{
+    /* No other's: one that stands still may never run again, nor be closed in this fiber. */
+    if (WF_UNLIKELY(generator->state != STATE_RUNNING && generator->state != STATE_CLOSING))
+        wf_panic("weft_generator_defer: the generator does not run, so this is not its function");
+    return wf_defers_add(&generator->defers, fn, arg) ? 0 : -ENOMEM;
 }
 
 int weft_generator_delegate(weft_generator *generator, weft_generator *inner)

@@ -76,7 +76,8 @@ WEFT_API WEFT_MUST_USE int weft_generator_throw(weft_generator *generator, int e
 
 /*
  * End the generator: the yield that it stands at, and each one after that, returns -ECANCELED,
- * until its function returns; so it can clean up.  One that has not begun does not run any more.
+ * until its function returns; so it can clean up, and then what it has deferred is called.  One
+ * that has not begun does not run any more.
  * One that has ended already is left as it is.
  *
  * Returns   0, or the failure that the function returned, if that is not -ECANCELED.
@@ -118,6 +119,20 @@ WEFT_API int weft_generator_result(const weft_generator *generator);
  */
 WEFT_API WEFT_MUST_USE int weft_generator_yield(weft_generator *generator, void *value,
                                                 void **sent);
+
+/*
+ * Have `fn(arg)` called when the function of the generator has returned, on every way out: its end,
+ * a failure, what was thrown, a close or a free.  The last one deferred comes first.  It runs as a
+ * part of whoever asked then; it may suspend and defer more, but a yield in it returns -ECANCELED.
+ * (weft_defer() is another thing: there the function of the fiber has to return.)
+ *
+ * Returns   0, or a negative errno: it will not be called.
+ * Context   as weft_generator_yield().
+ * Switches  never.
+ * Errors    -ENOMEM.
+ */
+WEFT_API WEFT_MUST_USE int weft_generator_defer(weft_generator *generator, void (*fn)(void *),
+                                                void *arg);
 
 /*
  * Yield all values of `inner`, pass on to it what is sent and thrown, and close it when `generator`

@@ -174,7 +174,8 @@ WEFT_API uint64_t weft_scope_failed_id(const weft_scope *scope);
 /*
  * Have `fn(arg)` called when the function of the calling fiber has returned, on every way out, the
  * last one deferred first.  It runs in that fiber and may suspend; in a cancelled one it needs a
- * shield to wait.
+ * shield to wait.  A generator, which runs as a part of the fiber that asks, has defers of its own:
+ * weft_generator_defer().
  *
  * Returns   0, or a negative errno: it will not be called.
  * Context   fiber.

@@ -34,7 +34,7 @@ static int serve_load(struct bench *b, unsigned connections, unsigned rate,
  * Includes  requests_per_s; cpu_us_per_request: the server's own CPU time, which does not depend on
  *           what the load generator leaves of the machine.  Both are of the window alone.
  * Excludes  connecting, and the first 300 ms.
- * Distrust  requests_per_s on few CPUs: the load generator, one thread with poll(), shares them and
+ * Distrust  requests_per_s on few CPUs: the load generator, one thread with epoll, shares them and
  *           is the limit with many connections.
  */
 void bench_echo_tcp(struct bench *b)

@@ -18,7 +18,7 @@ static int read_blocks(void *arg)
 }
 
 /*
- * file/read/depth=64, file/read/direct=1/depth=64
+ * file/read/depth=64, file/read/depth=64/direct=1
  *
  * Question  What does a random read of 4 KiB cost among many?
  * Method    64 fibers read blocks of a file of 64 MiB, each b->batch / 64 of them, one after the
@@ -49,9 +49,9 @@ void bench_file_read(struct bench *b)
  * file/copy/by=program, file/copy/by=kernel
  *
  * Question  What does it cost to copy 64 KiB from one file to another?
- * Method    one fiber copies b->batch pieces, one after the other, again and again through files of
- * 16 MiB, by a read and a write, or by the call that leaves it to the kernel; the files are
- *           compared at the end.
+ * Method    one fiber copies b->batch pieces, one after the other, again and again through files
+ *           of 16 MiB, by a read and a write, or by the call that leaves it to the kernel; the
+ *           files are compared at the end.
  * Includes  the pool for by=kernel: the call has no other form.
  * Excludes  the disk: what is written stays in memory until the kernel likes to write it.
  * Distrust  on a file system that shares blocks instead of copying them, by=kernel copies nothing.

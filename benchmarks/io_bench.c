@@ -19,7 +19,8 @@
  *           into another and back by splice; 4 KiB of that file into a socket by sendfile, and out
  *           of it by a plain recv.
  * Includes  the system calls of the backend, and a suspension of the fiber where it needs one;
- *           statx, sendfile: the way to a thread of the pool and back.
+ *           statx: the way to a thread of the pool and back.  (A page in memory that goes to a
+ *           stream is read and sent, so that sendfile need not take it.)
  * Excludes  waiting for data, other fibers, which share what a ring submits together.
  * Distrust  it says nothing about a server with many connections: there operations are batched.
  */

@@ -349,14 +349,25 @@ func idleParked(count int) func(int) (sample, error) {
 		if isQuick {
 			window = 2 * time.Second
 		}
+		var arrived, woken atomic.Int64
 		for i := 0; i < count; i++ {
-			go time.Sleep(time.Hour)
+			go func() {
+				arrived.Add(1)
+				time.Sleep(time.Hour)
+				woken.Add(1)
+			}()
 		}
 		time.Sleep(3 * time.Second)
+		if arrived.Load() != int64(count) {
+			return sample{}, errors.New("some goroutines have not begun after three seconds")
+		}
 		switches, cpu := voluntarySwitches(), cpuTime()
 		time.Sleep(window)
 		cpu = cpuTime() - cpu
 		switches = voluntarySwitches() - switches
+		if woken.Load() != 0 {
+			return sample{}, errors.New("some goroutines were not asleep")
+		}
 		return sample{reports: []report{
 			{"cpu_us_per_s", false, float64(cpu.Microseconds()) / window.Seconds()},
 			{"switches_per_s", false, switches / window.Seconds()}}}, nil

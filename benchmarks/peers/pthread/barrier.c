@@ -35,7 +35,8 @@ static void *march_along(void *arg)
     return NULL;
 }
 
-/* The kernel runs the threads on whatever CPUs it likes, also two of them. */
+/* The kernel runs the threads on whichever of the CPUs it likes that the row has: one for two
+ * parties, else two. */
 void barrier_cross(struct bench *b)
 {
     static pthread_t threads[PARTIES_MAX];

@@ -28,7 +28,8 @@ static void *count_one(void *arg)
     return NULL;
 }
 
-/* The kernel runs the new thread on whatever CPU it likes. */
+/* The kernel runs the new thread on whichever of the CPUs it likes that the row has, one for each
+ * worker of the others. */
 static void spawn_join_empty(struct bench *b)
 {
     pthread_attr_t attr;
@@ -362,7 +363,7 @@ static void *play_second(void *arg)
     return NULL;
 }
 
-/* The kernel runs the two threads where it likes. */
+/* Both threads are on one CPU where the row is measured by scripts/bench.sh. */
 static void condvar_pingpong(struct bench *b)
 {
     struct pingpong game = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, b->batch, 0};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "echo.h"
+#include "harness/echo_rows.h"
 #include "weft_bench.h"
 
 #include <string.h>
@@ -44,7 +45,7 @@ static unsigned long long load_and_watch(struct bench *b, unsigned rate, struct 
     struct echo_result echo = {0};
     weft_fiber *watcher;
     int result = 0;
-    int rc = echo_start(&server, CONNECTIONS, WORK_STEPS);
+    int rc = echo_start(&server, CONNECTIONS, BENCH_ECHO_BYTES, WORK_STEPS);
 
     if (rc < 0) {
         bench_fail(b, "the server did not start: %s", strerror(-rc));

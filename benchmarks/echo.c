@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "echo.h"
 
+#include "harness/echo_rows.h"
 #include "harness/spawn_load.h"
 
 #include <errno.h>
@@ -12,6 +13,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { CACHE_LINE = 64 };
 
 uint64_t echo_compute(uint64_t steps)
 {
@@ -27,12 +30,14 @@ uint64_t echo_compute(uint64_t steps)
 static int serve(void *arg)
 {
     struct echo_connection *connection = arg;
+    struct echo_server *server = connection->server;
+    size_t size = bench_echo_buffer(server->bytes);
+    char *message = server->buffers + size * (size_t)(connection - server->accepted);
     int fd = connection->fd;
-    char message[256];
     ssize_t n;
 
-    while ((n = weft_read(fd, message, sizeof message, WEFT_FOREVER)) > 0) {
-        echo_compute(connection->server->work);
+    while ((n = weft_read(fd, message, size, WEFT_FOREVER)) > 0) {
+        echo_compute(server->work);
         if ((n = weft_write_all(fd, message, (size_t)n, WEFT_FOREVER)) < 0)
             break;
     }
@@ -74,24 +79,32 @@ static int accept_all(void *arg)
     return rc;
 }
 
-int echo_start(struct echo_server *server, unsigned connections, uint64_t work)
+static void release(struct echo_server *server)
+{
+    weft_close(server->listener);
+    free(server->accepted);
+    free(server->buffers);
+}
+
+int echo_start(struct echo_server *server, unsigned connections, unsigned bytes, uint64_t work)
 {
     int rc;
 
     memset(server, 0, sizeof *server);
     server->connections = connections;
+    server->bytes = bytes;
     server->work = work;
-    server->accepted = calloc(connections, sizeof *server->accepted);
-    if (server->accepted == NULL)
-        return -ENOMEM;
     server->listener = weft_listen_tcp("127.0.0.1", 0);
-    rc = server->listener;
-    if (rc >= 0)
+    if (server->listener < 0)
+        return server->listener;
+    server->accepted = calloc(connections, sizeof *server->accepted);
+    /* A page that nobody writes to costs nothing. */
+    server->buffers = aligned_alloc(CACHE_LINE, (size_t)connections * bench_echo_buffer(bytes));
+    rc = -ENOMEM;
+    if (server->accepted != NULL && server->buffers != NULL)
         rc = weft_spawn(&server->acceptor, accept_all, server);
     if (rc < 0)
-        free(server->accepted);
-    if (rc < 0 && server->listener >= 0)
-        weft_close(server->listener);
+        release(server);
     return rc;
 }
 
@@ -103,8 +116,7 @@ int echo_stop(struct echo_server *server)
     /* Had the load generator failed, the acceptor would wait for ever. */
     shutdown(server->listener, SHUT_RDWR);
     rc = weft_join(server->acceptor, &result, WEFT_FOREVER);
-    weft_close(server->listener);
-    free(server->accepted);
+    release(server);
     return rc < 0 ? rc : result;
 }
 
@@ -132,8 +144,8 @@ int echo_load(struct echo_server *server, unsigned rate, unsigned window_ms,
 {
     struct sockaddr_in address;
     socklen_t length = sizeof address;
-    char path[600], port[16], connections[16], rates[16], window[16];
-    char *argv[] = {path, port, connections, rates, window, NULL};
+    char path[600], port[16], connections[16], rates[16], window[16], bytes[16];
+    char *argv[] = {path, port, connections, rates, window, bytes, NULL};
     int fds[2];
     pid_t pid;
     int rc;
@@ -147,6 +159,7 @@ int echo_load(struct echo_server *server, unsigned rate, unsigned window_ms,
     snprintf(connections, sizeof connections, "%u", server->connections);
     snprintf(rates, sizeof rates, "%u", rate);
     snprintf(window, sizeof window, "%u", window_ms);
+    snprintf(bytes, sizeof bytes, "%u", server->bytes);
     if (pipe2(fds, O_CLOEXEC) != 0)
         return -errno;
     rc = bench_load_spawn(argv, fds[1], &pid);

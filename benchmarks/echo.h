@@ -10,10 +10,12 @@
 
 struct echo_server {
     unsigned connections; /* how many it accepts */
+    unsigned bytes;       /* of a message */
     uint64_t work;        /* steps of arithmetic per message */
     int listener;
     weft_fiber *acceptor;
     _Atomic int is_serving; /* all connections have been accepted */
+    char *buffers;          /* one for each connection */
     struct echo_connection {
         struct echo_server *server;
         int fd;
@@ -31,9 +33,9 @@ struct echo_result {
  * the same.  Returns something, so that it is not left out. */
 uint64_t echo_compute(uint64_t steps);
 
-/* Returns 0 or a negative errno.  The server accepts `connections`, all in one fiber, then spawns
- * a fiber for each from there. */
-int echo_start(struct echo_server *server, unsigned connections, uint64_t work);
+/* Returns 0 or a negative errno.  Messages are of so many bytes.  The server accepts `connections`,
+ * all in one fiber, then spawns a fiber for each from there. */
+int echo_start(struct echo_server *server, unsigned connections, unsigned bytes, uint64_t work);
 
 /* Runs the load generator against it: `rate` messages per second and connection, 0 for as many as
  * possible, BENCH_ECHO_PART_OF_CAPACITY + p for p per cent of that.  Returns 0 or a negative errno.

@@ -6,12 +6,12 @@
 enum { WINDOW_MS = 2000, WINDOW_MS_QUICK = 500 };
 
 /* Serves so many connections at `rate` messages per second on each, 0 for as many as possible. */
-static int serve_load(struct bench *b, unsigned connections, unsigned rate,
+static int serve_load(struct bench *b, unsigned connections, unsigned bytes, unsigned rate,
                       struct echo_result *result)
 {
     unsigned window_ms = b->is_quick ? WINDOW_MS_QUICK : WINDOW_MS;
     struct echo_server server;
-    int rc = echo_start(&server, connections, 0);
+    int rc = echo_start(&server, connections, bytes, 0);
 
     if (rc < 0) {
         bench_fail(b, "the server did not start");
@@ -26,11 +26,11 @@ static int serve_load(struct bench *b, unsigned connections, unsigned rate,
 }
 
 /*
- * echo/tcp/connections=1, 16, 64, 1000, 10000, 50000
+ * echo/tcp/connections=1, 16, 64, 1000, 10000, 50000 and connections=64/size=65536
  *
  * Question  What does a message cost that comes in and goes out again?
- * Method    64 bytes there and back over loopback, each connection's next as soon as it has the
- *           echo, a fiber for each connection; each echo is compared.
+ * Method    64 bytes, or 64 KiB, there and back over loopback, each connection's next as soon as it
+ *           has the echo, a fiber for each connection; all bytes of each echo are compared.
  * Includes  requests_per_s; cpu_us_per_request: the server's own CPU time, which does not depend on
  *           what the load generator leaves of the machine.  Both are of the window alone.
  * Excludes  connecting, and the first 300 ms.
@@ -42,7 +42,8 @@ void bench_echo_tcp(struct bench *b)
     unsigned window_ms = b->is_quick ? WINDOW_MS_QUICK : WINDOW_MS;
     struct echo_result result;
 
-    if (serve_load(b, (unsigned)b->spec->parameter, 0, &result) < 0)
+    if (serve_load(b, bench_echo_connections(b->spec->parameter),
+                   bench_echo_bytes(b->spec->parameter), 0, &result) < 0)
         return;
     bench_report(b, "requests_per_s", 1, (double)result.requests * 1000 / window_ms);
     bench_report(b, "cpu_us_per_request", 0, result.cpu_us / (double)result.requests);
@@ -64,7 +65,8 @@ void bench_echo_open(struct bench *b)
 {
     struct echo_result result;
 
-    if (serve_load(b, BENCH_ECHO_OPEN_CONNECTIONS, (unsigned)b->spec->parameter, &result) < 0)
+    if (serve_load(b, BENCH_ECHO_OPEN_CONNECTIONS, BENCH_ECHO_BYTES, (unsigned)b->spec->parameter,
+                   &result) < 0)
         return;
     bench_report(b, "p50_us", 0, result.p50_us);
     bench_report(b, "p99_us", 0, result.p99_us);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "echo.h"
+#include "harness/echo_rows.h"
 #include "weft_bench.h"
 
 #include <errno.h>
@@ -181,7 +182,7 @@ static void measure(struct bench *b, struct hogs *hogs, struct ticker *ticker)
     struct echo_server server;
     struct echo_result echo;
     weft_fiber *timer;
-    int rc = echo_start(&server, CONNECTIONS, 0);
+    int rc = echo_start(&server, CONNECTIONS, BENCH_ECHO_BYTES, 0);
 
     hogs->server = &server;
     if (rc < 0) {

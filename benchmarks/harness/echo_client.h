@@ -21,8 +21,15 @@ static inline unsigned echo_window_ms(const struct bench *b)
     return b->is_quick ? ECHO_WINDOW_MS_QUICK : ECHO_WINDOW_MS;
 }
 
+struct echo_load {
+    unsigned connections;
+    unsigned bytes; /* of a message */
+    unsigned rate;  /* of the load generator */
+    unsigned window_ms;
+};
+
 /* Runs the load generator, which lies beside this program, and waits for it.  Returns 0 or -1. */
-static inline int echo_client_run(int port, unsigned connections, unsigned rate, unsigned window_ms,
+static inline int echo_client_run(int port, const struct echo_load *load,
                                   struct echo_figures *figures)
 {
     char self[512], command[700];
@@ -33,8 +40,8 @@ static inline int echo_client_run(int port, unsigned connections, unsigned rate,
     if (n < 0)
         return -1;
     self[n] = '\0';
-    snprintf(command, sizeof command, "exec '%s/bench-echo-load' %d %u %u %u", dirname(self), port,
-             connections, rate, window_ms);
+    snprintf(command, sizeof command, "exec '%s/bench-echo-load' %d %u %u %u %u", dirname(self),
+             port, load->connections, load->rate, load->window_ms, load->bytes);
     output = popen(command, "r");
     if (!output)
         return -1;
@@ -45,24 +52,30 @@ static inline int echo_client_run(int port, unsigned connections, unsigned rate,
 }
 
 /* Serves so many connections while they are loaded; 0 or -1. */
-typedef int echo_serve(struct bench *b, unsigned connections, unsigned rate,
-                       struct echo_figures *figures);
+typedef int echo_serve(struct bench *b, const struct echo_load *load, struct echo_figures *figures);
 
 static inline void echo_client_tcp(struct bench *b, echo_serve *serve)
 {
+    struct echo_load load = {.connections = bench_echo_connections(b->spec->parameter),
+                             .bytes = bench_echo_bytes(b->spec->parameter),
+                             .window_ms = echo_window_ms(b)};
     struct echo_figures figures;
 
-    if (serve(b, (unsigned)b->spec->parameter, 0, &figures) != 0)
+    if (serve(b, &load, &figures) != 0)
         return;
-    bench_report(b, "requests_per_s", 1, figures.requests * 1000 / echo_window_ms(b));
+    bench_report(b, "requests_per_s", 1, figures.requests * 1000 / load.window_ms);
     bench_report(b, "cpu_us_per_request", 0, figures.cpu_us / figures.requests);
 }
 
 static inline void echo_client_open(struct bench *b, echo_serve *serve)
 {
+    struct echo_load load = {.connections = BENCH_ECHO_OPEN_CONNECTIONS,
+                             .bytes = BENCH_ECHO_BYTES,
+                             .rate = (unsigned)b->spec->parameter,
+                             .window_ms = echo_window_ms(b)};
     struct echo_figures figures;
 
-    if (serve(b, BENCH_ECHO_OPEN_CONNECTIONS, (unsigned)b->spec->parameter, &figures) != 0)
+    if (serve(b, &load, &figures) != 0)
         return;
     bench_report(b, "p50_us", 0, figures.p50_us);
     bench_report(b, "p99_us", 0, figures.p99_us);

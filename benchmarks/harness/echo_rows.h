@@ -3,7 +3,11 @@
 #ifndef WEFT_BENCH_ECHO_ROWS_H
 #define WEFT_BENCH_ECHO_ROWS_H
 
+#include <stdint.h>
+
 enum {
+    BENCH_ECHO_BYTES = 64,       /* of a message, where a row says nothing else */
+    BENCH_ECHO_COUNTS = 1 << 20, /* more than there are connections in any row */
     BENCH_ECHO_OPEN_CONNECTIONS = 64,
     /* Of the load generator: a rate above is a part of what the server can do, in per cent. */
     BENCH_ECHO_PART_OF_CAPACITY = 1000000,
@@ -12,6 +16,13 @@ enum {
 #define BENCH_ECHO_TCP(count, host)                                                     \
     {                                                                                   \
         "echo/tcp/connections=" #count, BENCH_REPORT, 2, 1, count, bench_echo_tcp, host \
+    }
+
+/* With messages of so many bytes. */
+#define BENCH_ECHO_TCP_OF(bytes, count, host)                                    \
+    {                                                                            \
+        "echo/tcp/connections=" #count "/size=" #bytes, BENCH_REPORT, 2, 1,      \
+            bytes *UINT64_C(1) * BENCH_ECHO_COUNTS + count, bench_echo_tcp, host \
     }
 
 #define BENCH_ECHO_OPEN(rate, host)                                                      \
@@ -28,7 +39,8 @@ enum {
 
 #define BENCH_ECHO_TCPS(host)                                                    \
     BENCH_ECHO_TCP(1, host), BENCH_ECHO_TCP(16, host), BENCH_ECHO_TCP(64, host), \
-        BENCH_ECHO_TCP(1000, host), BENCH_ECHO_TCP(10000, host)
+        BENCH_ECHO_TCP(1000, host), BENCH_ECHO_TCP(10000, host),                 \
+        BENCH_ECHO_TCP_OF(65536, 64, host)
 
 #define BENCH_ECHO_OPENS(host)                                                                 \
     BENCH_ECHO_OPEN(6400, host), BENCH_ECHO_OPEN(19200, host), BENCH_ECHO_OPEN(38400, host),   \
@@ -42,5 +54,25 @@ enum {
  * the kernel's 65,530 mappings for a process. */
 #define BENCH_ECHO_MANY(host) \
     BENCH_ECHO_TCPS(host), BENCH_ECHO_TCP(50000, host), BENCH_ECHO_OPENS(host)
+
+/* What a row of echo/tcp asks for. */
+static inline unsigned bench_echo_connections(uint64_t parameter)
+{
+    return (unsigned)(parameter % BENCH_ECHO_COUNTS);
+}
+
+static inline unsigned bench_echo_bytes(uint64_t parameter)
+{
+    unsigned bytes = (unsigned)(parameter / BENCH_ECHO_COUNTS);
+
+    return bytes > 0 ? bytes : BENCH_ECHO_BYTES;
+}
+
+/* A server's buffer: with room for more than a message, so that a read also says that there is no
+ * more. */
+static inline unsigned bench_echo_buffer(unsigned bytes)
+{
+    return 4 * bytes;
+}
 
 #endif

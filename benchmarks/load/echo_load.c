@@ -3,14 +3,14 @@
  * The load generator of the echo benchmarks, the same for weft and its peers: a process of its own,
  * so that what a server does to its own threads cannot disturb the measuring.
  *
- * usage: bench-echo-load PORT CONNECTIONS RATE WINDOW_MS
+ * usage: bench-echo-load PORT CONNECTIONS RATE WINDOW_MS BYTES
  *
- * Each connection sends 64 bytes RATE times a second, evenly spread, and waits for the echo before
- * it sends again; RATE 0 sends as soon as the echo is there.  RATE 1,000,000 + P is P per cent of
- * what the server can do, which is measured first, with RATE 0 for CAPACITY_MS.  A latency counts
- * from the time that the message was due, not from when it went out: a server that stalls gets no
- * credit for the messages that it held up.  What is unanswered at the end counts with the time that
- * it has waited.
+ * Each connection sends so many bytes RATE times a second, evenly spread, and waits for the echo
+ * before it sends again; RATE 0 sends as soon as the echo is there.  RATE 1,000,000 + P is P per
+ * cent of what the server can do, which is measured first, with RATE 0 for CAPACITY_MS.  A latency
+ * counts from the time that the message was due, not from when it went out: a server that stalls
+ * gets no credit for the messages that it held up.  What is unanswered at the end counts with the
+ * time that it has waited.  Every byte of an echo is compared.
  *
  * Every 10,000 connections come from another address, 127.0.0.1 and those after it.
  *
@@ -41,7 +41,8 @@
 enum {
     CONNECTIONS_MAX = 50000,
     CONNECTIONS_OF_SOURCE = 10000, /* an address has some 28,000 ports to connect from */
-    MESSAGE_BYTES = 64,
+    MESSAGE_BYTES_MAX = 1 << 20,
+    STRETCHES_LOG = 16, /* so many messages differ */
     LATENCIES_MAX = 4 * 1000 * 1000,
     WARM_UP_MS = 300,
     CAPACITY_MS = 500,
@@ -55,15 +56,19 @@ struct connection {
     int fd;
     uint64_t due_ns; /* when the message in flight, or else the next one, is or was due */
     uint64_t number; /* of the message in flight; its bytes prove the echo */
+    size_t sent;     /* bytes of it so far */
     size_t received; /* bytes of its echo so far */
     bool is_waiting; /* for the echo */
-    unsigned char echo[MESSAGE_BYTES];
+    bool is_stuck;   /* the socket did not take all of it */
 };
 
 struct load {
     unsigned count;     /* of connections */
+    size_t bytes;       /* of a message */
     uint64_t period_ns; /* 0: as fast as the echoes come */
     struct connection *connections;
+    unsigned char *random; /* what messages are stretches of */
+    unsigned char *echo;   /* what has just come */
     int epoll;
     bool is_measuring;
     uint64_t echoes;
@@ -107,23 +112,58 @@ static int connect_to(uint16_t port, unsigned source)
     return fd;
 }
 
-static void fill_message(unsigned char *message, unsigned index, uint64_t number)
+static void make_messages(struct load *load)
 {
-    memset(message, (int)(index & 0xff), MESSAGE_BYTES);
-    memcpy(message, &number, sizeof number);
+    uint64_t state = 1;
+
+    load->echo = malloc(load->bytes);
+    load->random = malloc(load->bytes + (1 << STRETCHES_LOG));
+    if (!load->echo || !load->random)
+        die("no memory");
+    for (size_t i = 0; i < load->bytes + (1 << STRETCHES_LOG); i++) {
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        load->random[i] = (unsigned char)(state >> 56);
+    }
+}
+
+/* The message in flight: a stretch of random bytes that begins elsewhere for each message, so that
+ * neither bytes out of order nor those of another message pass for its echo. */
+static const unsigned char *message_of(const struct load *load, unsigned index)
+{
+    uint64_t number = load->connections[index].number * CONNECTIONS_MAX + index;
+
+    return load->random + (number * UINT64_C(0x9e3779b97f4a7c15) >> (64 - STRETCHES_LOG));
+}
+
+/* As much as the socket takes; the rest when it tells that it has room. */
+static void send_rest(struct load *load, unsigned index)
+{
+    struct connection *connection = &load->connections[index];
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
+    ssize_t n = send(connection->fd, message_of(load, index) + connection->sent,
+                     load->bytes - connection->sent, MSG_NOSIGNAL);
+
+    if (n < 0 && errno != EAGAIN)
+        die("send");
+    connection->sent += n > 0 ? (size_t)n : 0;
+    if (connection->is_stuck == (connection->sent < load->bytes))
+        return;
+    connection->is_stuck = !connection->is_stuck;
+    if (connection->is_stuck)
+        event.events |= EPOLLOUT;
+    if (epoll_ctl(load->epoll, EPOLL_CTL_MOD, connection->fd, &event) != 0)
+        die("epoll_ctl");
 }
 
 static void send_message(struct load *load, unsigned index)
 {
     struct connection *connection = &load->connections[index];
-    unsigned char message[MESSAGE_BYTES];
 
-    fill_message(message, index, ++connection->number);
-    /* One small message at a time always fits into the socket's buffer. */
-    if (send(connection->fd, message, sizeof message, MSG_NOSIGNAL) != MESSAGE_BYTES)
-        die("send");
+    connection->number++;
     connection->is_waiting = true;
+    connection->sent = 0;
     connection->received = 0;
+    send_rest(load, index);
 }
 
 static void record(struct load *load, uint64_t latency_ns)
@@ -136,23 +176,18 @@ static void record(struct load *load, uint64_t latency_ns)
 static bool receive_echo(struct load *load, unsigned index)
 {
     struct connection *connection = &load->connections[index];
-    unsigned char expected[MESSAGE_BYTES];
-    ssize_t n = recv(connection->fd, connection->echo + connection->received,
-                     MESSAGE_BYTES - connection->received, 0);
+    ssize_t n = recv(connection->fd, load->echo, load->bytes - connection->received, 0);
 
     if (n < 0 && errno == EAGAIN)
         return false;
     if (n <= 0)
         die(n == 0 ? "the server closed a connection" : "recv");
-    connection->received += (size_t)n;
-    if (connection->received < MESSAGE_BYTES)
-        return false;
-    fill_message(expected, index, connection->number);
     errno = 0;
-    if (memcmp(expected, connection->echo, MESSAGE_BYTES) != 0)
+    if (memcmp(message_of(load, index) + connection->received, load->echo, (size_t)n) != 0)
         die("a wrong echo");
-    connection->is_waiting = false;
-    return true;
+    connection->received += (size_t)n;
+    connection->is_waiting = connection->received < load->bytes;
+    return !connection->is_waiting;
 }
 
 static void finish_echo(struct load *load, unsigned index, uint64_t now_ns)
@@ -210,6 +245,8 @@ static void run(struct load *load, uint64_t end_ns, uint64_t echoes_max)
         for (int i = 0; i < count; i++) {
             unsigned index = events[i].data.u32;
 
+            if (load->connections[index].is_stuck)
+                send_rest(load, index);
             if (!receive_echo(load, index))
                 continue;
             finish_echo(load, index, now_ns);
@@ -410,8 +447,8 @@ int main(int argc, char **argv)
 {
     static struct load load;
 
-    if (argc != 5) {
-        fputs("usage: bench-echo-load PORT CONNECTIONS RATE WINDOW_MS\n", stderr);
+    if (argc != 6) {
+        fputs("usage: bench-echo-load PORT CONNECTIONS RATE WINDOW_MS BYTES\n", stderr);
         return 2;
     }
     uint64_t port = parse(argv[1], 65535);
@@ -419,10 +456,12 @@ int main(int argc, char **argv)
     uint64_t window_ms = parse(argv[4], 600000);
 
     load.count = (unsigned)parse(argv[2], CONNECTIONS_MAX);
+    load.bytes = parse(argv[5], MESSAGE_BYTES_MAX);
     load.connections = calloc(load.count, sizeof *load.connections);
     load.latencies_us = malloc(LATENCIES_MAX * sizeof *load.latencies_us);
     if (!load.connections || !load.latencies_us)
         die("no memory");
+    make_messages(&load);
     leave_pinned_cpu();
     raise_file_limit();
     start(&load, (uint16_t)port);

@@ -37,6 +37,7 @@ func hogWindow() time.Duration {
 
 type echoServer struct {
 	listener net.Listener
+	bytes    int           // of a message
 	serving  chan struct{} // closed when all connections have been accepted
 	done     sync.WaitGroup
 }
@@ -52,9 +53,10 @@ func computeSteps(steps uint64) uint64 {
 // Keeps the compiler from leaving the arithmetic out.
 var sink atomic.Uint64
 
-func serve(connection net.Conn, work uint64) {
+// The buffer has room for more than a message, as that of all servers.
+func serve(connection net.Conn, bytes int, work uint64) {
 	defer connection.Close()
-	message := make([]byte, 256)
+	message := make([]byte, 4*bytes)
 	for {
 		n, err := connection.Read(message)
 		if err != nil {
@@ -70,12 +72,12 @@ func serve(connection net.Conn, work uint64) {
 }
 
 // net sets TCP_NODELAY by itself.
-func startEcho(connections int, work uint64) (*echoServer, error) {
+func startEcho(connections, bytes int, work uint64) (*echoServer, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	server := &echoServer{listener: listener, serving: make(chan struct{})}
+	server := &echoServer{listener: listener, bytes: bytes, serving: make(chan struct{})}
 	server.done.Add(1)
 	go func() {
 		defer server.done.Done()
@@ -87,7 +89,7 @@ func startEcho(connections int, work uint64) (*echoServer, error) {
 			server.done.Add(1)
 			go func() {
 				defer server.done.Done()
-				serve(connection, work)
+				serve(connection, bytes, work)
 			}()
 		}
 		close(server.serving)
@@ -108,7 +110,7 @@ func (s *echoServer) load(connections, rate int, window time.Duration) (map[stri
 	}
 	command := exec.Command(filepath.Join(filepath.Dir(self), "bench-echo-load"),
 		strconv.Itoa(s.listener.Addr().(*net.TCPAddr).Port), strconv.Itoa(connections),
-		strconv.Itoa(rate), strconv.Itoa(int(window.Milliseconds())))
+		strconv.Itoa(rate), strconv.Itoa(int(window.Milliseconds())), strconv.Itoa(s.bytes))
 	command.Stderr = os.Stderr
 	output, err := command.Output()
 	if err != nil {
@@ -228,7 +230,7 @@ func hogEcho(kind hogKind, count int) func(int) (sample, error) {
 	return func(int) (sample, error) {
 		var over atomic.Bool
 		var done sync.WaitGroup
-		server, err := startEcho(hogConnections, 0)
+		server, err := startEcho(hogConnections, echoBytes, 0)
 		if err != nil {
 			return sample{}, err
 		}
@@ -263,7 +265,7 @@ func hogEcho(kind hogKind, count int) func(int) (sample, error) {
 // Throughput only: Go does not tell which thread ran what.
 func balanceEcho(int) (sample, error) {
 	const connections, workSteps, window = 32, 16000, 2200 * time.Millisecond
-	server, err := startEcho(connections, workSteps)
+	server, err := startEcho(connections, echoBytes, workSteps)
 	if err != nil {
 		return sample{}, err
 	}
@@ -278,6 +280,7 @@ func balanceEcho(int) (sample, error) {
 // One P for each of the two workers; the server's own CPU time in the window.
 const (
 	openConnections = 64
+	echoBytes       = 64 // of a message, where a row says nothing else
 	// Of the load generator: a rate above is a part of what the server can do, in per cent.
 	partOfCapacity = 1000000
 )
@@ -288,8 +291,9 @@ func init() {
 		benchmarks = append(benchmarks, benchmark{name, reports, 2, 1, run})
 	}
 	for _, connections := range []int{1, 16, 64, 1000, 10000, 50000} {
-		add("tcp/connections", connections, echoTCP(connections))
+		add("tcp/connections", connections, echoTCP(connections, echoBytes))
 	}
+	add("tcp/connections=64/size", 65536, echoTCP(64, 65536))
 	for _, rate := range []int{6400, 19200, 38400, 57600, 76800} {
 		add("open/rate", rate, echoOpen(rate/openConnections))
 	}
@@ -298,12 +302,12 @@ func init() {
 	}
 }
 
-func serveLoad(connections, rate int) (map[string]float64, time.Duration, error) {
+func serveLoad(connections, bytes, rate int) (map[string]float64, time.Duration, error) {
 	window := 2000 * time.Millisecond
 	if isQuick {
 		window = 500 * time.Millisecond
 	}
-	server, err := startEcho(connections, 0)
+	server, err := startEcho(connections, bytes, 0)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -316,9 +320,9 @@ func serveLoad(connections, rate int) (map[string]float64, time.Duration, error)
 	return figures, window, nil
 }
 
-func echoTCP(connections int) func(int) (sample, error) {
+func echoTCP(connections, bytes int) func(int) (sample, error) {
 	return func(int) (sample, error) {
-		figures, window, err := serveLoad(connections, 0)
+		figures, window, err := serveLoad(connections, bytes, 0)
 		if err != nil {
 			return sample{}, err
 		}
@@ -331,7 +335,7 @@ func echoTCP(connections int) func(int) (sample, error) {
 
 func echoOpen(rate int) func(int) (sample, error) {
 	return func(int) (sample, error) {
-		figures, _, err := serveLoad(openConnections, rate)
+		figures, _, err := serveLoad(openConnections, echoBytes, rate)
 		if err != nil {
 			return sample{}, err
 		}

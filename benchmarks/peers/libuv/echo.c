@@ -15,7 +15,9 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { LOOPS = 2, MESSAGE_MAX = 256 };
+enum { LOOPS = 2 };
+
+static size_t buffer_size; /* of a connection */
 
 struct server {
     uv_loop_t loop;
@@ -26,12 +28,12 @@ struct server {
 
 struct connection {
     uv_tcp_t tcp;
-    char message[MESSAGE_MAX];
+    char message[];
 };
 
 struct answer {
     uv_write_t request;
-    char message[MESSAGE_MAX];
+    char message[];
 };
 
 static void free_handle(uv_handle_t *handle)
@@ -44,7 +46,7 @@ static void give_buffer(uv_handle_t *handle, size_t size, uv_buf_t *buffer)
     struct connection *connection = (struct connection *)handle;
 
     (void)size;
-    *buffer = uv_buf_init(connection->message, sizeof connection->message);
+    *buffer = uv_buf_init(connection->message, (unsigned)buffer_size);
 }
 
 static void on_written(uv_write_t *request, int status)
@@ -56,7 +58,7 @@ static void on_written(uv_write_t *request, int status)
 /* What the socket did not take; the connection's own buffer is read into again meanwhile. */
 static int write_later(uv_stream_t *stream, const char *message, size_t length)
 {
-    struct answer *answer = malloc(sizeof *answer);
+    struct answer *answer = malloc(sizeof *answer + length);
     uv_buf_t buffer;
 
     if (answer == NULL)
@@ -88,8 +90,10 @@ static void on_message(uv_stream_t *stream, ssize_t length, const uv_buf_t *buff
 
 static void on_connection(uv_stream_t *listener, int status)
 {
-    struct connection *connection = status == 0 ? malloc(sizeof *connection) : NULL;
+    struct connection *connection = NULL;
 
+    if (status == 0)
+        connection = malloc(sizeof *connection + buffer_size);
     if (connection == NULL)
         return;
     uv_tcp_init(listener->loop, &connection->tcp);
@@ -147,19 +151,19 @@ static int start(struct server *server, int port)
     return port;
 }
 
-static int serve_load(struct bench *b, unsigned connections, unsigned rate,
-                      struct echo_figures *figures)
+static int serve_load(struct bench *b, const struct echo_load *load, struct echo_figures *figures)
 {
     static struct server servers[LOOPS];
     int port = 0, rc;
 
+    buffer_size = bench_echo_buffer(load->bytes);
     for (unsigned i = 0; i < LOOPS && port >= 0; i++)
         port = start(&servers[i], port);
     if (port < 0) {
         bench_fail(b, "the server did not start");
         return -1;
     }
-    rc = echo_client_run(port, connections, rate, echo_window_ms(b), figures);
+    rc = echo_client_run(port, load, figures);
     if (rc != 0)
         bench_fail(b, "the load generator failed");
     for (unsigned i = 0; i < LOOPS; i++) {

@@ -17,25 +17,35 @@ enum { STACK_SIZE = 64 * 1024 };
 struct server {
     int listener;
     unsigned connections;
+    size_t buffer_size;
     pthread_t acceptor;
-    pthread_t *threads;
-    int *fds;
+    struct connection {
+        const struct server *server;
+        int fd;
+        pthread_t thread;
+    } * accepted;
 };
 
-void echo_until_closed(int fd)
+/* A write that may block ends early only where a signal or an error ends it. */
+void echo_until_closed(int fd, char *buffer, size_t size)
 {
-    char message[256];
     ssize_t n;
 
-    while ((n = read(fd, message, sizeof message)) > 0)
-        if (write(fd, message, (size_t)n) != n)
+    while ((n = read(fd, buffer, size)) > 0)
+        if (write(fd, buffer, (size_t)n) != n)
             break;
     close(fd);
 }
 
 static void *serve(void *arg)
 {
-    echo_until_closed(*(int *)arg);
+    struct connection *connection = arg;
+    size_t size = connection->server->buffer_size;
+    char *buffer = malloc(size);
+
+    /* Without a buffer it is closed at once, which the load generator finds out. */
+    echo_until_closed(connection->fd, buffer, buffer ? size : 0);
+    free(buffer);
     return NULL;
 }
 
@@ -49,20 +59,21 @@ static void *accept_all(void *arg)
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_SIZE);
     for (; accepted < server->connections; accepted++) {
-        int fd = accept(server->listener, NULL, NULL);
+        struct connection *connection = &server->accepted[accepted];
 
-        if (fd < 0)
+        *connection = (struct connection){.server = server,
+                                          .fd = accept(server->listener, NULL, NULL)};
+        if (connection->fd < 0)
             break;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        server->fds[accepted] = fd;
-        if (pthread_create(&server->threads[accepted], &attr, serve, &server->fds[accepted]) != 0) {
-            close(fd);
+        setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        if (pthread_create(&connection->thread, &attr, serve, connection) != 0) {
+            close(connection->fd);
             break;
         }
     }
     pthread_attr_destroy(&attr);
     for (unsigned i = 0; i < accepted; i++)
-        pthread_join(server->threads[i], NULL);
+        pthread_join(server->accepted[i].thread, NULL);
     return NULL;
 }
 
@@ -83,27 +94,25 @@ static int start(struct server *server)
     return ntohs(address.sin_port);
 }
 
-static int serve_load(struct bench *b, unsigned connections, unsigned rate,
-                      struct echo_figures *figures)
+static int serve_load(struct bench *b, const struct echo_load *load, struct echo_figures *figures)
 {
-    struct server server = {.connections = connections};
+    struct server server = {.connections = load->connections,
+                            .buffer_size = bench_echo_buffer(load->bytes)};
     int port;
     int rc;
 
-    server.threads = calloc(connections, sizeof *server.threads);
-    server.fds = calloc(connections, sizeof *server.fds);
-    port = server.threads && server.fds ? start(&server) : -1;
+    server.accepted = calloc(load->connections, sizeof *server.accepted);
+    port = server.accepted ? start(&server) : -1;
     if (port < 0) {
         bench_fail(b, "the server did not start");
         return -1;
     }
-    rc = echo_client_run(port, connections, rate, echo_window_ms(b), figures);
+    rc = echo_client_run(port, load, figures);
     /* Had the load generator failed, the acceptor would wait for ever. */
     shutdown(server.listener, SHUT_RDWR);
     pthread_join(server.acceptor, NULL);
     close(server.listener);
-    free(server.threads);
-    free(server.fds);
+    free(server.accepted);
     if (rc != 0)
         bench_fail(b, "the load generator failed");
     return rc;

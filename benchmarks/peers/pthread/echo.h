@@ -5,7 +5,7 @@
 #include "harness/bench.h"
 
 /* Serves a connection to its end, and closes it. */
-void echo_until_closed(int fd);
+void echo_until_closed(int fd, char *buffer, size_t size);
 
 void bench_echo_tcp(struct bench *b);
 void bench_echo_open(struct bench *b);

@@ -50,7 +50,9 @@ void bench_echo_udp(struct bench *b)
 
 static void *serve_one(void *arg)
 {
-    echo_until_closed((int)(intptr_t)arg);
+    char message[ROUND_BYTES];
+
+    echo_until_closed((int)(intptr_t)arg, message, sizeof message);
     return NULL;
 }
 

@@ -11,10 +11,9 @@ use weft_bench_harness::{echo, Sample};
 
 const THREADS: usize = 2;
 const BACKLOG: i32 = 4096;
-const MESSAGE_MAX: usize = 256;
 
-async fn serve(mut connection: TcpStream) {
-    let mut message = Vec::with_capacity(MESSAGE_MAX);
+async fn serve(mut connection: TcpStream, bytes: usize) {
+    let mut message = Vec::with_capacity(echo::buffer_size(bytes));
     loop {
         message.clear();
         let (read, filled) = connection.read(message).await.into();
@@ -37,7 +36,7 @@ async fn listen(port: u16) -> std::io::Result<TcpListener> {
 }
 
 /// Goes on until the process ends: the kernel says which thread gets how many connections.
-async fn accept_all(port: u16, ready: mpsc::Sender<Result<SocketAddr, String>>) {
+async fn accept_all(port: u16, bytes: usize, ready: mpsc::Sender<Result<SocketAddr, String>>) {
     let listening = listen(port).await.and_then(|listener| {
         let address = listener.local_addr()?;
         Ok((listener, address))
@@ -54,31 +53,31 @@ async fn accept_all(port: u16, ready: mpsc::Sender<Result<SocketAddr, String>>) 
     };
     while let Ok((connection, _)) = listener.accept().await {
         if connection.set_nodelay(true).is_ok() {
-            compio::runtime::spawn(serve(connection)).detach();
+            compio::runtime::spawn(serve(connection, bytes)).detach();
         }
     }
 }
 
 /// Returns when the thread listens.
-fn start_thread(port: u16) -> Result<SocketAddr, String> {
+fn start_thread(port: u16, bytes: usize) -> Result<SocketAddr, String> {
     let (ready, is_ready) = mpsc::channel();
     std::thread::spawn(move || match build_runtime() {
-        Ok(runtime) => runtime.block_on(accept_all(port, ready)),
+        Ok(runtime) => runtime.block_on(accept_all(port, bytes, ready)),
         Err(error) => drop(ready.send(Err(error))),
     });
     is_ready.recv().map_err(|_| String::from("a thread ended"))?
 }
 
-fn start(_connections: usize) -> Result<SocketAddr, String> {
-    let address = start_thread(0)?;
+fn start(_connections: usize, bytes: usize) -> Result<SocketAddr, String> {
+    let address = start_thread(0, bytes)?;
     for _ in 1..THREADS {
-        start_thread(address.port())?;
+        start_thread(address.port(), bytes)?;
     }
     Ok(address)
 }
 
-pub fn tcp(connections: usize) -> Result<Sample, String> {
-    echo::tcp(connections, start)
+pub fn tcp(connections: usize, bytes: usize) -> Result<Sample, String> {
+    echo::tcp(connections, bytes, start)
 }
 
 pub fn open(rate: u32) -> Result<Sample, String> {

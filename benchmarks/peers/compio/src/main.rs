@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use weft_bench_harness::echo::BYTES;
 use weft_bench_harness::{bench, resident_bytes, Benchmark, Metric, Sample};
 
 const BENCHMARKS: &[Benchmark<Runtime>] = &[
@@ -35,12 +36,13 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("timer/sleep_storm/n=10000", Metric::Seconds, 1, 1, |r, _| sleep_storm(r, 10_000)),
     bench("file/read/depth=64", Metric::NsPerOp, 1, 1, |r, b| file::read(r, b, false)),
     bench("file/read/depth=64/direct=1", Metric::NsPerOp, 1, 1, |r, b| file::read(r, b, true)),
-    bench("echo/tcp/connections=1", Metric::Report, 2, 1, |_, _| echo::tcp(1)),
-    bench("echo/tcp/connections=16", Metric::Report, 2, 1, |_, _| echo::tcp(16)),
-    bench("echo/tcp/connections=64", Metric::Report, 2, 1, |_, _| echo::tcp(64)),
-    bench("echo/tcp/connections=1000", Metric::Report, 2, 1, |_, _| echo::tcp(1000)),
-    bench("echo/tcp/connections=10000", Metric::Report, 2, 1, |_, _| echo::tcp(10_000)),
-    bench("echo/tcp/connections=50000", Metric::Report, 2, 1, |_, _| echo::tcp(50_000)),
+    bench("echo/tcp/connections=1", Metric::Report, 2, 1, |_, _| echo::tcp(1, BYTES)),
+    bench("echo/tcp/connections=16", Metric::Report, 2, 1, |_, _| echo::tcp(16, BYTES)),
+    bench("echo/tcp/connections=64", Metric::Report, 2, 1, |_, _| echo::tcp(64, BYTES)),
+    bench("echo/tcp/connections=1000", Metric::Report, 2, 1, |_, _| echo::tcp(1000, BYTES)),
+    bench("echo/tcp/connections=10000", Metric::Report, 2, 1, |_, _| echo::tcp(10_000, BYTES)),
+    bench("echo/tcp/connections=50000", Metric::Report, 2, 1, |_, _| echo::tcp(50_000, BYTES)),
+    bench("echo/tcp/connections=64/size=65536", Metric::Report, 2, 1, |_, _| echo::tcp(64, 65_536)),
     bench("echo/open/load=10", Metric::Report, 2, 1, |_, _| echo::open_part(10)),
     bench("echo/open/load=25", Metric::Report, 2, 1, |_, _| echo::open_part(25)),
     bench("echo/open/load=50", Metric::Report, 2, 1, |_, _| echo::open_part(50)),

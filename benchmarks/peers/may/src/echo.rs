@@ -7,8 +7,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use weft_bench_harness::{echo, Sample};
 
-fn serve(mut connection: TcpStream) {
-    let mut message = [0; 256];
+fn serve(mut connection: TcpStream, bytes: usize) {
+    let mut message = vec![0; echo::buffer_size(bytes)];
     while let Ok(n) = connection.read(&mut message) {
         if n == 0 || connection.write_all(&message[..n]).is_err() {
             break;
@@ -16,7 +16,7 @@ fn serve(mut connection: TcpStream) {
     }
 }
 
-fn start(connections: usize) -> Result<SocketAddr, String> {
+fn start(connections: usize, bytes: usize) -> Result<SocketAddr, String> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -24,15 +24,15 @@ fn start(connections: usize) -> Result<SocketAddr, String> {
         for _ in 0..connections {
             let (connection, _) = listener.accept()?;
             connection.set_nodelay(true)?;
-            go(move || serve(connection));
+            go(move || serve(connection, bytes));
         }
         Ok::<(), std::io::Error>(())
     });
     Ok(address)
 }
 
-pub fn tcp(connections: usize) -> Result<Sample, String> {
-    echo::tcp(connections, start)
+pub fn tcp(connections: usize, bytes: usize) -> Result<Sample, String> {
+    echo::tcp(connections, bytes, start)
 }
 
 pub fn open_part(percent: u32) -> Result<Sample, String> {

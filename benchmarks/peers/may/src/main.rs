@@ -12,6 +12,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use weft_bench_harness::echo::BYTES;
 use weft_bench_harness::{bench, resident_bytes, Benchmark, Metric, Sample};
 
 /// may has one scheduler for the whole process.
@@ -28,11 +29,12 @@ const BENCHMARKS: &[Benchmark<Scheduler>] = &[
     bench("mutex/uncontended", Metric::NsPerOp, 1, 1, |_, b| sync::mutex_uncontended(b)),
     bench("semaphore/uncontended", Metric::NsPerOp, 1, 1, |_, b| sync::semaphore_uncontended(b)),
     bench("condvar/pingpong", Metric::NsPerOp, 1, 1, |_, b| sync::condvar_pingpong(b)),
-    bench("echo/tcp/connections=1", Metric::Report, 2, 1, |_, _| echo::tcp(1)),
-    bench("echo/tcp/connections=16", Metric::Report, 2, 1, |_, _| echo::tcp(16)),
-    bench("echo/tcp/connections=64", Metric::Report, 2, 1, |_, _| echo::tcp(64)),
-    bench("echo/tcp/connections=1000", Metric::Report, 2, 1, |_, _| echo::tcp(1000)),
-    bench("echo/tcp/connections=10000", Metric::Report, 2, 1, |_, _| echo::tcp(10_000)),
+    bench("echo/tcp/connections=1", Metric::Report, 2, 1, |_, _| echo::tcp(1, BYTES)),
+    bench("echo/tcp/connections=16", Metric::Report, 2, 1, |_, _| echo::tcp(16, BYTES)),
+    bench("echo/tcp/connections=64", Metric::Report, 2, 1, |_, _| echo::tcp(64, BYTES)),
+    bench("echo/tcp/connections=1000", Metric::Report, 2, 1, |_, _| echo::tcp(1000, BYTES)),
+    bench("echo/tcp/connections=10000", Metric::Report, 2, 1, |_, _| echo::tcp(10_000, BYTES)),
+    bench("echo/tcp/connections=64/size=65536", Metric::Report, 2, 1, |_, _| echo::tcp(64, 65_536)),
     bench("echo/open/load=10", Metric::Report, 2, 1, |_, _| echo::open_part(10)),
     bench("echo/open/load=25", Metric::Report, 2, 1, |_, _| echo::open_part(25)),
     bench("echo/open/load=50", Metric::Report, 2, 1, |_, _| echo::open_part(50)),

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 const OPEN_CONNECTIONS: usize = 64;
+/// Of a message, where a row says nothing else.
+pub const BYTES: usize = 64;
 /// Of the load generator: a rate above is a part of what the server can do, in per cent.
 const PART_OF_CAPACITY: u32 = 1_000_000;
 
@@ -18,12 +20,13 @@ pub struct Figures {
 }
 
 /// Waits for the load generator, which lies beside this program, on the calling thread.
-pub fn load(address: SocketAddr, connections: usize, rate: u32, window: Duration)
+pub fn load(address: SocketAddr, connections: usize, bytes: usize, rate: u32, window: Duration)
     -> Result<Figures, String> {
     let program = std::env::current_exe()
         .map_err(|error| error.to_string())?
         .with_file_name("bench-echo-load");
-    let numbers = [address.port() as u64, connections as u64, rate as u64, window.as_millis() as u64];
+    let window_ms = window.as_millis() as usize;
+    let numbers = [address.port() as usize, connections, rate as usize, window_ms, bytes];
     let done = std::process::Command::new(program)
         .args(numbers.map(|number| number.to_string()))
         .stderr(std::process::Stdio::inherit())
@@ -62,26 +65,32 @@ pub fn cpu_us() -> f64 {
     threads().into_iter().filter_map(of_thread).sum::<f64>() / 1e3
 }
 
-/// The figures of a server that has been started for so many connections, and its own CPU time for
-/// an echo.
-fn serve_load<S>(connections: usize, rate: u32, start: S)
+/// A server's buffer: with room for more than a message, so that a read also says that there is no
+/// more.
+pub fn buffer_size(bytes: usize) -> usize {
+    4 * bytes
+}
+
+/// The figures of a server that has been started for so many connections and messages of so many
+/// bytes, and its own CPU time for an echo.
+fn serve_load<S>(connections: usize, bytes: usize, rate: u32, start: S)
     -> Result<(Figures, Report, Duration), String>
 where
-    S: FnOnce(usize) -> Result<SocketAddr, String>,
+    S: FnOnce(usize, usize) -> Result<SocketAddr, String>,
 {
     let window = Duration::from_millis(if is_quick() { 500 } else { 2000 });
-    let address = start(connections)?;
-    let figures = load(address, connections, rate, window)?;
+    let address = start(connections, bytes)?;
+    let figures = load(address, connections, bytes, rate, window)?;
     let cpu = lower("cpu_us_per_request", figures.cpu_us / figures.requests);
     Ok((figures, cpu, window))
 }
 
 /// echo/tcp: as many requests as there are answers.
-pub fn tcp<S>(connections: usize, start: S) -> Result<Sample, String>
+pub fn tcp<S>(connections: usize, bytes: usize, start: S) -> Result<Sample, String>
 where
-    S: FnOnce(usize) -> Result<SocketAddr, String>,
+    S: FnOnce(usize, usize) -> Result<SocketAddr, String>,
 {
-    let (figures, cpu, window) = serve_load(connections, 0, start)?;
+    let (figures, cpu, window) = serve_load(connections, bytes, 0, start)?;
     let value = figures.requests / window.as_secs_f64();
     Ok(Sample::Reports(vec![
         Report { metric: "requests_per_s", is_higher_better: true, value },
@@ -91,9 +100,9 @@ where
 
 fn serve_at<S>(rate: u32, start: S) -> Result<Sample, String>
 where
-    S: FnOnce(usize) -> Result<SocketAddr, String>,
+    S: FnOnce(usize, usize) -> Result<SocketAddr, String>,
 {
-    let (mut figures, cpu, _) = serve_load(OPEN_CONNECTIONS, rate, start)?;
+    let (mut figures, cpu, _) = serve_load(OPEN_CONNECTIONS, BYTES, rate, start)?;
     figures.latencies.push(cpu);
     Ok(Sample::Reports(figures.latencies))
 }
@@ -101,7 +110,7 @@ where
 /// echo/open: so many requests a second, whatever the answers.
 pub fn open<S>(rate: u32, start: S) -> Result<Sample, String>
 where
-    S: FnOnce(usize) -> Result<SocketAddr, String>,
+    S: FnOnce(usize, usize) -> Result<SocketAddr, String>,
 {
     serve_at(rate / OPEN_CONNECTIONS as u32, start)
 }
@@ -109,7 +118,7 @@ where
 /// The same, as so many per cent of what the server can do.
 pub fn open_part<S>(percent: u32, start: S) -> Result<Sample, String>
 where
-    S: FnOnce(usize) -> Result<SocketAddr, String>,
+    S: FnOnce(usize, usize) -> Result<SocketAddr, String>,
 {
     serve_at(PART_OF_CAPACITY + percent, start)
 }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use weft_bench_harness::echo::{self, cpu_us, load, lower, threads};
+use weft_bench_harness::echo::{self, buffer_size, cpu_us, load, lower, threads};
 use weft_bench_harness::{is_quick, Report, Sample};
 
 const HOG_CONNECTIONS: usize = 64;
@@ -31,8 +31,8 @@ fn compute(steps: u64) -> u64 {
     x
 }
 
-async fn serve(mut connection: TcpStream, work: u64) {
-    let mut message = [0; 256];
+async fn serve(mut connection: TcpStream, bytes: usize, work: u64) {
+    let mut message = vec![0; buffer_size(bytes)];
     while let Ok(n) = connection.read(&mut message).await {
         if n == 0 {
             break;
@@ -51,7 +51,7 @@ struct Server {
     acceptor: JoinHandle<std::io::Result<()>>,
 }
 
-async fn start_server(connections: usize, work: u64) -> std::io::Result<Server> {
+async fn start_server(connections: usize, bytes: usize, work: u64) -> std::io::Result<Server> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let is_serving = Arc::new(AtomicBool::new(false));
@@ -61,7 +61,7 @@ async fn start_server(connections: usize, work: u64) -> std::io::Result<Server> 
         for _ in 0..connections {
             let (connection, _) = listener.accept().await?;
             connection.set_nodelay(true)?;
-            tasks.push(tokio::spawn(serve(connection, work)));
+            tasks.push(tokio::spawn(serve(connection, bytes, work)));
         }
         accepted_all.store(true, Relaxed);
         for task in tasks {
@@ -149,7 +149,7 @@ pub fn hog_echo(runtime: &Runtime, kind: Hog, count: usize) -> Result<Sample, St
     let window = Duration::from_millis(if is_quick() { 1200 } else { 3000 });
     let over = Arc::new(AtomicBool::new(false));
     let describe = |error: std::io::Error| error.to_string();
-    let server = runtime.block_on(start_server(HOG_CONNECTIONS, 0)).map_err(describe)?;
+    let server = runtime.block_on(start_server(HOG_CONNECTIONS, echo::BYTES, 0)).map_err(describe)?;
     let mut hogs = Vec::new();
     let mut feeders = Vec::new();
     for _ in 0..count {
@@ -161,7 +161,7 @@ pub fn hog_echo(runtime: &Runtime, kind: Hog, count: usize) -> Result<Sample, St
         hogs.push(runtime.spawn(be_a_hog(kind, ours, server.is_serving.clone(), over.clone())));
     }
     let ticker = runtime.spawn(tick(over.clone()));
-    let figures = load(server.address, HOG_CONNECTIONS, HOG_RATE, window);
+    let figures = load(server.address, HOG_CONNECTIONS, echo::BYTES, HOG_RATE, window);
     over.store(true, Relaxed);
     let late = runtime.block_on(ticker).map_err(|error| error.to_string())?;
     for hog in hogs {
@@ -189,28 +189,28 @@ pub fn balance_echo(runtime: &Runtime) -> Result<Sample, String> {
     const CONNECTIONS: usize = 32;
     let window = Duration::from_millis(2200);
     let server = runtime
-        .block_on(start_server(CONNECTIONS, 16_000))
+        .block_on(start_server(CONNECTIONS, echo::BYTES, 16_000))
         .map_err(|error| error.to_string())?;
-    let figures = load(server.address, CONNECTIONS, 0, window)?;
+    let figures = load(server.address, CONNECTIONS, echo::BYTES, 0, window)?;
     let value = figures.requests / window.as_secs_f64();
     Ok(Sample::Reports(vec![Report { metric: "requests_per_s", is_higher_better: true, value }]))
 }
 
-fn start_echo(runtime: &Runtime, connections: usize) -> Result<SocketAddr, String> {
-    let server = runtime.block_on(start_server(connections, 0));
+fn start_echo(runtime: &Runtime, connections: usize, bytes: usize) -> Result<SocketAddr, String> {
+    let server = runtime.block_on(start_server(connections, bytes, 0));
     server.map(|server| server.address).map_err(|error| error.to_string())
 }
 
-pub fn echo_tcp(runtime: &Runtime, connections: usize) -> Result<Sample, String> {
-    echo::tcp(connections, |connections| start_echo(runtime, connections))
+pub fn echo_tcp(runtime: &Runtime, connections: usize, bytes: usize) -> Result<Sample, String> {
+    echo::tcp(connections, bytes, |connections, bytes| start_echo(runtime, connections, bytes))
 }
 
 pub fn echo_open(runtime: &Runtime, rate: u32) -> Result<Sample, String> {
-    echo::open(rate, |connections| start_echo(runtime, connections))
+    echo::open(rate, |connections, bytes| start_echo(runtime, connections, bytes))
 }
 
 pub fn echo_open_part(runtime: &Runtime, percent: u32) -> Result<Sample, String> {
-    echo::open_part(percent, |connections| start_echo(runtime, connections))
+    echo::open_part(percent, |connections, bytes| start_echo(runtime, connections, bytes))
 }
 
 pub fn idle_parked(runtime: &Runtime, count: u64) -> Result<Sample, String> {

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+use weft_bench_harness::echo::BYTES;
 use weft_bench_harness::{bench, resident_bytes, Benchmark, Metric, Sample};
 
 const BENCHMARKS: &[Benchmark<Runtime>] = &[
@@ -43,12 +44,15 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("hog/echo/kind=read/hogs=1", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Read, 1)),
     bench("hog/echo/kind=read/hogs=2", Metric::Report, 2, 1, |r, _| hog_echo(r, Hog::Read, 2)),
     bench("balance/echo", Metric::Report, 2, 1, |r, _| balance_echo(r)),
-    bench("echo/tcp/connections=1", Metric::Report, 2, 1, |r, _| echo_tcp(r, 1)),
-    bench("echo/tcp/connections=16", Metric::Report, 2, 1, |r, _| echo_tcp(r, 16)),
-    bench("echo/tcp/connections=64", Metric::Report, 2, 1, |r, _| echo_tcp(r, 64)),
-    bench("echo/tcp/connections=1000", Metric::Report, 2, 1, |r, _| echo_tcp(r, 1000)),
-    bench("echo/tcp/connections=10000", Metric::Report, 2, 1, |r, _| echo_tcp(r, 10_000)),
-    bench("echo/tcp/connections=50000", Metric::Report, 2, 1, |r, _| echo_tcp(r, 50_000)),
+    bench("echo/tcp/connections=1", Metric::Report, 2, 1, |r, _| echo_tcp(r, 1, BYTES)),
+    bench("echo/tcp/connections=16", Metric::Report, 2, 1, |r, _| echo_tcp(r, 16, BYTES)),
+    bench("echo/tcp/connections=64", Metric::Report, 2, 1, |r, _| echo_tcp(r, 64, BYTES)),
+    bench("echo/tcp/connections=1000", Metric::Report, 2, 1, |r, _| echo_tcp(r, 1000, BYTES)),
+    bench("echo/tcp/connections=10000", Metric::Report, 2, 1, |r, _| echo_tcp(r, 10_000, BYTES)),
+    bench("echo/tcp/connections=50000", Metric::Report, 2, 1, |r, _| echo_tcp(r, 50_000, BYTES)),
+    bench("echo/tcp/connections=64/size=65536", Metric::Report, 2, 1, |r, _| {
+        echo_tcp(r, 64, 65_536)
+    }),
     bench("echo/open/load=10", Metric::Report, 2, 1, |r, _| echo_open_part(r, 10)),
     bench("echo/open/load=25", Metric::Report, 2, 1, |r, _| echo_open_part(r, 25)),
     bench("echo/open/load=50", Metric::Report, 2, 1, |r, _| echo_open_part(r, 50)),

@@ -21,13 +21,13 @@
  * broken connection.
  */
 #include "harness/bench.h"
+#include "harness/load_place.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -287,16 +287,6 @@ static void raise_file_limit(void)
     }
 }
 
-/* Whoever started us may have been a pinned worker; the CPUs of its process are those of its main
- * thread. */
-static void leave_pinned_cpu(void)
-{
-    cpu_set_t cpus;
-
-    if (sched_getaffinity(getppid(), sizeof cpus, &cpus) == 0)
-        (void)sched_setaffinity(0, sizeof cpus, &cpus);
-}
-
 /* How many connections wait to be accepted at the port.  The kernel lists listening sockets first,
  * so that this stays quick with many connections; without /proc it is 0. */
 static unsigned count_unaccepted(uint16_t port)
@@ -462,7 +452,7 @@ int main(int argc, char **argv)
     if (!load.connections || !load.latencies_us)
         die("no memory");
     make_messages(&load);
-    leave_pinned_cpu();
+    load_place();
     raise_file_limit();
     start(&load, (uint16_t)port);
     uint64_t period_ns = rate == 0 ? 0 : 1000000000u / rate;

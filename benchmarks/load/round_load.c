@@ -11,13 +11,13 @@
  * broken connection, or when no answer comes for PATIENCE_MS.
  */
 #include "harness/bench.h"
+#include "harness/load_place.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,16 +139,6 @@ static void run_until(uint64_t end_ns)
     }
 }
 
-/* Whoever started us may have been a pinned worker; the CPUs of its process are those of its main
- * thread. */
-static void leave_pinned_cpu(void)
-{
-    cpu_set_t cpus;
-
-    if (sched_getaffinity(getppid(), sizeof cpus, &cpus) == 0)
-        (void)sched_setaffinity(0, sizeof cpus, &cpus);
-}
-
 int main(int argc, char **argv)
 {
     uint64_t before, window_ns;
@@ -164,7 +154,7 @@ int main(int argc, char **argv)
                                         .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
     load.count = (unsigned)atoi(argv[3]);
     window_ns = (uint64_t)atoi(argv[4]) * 1000000;
-    leave_pinned_cpu();
+    load_place();
     for (unsigned i = 0; i < load.count; i++) {
         open_client(i);
         ask(i);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Measuring: clocks, memory, calibration, samples.  bench_main.c has the command line. */
 #include "harness/bench_internal.h"
-#include "harness/probe.h"
 
 #include <dirent.h>
 #include <stdarg.h>
@@ -12,10 +11,6 @@
 
 /* A sample this long makes the clock's own cost (about 25 ns) and one stray interrupt small. */
 enum { SAMPLE_NS_MIN = 20 * 1000 * 1000, SAMPLE_NS_MIN_QUICK = 5 * 1000 * 1000 };
-
-/* How long disturbed samples are replaced by new ones.  Phases last seconds: to sit out a longer
- * one is the driver's business, which has other benchmarks to run meanwhile. */
-enum { BUDGET_NS = 1000 * 1000 * 1000, BUDGET_NS_QUICK = 250 * 1000 * 1000 };
 
 uint64_t bench_now_ns(void)
 {
@@ -198,44 +193,6 @@ static void calibrate(struct measurement *m)
     }
 }
 
-/* Probes, and remembers the best ratio. */
-static double probe(struct measurement *m)
-{
-    double ratio = bench_probe();
-
-    if (ratio > 0 && (m->probe_best == 0 || ratio < m->probe_best))
-        m->probe_best = ratio;
-    return ratio;
-}
-
-static unsigned count_undisturbed(const struct measurement *m)
-{
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < m->taken; i++)
-        count += !bench_is_disturbed(m->probes[i], m->probe_best);
-    return count;
-}
-
-/* Goes on past `wanted` while disturbed samples can still be replaced.  The probe after one sample
- * is the probe before the next. */
-static void take_probed_samples(struct measurement *m)
-{
-    uint64_t budget_ns = m->bench.is_quick ? BUDGET_NS_QUICK : BUDGET_NS;
-    uint64_t start_ns = bench_now_ns();
-    double before = probe(m);
-
-    while (m->bench.failure[0] == '\0' && m->taken < BENCH_SAMPLES_MAX &&
-           count_undisturbed(m) < m->wanted &&
-           (m->taken < m->wanted || bench_now_ns() - start_ns < budget_ns)) {
-        run_once(m);
-        double after = probe(m);
-        m->probes[m->taken] = after > before ? after : before;
-        m->samples[m->taken++] = sample_of(&m->bench);
-        before = after;
-    }
-}
-
 /* The body that runs inside the host. */
 static int measure_hosted(void *arg)
 {
@@ -244,10 +201,6 @@ static int measure_hosted(void *arg)
     m->bench.batch = 1;
     if (m->bench.spec->metric == BENCH_NS_PER_OP)
         calibrate(m);
-    if (m->is_probed) {
-        take_probed_samples(m);
-        return 0;
-    }
     while (m->bench.failure[0] == '\0' && m->taken < m->wanted) {
         run_once(m);
         m->samples[m->taken++] = sample_of(&m->bench);
@@ -260,12 +213,9 @@ void bench_measure(struct measurement *m)
     const struct bench_case *spec = m->bench.spec;
     int rc;
 
-    /* Memory does not depend on the neighbours, and windows of seconds outlast their phases. */
-    m->is_probed = spec->metric == BENCH_NS_PER_OP || spec->metric == BENCH_SECONDS;
-    if (m->is_probed)
-        probe(m);
-    /* A second memory sample in one process would find what the first one left behind. */
-    else
+    /* A second memory sample in one process would find what the first one left behind, and a report
+     * is one of a window of seconds. */
+    if (spec->metric == BENCH_BYTES_PER_FIBER || spec->metric == BENCH_REPORT)
         m->wanted = 1;
     rc = spec->host ? spec->host(spec->workers, measure_hosted, m) : measure_hosted(m);
     if (rc != 0)

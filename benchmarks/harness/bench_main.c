@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +35,7 @@ static void print_usage(FILE *out, const char *program)
             "  --quick      shorter samples, fewer of them\n"
             "  --samples N  samples per benchmark, 1-%d (memory benchmarks always take one)\n"
             "  --json FILE  also write the results as a JSON array\n"
-            "Each result is one JSON object per line on standard output.\n"
-            "BENCH_PROBE_BEST in the environment is the probe's best ratio known so far.\n",
+            "Each result is one JSON object per line on standard output.\n",
             program, BENCH_SAMPLES_MAX);
 }
 
@@ -150,49 +150,27 @@ static void print_row(FILE *out, const struct measurement *m, const char *impl,
                       const struct bench_report *row, const double *samples, unsigned n)
 {
     const struct bench_case *spec = m->bench.spec;
-    double kept[BENCH_SAMPLES_MAX];
-    unsigned kept_count = 0;
+    double sorted[BENCH_SAMPLES_MAX];
 
-    for (unsigned i = 0; i < n && m->is_probed; i++) {
-        if (!bench_is_disturbed(m->probes[i], m->probe_best))
-            kept[kept_count++] = samples[i];
-    }
-    unsigned disturbed = m->is_probed ? n - kept_count : 0;
-    bool is_enough = m->is_probed && kept_count >= m->wanted;
-    if (!is_enough) {
-        memcpy(kept, samples, n * sizeof *kept);
-        kept_count = n;
-    }
-    bench_sort(kept, kept_count);
+    memcpy(sorted, samples, n * sizeof *sorted);
+    bench_sort(sorted, n);
     fprintf(out,
             "{\"bench\":\"%s\",\"metric\":\"%s\",\"impl\":\"%s\",\"workers\":%u,"
             "\"better\":\"%s\",\"median\":%.9g,\"min\":%.9g,\"max\":%.9g,\"n\":%u",
             spec->name, row->metric, impl, spec->workers,
-            row->is_higher_better ? "higher" : "lower",
-            (kept[(kept_count - 1) / 2] + kept[kept_count / 2]) / 2, kept[0], kept[kept_count - 1],
-            kept_count);
-    if (disturbed > 0 && !is_enough)
-        fprintf(out, ",\"disturbed\":%.3f", (double)disturbed / n);
+            row->is_higher_better ? "higher" : "lower", (sorted[(n - 1) / 2] + sorted[n / 2]) / 2,
+            sorted[0], sorted[n - 1], n);
 }
 
-static void print_array(const char *name, const double *values, unsigned n)
-{
-    printf(",\"%s\":[", name);
-    for (unsigned i = 0; i < n; i++)
-        printf("%s%.9g", i ? "," : "", values[i]);
-    putchar(']');
-}
-
-/* The driver merges samples of several processes and knows better which were disturbed, so a line
- * carries them all, with their probes. */
+/* The driver merges several processes, so a line carries all samples. */
 static void print_line(const struct measurement *m, const char *impl,
                        const struct bench_report *row, const double *samples, unsigned n)
 {
     print_row(stdout, m, impl, row, samples, n);
-    print_array("samples", samples, n);
-    if (m->is_probed)
-        print_array("probes", m->probes, n);
-    puts("}");
+    printf(",\"samples\":[");
+    for (unsigned i = 0; i < n; i++)
+        printf("%s%.9g", i ? "," : "", samples[i]);
+    puts("]}");
     fflush(stdout);
 }
 
@@ -217,14 +195,6 @@ static void print_results(const struct measurement *m, const char *impl, FILE *j
     }
 }
 
-/* The best ratio that the driver has seen; 0 if none. */
-static double known_probe_best(void)
-{
-    const char *text = getenv("BENCH_PROBE_BEST");
-
-    return text ? strtod(text, NULL) : 0;
-}
-
 /* Returns false if the benchmark failed; then nothing is printed but the reason. */
 static bool run_case(const struct bench_case *spec, const struct options *options, const char *impl,
                      FILE *json, bool is_first)
@@ -238,7 +208,6 @@ static bool run_case(const struct bench_case *spec, const struct options *option
     }
     m->bench.spec = spec;
     m->bench.is_quick = options->is_quick;
-    m->probe_best = known_probe_best();
     m->wanted = options->samples;
     bench_measure(m);
 

@@ -16,10 +16,6 @@
 
 enum { PAIRS = 16, ADDS = 4000, LINKS = 2000 };
 
-/* On the machine of the first measurements undisturbed ratios lay within 0.5 % of each other, and
- * disturbed ones began at 1.1 times the best. */
-static const double disturbed_factor = 1.08;
-
 /* Six additions that do not depend on each other in each pass: as many as the core can take. */
 static uint64_t time_throughput(void)
 {
@@ -108,9 +104,4 @@ double bench_probe(void)
         }
     }
     return worst;
-}
-
-bool bench_is_disturbed(double ratio, double best)
-{
-    return best > 0 && ratio > best * disturbed_factor;
 }

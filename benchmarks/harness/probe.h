@@ -3,17 +3,11 @@
 #ifndef WEFT_BENCH_PROBE_H
 #define WEFT_BENCH_PROBE_H
 
-#include <stdbool.h>
-
 /*
  * Takes about 100 us on each CPU that the process may run on, one after the other, and returns
  * the worst ratio of throughput time to latency time; 0 if no thread could be started.  About 1
  * means nothing by itself: the ratio of an undisturbed CPU belongs to the processor's model.
  */
 double bench_probe(void);
-
-/* Whether `ratio` is so far above `best`, the best one known of this machine, that a neighbour
- * must be at work.  scripts/report/results.py draws the same line. */
-bool bench_is_disturbed(double ratio, double best);
 
 #endif

@@ -9,7 +9,9 @@ import subprocess
 import sys
 
 import load
+import machine
 import results
+import rounds
 import servers
 
 FIBER = "weft"
@@ -159,10 +161,23 @@ class Suite:
             self.windows[case.bench, name].append(self.measure(case, name))
         show("")
 
+    def turns(self):
+        """The windows for scripts/bench.sh, which has rounds of its own."""
+        cpus = frozenset(os.sched_getaffinity(0))
+        return [[rounds.Turn(case.bench, name, lambda c=case, n=name: self.take_turn(c, n), cpus)
+                 for name in self.names(case)] for case in self.cases]
+
+    def take_turn(self, case, name):
+        window = self.measure(case, name)
+        return window_rows(case.bench, name, window), \
+            "; ".join(window.problems) if window.is_failed else ""
+
     def measure(self, case, name):
+        server_cpus, load_cpus = machine.split_cpus()
         try:
-            with make_server(name, self.programs, case.connections) as server:
-                return load.measure(case, server, self.seconds)
+            with machine.restricted_to(server_cpus), \
+                    make_server(name, self.programs, case.connections) as server:
+                return load.measure(case, server, self.seconds, load_cpus)
         except (servers.ServerError, OSError) as error:
             window = load.Window()
             window.fail(str(error))
@@ -177,15 +192,23 @@ class Suite:
                 for window in group if window.is_failed]
 
 
+def window_rows(bench, impl, window):
+    """What one window showed, as rows of one process; none if it failed."""
+    if window.is_failed:
+        return []
+    workers = WORKERS.get(impl, len(machine.split_cpus()[0]))
+    rows = []
+    for metric, better in METRICS:
+        value = getattr(window, metric)
+        # wrk tells no latency of requests that it sends many at a time.
+        if value:
+            rows.append({"bench": bench, "metric": metric, "impl": impl, "workers": workers,
+                         "better": better, "samples": [value],
+                         "causes": window.causes})
+    return rows
+
+
 def make_rows(windows):
     """Rows in the common format, from the windows that did not fail."""
-    rows = []
-    for (bench, impl), group in windows.items():
-        usable = [window for window in group if not window.is_failed]
-        workers = WORKERS.get(impl, len(os.sched_getaffinity(0)))
-        for metric, better in METRICS:
-            samples = [getattr(window, metric) for window in usable]
-            # wrk tells no latency of requests that it sends many at a time.
-            if samples and any(samples):
-                rows.append(results.make_row(bench, metric, impl, workers, better, samples))
-    return rows
+    return results.merge(row for (bench, impl), group in windows.items() for window in group
+                         for row in window_rows(bench, impl, window))

@@ -8,8 +8,10 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
+import machine
 import proc
 import servers
+import watch
 import wrk
 
 WARM_UP_SECONDS = 0.25
@@ -46,6 +48,7 @@ class Window:
     rss_bytes: float = 0.0
     threads: int = 0
     load_share: float = 0.0  # wrk's CPU time over the length of the window: it has one thread
+    causes: list = field(default_factory=list)  # what disturbed it (watch.py)
     problems: list = field(default_factory=list)
     is_failed: bool = False
 
@@ -66,10 +69,15 @@ def wrk_command(case, port, seconds):
     return command + ["-s", os.path.join(_FOLDER, name), url, "--", *arguments]
 
 
-def warm_up(case, port):
+def start_wrk(case, port, seconds, cpus, **outputs):
+    with machine.restricted_to(cpus):
+        return servers.start_process(wrk_command(case, port, seconds), stdin=subprocess.DEVNULL,
+                                     **outputs)
+
+
+def warm_up(case, port, cpus):
     """wrk counts seconds in whole numbers; an interrupt ends it sooner."""
-    process = servers.start_process(wrk_command(case, port, 2), stdin=subprocess.DEVNULL,
-                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start_wrk(case, port, 2, cpus, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         time.sleep(WARM_UP_SECONDS)
         process.send_signal(signal.SIGINT)
@@ -108,16 +116,21 @@ def judge(window, result):
         window.is_failed = True
 
 
-def measure(case, server, seconds):
-    """Loads the server for so many seconds.  A dead or wrong server gives a failed window."""
+def measure(case, server, seconds, load_cpus):
+    """Loads the server for so many seconds, by wrk on those CPUs.  A dead or wrong server gives a
+    failed window."""
     window = Window()
     check_case(case, server)
-    warm_up(case, server.port)
+    warm_up(case, server.port, load_cpus)
     try:
         pids = proc.family(server.process.pid)
+        watched = os.sched_getaffinity(server.process.pid) | load_cpus
+        before, began, driver_before = watch.look(watched), time.monotonic(), time.process_time()
         cpu_before = proc.cpu_seconds(pids)
-        output, threads, load_cpu = _run_wrk(case, server, seconds, pids)
+        output, threads, load_cpu = _run_wrk(case, server, seconds, pids, load_cpus)
         cpu = proc.cpu_seconds(pids) - cpu_before
+        window.causes = watch.causes(before, watch.look(watched), time.monotonic() - began,
+                                     cpu + load_cpu + time.process_time() - driver_before)
         window.rss_bytes, _ = proc.peak_and_threads(pids)
     except OSError as error:
         window.fail(f"the server ended under load ({error.strerror}): {server.complaints()}")
@@ -139,13 +152,12 @@ def measure(case, server, seconds):
     return window
 
 
-def _run_wrk(case, server, seconds, pids):
+def _run_wrk(case, server, seconds, pids, cpus):
     """(what wrk printed, the most threads that the server had, wrk's CPU seconds)."""
     threads = 0
     before = _cpu_of_ended_children()
-    process = servers.start_process(wrk_command(case, server.port, seconds),
-                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                    stderr=subprocess.STDOUT, text=True)
+    process = start_wrk(case, server.port, seconds, cpus, stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + seconds + 2 * _WRK_TIMEOUT_SECONDS
     try:
         while process.poll() is None and time.monotonic() < deadline:

@@ -56,6 +56,15 @@ def choose_cpus(count, allowed=None, siblings=_siblings):
     return set((firsts + others)[:count])
 
 
+def split_cpus(allowed=None):
+    """(CPUs of a server, those of its load generator).  The load generator gets the first one for
+    itself, which the server needs least: it takes most interrupts.  With fewer than three both
+    have all, as a server on one CPU would be another benchmark."""
+    allowed = set(os.sched_getaffinity(0) if allowed is None else allowed)
+    load = {min(allowed)}
+    return (allowed - load, load) if len(allowed) > 2 else (allowed, allowed)
+
+
 @contextlib.contextmanager
 def restricted_to(cpus):
     """Processes started inside run on these CPUs only."""

@@ -265,17 +265,18 @@ def raw_table(report):
 
 _METHOD = """
 <p>All implementations of a benchmark run in turn, in each of several rounds, each in a process of
-its own on the same CPUs; each verifies its result. A bar is the median over the samples. The thick
-mark on it encloses the true median with 95 % confidence (order statistics; of fewer than six
-samples it is the range of all), the thin line goes from the smallest to the largest sample. A bar
-that is cut off is more than twelve times the shortest.</p>
+its own on the same CPUs; each verifies its result. A bar is the median over the processes, each of
+which gives the median of its samples. The thick mark on it encloses the true median with 95 %
+confidence (order statistics; of fewer than six processes it is the range of all), the thin line
+goes from the smallest to the largest sample. A bar that is cut off is more than twelve times the
+shortest.</p>
 <p>A number like 3.0× says how many times as good weft is: a third of the time or of the memory, or
 three times the throughput. weft is <b>level</b> with a peer where the intervals of the two overlap
 or the medians differ by less than 2 %; else it is <b>ahead</b> or <b>behind</b>. A question mark
-says that one of the two has fewer than three samples, from which no interval can be had. Compare
+says that one of the two has fewer than three processes, from which no interval can be had. Compare
 within one report only.</p>
-<p>Samples that a neighbour disturbed are left out where enough others remain. Where not, all count
-and the figure has a star; the last table says by what: a busy sibling of the core, time stolen by
+<p>Where half of the processes or more were disturbed, the figure has a star; the last table says by
+what: a busy sibling of the core, time stolen by
 the hypervisor, or other programs on the same CPUs. “CPUs” is CPU time over wall time of the
 processes, and “peak MB” their resident memory, calibration and load generators included.</p>
 """

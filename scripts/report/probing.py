@@ -20,14 +20,10 @@ class Probe:
         self.best = 0.0
         self.waited_s = 0.0
 
-    def learn(self, ratios):
-        for ratio in ratios:
-            if ratio > 0 and (not self.best or ratio < self.best):
-                self.best = ratio
-
     def measure(self):
         ratio = self.read()
-        self.learn([ratio])
+        if ratio > 0 and (not self.best or ratio < self.best):
+            self.best = ratio
         return ratio
 
     def wait_for_quiet(self, seconds):

@@ -8,15 +8,24 @@ import statistics
 import stats
 
 FIELDS = ("bench", "metric", "impl", "workers", "better", "median", "min", "max", "n")
-# What a row may have besides.  `low` and `high` enclose the median (stats.py); `disturbed` is the
-# part of the samples that was disturbed and `causes` by what; `cpus` is CPU time over wall time and
-# `peak_rss_bytes` resident memory, of the whole process, its calibration included.
-EXTRA_FIELDS = ("low", "high", "outliers", "disturbed", "causes", "cpus", "peak_rss_bytes")
+# What a row may have besides.  `low` and `high` enclose the median (stats.py); `sample_count` is
+# that of `min` and `max`; `disturbed` is the part of the processes that was disturbed and `causes`
+# by what; `cpus` is CPU time over wall time and `peak_rss_bytes` resident memory, of the whole
+# process, its calibration included.
+EXTRA_FIELDS = ("low", "high", "sample_count", "outliers", "disturbed", "causes", "cpus",
+                "peak_rss_bytes")
 
 # Ratios this close to 1 are called level, however narrow the intervals are.
 LEVEL_SHARE = 0.02
 
-# benchmarks/harness/probe.c draws the same line.
+# These do not depend on what else the machine does.
+MEMORY_METRICS = ("bytes_per_fiber", "rss_bytes")
+
+# Processes that make a verdict: of fewer no interval tells anything.
+PROCESSES_MIN = 3
+
+# On the machine of the first measurements undisturbed ratios of the probe lay within 0.5 % of each
+# other, and disturbed ones began at 1.1 times the best.
 DISTURBED_FACTOR = 1.08
 
 
@@ -40,15 +49,12 @@ def parse_line(line):
     samples = row["samples"]
     if not samples or not all(is_number(sample) for sample in samples):
         raise BadResult(f"no usable samples in {line.strip()!r}")
-    probes = row.get("probes", [])
-    if probes and (len(probes) != len(samples) or not all(is_number(probe) for probe in probes)):
-        raise BadResult(f"the probes do not fit the samples in {line.strip()!r}")
     return row
 
 
 def is_disturbed(probe, best):
-    """Whether a neighbour slowed the CPU down while a sample was taken.  A probe is the worse of
-    the ratios before and after it; `best` is the best ratio known of this machine."""
+    """Whether a neighbour slowed the CPU down while a process ran.  A probe is the worse of the
+    ratios before and after it; `best` is the best ratio known of this machine."""
     return bool(probe and best) and probe > best * DISTURBED_FACTOR
 
 
@@ -56,61 +62,61 @@ def is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
 
 
-def make_row(bench, metric, impl, workers, better, samples):
-    """A row in the common format, from samples of any number of rounds."""
-    if not samples:
-        raise ValueError("a row needs a sample")
-    low, high = stats.median_interval(samples)
+def make_row(bench, metric, impl, workers, better, values, samples=None):
+    """A row in the common format, from one value of each process, and from all samples of all of
+    them, where those were several.  The processes are what was repeated: the median, its interval
+    and `n` are theirs, and only the extremes are of the samples (stats.py says why)."""
+    if not values:
+        raise ValueError("a row needs a value")
+    samples = samples or values
+    low, high = stats.median_interval(values)
     row = {
         "bench": bench,
         "metric": metric,
         "impl": impl,
         "workers": workers,
         "better": better,
-        "median": statistics.median(samples),
+        "median": statistics.median(values),
         "min": min(samples),
         "max": max(samples),
-        "n": len(samples),
+        "n": len(values),
         "low": low,
         "high": high,
+        "sample_count": len(samples),
     }
     if stats.outliers(samples):
         row["outliers"] = stats.outliers(samples)
     return row
 
 
-def merge(rows, enough=1):
-    """One row for each (bench, metric, impl, workers), over the samples of all rounds.
-
-    Only undisturbed samples count where there are `enough` of them; else all count, and the
-    field `disturbed` tells which part of them was disturbed.  The order is that of first
-    appearance.
-    """
-    rows = list(rows)
-    best = min((probe for row in rows for probe in row.get("probes", []) if probe), default=0)
+def merge(rows, best=0):
+    """One row for each (bench, metric, impl, workers), over the processes of all rounds; each of
+    `rows` is of one process.  `best` is the probe's best ratio.  The order is that of first
+    appearance."""
     groups = {}
     for row in rows:
         groups.setdefault(tuple(row[field] for field in FIELDS[:5]), []).append(row)
-    return [merge_group(key, group, best, enough) for key, group in groups.items()]
+    return [merge_group(key, group, best) for key, group in groups.items()]
 
 
 def causes_of(row, best):
-    """For each sample of a row of one process, the set of what disturbed it."""
-    machine = set(row.get("causes", ()))
-    probes = row.get("probes") or [0] * len(row["samples"])
-    return [machine | ({"busy sibling"} if is_disturbed(probe, best) else set())
-            for probe in probes]
+    """What disturbed a process, as far as that matters to what it measured."""
+    if row["metric"] in MEMORY_METRICS:
+        return set()
+    sibling = {"busy sibling"} if is_disturbed(row.get("probe", 0), best) else set()
+    return sibling | set(row.get("causes", ()))
 
 
-def merge_group(key, group, best, enough):
-    pairs = [pair for row in group for pair in zip(row["samples"], causes_of(row, best))]
-    kept = [sample for sample, causes in pairs if not causes]
-    if len(kept) >= min(enough, len(pairs)):
-        merged = make_row(*key, kept)
-    else:
-        merged = make_row(*key, [sample for sample, _ in pairs])
-        merged["disturbed"] = round(1 - len(kept) / len(pairs), 3)
-        merged["causes"] = sorted(set().union(*(causes for _, causes in pairs)))
+def merge_group(key, group, best):
+    """All processes count, also those that were disturbed: to choose among so few would choose the
+    figure.  While fewer than half of them were, the median lies between values of undisturbed
+    ones; else the row is marked."""
+    merged = make_row(*key, [statistics.median(row["samples"]) for row in group],
+                      [sample for row in group for sample in row["samples"]])
+    found = [causes for causes in (causes_of(row, best) for row in group) if causes]
+    if 2 * len(found) >= len(group):
+        merged["disturbed"] = round(len(found) / len(group), 3)
+        merged["causes"] = sorted(set().union(*found))
     for field in ("cpus", "peak_rss_bytes"):
         values = [row[field] for row in group if field in row]
         if values:
@@ -137,18 +143,24 @@ def interval(row):
     return row.get("low", row["min"]), row.get("high", row["max"])
 
 
+def processes(row):
+    """How many a row is of.  The `n` of older files counts the samples of any number of them, as
+    does that of a benchmark program's own file: one may be all."""
+    return row["n"] if "sample_count" in row else 1
+
+
 def verdict(ours, theirs):
     """'ahead', 'level' or 'behind', from our side; None where there is no ratio.
 
     Level is what differs by less than two per cent or has intervals that overlap.  A question mark
-    is for fewer than three samples on one side, of which no interval tells anything.
+    is for fewer than three processes on one side.
     """
     value = ratio(ours, theirs)
     if value is None:
         return None
     low, high = interval(ours)
     their_low, their_high = interval(theirs)
-    doubt = "?" if min(ours["n"], theirs["n"]) < 3 else ""
+    doubt = "?" if min(processes(ours), processes(theirs)) < PROCESSES_MIN else ""
     if abs(value - 1) <= LEVEL_SHARE or (low <= their_high and their_low <= high):
         return "level" + doubt
     return ("ahead" if (value < 1) == (ours["better"] == "lower") else "behind") + doubt

@@ -36,8 +36,9 @@ class Moment:
     stolen: int
 
 
-def look():
-    cpus = frozenset(os.sched_getaffinity(0))
+def look(cpus=None):
+    """At these CPUs, or at all that this process may use."""
+    cpus = frozenset(os.sched_getaffinity(0) if cpus is None else cpus)
     try:
         with open("/proc/stat", encoding="utf-8") as file:
             return Moment(cpus, *parse_stat(file.read(), cpus))
@@ -46,7 +47,9 @@ def look():
 
 
 def causes(before, after, wall_s, own_cpu_s):
-    """Why the time between two moments was disturbed, as words; none if it was not."""
+    """Why the time between two moments was disturbed, as words; none if it was not.  `own_cpu_s`
+    is the CPU time of whatever was measured: the server, its load generator and, where that works
+    meanwhile, the driver."""
     ticks = wall_s * _TICKS_PER_SECOND * max(len(before.cpus), 1)
     others = after.busy - before.busy - own_cpu_s * _TICKS_PER_SECOND - _SLACK_TICKS
     stolen = after.stolen - before.stolen

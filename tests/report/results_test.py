@@ -33,8 +33,6 @@ class ParseLine(unittest.TestCase):
             "no usable samples": json.dumps({**good, "samples": []}),
             "usable": json.dumps({**good, "samples": [1, "2"]}),
             "samples in": json.dumps({**good, "samples": [True]}),
-            "probes do not fit": json.dumps({**good, "probes": [1, 1]}),
-            "do not fit": json.dumps({**good, "probes": [1, None, 1]}),
             "no usable": LINE.replace("[3,1,2]", "[NaN]"),
         }
         for reason, line in bad.items():
@@ -43,19 +41,26 @@ class ParseLine(unittest.TestCase):
 
 
 class Merge(unittest.TestCase):
-    def test_the_median_is_over_all_samples_not_over_medians(self):
+    def test_each_process_counts_once_however_many_samples_it_took(self):
         first = {**json.loads(LINE), "samples": [1, 1, 1, 10]}
         second = {**json.loads(LINE), "samples": [20, 30]}
         merged = results.merge([first, second])
         self.assertEqual(len(merged), 1)
-        self.assertEqual([merged[0][key] for key in ("median", "min", "max", "n")], [5.5, 1, 30, 6])
+        self.assertEqual([merged[0][key] for key in ("median", "low", "high", "n")],
+                         [13, 1, 25, 2])
+        self.assertEqual([merged[0][key] for key in ("min", "max", "sample_count")], [1, 30, 6])
+
+    def test_samples_that_are_alike_do_not_narrow_the_interval_of_processes_that_are_not(self):
+        lines = [{**json.loads(LINE), "samples": [value] * 5} for value in (72, 250, 75)]
+        merged = results.merge(lines)[0]
+        self.assertEqual((merged["low"], merged["high"]), (72, 250))
 
     def test_implementations_and_benchmarks_stay_apart_in_order(self):
         lines = [{**json.loads(LINE), "bench": bench, "impl": impl}
                  for bench, impl in (("b", "weft"), ("b", "go"), ("a", "weft"), ("b", "weft"))]
         merged = results.merge(lines)
         self.assertEqual([(r["bench"], r["impl"], r["n"]) for r in merged],
-                         [("b", "weft", 6), ("b", "go", 3), ("a", "weft", 3)])
+                         [("b", "weft", 2), ("b", "go", 1), ("a", "weft", 1)])
 
     def test_a_row_without_samples_is_a_bug(self):
         with self.assertRaises(ValueError):
@@ -63,38 +68,41 @@ class Merge(unittest.TestCase):
 
 
 class Disturbed(unittest.TestCase):
-    """Samples of rounds with the ratios of their probes."""
+    """Processes, each with the ratio of its probe."""
 
     @staticmethod
-    def merge(pairs, enough, impl="weft"):
-        line = {**json.loads(LINE), "impl": impl, "samples": [sample for sample, _ in pairs],
-                "probes": [probe for _, probe in pairs]}
-        return results.merge([line], enough)[0]
+    def merge(*processes):
+        return results.merge([{**json.loads(LINE), "samples": [value], "probe": probe}
+                              for value, probe in processes], best=1.0)[0]
 
-    def test_disturbed_samples_do_not_count_while_there_are_enough_others(self):
-        row = self.merge([(10, 1.0), (20, 1.5), (12, 1.02)], 2)
-        self.assertEqual((row["median"], row["max"], row["n"]), (11, 12, 2))
+    def test_while_fewer_than_half_are_disturbed_the_row_is_not(self):
+        row = self.merge((10, 1.0), (20, 1.5), (12, 1.02))
+        self.assertEqual((row["median"], row["max"], row["n"]), (12, 20, 3))
         self.assertNotIn("disturbed", row)
 
-    def test_else_all_count_and_the_row_says_so(self):
-        row = self.merge([(10, 1.0), (20, 1.5), (30, 1.5)], 2)
+    def test_from_half_on_the_row_says_so(self):
+        row = self.merge((10, 1.0), (20, 1.5), (30, 1.5))
         self.assertEqual((row["median"], row["n"], row["disturbed"]), (20, 3, 0.667))
+        self.assertEqual(row["causes"], ["busy sibling"])
+        self.assertEqual(self.merge((10, 1.0), (20, 1.5))["disturbed"], 0.5)
 
-    def test_the_best_ratio_is_that_of_all_rows(self):
-        lines = [{**json.loads(LINE), "impl": impl, "probes": [probe] * 3}
-                 for impl, probe in (("weft", 1.5), ("go", 1.0))]
-        weft, go = results.merge(lines, 3)
-        self.assertEqual(weft["disturbed"], 1)
-        self.assertNotIn("disturbed", go)
+    def test_a_row_all_of_whose_processes_were_is_marked(self):
+        self.assertEqual(self.merge((10, 1.2), (20, 1.5), (30, 1.5))["disturbed"], 1)
 
-    def test_what_the_machine_did_disturbs_all_samples_of_a_process(self):
+    def test_memory_does_not_depend_on_neighbours(self):
+        line = {**json.loads(LINE), "metric": "rss_bytes", "probe": 2, "causes": ["stolen time"]}
+        self.assertNotIn("disturbed", results.merge([line], 1.0)[0])
+
+    def test_without_a_probe_nobody_was_seen(self):
+        self.assertNotIn("disturbed", results.merge([json.loads(LINE)])[0])
+
+    def test_what_the_machine_did_is_a_cause_too(self):
         quiet = json.loads(LINE)
         busy = {**json.loads(LINE), "samples": [50, 60], "causes": ["stolen time"]}
-        merged = results.merge([quiet, busy], 3)[0]
-        self.assertEqual((merged["max"], merged["n"]), (3, 3))
-        merged = results.merge([quiet, busy], 4)[0]
+        self.assertNotIn("disturbed", results.merge([quiet, quiet, busy])[0])
+        merged = results.merge([quiet, busy, {**busy, "probe": 1.5}], 1.0)[0]
         self.assertEqual((merged["n"], merged["disturbed"], merged["causes"]),
-                         (5, 0.4, ["stolen time"]))
+                         (3, 0.667, ["busy sibling", "stolen time"]))
 
     def test_cpu_time_and_memory_are_medians_of_the_processes(self):
         lines = [{**json.loads(LINE), "cpus": cpus, "peak_rss_bytes": 1000 * cpus}
@@ -103,7 +111,7 @@ class Disturbed(unittest.TestCase):
         self.assertEqual((merged["cpus"], merged["peak_rss_bytes"]), (2, 2000))
 
     def test_the_file_and_the_table_tell(self):
-        row = self.merge([(10, 1.0), (20, 1.5), (30, 1.5)], 2)
+        row = self.merge((10, 1.0), (20, 1.5), (30, 1.5))
         self.assertIn("67% disturbed", results.bench_table([row]))
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "out.json")
@@ -142,18 +150,20 @@ class Ratio(unittest.TestCase):
         ours = [10] * 14 + [90]
         self.assertEqual(self.verdict(ours, [20] * 14 + [5]), "ahead")
 
-    def test_fewer_than_three_samples_leave_a_doubt(self):
+    def test_fewer_than_three_processes_leave_a_doubt(self):
         self.assertEqual(self.verdict([1, 1], [2, 2, 2]), "ahead?")
         self.assertEqual(self.verdict([1, 1, 1], [1]), "level?")
+        many = results.merge([{**json.loads(LINE), "samples": [9] * 15}] * 2)[0]
+        self.assertEqual(results.verdict(many, row("go", [2, 2, 2])), "behind?")
 
     def test_without_a_ratio_there_is_no_verdict(self):
         self.assertIsNone(results.verdict(None, row("go", [1])))
 
-    def test_rows_of_older_files_are_judged_by_their_extremes(self):
+    def test_rows_of_older_files_are_judged_by_their_extremes_and_in_doubt(self):
         ours, theirs = row("weft", [1, 2, 3]), row("go", [2, 4, 5])
         for old in (ours, theirs):
-            del old["low"], old["high"]
-        self.assertEqual(results.verdict(ours, theirs), "level")
+            del old["low"], old["high"], old["sample_count"]
+        self.assertEqual(results.verdict(ours, theirs), "level?")
 
 
 class Output(unittest.TestCase):
@@ -163,7 +173,7 @@ class Output(unittest.TestCase):
             results.write_json([results.parse_line(LINE), row("go", [1])], path)
             rows = results.read_json(path)
         self.assertEqual([tuple(r) for r in rows],
-                         [results.FIELDS, results.FIELDS + ("low", "high")])
+                         [results.FIELDS, results.FIELDS + ("low", "high", "sample_count")])
 
     def test_a_file_of_something_else_is_refused(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -54,9 +54,10 @@ class HttpDriver(unittest.TestCase):
             self.assertEqual(nginx.workers, 3)
             rows = http_cases.make_rows(windows_of(1))
         counts = {row["impl"]: row["workers"] for row in rows}
-        self.assertEqual(set(counts.values()), {1, 3})
+        # One of the three CPUs is wrk's when they are measured.
+        self.assertEqual(set(counts.values()), {1, 2})
         for name, workers in counts.items():
-            self.assertEqual(workers, 1 if name in http_cases.FLOORS else 3, name)
+            self.assertEqual(workers, 1 if name in http_cases.FLOORS else 2, name)
 
     def test_what_a_case_computes_is_what_the_server_does(self):
         # tests/http/routes_test.c has the same.

@@ -4,9 +4,9 @@
 
 #include "runtime/end.h"
 #include "runtime/extra.h"
+#include "runtime/join.h"
 #include "runtime/model.h"
 #include "runtime/spawn.h"
-#include "runtime/wait_internal.h"
 #include "runtime/worker.h"
 
 #include <errno.h>
@@ -62,27 +62,6 @@ static void set_name(struct weft_fiber *fiber, const char *name)
     fiber->name[length] = '\0';
 }
 
-static bool is_waiter(const struct wf_waiter *joiner)
-{
-    return joiner != NULL && joiner != WF_JOINER_DONE && joiner != WF_JOINER_DETACHED;
-}
-
-/* Ends the wait of the joiner, if it is in one: it then runs right after this fiber, without a turn
- * through the queues and through the loop.  NULL: wf_fiber_finish() will see to it. */
-static struct weft_fiber *take_joiner(struct wf_worker *self, struct weft_fiber *fiber)
-{
-    /* JN.2 acquire: the waiter's fields. */
-    struct wf_waiter *joiner = atomic_load_explicit(&fiber->joiner, memory_order_acquire);
-
-    if (!is_waiter(joiner) || self->runtime->is_chaotic)
-        return NULL;
-    /* A waiter from outside may be gone by now, with the memory that it was in.  relaxed: set
-     * before JN.2 by whoever is such a waiter. */
-    if (WF_UNLIKELY(atomic_load_explicit(&fiber->joined_outside, memory_order_relaxed) != 0))
-        return NULL;
-    return wf_wait_take(self, &fiber->joiner, joiner, WF_JOINER_DONE, 0);
-}
-
 static void fiber_main(void *arg, void *passed)
 {
     struct weft_fiber *fiber = arg;
@@ -98,7 +77,7 @@ static void fiber_main(void *arg, void *passed)
                  (unsigned long)fiber->id, fiber->name);
     if (WF_UNLIKELY(fiber->has_more))
         self = wf_extra_end(self, fiber);
-    wf_worker_exit(self, take_joiner(self, fiber));
+    wf_worker_exit(self, wf_join_take(self, fiber));
 }
 
 struct weft_fiber *wf_fiber_init(struct weft_runtime *runtime, struct wf_stack *stack,
@@ -293,90 +272,26 @@ static void finish_detached(struct wf_worker *self, struct weft_fiber *fiber)
 void wf_fiber_finish(struct wf_worker *self, struct weft_fiber *fiber)
 {
     struct weft_runtime *runtime = self->runtime;
-    struct wf_waiter *joiner;
 
     if (WF_UNLIKELY(runtime->usage.sites != NULL))
         wf_usage_end(runtime, fiber);
     wf_san_fiber_end(&fiber->san);
     wf_count(&self->counters.fibers_finished, 1);
-    /* relaxed: if take_joiner() has been successful, it was on this worker. */
-    joiner = atomic_load_explicit(&fiber->joiner, memory_order_relaxed);
-    if (joiner != WF_JOINER_DONE)
-        /* JN.1 and JN.2 acq_rel: the result for the joiner, its waiter for us. */
-        joiner = atomic_exchange_explicit(&fiber->joiner, WF_JOINER_DONE, memory_order_acq_rel);
-    /* Unless it is detached, the record is no longer ours: the joiner knows. */
-    if (joiner == WF_JOINER_DETACHED)
+    if (wf_join_end(self, fiber))
         finish_detached(self, fiber);
-    else if (is_waiter(joiner)) /* else it has been taken, or comes later */
-        wf_wake(self, joiner, 0);
     wf_end_check(self, runtime);
 }
 
 bool wf_fiber_interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
-    struct weft_fiber *fiber = waiter->place;
-    struct wf_waiter *expected = waiter;
-
     (void)self;
     (void)reason;
-    /* relaxed: taking ourselves out publishes nothing; on failure the end has our waiter. */
-    return atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, NULL,
-                                                   memory_order_relaxed, memory_order_relaxed);
-}
-
-/* Puts the waiter where the end of the fiber looks for it.  Returns false if that has come. */
-static inline bool put_joiner(struct weft_fiber *fiber, struct wf_waiter *waiter, bool is_held)
-{
-    struct wf_waiter *found = NULL;
-
-    if (is_held) {
-        /* relaxed: whoever handed the fiber to us published it. */
-        found = atomic_load_explicit(&fiber->joiner, memory_order_relaxed);
-        /* relaxed: whoever we hand it to sees it; it is JN.2 that the queues spare us. */
-        atomic_store_explicit(&fiber->joiner, waiter, memory_order_relaxed);
-    } else {
-        /* JN.2 acq_rel: our waiter for the end; JN.1 acquire on failure: the result. */
-        (void)atomic_compare_exchange_strong_explicit(&fiber->joiner, &found, waiter,
-                                                      memory_order_acq_rel, memory_order_acquire);
-    }
-    if (WF_UNLIKELY(found != NULL) && found != WF_JOINER_DONE)
-        wf_panic("weft_join: fiber %lu is joined twice, or was detached", (unsigned long)fiber->id);
-    return found == NULL;
-}
-
-/* Waits until the fiber has ended.  0 or -errno.
- *
- * Whom to leave for is found first: often it is the fiber itself.  We hold it then, so it cannot
- * end before we have left, and nobody else is there to race with for its joiner. */
-static inline int wait_for_end(struct wf_worker *self, struct weft_fiber *fiber, weft_time deadline)
-{
-    struct weft_fiber *joiner = self->current;
-    struct wf_waiter *waiter;
-    struct weft_fiber *next;
-    int refusal = wf_self_refusal(self);
-
-    if (fiber == joiner)
-        wf_panic("weft_join: a fiber cannot join itself (fiber %lu)", (unsigned long)fiber->id);
-    if (refusal != 0)
-        return refusal;
-    waiter = wf_wait_begin(self, wf_fiber_interrupt_join, fiber);
-    next = wf_worker_find_next(self);
-    if (put_joiner(fiber, waiter, next == fiber)) {
-        wf_wait_arm(self, joiner, deadline);
-        self = wf_worker_leave(self, WF_REQUEST_WAIT, next);
-        wf_wait_disarm(joiner, deadline);
-        return waiter->result;
-    }
-    /* It has just ended on another worker; what we have found instead is to run. */
-    if (next != NULL)
-        self = wf_worker_leave(self, WF_REQUEST_YIELD, next);
-    (void)self;
-    return 0;
+    return wf_join_take_out(waiter->place, waiter);
 }
 
 int wf_fiber_await_end(struct wf_worker *self, struct weft_fiber *fiber, weft_time deadline)
 {
-    return wait_for_end(self, fiber, deadline);
+    return wf_join_await(self, fiber, deadline);
 }
 
 int weft_join(weft_fiber *fiber, int *result, weft_time deadline)
@@ -386,9 +301,8 @@ int weft_join(weft_fiber *fiber, int *result, weft_time deadline)
 
     if (WF_UNLIKELY(!wf_worker_is_of(self, fiber->waiter.runtime)))
         return wf_fiber_join_outside(self, fiber, result, deadline);
-    /* JN.1 acquire: the result. */
-    if (atomic_load_explicit(&fiber->joiner, memory_order_acquire) != WF_JOINER_DONE) {
-        error = wait_for_end(self, fiber, deadline);
+    if (!wf_join_is_done(fiber)) {
+        error = wf_join_await(self, fiber, deadline);
         if (error != 0)
             return error;
         self = wf_self();
@@ -401,22 +315,14 @@ int weft_join(weft_fiber *fiber, int *result, weft_time deadline)
 
 void weft_detach(weft_fiber *fiber)
 {
-    struct wf_waiter *expected = NULL;
     struct wf_worker *self = wf_self();
 
     if (WF_UNLIKELY(!wf_worker_is_of(self, fiber->waiter.runtime))) {
         wf_fiber_detach_outside(fiber);
         return;
     }
-    /* JN.2 acq_rel: what we have read of the record, before its end frees it; JN.1 acquire on
-     * failure: the fiber has ended, and its record is ours to free. */
-    if (atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, WF_JOINER_DETACHED,
-                                                memory_order_acq_rel, memory_order_acquire))
-        return;
-    if (expected != WF_JOINER_DONE)
-        wf_panic("weft_detach: fiber %lu is being joined, or was detached before",
-                 (unsigned long)fiber->id);
-    destroy(self, fiber);
+    if (!wf_join_detach(fiber))
+        destroy(self, fiber);
 }
 
 void weft_cancel(weft_fiber *fiber)

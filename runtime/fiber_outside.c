@@ -3,6 +3,7 @@
 #include "runtime/end.h"
 #include "runtime/extra.h"
 #include "runtime/fiber.h"
+#include "runtime/join.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
 #include "runtime/spawn.h"
@@ -116,17 +117,10 @@ static void destroy(struct weft_fiber *fiber)
 
 static int await_end_on_thread(struct weft_fiber *fiber, weft_time deadline)
 {
-    struct wf_waiter *expected = NULL;
     struct wf_waiter waiter;
 
     wf_wait_begin_thread(&waiter, wf_fiber_interrupt_join, fiber);
-    /* JN.2 acq_rel: our waiter for the end; JN.1 acquire on failure: the result. */
-    if (atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, &waiter,
-                                                memory_order_acq_rel, memory_order_acquire))
-        return wf_wait_end_thread(&waiter, deadline);
-    if (expected != WF_JOINER_DONE)
-        wf_panic("weft_join: fiber %lu is joined twice, or was detached", (unsigned long)fiber->id);
-    return 0;
+    return wf_join_put(fiber, &waiter, false) ? wf_wait_end_thread(&waiter, deadline) : 0;
 }
 
 /* The visit lasts as long as the wait: when the fiber ends, its runtime may be about to as well,
@@ -140,10 +134,8 @@ int wf_fiber_join_outside(struct wf_worker *self, struct weft_fiber *fiber, int 
     if (wf_outside_is_child(runtime))
         return -ECHILD;
     wf_outside_enter(runtime);
-    /* relaxed: JN.2 publishes it. */
-    atomic_store_explicit(&fiber->joined_outside, 1, memory_order_relaxed);
-    /* JN.1 acquire: the result. */
-    if (atomic_load_explicit(&fiber->joiner, memory_order_acquire) != WF_JOINER_DONE)
+    wf_join_from_outside(fiber);
+    if (!wf_join_is_done(fiber))
         error = self != NULL ? wf_fiber_await_end(self, fiber, deadline)
                              : await_end_on_thread(fiber, deadline);
     if (error == 0) {
@@ -158,20 +150,12 @@ int wf_fiber_join_outside(struct wf_worker *self, struct weft_fiber *fiber, int 
 void wf_fiber_detach_outside(struct weft_fiber *fiber)
 {
     struct weft_runtime *runtime = fiber->waiter.runtime;
-    struct wf_waiter *expected = NULL;
 
     if (wf_outside_is_child(runtime))
         return;
     wf_outside_enter(runtime);
-    /* JN.2 acq_rel: what we have read of the record, before its end frees it; JN.1 acquire on
-     * failure: the fiber has ended, and its record is ours to free. */
-    if (!atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, WF_JOINER_DETACHED,
-                                                 memory_order_acq_rel, memory_order_acquire)) {
-        if (expected != WF_JOINER_DONE)
-            wf_panic("weft_detach: fiber %lu is being joined, or was detached before",
-                     (unsigned long)fiber->id);
+    if (!wf_join_detach(fiber))
         destroy(fiber);
-    }
     wf_outside_leave(runtime);
 }
 

@@ -39,11 +39,6 @@
 #include <weft/fiber.h>
 #include <weft/runtime.h>
 
-/* Values of wf_fiber.joiner that are no waiter.  NULL: nobody waits yet. */
-#define WF_JOINER_DONE ((struct wf_waiter *)1)     /* the fiber has ended, its result stands */
-#define WF_JOINER_DETACHED ((struct wf_waiter *)2) /* nobody will come: free it at its end */
-#define WF_JOINER_GONE ((struct wf_waiter *)3)     /* joined or detached, and freed */
-
 /* Why a fiber may not wait.  0: it may, unless its runtime is ending. */
 enum wf_cancel {
     WF_CANCEL_FIBER = 1,  /* weft_cancel() */
@@ -52,13 +47,7 @@ enum wf_cancel {
     WF_CANCEL_SHIELD = 8, /* a scope around it keeps everything off that comes from further out */
 };
 
-/*
- * A fiber, at the high end of its own stack.
- *
- *   Edge   From                        To                          Promises
- *   JN.1   end: joiner acq_rel         join: joiner acquire        the result
- *   JN.2   join: joiner acq_rel        end: joiner acq_rel         the waiter's fields
- */
+/* A fiber, at the high end of its own stack. */
 struct weft_fiber {
     struct wf_stack stack;                /* [I] first, so that a stack is its fiber */
     struct wf_context context;            /* [F] stale while the fiber runs */
@@ -70,7 +59,7 @@ struct weft_fiber {
     struct wf_extra *extra;               /* [F] see extra.h; NULL: nothing */
     struct wf_node node;                  /* [F] link in the injector */
     struct wf_waiter waiter;              /* see wait.h */
-    WF_ATOMIC(struct wf_waiter *) joiner; /* [A] a waiter or one of the values above */
+    WF_ATOMIC(struct wf_waiter *) joiner; /* [A] see join.h */
     WF_ATOMIC(uint32_t) cancelled;        /* [A] bits of enum wf_cancel */
     WF_ATOMIC(uint32_t) joined_outside;   /* [A] 1 once joined by none of its runtime's fibers */
     int32_t result;                       /* [J] */

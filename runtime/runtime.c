@@ -7,6 +7,7 @@
 #include "runtime/alloc.h"
 #include "runtime/chaos.h"
 #include "runtime/config.h"
+#include "runtime/join.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
 #include "runtime/poller.h"

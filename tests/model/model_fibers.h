@@ -2,8 +2,8 @@
 /*
  * One fiber per thread of the model, over the real runtime/wait.c: what sync/ blocks by can then be
  * called as it is.  A switch is a write to `registers`, and a thread whose fiber waits sleeps until
- * somebody has queued the fiber.  There are no timers: a cancel takes the same way through
- * runtime/wait.c as a deadline.
+ * somebody has queued the fiber.  There are no timers, unless a model has included model_wheel.h: a
+ * cancel takes the same way through runtime/wait.c as a deadline.
  *
  * A suite derives from fiber_suite and writes fibers(index), which thread `index` runs.
  */
@@ -91,7 +91,9 @@ void wf_outside_push(struct weft_fiber *fiber)
 
 void wf_outside_wake(struct wf_waiter *waiter, int result)
 {
-    if (wf_wait_make_ready(waiter, result))
+    weft_runtime *runtime = waiter->runtime; // a thread's waiter is gone once it is READY
+
+    if (wf_wait_make_ready(waiter, result) && runtime != nullptr)
         wf_outside_push(wf_fiber_of_waiter(waiter));
 }
 
@@ -104,14 +106,6 @@ void wf_poller_submit(struct wf_poller *poller, struct wf_worker *self)
 void wf_poller_interrupt(struct wf_poller *poller)
 {
     (void)poller;
-}
-
-void wf_timer_arm(struct wf_wheel *wheel, struct wf_timer *timer, int64_t deadline)
-{
-    (void)wheel;
-    (void)timer;
-    (void)deadline;
-    RL_ASSERT(false);
 }
 
 enum wf_timer_claim wf_scope_claim(struct wf_timer *timer)
@@ -129,6 +123,15 @@ bool wf_scope_expire(struct wf_worker *self, struct wf_timer *timer)
     return false;
 }
 
+#ifndef MODEL_WHEEL_H
+void wf_timer_arm(struct wf_wheel *wheel, struct wf_timer *timer, int64_t deadline)
+{
+    (void)wheel;
+    (void)timer;
+    (void)deadline;
+    RL_ASSERT(false);
+}
+
 void wf_timer_cancel(struct wf_timer *timer)
 {
     (void)timer;
@@ -142,30 +145,38 @@ struct wf_timer *wf_wheel_expire(struct wf_wheel *wheel, int64_t now,
     (void)claim;
     return nullptr;
 }
+#endif
 
+// Threads that wait, as in runtime/wait_thread.c.  A deadline has always passed.
 void wf_wait_begin_thread(struct wf_waiter *waiter, wf_interrupt_fn *interrupt, void *place)
 {
-    (void)waiter;
-    (void)interrupt;
-    (void)place;
-    RL_ASSERT(false);
+    waiter->runtime = nullptr;
+    waiter->interrupt = interrupt;
+    waiter->place = place;
+    atomic_init(&waiter->state, WF_WAIT_WAITING);
 }
 
 int wf_wait_end_thread(struct wf_waiter *waiter, int64_t deadline)
 {
-    (void)waiter;
-    (void)deadline;
-    RL_ASSERT(false);
-    return 0;
+    if (deadline != WEFT_FOREVER && waiter->interrupt(nullptr, waiter, -ETIMEDOUT))
+        return -ETIMEDOUT;
+    while (atomic_load_explicit(&waiter->state, memory_order_acquire) == WF_WAIT_WAITING)
+        rl::yield(1, $);
+    return waiter->result;
 }
 
-// The switch away, what the worker does after it, and the switch back.
-struct wf_worker *wf_worker_wait(struct wf_worker *self)
+// The switch away, and what the worker does after it.
+static void model_leave(struct wf_worker *self)
+{
+    model_of(self->current)->registers($) = 1;
+    wf_wait_park(self, self->current);
+}
+
+// The switch back, when the fiber has been queued.
+static void model_return(struct wf_worker *self)
 {
     model_fiber *each = model_of(self->current);
 
-    each->registers($) = 1;
-    wf_wait_park(self, &each->fiber);
     fibers->mutex.lock($);
     while (each->queued($) == 0)
         fibers->changed.wait(fibers->mutex, $);
@@ -176,6 +187,12 @@ struct wf_worker *wf_worker_wait(struct wf_worker *self)
     atomic_store_explicit(&each->fiber.waiter.state, WF_WAIT_RUNNING, memory_order_relaxed);
     RL_ASSERT(each->registers($) == 1);
     each->registers($) = 0;
+}
+
+struct wf_worker *wf_worker_wait(struct wf_worker *self)
+{
+    model_leave(self);
+    model_return(self);
     return self;
 }
 

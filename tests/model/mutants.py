@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 from mutant_close import CLOSE_MUTANTS
+from mutant_join import JOIN_MUTANTS
 from mutant_locks import LOCK_MUTANTS
 from mutant_table import MUTANTS
 
@@ -105,7 +106,7 @@ def main():
                         help="mutants whose name contains this; may be given again")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     args = parser.parse_args()
-    chosen = [mutant for mutant in MUTANTS + LOCK_MUTANTS + CLOSE_MUTANTS
+    chosen = [mutant for mutant in MUTANTS + LOCK_MUTANTS + CLOSE_MUTANTS + JOIN_MUTANTS
               if not args.only or any(text in mutant.name for text in args.only)]
     failures = 0
     with tempfile.TemporaryDirectory(prefix="weft-mutants-") as folder, \

@@ -10,16 +10,12 @@
 #include "runtime/model.h"
 
 #include "model.h"
-#include "model_lock.h"
-
-#include <cstring>
+#include "model_wheel.h"
 
 // C converts from void pointers by itself.
 #define wf_tls_get() static_cast<wf_worker *>(wf_tls_get())
 #include "runtime/wait.c"
 #undef wf_tls_get
-
-#include "runtime/timer.c"
 
 enum { WOKEN = 7, WOKEN_ELSEWHERE = 8, THREADS = 3 };
 
@@ -156,12 +152,7 @@ template <typename Derived> struct wait_suite : rl::test_suite<Derived, THREADS>
             worker.current = &state->fiber;
             worker.now = 0;
             atomic_store_explicit(&worker.counters.timers_fired, 0, memory_order_relaxed);
-            atomic_store_explicit(&worker.wheel.lock.word, WF_LOCK_FREE, memory_order_relaxed);
-            atomic_store_explicit(&worker.wheel.count, 0, memory_order_relaxed);
-            worker.wheel.elapsed = 0;
-            std::memset(worker.wheel.occupied, 0, sizeof worker.wheel.occupied);
-            std::memset(worker.wheel.slots, 0, sizeof worker.wheel.slots);
-            worker.wheel.due = nullptr;
+            model_wheel_reset(&worker.wheel);
         }
         atomic_store_explicit(&state->fiber.cancelled, 0, memory_order_relaxed);
         atomic_store_explicit(&state->fiber.waiter.state, WF_WAIT_RUNNING, memory_order_relaxed);
@@ -226,7 +217,7 @@ template <typename Derived> struct wait_suite : rl::test_suite<Derived, THREADS>
         }
     }
 
-    // A fiber that ends, with its joiner in `place`: take_joiner(), then wf_fiber_finish().
+    // As a fiber ends that has a joiner in `place`; join_model.cpp has the real one.
     void take(wf_worker *self, wf_waiter *waiter)
     {
         weft_fiber *fiber = nullptr;

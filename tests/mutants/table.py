@@ -143,16 +143,16 @@ SCHEDULER_MUTANTS = [
            [("    if (atomic_fetch_add_explicit(&runtime->live, 1, memory_order_relaxed) <\n",
              "    if (atomic_fetch_add_explicit(&runtime->live, 1, memory_order_relaxed) <=\n")],
            "api_limits_test", "limits/max_fibers_is_exact_and_recovers", {}),
-    Mutant("fiber/a-joiner-that-gives-up-stays", "runtime/fiber.c",
+    Mutant("fiber/a-joiner-that-gives-up-stays", "runtime/join.h",
            [("    return atomic_compare_exchange_strong_explicit(&fiber->joiner, &expected, NULL,\n"
              "                                                   memory_order_relaxed, "
              "memory_order_relaxed);", "    (void)fiber;\n    (void)expected;\n    return true;")],
            "api_join_test"),
-    Mutant("fiber/forgets-whom-it-found-instead", "runtime/fiber.c",
+    Mutant("fiber/forgets-whom-it-found-instead", "runtime/join.h",
            [("    if (next != NULL)\n"
              "        self = wf_worker_leave(self, WF_REQUEST_YIELD, next);\n", "")],
            "stress_spawn_stress_test", "*", FOUR, tries=4),
-    Mutant("fiber/joins-a-held-fiber-twice", "runtime/fiber.c",
+    Mutant("fiber/joins-a-held-fiber-twice", "runtime/join.h",
            [("        found = atomic_load_explicit(&fiber->joiner, memory_order_relaxed);\n",
              "        found = NULL;\n")],
            "api_abort_test"),

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Goes down each hot path some thousand times between two calls that valgrind can see, for run.py,
- * which counts the instructions between them.  One worker and no monitor: nothing else runs.
+ * which counts the instructions between them.  One worker and no monitor: nothing else runs.  Then
+ * the ways of stealing, from a second worker that is held (steals.c).
  *
  * usage: instruction_paths [PATH|all]    lengthens this path by instructions that do nothing: the
  *                                        regression that the test must find
  */
+#include "paths.h"
+
 #include "arch/context.h"
 
 #include <errno.h>
@@ -37,7 +40,7 @@ __attribute__((noinline, noclone)) void instructions_end(void)
     __asm__ volatile("nop" ::: "memory");
 }
 
-static void plant(void)
+void plant(void)
 {
     if (!is_planted)
         return;
@@ -45,7 +48,7 @@ static void plant(void)
         __asm__ volatile("nop");
 }
 
-static void die(const char *what)
+_Noreturn void die(const char *what)
 {
     fprintf(stderr, "instruction_paths: %s\n", what);
     exit(1);
@@ -211,31 +214,47 @@ static void io_submit(unsigned count)
     weft_close(fds[1]);
 }
 
-static const struct path {
+struct path {
     const char *name;
     void (*run)(unsigned count);
-} paths[] = {
+};
+
+static const struct path paths[] = {
     {"switch", switch_contexts}, {"yield", yield},     {"spawn_join", spawn_join},
     {"fork_join", fork_join},    {"channel", channel}, {"lock", lock},
     {"io_submit", io_submit},
 };
 
-enum { PATHS = sizeof paths / sizeof *paths };
+static const struct path steals[] = {
+    {"steal", steal},
+    {"steal_ready", steal_ready},
+    {"steal_task", steal_task},
+};
 
 /* One line for each path, in the order of valgrind's dumps. */
-static int go_down_all(void *arg)
+static int go_down(const struct path *list, size_t count)
 {
-    (void)arg;
-    for (int i = 0; i < PATHS; i++) {
-        is_planted = planted &&
-                     (strcmp(planted, paths[i].name) == 0 || strcmp(planted, "all") == 0);
-        paths[i].run(WARM_UP);
+    for (size_t i = 0; i < count; i++) {
+        is_planted = planted && (strcmp(planted, list[i].name) == 0 || strcmp(planted, "all") == 0);
+        list[i].run(WARM_UP);
         instructions_begin();
-        paths[i].run(OPERATIONS);
+        list[i].run(OPERATIONS);
         instructions_end();
-        printf("%s %d\n", paths[i].name, OPERATIONS);
+        printf("%s %d\n", list[i].name, OPERATIONS);
     }
     return 0;
+}
+
+static int go_down_paths(void *arg)
+{
+    (void)arg;
+    return go_down(paths, sizeof paths / sizeof *paths);
+}
+
+static int go_down_steals(void *arg)
+{
+    (void)arg;
+    return go_down(steals, sizeof steals / sizeof *steals);
 }
 
 int main(int argc, char **argv)
@@ -246,9 +265,9 @@ int main(int argc, char **argv)
     config.workers = 1;
     config.monitor = 3;
     config.backend = WEFT_BACKEND_IO_URING;
-    int rc = weft_run(&config, go_down_all, NULL);
+    int rc = weft_run(&config, go_down_paths, NULL);
     /* Sandboxes refuse io_uring: a test that is skipped. */
     if (rc == -EPERM || rc == -ENOSYS)
         return 77;
-    return rc != 0;
+    return rc != 0 || with_a_victim(go_down_steals) != 0;
 }

@@ -100,9 +100,10 @@ def differences(counts, expected):
 
 
 def plant_all(program, expected):
-    """Makes one path longer, then all of them; returns what was not found."""
+    """Makes one path longer, another, then all of them; returns what was not found."""
     missed = []
-    for planted, wanted in (("yield", ["yield"]), ("all", sorted(expected))):
+    for planted, wanted in (("yield", ["yield"]), ("steal", ["steal"]),
+                            ("all", sorted(expected))):
         found = [text.split(":")[0] for text in differences(count(program, planted), expected)]
         if found != wanted:
             missed.append(f"{planted} was made longer, and found were: {found or 'no difference'}")

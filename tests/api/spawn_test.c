@@ -357,6 +357,47 @@ WORKER_TEST(spawn, floating_point_modes_are_inherited, TEST_TIMEOUT_S)
     cr_expect_eq(run_workers(*workers, check_rounding_is_inherited, NULL), 0);
 }
 
+enum { TREE_DEPTH = 4, TREE_FAN_OUT = 10, TREE_LEAVES = 10 * 10 * 10 * 10 };
+
+static _Atomic(unsigned) tree_alive, tree_alive_max;
+
+static void note_spawn(void)
+{
+    unsigned alive = atomic_fetch_add(&tree_alive, 1) + 1;
+    unsigned most = atomic_load(&tree_alive_max);
+
+    while (alive > most && !atomic_compare_exchange_weak(&tree_alive_max, &most, alive))
+        ;
+}
+
+static int grow(void *arg)
+{
+    intptr_t depth = (intptr_t)arg;
+    weft_fiber *children[TREE_FAN_OUT];
+    int leaves = depth == 0;
+
+    for (int i = 0; i < TREE_FAN_OUT && depth > 0; i++) {
+        note_spawn();
+        children[i] = must_spawn(grow, (void *)(depth - 1));
+    }
+    for (int i = 0; i < TREE_FAN_OUT && depth > 0; i++)
+        leaves += must_join(children[i]);
+    (void)atomic_fetch_sub(&tree_alive, 1);
+    return leaves;
+}
+
+/* The newest fiber runs first, so a worker goes down one branch, but for the oldest that it begins
+ * every 61 turns (docs/fairness.md).  Breadth first there would be ten thousand. */
+WORKER_TEST(spawn, a_tree_has_few_fibers_alive_at_a_time, TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = *workers, .monitor = 3};
+
+    atomic_store(&tree_alive, 1);
+    atomic_store(&tree_alive_max, 0);
+    cr_expect_eq(run_config(&config, grow, (void *)(intptr_t)TREE_DEPTH), TREE_LEAVES);
+    cr_expect_leq(atomic_load(&tree_alive_max), TREE_LEAVES / TREE_FAN_OUT);
+}
+
 /* A plain thread has no runtime to spawn into. */
 Test(spawn, plain_threads_are_refused)
 {

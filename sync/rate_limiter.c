@@ -132,13 +132,22 @@ static int64_t due_in_list(const struct limiter *limiter, const struct turn *tur
     return wf_bucket_due(&limiter->bucket, wanted);
 }
 
+/* Caller holds the lock, which is let go of meanwhile. */
+static void grant_and_wake(struct limiter *limiter)
+{
+    struct wf_wait_entry *list = grant(limiter, weft_now());
+
+    wf_lock_release(&limiter->lock);
+    wf_wait_queue_wake_list(wf_self(), list, 0);
+    wf_lock_acquire(&limiter->lock);
+}
+
 /* Caller holds the lock, and does not when this returns. */
 static int await(struct limiter *limiter, struct turn *turn)
 {
     int refusal = 0;
 
     while (!turn->is_granted && refusal == 0) {
-        struct wf_wait_entry *list;
         int error = wf_wait_queue_sleep(wf_self(), &turn->queue, &limiter->lock, &turn->entry,
                                         turn->wake_at);
 
@@ -147,14 +156,13 @@ static int await(struct limiter *limiter, struct turn *turn)
         if (error != 0) /* a cancel, the deadline of a scope, or just the time to look */
             refusal = wf_self_refusal(wf_self());
         wf_lock_acquire(&limiter->lock);
-        if (!turn->is_granted && refusal != 0)
+        grant_and_wake(limiter); /* with a turn of our own that has come, cancelled or not */
+        if (!turn->is_granted && refusal != 0) {
             unlink_turn(limiter, turn);
-        list = grant(limiter, weft_now());
-        wf_lock_release(&limiter->lock);
-        wf_wait_queue_wake_list(wf_self(), list, 0);
-        wf_lock_acquire(&limiter->lock);
-        if (!turn->is_granted && refusal == 0)
+            grant_and_wake(limiter); /* those behind come earlier */
+        } else if (!turn->is_granted) {
             turn->wake_at = due_in_list(limiter, turn);
+        }
     }
     wf_lock_release(&limiter->lock);
     return turn->is_granted ? 0 : refusal;

@@ -156,6 +156,40 @@ WORKER_TEST(rate_limiter, a_cancel_gives_the_reservation_back, TEST_TIMEOUT_S)
     expect_at_rest(&limiter);
 }
 
+static int cancel_late(void *arg)
+{
+    weft_rate_limiter limiter = WEFT_RATE_LIMITER_INIT(1, 500 * WEFT_MICROSECOND, BURST);
+    struct asker asker = {&limiter, 1, 0};
+    weft_fiber *fiber;
+    weft_time due;
+
+    (void)arg;
+    CHECK_EQ(weft_rate_limiter_try_acquire(&limiter, BURST), 0);
+    due = weft_rate_limiter_due(&limiter, 1);
+    fiber = must_ask(&asker);
+    /* It keeps the worker, but not for so long that others come to help: where it is the only one,
+     * the fiber does not learn of its turn. */
+    while (weft_now() <= due + 20 * WEFT_MICROSECOND)
+        ;
+    weft_cancel(fiber);
+    CHECK_EQ(must_join(fiber), 0);
+    return 0;
+}
+
+static int cancel_late_often(void *arg)
+{
+    for (int i = 0; i < 20; i++)
+        CHECK_EQ(cancel_late(arg), 0);
+    return 0;
+}
+
+/* The permits were there, only the fiber has not run since: it would be told that they are lost, by
+ * a cancel that came after them. */
+WORKER_TEST(rate_limiter, a_cancel_after_the_turn_takes_nothing_away, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, cancel_late_often, NULL), 0);
+}
+
 static int cancel_the_first(void *arg)
 {
     weft_rate_limiter *limiter = arg;

@@ -88,15 +88,42 @@ static int make_pattern(ares_channel *pattern, const struct weft_cares_options *
     return status == ARES_ENOMEM ? -ENOMEM : -EINVAL;
 }
 
+/* A fiber that is cancelled does not wait, but the lock is held for moments. */
+static void lock_library(void)
+{
+    while (weft_mutex_lock(&library_lock, WEFT_FOREVER) != 0)
+        (void)weft_yield();
+}
+
+/* c-ares counts its users, without a lock. */
 static int begin_library(void)
 {
     int status;
 
-    if (weft_mutex_lock(&library_lock, WEFT_FOREVER) != 0)
-        return -ECANCELED;
+    lock_library();
     status = ares_library_init(ARES_LIB_INIT_ALL);
     weft_mutex_unlock(&library_lock);
     return error_of(status);
+}
+
+static void end_library(void)
+{
+    lock_library();
+    ares_library_cleanup();
+    weft_mutex_unlock(&library_lock);
+}
+
+/* Returns 0, or a negative errno with nothing left behind. */
+static int begin(ares_channel *pattern, const struct weft_cares_options *options)
+{
+    int error = begin_library();
+
+    if (error != 0)
+        return error;
+    error = make_pattern(pattern, options);
+    if (error != 0)
+        end_library();
+    return error;
 }
 
 int weft_cares_create(weft_cares **dns, const struct weft_cares_options *options)
@@ -113,9 +140,7 @@ int weft_cares_create(weft_cares **dns, const struct weft_cares_options *options
     made = malloc(sizeof *made);
     if (made == NULL)
         return -ENOMEM;
-    error = begin_library();
-    if (error == 0)
-        error = make_pattern(&made->pattern, options);
+    error = begin(&made->pattern, options);
     if (error != 0) {
         free(made);
         return error;
@@ -129,6 +154,7 @@ void weft_cares_destroy(weft_cares *dns)
     if (dns == NULL)
         return;
     ares_destroy(dns->pattern);
+    end_library();
     free(dns);
 }
 

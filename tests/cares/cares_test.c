@@ -5,7 +5,9 @@
 #include "../support/fixture.h"
 #include "../support/net.h"
 
+#include <ares.h>
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -404,6 +406,59 @@ static void use_badly(struct server *server, weft_cares *dns)
     CHECK_EQ(weft_cares_lookup(dns, "two.test", 0, AF_INET, found, 0, WEFT_FOREVER), -EINVAL);
     CHECK_EQ(weft_cares_lookup(dns, "two.test", 0, AF_UNIX, found, 1, WEFT_FOREVER), -EINVAL);
     CHECK(weft_cares_lookup(dns, "two..test", 0, AF_INET, found, 1, WEFT_FOREVER) < 0);
+}
+
+/* In the place of the library's own, which they call. */
+static _Atomic(int) library_users;
+
+int ares_library_init(int flags)
+{
+    int (*own)(int) = (int (*)(int))(uintptr_t)dlsym(RTLD_NEXT, "ares_library_init");
+
+    atomic_fetch_add(&library_users, 1);
+    return own(flags);
+}
+
+void ares_library_cleanup(void)
+{
+    void (*own)(void) = (void (*)(void))(uintptr_t)dlsym(RTLD_NEXT, "ares_library_cleanup");
+
+    atomic_fetch_sub(&library_users, 1);
+    own();
+}
+
+static int make_and_destroy(void *arg)
+{
+    struct weft_cares_options options = WEFT_CARES_OPTIONS_INIT;
+    weft_cares *dns[2], *none = NULL;
+
+    (void)arg;
+    weft_cancel(weft_self()); /* what was begun is ended all the same */
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(weft_cares_create(&dns[i], &options), 0);
+    options.servers = "no address";
+    CHECK_EQ(weft_cares_create(&none, &options), -EINVAL);
+    for (int i = 0; i < 2; i++)
+        weft_cares_destroy(dns[i]);
+    return 0;
+}
+
+static int make_many(void *arg)
+{
+    weft_fiber *fibers[20];
+
+    for (int i = 0; i < 20; i++)
+        fibers[i] = must_spawn(make_and_destroy, arg);
+    for (int i = 0; i < 20; i++)
+        CHECK_EQ(must_join(fibers[i]), 0);
+    return 0;
+}
+
+/* c-ares counts who has begun to use it, and would keep what it has for ever. */
+WORKER_TEST(cares, the_library_is_given_back, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, make_many, NULL), 0);
+    cr_expect_eq(atomic_load(&library_users), 0);
 }
 
 /* Bad input is refused before anybody is asked. */

@@ -59,6 +59,21 @@ WEFT_API void weft_pthread_given_back(const void *lock);
         return weft_pthread_taken(function(lock), (const void *)(uintptr_t)lock, place); \
     }
 
+#define WEFT_PTHREAD_TAKES_UNTIL(function, type)                                               \
+    WEFT_UNUSED static inline int weft_##function(type *lock, const struct timespec *time,     \
+                                                  const char *place)                           \
+    {                                                                                          \
+        return weft_pthread_taken(function(lock, time), (const void *)(uintptr_t)lock, place); \
+    }
+
+#define WEFT_PTHREAD_TAKES_BY_CLOCK(function, type)                                               \
+    WEFT_UNUSED static inline int weft_##function(type *lock, clockid_t clock,                    \
+                                                  const struct timespec *time, const char *place) \
+    {                                                                                             \
+        return weft_pthread_taken(function(lock, clock, time), (const void *)(uintptr_t)lock,     \
+                                  place);                                                         \
+    }
+
 #define WEFT_PTHREAD_GIVES(function, type)                      \
     WEFT_UNUSED static inline int weft_##function(type *lock)   \
     {                                                           \
@@ -78,12 +93,9 @@ WEFT_PTHREAD_GIVES(pthread_mutex_unlock, pthread_mutex_t)
 #define pthread_mutex_unlock(mutex) weft_pthread_mutex_unlock(mutex)
 
 #if defined(_POSIX_C_SOURCE) && _POSIX_C_SOURCE >= 200112L
-WEFT_UNUSED static inline int
-weft_pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *time, const char *place)
-{
-    return weft_pthread_taken(pthread_mutex_timedlock(mutex, time), mutex, place);
-}
-
+WEFT_PTHREAD_TAKES_UNTIL(pthread_mutex_timedlock, pthread_mutex_t)
+WEFT_PTHREAD_TAKES_UNTIL(pthread_rwlock_timedrdlock, pthread_rwlock_t)
+WEFT_PTHREAD_TAKES_UNTIL(pthread_rwlock_timedwrlock, pthread_rwlock_t)
 WEFT_PTHREAD_TAKES(pthread_rwlock_rdlock, pthread_rwlock_t)
 WEFT_PTHREAD_TAKES(pthread_rwlock_wrlock, pthread_rwlock_t)
 WEFT_PTHREAD_TAKES(pthread_rwlock_tryrdlock, pthread_rwlock_t)
@@ -94,6 +106,10 @@ WEFT_PTHREAD_TAKES(pthread_spin_trylock, pthread_spinlock_t)
 WEFT_PTHREAD_GIVES(pthread_spin_unlock, pthread_spinlock_t)
 #define pthread_mutex_timedlock(mutex, time) \
     weft_pthread_mutex_timedlock(mutex, time, WEFT_PTHREAD_PLACE)
+#define pthread_rwlock_timedrdlock(lock, time) \
+    weft_pthread_rwlock_timedrdlock(lock, time, WEFT_PTHREAD_PLACE)
+#define pthread_rwlock_timedwrlock(lock, time) \
+    weft_pthread_rwlock_timedwrlock(lock, time, WEFT_PTHREAD_PLACE)
 #define pthread_rwlock_rdlock(lock) weft_pthread_rwlock_rdlock(lock, WEFT_PTHREAD_PLACE)
 #define pthread_rwlock_wrlock(lock) weft_pthread_rwlock_wrlock(lock, WEFT_PTHREAD_PLACE)
 #define pthread_rwlock_tryrdlock(lock) weft_pthread_rwlock_tryrdlock(lock, WEFT_PTHREAD_PLACE)
@@ -102,6 +118,20 @@ WEFT_PTHREAD_GIVES(pthread_spin_unlock, pthread_spinlock_t)
 #define pthread_spin_lock(lock) weft_pthread_spin_lock(lock, WEFT_PTHREAD_PLACE)
 #define pthread_spin_trylock(lock) weft_pthread_spin_trylock(lock, WEFT_PTHREAD_PLACE)
 #define pthread_spin_unlock(lock) weft_pthread_spin_unlock(lock)
+#endif
+
+/* glibc's own. */
+#if defined(_GNU_SOURCE) && defined(__GLIBC__) && \
+    (__GLIBC__ > 2 || (__GLIBC__ == 2 && __GLIBC_MINOR__ >= 30))
+WEFT_PTHREAD_TAKES_BY_CLOCK(pthread_mutex_clocklock, pthread_mutex_t)
+WEFT_PTHREAD_TAKES_BY_CLOCK(pthread_rwlock_clockrdlock, pthread_rwlock_t)
+WEFT_PTHREAD_TAKES_BY_CLOCK(pthread_rwlock_clockwrlock, pthread_rwlock_t)
+#define pthread_mutex_clocklock(mutex, clock, time) \
+    weft_pthread_mutex_clocklock(mutex, clock, time, WEFT_PTHREAD_PLACE)
+#define pthread_rwlock_clockrdlock(lock, clock, time) \
+    weft_pthread_rwlock_clockrdlock(lock, clock, time, WEFT_PTHREAD_PLACE)
+#define pthread_rwlock_clockwrlock(lock, clock, time) \
+    weft_pthread_rwlock_clockwrlock(lock, clock, time, WEFT_PTHREAD_PLACE)
 #endif
 #endif
 

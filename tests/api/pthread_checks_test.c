@@ -61,6 +61,22 @@ static int read_with_rwlock(void *arg)
     return (int)weft_read(fds[0], &byte, 1, WEFT_FOREVER);
 }
 
+static const struct timespec soon = {.tv_sec = 1}; /* it has passed; what is free is locked */
+
+static int sleep_with_timed_read_lock(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(pthread_rwlock_timedrdlock(&rwlock, &soon), 0);
+    return weft_sleep(WEFT_MILLISECOND);
+}
+
+static int sleep_with_timed_write_lock(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(pthread_rwlock_timedwrlock(&rwlock, &soon), 0);
+    return weft_sleep(WEFT_MILLISECOND);
+}
+
 static int lock_with_rwlock(void *arg)
 {
     weft_mutex other = WEFT_MUTEX_INIT;
@@ -78,6 +94,29 @@ static int sleep_with_spinlock(void *arg)
     CHECK_EQ(pthread_spin_lock(&spin), 0);
     return weft_sleep(WEFT_MILLISECOND);
 }
+
+#ifdef pthread_mutex_clocklock /* the C library has it */
+static int sleep_with_clock_mutex(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(pthread_mutex_clocklock(&mutex, CLOCK_MONOTONIC, &soon), 0);
+    return weft_sleep(WEFT_MILLISECOND);
+}
+
+static int sleep_with_clock_read_lock(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(pthread_rwlock_clockrdlock(&rwlock, CLOCK_MONOTONIC, &soon), 0);
+    return weft_sleep(WEFT_MILLISECOND);
+}
+
+static int sleep_with_clock_write_lock(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(pthread_rwlock_clockwrlock(&rwlock, CLOCK_MONOTONIC, &soon), 0);
+    return weft_sleep(WEFT_MILLISECOND);
+}
+#endif
 
 static int sleep_with_one_of_many(void *arg)
 {
@@ -115,6 +154,13 @@ static const struct {
     {yield_with_tried_mutex, "suspends while its thread holds a pthread lock"},
     {join_with_timed_mutex, "suspends while its thread holds a pthread lock"},
     {read_with_rwlock, "suspends while its thread holds a pthread lock"},
+    {sleep_with_timed_read_lock, "suspends while its thread holds a pthread lock"},
+    {sleep_with_timed_write_lock, "suspends while its thread holds a pthread lock"},
+#ifdef pthread_mutex_clocklock
+    {sleep_with_clock_mutex, "suspends while its thread holds a pthread lock"},
+    {sleep_with_clock_read_lock, "suspends while its thread holds a pthread lock"},
+    {sleep_with_clock_write_lock, "suspends while its thread holds a pthread lock"},
+#endif
     {lock_with_rwlock, "suspends while its thread holds a pthread lock"},
     {sleep_with_spinlock, "suspends while its thread holds a pthread lock"},
     {sleep_with_one_of_many, "suspends while its thread holds a pthread lock"},

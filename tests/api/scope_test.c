@@ -6,6 +6,7 @@
 #include "../support/tally.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -347,6 +348,22 @@ static int close_outer_first(void *arg)
     return weft_scope_close(&outer, 0);
 }
 
+static void *cancel_unopened(void *arg)
+{
+    CHECK_EQ(weft_scope_cancel(arg), 0);
+    return NULL;
+}
+
+static int cancel_unopened_in_thread(void *arg)
+{
+    weft_scope scope = WEFT_SCOPE_INIT;
+    pthread_t thread;
+
+    (void)arg;
+    CHECK_EQ(pthread_create(&thread, NULL, cancel_unopened, &scope), 0);
+    return pthread_join(thread, NULL);
+}
+
 static int forget_to_close(void *arg)
 {
     static weft_scope scope = WEFT_SCOPE_INIT; /* not on the stack, for valgrind's sake */
@@ -382,6 +399,7 @@ static const struct misuse {
     {close_by_member, "only the fiber that opened a scope closes it"},
     {extend_by_member, "only the fiber that opened a scope sets its deadline"},
     {close_outer_first, "has opened another scope since, or has closed this one"},
+    {cancel_unopened_in_thread, "weft_scope_cancel: the scope was never opened"},
     {forget_in_fiber, "has ended without closing a scope"},
     {forget_in_defer, "has ended without closing a scope"},
 };

@@ -144,7 +144,8 @@ def _versions():
              _first_line("rustc", "--version"),
              *(_locked_crate(root, name) for name in ("tokio", "rayon", "may", "compio")),
              _packages("liburing-dev", "libhwloc-dev", "libjemalloc-dev", "libtbb-dev",
-                       "libboost-fiber-dev", "libuv1-dev", "libh2o-evloop-dev"),
+                       "libboost-fiber-dev", "libuv1-dev", "libh2o-evloop-dev", "nginx", "wrk",
+                       "node-llhttp", "libllhttp-dev"),
              " ".join(platform.libc_ver())]
     return ", ".join(version for version in found if version.strip())
 

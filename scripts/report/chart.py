@@ -195,7 +195,7 @@ def _names(ends, right):
 
 
 def verdict_bar(counts):
-    """Ahead, level and behind as parts of one bar."""
+    """Ahead, level and behind as parts of one bar, and what is left of it for the doubtful."""
     total = sum(counts) or 1
     x = 0.0
     out = []
@@ -203,4 +203,4 @@ def verdict_bar(counts):
         width = 260 * count / total
         out.append(f'<rect class="{css}" x="{x:.1f}" y="1" width="{width:.1f}" height="12"/>')
         x += width
-    return _picture(260, 14, out, "ahead {}, level {}, behind {}".format(*counts))
+    return _picture(260, 14, out, "ahead {}, level {}, behind {}, doubtful {}".format(*counts))

@@ -114,7 +114,7 @@ def summary(report):
         return "<p>No peer was measured in this run.</p>"
     lines = [[escape(peer), chart.verdict_bar(count), *(str(part) for part in count)]
              for peer, count in counts.items()]
-    return table(["peer", "", "weft ahead", "level", "weft behind"], lines)
+    return table(["peer", "", "weft ahead", "level", "weft behind", "doubtful"], lines)
 
 
 def not_first(report):

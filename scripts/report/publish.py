@@ -116,7 +116,7 @@ def http_table(rows):
 def verdict_table(rows):
     lines = [[name_of(peer), *(str(count) for count in counts)]
              for peer, counts in sections.count_verdicts(rows).items()]
-    return table(["peer", "weft ahead", "level", "weft behind"], lines)
+    return table(["peer", "weft ahead", "level", "weft behind", "doubtful"], lines)
 
 
 def machine_text(facts):
@@ -141,7 +141,8 @@ def readme_part(report):
         "line. Each figure is fibers divided by the other: more is better for requests a second, "
         "less for the others.",
         http_table(report.rows),
-        "Verdicts over all rows, by intervals of medians:",
+        "Verdicts over all rows, by intervals of medians; doubtful are those of fewer than three "
+        "processes:",
         verdict_table(report.rows),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -206,7 +207,8 @@ Medians; a star marks a row that neighbours on the machine disturbed.
 {skipped}
 ## Verdicts
 
-By intervals of medians: level is what overlaps or differs by less than 2 %.
+By intervals of medians: level is what overlaps or differs by less than 2 %, and doubtful what has
+fewer than three processes on one side.
 
 {verdict_table(report.rows)}
 

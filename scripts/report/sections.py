@@ -46,12 +46,15 @@ def advantage(ours, theirs):
     return 1 / value if ours["better"] == "lower" else value
 
 
+VERDICTS = ("ahead", "level", "behind", "doubtful")
+
+
 def count_verdicts(rows):
-    """{peer: [ahead, level, behind]}."""
+    """{peer: a number for each of VERDICTS}; doubtful is what has a question mark."""
     counts = {}
     for _, theirs, verdict in comparisons(rows):
-        place = ("ahead", "level", "behind").index(verdict.rstrip("?"))
-        counts.setdefault(theirs["impl"], [0, 0, 0])[place] += 1
+        place = VERDICTS.index("doubtful" if verdict.endswith("?") else verdict)
+        counts.setdefault(theirs["impl"], [0] * len(VERDICTS))[place] += 1
     return dict(sorted(counts.items(), key=lambda pair: theme.rank(pair[0])))
 
 

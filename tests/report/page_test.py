@@ -66,9 +66,10 @@ class Page(unittest.TestCase):
 
     def test_verdicts_are_counted_for_each_peer(self):
         counts = {line[0]: line[2:] for line in self.lines("summary")[1:]}
-        self.assertEqual(counts["tbb"], ["2", "1", "0"])
-        self.assertEqual(counts["tokio"], ["0", "0", "1"])
-        self.assertEqual(counts["nginx"], ["0", "1", "0"])
+        self.assertEqual(counts["tbb"], ["2", "1", "0", "0"])
+        self.assertEqual(counts["tokio"], ["0", "0", "1", "0"])
+        # Of two processes.
+        self.assertEqual(counts["nginx"], ["0", "0", "0", "1"])
 
     def test_where_weft_is_behind_the_reason_is_told(self):
         lines = self.lines("not-first")[1:]

@@ -56,6 +56,14 @@ class Publish(unittest.TestCase):
         self.assertIn("| `plaintext/connections=64` | nginx |  | 0.50 |  |  |", text)
         self.assertIn("| fib(32), ns a task, 1 worker |", text)
 
+    def test_doubtful_verdicts_are_no_others(self):
+        publish.write(self.report, self.root)
+        for name in ("README.md", "docs/benchmarks.md"):
+            text = self.read(name)
+            self.assertIn("| peer | weft ahead | level | weft behind | doubtful |", text)
+            # That of http/plaintext has two processes.
+            self.assertIn("| nginx | 1 | 0 | 0 | 1 |", text)
+
     def test_twice_is_as_good_as_once(self):
         publish.write(self.report, self.root)
         once = self.read("README.md"), self.read("docs/benchmarks.md")
@@ -118,8 +126,12 @@ class Agree(unittest.TestCase):
         self.assertTrue(is_same)
         self.assertIn("level in one run:\n  a/b", text)
 
-    def test_too_few_samples_say_nothing(self):
-        self.assertEqual(agree.compare(self.AHEAD, run_of([3, 3.1], [2, 2.1])), (0, [], []))
+    def test_too_few_processes_say_nothing_and_are_counted(self):
+        few = run_of([3, 3.1], [2, 2.1])
+        self.assertEqual(agree.compare(self.AHEAD, few), (0, 1, [], []))
+        self.assertEqual(agree.compare(few, self.AHEAD), (0, 1, [], []))
+        self.assertIn("\n1 more cannot be compared", agree.text(self.AHEAD, few)[0])
+        self.assertNotIn("compared", agree.text(self.AHEAD, self.BEHIND)[0])
 
     def test_nothing_in_common_is_no_agreement(self):
         other = run_of([1, 1.01, 1.02], [2, 2.1, 2.2], "s")
@@ -128,7 +140,7 @@ class Agree(unittest.TestCase):
     def test_more_is_better_where_it_is(self):
         more = run_of([3, 3.1, 3.2], [2, 2.1, 2.2], better="higher")
         less = run_of([1, 1.1, 1.2], [2, 2.1, 2.2], better="higher")
-        self.assertEqual(len(agree.compare(more, less)[1]), 1)
+        self.assertEqual(len(agree.compare(more, less)[2]), 1)
 
 
 class Notes(unittest.TestCase):

@@ -23,6 +23,10 @@ def worker(name, before, after):
     return Mutant("park", "park/" + name, "tests/model/park_model.cpp", before, after)
 
 
+def injector(name, before, after):
+    return Mutant("park", "inject/" + name, "runtime/inject.c", before, after)
+
+
 def lock(name, before, after, path="runtime/lock.h"):
     return Mutant("lock", "lock/" + name, path, before, after)
 
@@ -259,7 +263,22 @@ MUTANTS = [
            "return atomic_load_explicit(&inject->count, memory_order_relaxed);"),
     Mutant("park", "park/push-does-not-link", "runtime/inject.c",
            "        inject->tail->next = first;", "        ;"),
-    worker("sleeps-without-another-look", "        *found = take_injected();\n", ""),
+    injector("take-forgets-the-rest", "        inject->head = last->next;\n",
+             "        inject->head = NULL;\n"),
+    injector("take-keeps-the-rest-linked",
+             "        inject->head = last->next;\n        last->next = NULL;\n",
+             "        inject->head = last->next;\n"),
+    injector("take-leaves-what-it-takes", "        inject->head = last->next;\n", ""),
+    injector("take-counts-one-for-all",
+             "atomic_fetch_sub_explicit(&inject->count, count, memory_order_relaxed);",
+             "atomic_fetch_sub_explicit(&inject->count, 1, memory_order_relaxed);"),
+    injector("takes-without-the-lock",
+             "    wf_lock_acquire(&inject->lock);\n    first = last = inject->head;\n",
+             "    first = last = inject->head;\n"),
+    injector("pushes-without-the-lock",
+             "    last->next = NULL;\n    wf_lock_acquire(&inject->lock);\n",
+             "    last->next = NULL;\n"),
+    worker("sleeps-without-another-look", "        *found = take_injected(self);\n", ""),
     worker("sleeps-without-a-look-for-the-end", "*found == nullptr && !is_done()",
            "*found == nullptr"),
     # LK.1 and the naps.

@@ -3,16 +3,17 @@
 // sleeps for ever while there is work (Relacy reports that as a deadlock), and the counts end at
 // zero.
 //
-// The two files are compiled as they are.  The steps of a worker are those of sleep_for_work() and
-// find_elsewhere() in runtime/worker.c without stealing, timers and I/O; those of a producer are
-// inject() and wf_worker_notify() there, and wf_outside_push() in runtime/outside.c; the end of the
-// work is that of a run, wf_end_check() in runtime/end.c.
+// The two files are compiled as they are.  The steps of a worker are those of find_next(),
+// receive_injected(), find_elsewhere() and sleep_for_work() in runtime/worker.c without fresh
+// fibers, stealing, timers and I/O; those of a producer are wf_worker_inject() and
+// wf_worker_notify() there, and wf_outside_push() in runtime/outside.c; the end of the work is that
+// of a run, wf_end_check() in runtime/end.c.
+#include "model.h"
+#include "model_lock.h"
+
 #include "runtime/inject.c"
 #include "runtime/park.c"
 #include "runtime/watcher.h"
-
-#include "model.h"
-#include "model_lock.h"
 
 // Where a worker sleeps: an interrupt ends the sleep under way, or the next one.
 struct poller {
@@ -48,6 +49,13 @@ enum { WORKERS = 2, NODES = 3 };
 struct work {
     wf_node node;
     rl::var<int> payload;
+    rl::var<bool> done;
+};
+
+// What a worker has taken out of the injector and not done yet, which nobody steals here.
+struct ready_queue {
+    work *works[NODES];
+    int first, end;
 };
 
 template <typename Derived, rl::thread_id_t threads>
@@ -58,6 +66,7 @@ struct park_suite : rl::test_suite<Derived, threads> {
     poller pollers[WORKERS];
     rl::atomic<int> left; // work not yet done; the workers leave at zero
     work works[NODES];
+    ready_queue ready[WORKERS];
 
     void set_up(int worker_count, int work_count)
     {
@@ -72,7 +81,10 @@ struct park_suite : rl::test_suite<Derived, threads> {
         for (int i = 0; i < WORKERS; i++) {
             atomic_store_explicit(&parkers[i].state, WF_PARKER_AWAKE, memory_order_relaxed);
             pollers[i].reset();
+            ready[i].first = ready[i].end = 0;
         }
+        for (work &each : works)
+            each.done($) = false;
     }
 
     bool notify(int worker)
@@ -83,7 +95,7 @@ struct park_suite : rl::test_suite<Derived, threads> {
         return true;
     }
 
-    // inject()
+    // wf_worker_inject()
     void produce(int number)
     {
         works[number].payload($) = number;
@@ -97,6 +109,8 @@ struct park_suite : rl::test_suite<Derived, threads> {
     void finish(work *done, int self)
     {
         RL_ASSERT(done->payload($) == static_cast<int>(done - works));
+        RL_ASSERT(!done->done($));
+        done->done($) = true;
         if (atomic_fetch_sub_explicit(&left, 1, memory_order_seq_cst) > 1)
             return;
         for (int i = 0; i < static_cast<int>(park.worker_count); i++)
@@ -104,9 +118,26 @@ struct park_suite : rl::test_suite<Derived, threads> {
                 notify(i);
     }
 
-    work *take_injected()
+    // wf_ready_pop()
+    work *pop_ready(int self)
     {
-        return reinterpret_cast<work *>(wf_inject_pop(&inject, nullptr, nullptr));
+        ready_queue *own = &ready[self];
+
+        return own->first < own->end ? own->works[own->first++] : nullptr;
+    }
+
+    // receive_injected(), then the first of the share
+    work *take_injected(int self)
+    {
+        ready_queue *own = &ready[self];
+        wf_node *node = wf_inject_take(&inject, wf_inject_size(&inject) / park.worker_count + 1);
+
+        while (node != nullptr) {
+            RL_ASSERT(own->end < NODES);
+            own->works[own->end++] = reinterpret_cast<work *>(node);
+            node = node->next;
+        }
+        return pop_ready(self);
     }
 
     bool is_done()
@@ -118,7 +149,7 @@ struct park_suite : rl::test_suite<Derived, threads> {
     bool sleep(int self, work **found)
     {
         wf_park_announce(&park, &parkers[self]);
-        *found = take_injected();
+        *found = take_injected(self);
         if (*found == nullptr && !is_done())
             pollers[self].wait();
         return wf_park_retract(&park, &parkers[self]);
@@ -127,8 +158,10 @@ struct park_suite : rl::test_suite<Derived, threads> {
     void work_until_done(int self)
     {
         while (!is_done()) {
-            work *found = take_injected();
+            work *found = pop_ready(self);
 
+            if (found == nullptr)
+                found = take_injected(self);
             if (found == nullptr && sleep(self, &found))
                 wf_park_end_search(&park);
             if (found != nullptr)

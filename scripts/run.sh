@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# The main job: the same HTTP server on fibers, on a thread per connection and on a thread per
-# request, under load, in one table.  `scripts/run.sh --help` lists the options.
+# The main job: the same HTTP server on fibers, on a thread per connection, on a thread per request
+# and on a pool of threads, under load, in one table.  `scripts/run.sh --help` lists the options.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

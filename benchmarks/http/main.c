@@ -49,6 +49,8 @@ static int run(void)
         return mode_thread_per_connection_run(&server);
     case MODE_THREAD_PER_REQUEST:
         return mode_thread_per_request_run(&server);
+    case MODE_THREAD_POOL:
+        return mode_thread_pool_run(&server);
     case MODE_FIBER:
     default:
         return mode_fiber_run(&server);

@@ -13,6 +13,7 @@ static const char *const mode_names[] = {
     [MODE_FIBER] = "fiber",
     [MODE_THREAD_PER_CONNECTION] = "thread-per-connection",
     [MODE_THREAD_PER_REQUEST] = "thread-per-request",
+    [MODE_THREAD_POOL] = "thread-pool",
 };
 
 static const char help_text[] =
@@ -20,8 +21,10 @@ static const char help_text[] =
     "\n"
     "Serves HTTP/1.1; the same handlers run on fibers or on threads.\n"
     "\n"
-    "  --mode=MODE             fiber (default), thread-per-connection, thread-per-request\n"
+    "  --mode=MODE             fiber (default), thread-per-connection, thread-per-request,\n"
+    "                          thread-pool\n"
     "  --workers=N             worker threads of fiber mode; 0, the default: one per CPU\n"
+    "  --pool=N                threads of thread-pool mode; default 64\n"
     "  --host=ADDRESS          numeric address to listen on; default 127.0.0.1\n"
     "  --port=N                0, the default, picks a free one\n"
     "  --max-connections=N     stop accepting while so many are open; 0, the default: no limit\n"
@@ -74,6 +77,7 @@ static bool parse_u32(const char *text, uint64_t max, uint32_t *value)
 enum {
     OPTION_MODE = 1,
     OPTION_WORKERS,
+    OPTION_POOL,
     OPTION_HOST,
     OPTION_PORT,
     OPTION_MAX_CONNECTIONS,
@@ -88,6 +92,7 @@ enum {
 static const struct option long_options[] = {
     {"mode", required_argument, NULL, OPTION_MODE},
     {"workers", required_argument, NULL, OPTION_WORKERS},
+    {"pool", required_argument, NULL, OPTION_POOL},
     {"host", required_argument, NULL, OPTION_HOST},
     {"port", required_argument, NULL, OPTION_PORT},
     {"max-connections", required_argument, NULL, OPTION_MAX_CONNECTIONS},
@@ -109,6 +114,8 @@ static bool apply(struct options *options, int option, const char *value)
         return parse_mode(value, &options->mode);
     case OPTION_WORKERS:
         return parse_u32(value, 1024, &options->workers);
+    case OPTION_POOL:
+        return parse_u32(value, 1024, &options->pool) && options->pool > 0;
     case OPTION_HOST:
         options->host = value;
         return true;
@@ -142,6 +149,7 @@ int options_parse(struct options *options, int argc, char **argv)
 
     *options = (struct options){
         .mode = MODE_FIBER,
+        .pool = 64,
         .host = "127.0.0.1",
         .header_timeout_ns = default_timeout_ns,
         .idle_timeout_ns = default_timeout_ns,

@@ -5,11 +5,12 @@
 
 #include <stdint.h>
 
-enum mode { MODE_FIBER, MODE_THREAD_PER_CONNECTION, MODE_THREAD_PER_REQUEST };
+enum mode { MODE_FIBER, MODE_THREAD_PER_CONNECTION, MODE_THREAD_PER_REQUEST, MODE_THREAD_POOL };
 
 struct options {
     enum mode mode;
     uint32_t workers; /* fiber mode only; 0: the runtime's default */
+    uint32_t pool;    /* threads of thread-pool mode */
     const char *host;
     uint16_t port;
     uint32_t max_connections;  /* 0: no limit but descriptors */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the three modes have in common. */
+/* What the four modes have in common. */
 #include "server.h"
 
 #include "listener.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What all connections of the process share, and the three ways to run them. */
+/* What all connections of the process share, and the four ways to run them. */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
@@ -29,6 +29,7 @@ struct server {
 int mode_fiber_run(struct server *server);
 int mode_thread_per_connection_run(struct server *server);
 int mode_thread_per_request_run(struct server *server);
+int mode_thread_pool_run(struct server *server);
 
 static inline bool server_is_draining(struct server *server)
 {

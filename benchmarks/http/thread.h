@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Detached threads with a small stack, for the two thread modes. */
+/* Detached threads with a small stack, for the modes on threads. */
 #ifndef HTTP_THREAD_H
 #define HTTP_THREAD_H
 

@@ -30,7 +30,8 @@ class Case:
     connections: int
     headers: tuple = ()
     delay_s: float = 0.0  # what every response must take at least
-    references: tuple = ()  # who takes part beside weft's three modes
+    references: tuple = ()  # who takes part beside the modes of weft-http
+    left_out: tuple = ()  # who does not, of all others
     body: bytes = b"Hello, World!"  # the right answer to `path`
     script: tuple = ()  # a file beside this one that tells wrk what to send, and its arguments
     others: tuple = ()  # (path, body) of what the script asks for besides

@@ -137,7 +137,7 @@ def readme_part(report):
         "![The runtime beside its peers](docs/benchmarks/runtime.svg)",
         comparison_table("nanoseconds", report.rows, runtime),
         comparison_table("fork and join", report.rows, forkjoin),
-        "One HTTP server in three modes, beside nginx and bare loops that only look for a blank "
+        "One HTTP server in four modes, beside nginx and bare loops that only look for a blank "
         "line. Each figure is fibers divided by the other: more is better for requests a second, "
         "less for the others.",
         http_table(report.rows),

@@ -23,6 +23,7 @@ _COLOURS = {
     "epoll-floor": ("#9ca3af", "#6b7280"),
     "thread-per-connection": ("#475569", "#cbd5e1"),
     "thread-per-request": ("#7c2d12", "#fdba74"),
+    "thread-pool": ("#4d7c0f", "#bef264"),
 }
 _OTHERS = (("#155e75", "#67e8f9"), ("#86198f", "#f0abfc"), ("#3f6212", "#bef264"))
 

@@ -26,6 +26,7 @@ enum { ARGUMENTS_MAX = 24, START_MS_MAX = 60000, END_MS_MAX = 60000 };
 static const struct variant all_variants[] = {
     {"thread-per-connection", 0},
     {"thread-per-request", 0},
+    {"thread-pool", 0},
     {"fiber", 1},
     {"fiber", 2},
     {"fiber", 4},
@@ -315,15 +316,26 @@ int64_t server_cpu_ms(const struct server_process *server)
     return (int64_t)(user + system) * 1000 / sysconf(_SC_CLK_TCK);
 }
 
-int64_t server_resident_kib(const struct server_process *server)
+/* The number behind such a name in its status. */
+static long read_status(const struct server_process *server, const char *name)
 {
     char text[4096];
     const char *line;
-    long kib = 0;
+    long value = 0;
 
     read_proc(server, "status", text, sizeof text);
-    line = strstr(text, "VmRSS:");
+    line = strstr(text, name);
     CHECK(line != NULL);
-    CHECK_EQ(sscanf(line, "VmRSS: %ld kB", &kib), 1);
-    return kib;
+    CHECK_EQ(sscanf(line + strlen(name), "%ld", &value), 1);
+    return value;
+}
+
+int64_t server_resident_kib(const struct server_process *server)
+{
+    return read_status(server, "\nVmRSS:");
+}
+
+unsigned server_thread_count(const struct server_process *server)
+{
+    return (unsigned)read_status(server, "\nThreads:");
 }

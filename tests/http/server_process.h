@@ -77,11 +77,12 @@ void server_stop(struct server_process *server);
  * is chance whether they are called.  For tests that count descriptors. */
 void servers_have_no_spares(void);
 
-/* From /proc: descriptors in use, user and system time so far, resident memory. */
+/* From /proc: descriptors in use, user and system time so far, resident memory, threads. */
 unsigned server_descriptor_count(const struct server_process *server);
 unsigned server_descriptor_highest(const struct server_process *server);
 int64_t server_cpu_ms(const struct server_process *server);
 int64_t server_resident_kib(const struct server_process *server);
+unsigned server_thread_count(const struct server_process *server);
 
 void sleep_ms(int64_t ms);
 int64_t now_ms(void);

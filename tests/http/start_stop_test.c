@@ -43,6 +43,8 @@ HTTP_TEST(start, wrong_options_are_one_line_and_exit_status_2)
     static const char *const wrong[] = {"--mode=warp",
                                         "--workers=many",
                                         "--workers=9999",
+                                        "--pool=0",
+                                        "--pool=9999",
                                         "--port=65536",
                                         "--max-connections=-1",
                                         "--body-limit=1k",
@@ -84,6 +86,7 @@ HTTP_TEST(start, help_names_every_option)
 {
     static const char *const names[] = {"--mode",
                                         "--workers",
+                                        "--pool",
                                         "--host",
                                         "--port",
                                         "--max-connections",

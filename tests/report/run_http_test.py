@@ -38,11 +38,19 @@ class HttpDriver(unittest.TestCase):
         everything = [(case, name) for case in http_cases.CASES
                       for name in http_cases.implementations(case)]
         firsts = []
-        for number in (1, 2, 3):
+        for number in range(1, len(http_cases.MODES) + 1):
             plan = list(suite.schedule(number))
             self.assertCountEqual(plan, everything)
             firsts.append(plan[0][1])
         self.assertEqual(firsts, list(http_cases.MODES))
+
+    def test_a_short_run_has_every_mode_in_some_case(self):
+        cases = http_cases.MAIN_CASES
+        self.assertEqual([case.bench for case in cases],
+                         [case.bench for case in http_cases.CASES[:len(cases)]])
+        suite = http_cases.Suite(cases, {}, http_cases.MAIN_WITHOUT)
+        self.assertEqual({name for case in cases for name in suite.names(case)},
+                         {*http_cases.PEERS, "weft"} - {*http_cases.MAIN_WITHOUT})
 
     def test_all_servers_have_as_many_workers(self):
         programs = {"weft-http": "weft-http", "h2o": "http-h2o", "nginx": "nginx"}

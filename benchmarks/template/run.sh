@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Measures a workload beside its peers: weft, pthread, OpenMP and oneTBB, each as its own program
-# would divide the work, with the tables and the report of scripts/bench.sh.
+# Measures a workload beside its peers: weft, pthread, OpenMP, oneTBB, Go and rayon, each as its own
+# program would divide the work, with the tables and the report of scripts/bench.sh.
 #
 # usage: benchmarks/template/run.sh WORKLOAD.h [option of scripts/bench.sh]...
 #
@@ -49,8 +49,25 @@ cc -std=gnu11 "${flags[@]}" "$here/pthread.c" "${harness[@]}" -pthread -lm -o "$
 cc -std=gnu11 "${flags[@]}" -fopenmp "$here/openmp.c" "${harness[@]}" -pthread -lm \
     -o "$bin/openmp" || true
 c++ -std=gnu++17 "${flags[@]}" "$here/tbb.cpp" "${harness[@]}" -ltbb -pthread -o "$bin/tbb" || true
+if command -v go >/dev/null; then
+    echo "#include \"$workload\"" >"$bin/workload.h"
+    (
+        cd "$here/go"
+        CGO_ENABLED=1 CGO_CFLAGS="-std=gnu11 -O3 -falign-loops=64 -DNDEBUG -I$bin" \
+            go build -buildvcs=false -buildmode=c-archive -o "$bin/divide.a" .
+    ) && cc -std=gnu11 "${flags[@]}" "$here/go.c" "${harness[@]}" "$bin/divide.a" -pthread -lm \
+        -o "$bin/go" || true
+fi
+# Offline: `scripts/peers.sh rayon` fetches what the crate needs.
+if command -v cargo >/dev/null; then
+    cargo build --quiet --release --locked --offline --manifest-path "$here/rayon/Cargo.toml" \
+        --target-dir "$root/build/template-rayon" &&
+        cc -std=gnu11 "${flags[@]}" "$here/rayon.c" "${harness[@]}" \
+            "$root/build/template-rayon/release/libweft_template_rayon.a" -pthread -ldl -lm \
+            -o "$bin/rayon" || true
+fi
 
-peers=(--peers "pthread,openmp,tbb")
+peers=(--peers "pthread,openmp,tbb,go,rayon")
 for option in "$@"; do
     case $option in --peers | --peers=*) peers=() ;; esac
 done

@@ -1,0 +1,3 @@
+module weft/benchmarks/template/go
+
+go 1.19

@@ -19,7 +19,7 @@ static uint64_t fib(weft_team team, unsigned n)
 }
 
 /*
- * forkjoin/fib/n=32 and n=40, each with workers=1, workers=2
+ * forkjoin/fib/n=32 and n=40, each with workers=1 to 8
  *
  * Question  What does a task cost when nobody takes it, and does a second worker halve the time?
  * Method    Fibonacci's function by its own definition, b->batch times: fib(n + 1) - 1 forks, each
@@ -74,7 +74,7 @@ static unsigned solve(weft_team team, struct queens_board board)
 }
 
 /*
- * forkjoin/queens/n=13/workers=1, workers=2
+ * forkjoin/queens/n=13/workers=1 to 8
  *
  * Question  What is left of the cost of tasks when each has some real work?
  * Method    all solutions of 13 queens: a task per valid board, which tries each column of the next

@@ -82,7 +82,7 @@ static int run_skynet(void *arg)
 }
 
 /*
- * spawn/skynet/workers=1, workers=2
+ * spawn/skynet/workers=1 to 8
  *
  * Question  How fast does a tree of fibers unfold and fold, and does a second worker help?
  * Method    each fiber spawns ten, down to 1,000,000 leaves, and adds up their results: 1,111,111

@@ -43,7 +43,7 @@ static void search_tree(struct bench *b)
 }
 
 /*
- * forkjoin/uts/t1/workers=1, workers=2, and the larger t1l
+ * forkjoin/uts/t1/workers=1 to 8, and the larger t1l
  *
  * Question  How well is work shared that nobody can divide beforehand?
  * Method    the trees T1 and T1L of the Unbalanced Tree Search benchmark: one task per node, which
@@ -102,7 +102,7 @@ static uint64_t explore_root(weft_team team, const struct uts_node *root)
 }
 
 /*
- * forkjoin/uts/t3/workers=1, workers=2
+ * forkjoin/uts/t3/workers=1 to 8
  *
  * Question  How well is work shared where a subtree is a single node or most of the tree?
  * Method    the tree T3 of the same benchmark: binomial, 2,000 children below the root, then eight

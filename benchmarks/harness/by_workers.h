@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Four rows of a program's table: with as many workers as such a machine may have.  The driver
- * leaves out those for which this one has too few CPUs. */
+/* Rows of a program's table: with as many workers as such a machine may have.  The driver leaves
+ * out those for which this one has too few CPUs. */
 #ifndef WEFT_BENCH_BY_WORKERS_H
 #define WEFT_BENCH_BY_WORKERS_H
 
-#define BENCH_BY_WORKERS(name, run, host)                       \
-    {name "/workers=1", BENCH_SECONDS, 1, 1, 0, run, host},     \
-        {name "/workers=2", BENCH_SECONDS, 2, 1, 0, run, host}, \
-        {name "/workers=4", BENCH_SECONDS, 4, 1, 0, run, host}, \
-    {                                                           \
-        name "/workers=8", BENCH_SECONDS, 8, 1, 0, run, host    \
+#define BENCH_EACH_BY_WORKERS(name, metric, ops, parameter, run, host) \
+    {name "/workers=1", metric, 1, ops, parameter, run, host},         \
+        {name "/workers=2", metric, 2, ops, parameter, run, host},     \
+        {name "/workers=4", metric, 4, ops, parameter, run, host},     \
+    {                                                                  \
+        name "/workers=8", metric, 8, ops, parameter, run, host        \
     }
+
+#define BENCH_BY_WORKERS(name, run, host) \
+    BENCH_EACH_BY_WORKERS(name, BENCH_SECONDS, 1, 0, run, host)
 
 /* All benchmarks of divided work and of loops, the same in every program that has them. */
 #define BENCH_DIVIDED(host)                                                             \
@@ -23,10 +26,8 @@
 /* The unbalanced trees.  The last, of a hundred million nodes, takes long: a report, of which a run
  * takes fewer. */
 #define BENCH_TREES(host, deep_host)                                                              \
-    {"forkjoin/uts/t1/workers=1", BENCH_SECONDS, 1, 1, UTS_T1, bench_forkjoin_uts, host},         \
-        {"forkjoin/uts/t1/workers=2", BENCH_SECONDS, 2, 1, UTS_T1, bench_forkjoin_uts, host},     \
-        {"forkjoin/uts/t3/workers=1", BENCH_SECONDS, 1, 1, 0, bench_forkjoin_uts_t3, deep_host},  \
-        {"forkjoin/uts/t3/workers=2", BENCH_SECONDS, 2, 1, 0, bench_forkjoin_uts_t3, deep_host},  \
+    BENCH_EACH_BY_WORKERS("forkjoin/uts/t1", BENCH_SECONDS, 1, UTS_T1, bench_forkjoin_uts, host), \
+        BENCH_BY_WORKERS("forkjoin/uts/t3", bench_forkjoin_uts_t3, deep_host),                    \
     {                                                                                             \
         "forkjoin/uts/t1l/workers=2", BENCH_REPORT, 2, 1, UTS_T1L, bench_forkjoin_uts_large, host \
     }

@@ -163,11 +163,10 @@ enum { TASKS_32 = 3524577 }; /* forks of fib(32) */
 
 /* Without n=40: 165,580,140 tasks take libgomp minutes, and n=32 says the same of each. */
 static const struct bench_case cases[] = {
-    {"forkjoin/fib/n=32/workers=1", BENCH_NS_PER_OP, 1, TASKS_32, 32, forkjoin_fib, run_in_team},
-    {"forkjoin/fib/n=32/workers=2", BENCH_NS_PER_OP, 2, TASKS_32, 32, forkjoin_fib, run_in_team},
+    BENCH_EACH_BY_WORKERS("forkjoin/fib/n=32", BENCH_NS_PER_OP, TASKS_32, 32, forkjoin_fib,
+                          run_in_team),
     BENCH_TREES(run_in_team, run_in_team),
-    {"forkjoin/queens/n=13/workers=1", BENCH_SECONDS, 1, 1, 0, forkjoin_queens, run_in_team},
-    {"forkjoin/queens/n=13/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_queens, run_in_team},
+    BENCH_BY_WORKERS("forkjoin/queens/n=13", forkjoin_queens, run_in_team),
     BENCH_DIVIDED(run_in_team),
     BENCH_LOOPS(NULL),
 };

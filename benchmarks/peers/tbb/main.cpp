@@ -161,11 +161,10 @@ constexpr unsigned tasks_32 = 3524577; /* forks of fib(32) */
 
 /* Without n=40, which takes a minute for a few samples: n=32 says the same of each task. */
 const bench_case cases[] = {
-    {"forkjoin/fib/n=32/workers=1", BENCH_NS_PER_OP, 1, tasks_32, 32, forkjoin_fib, run_in_arena},
-    {"forkjoin/fib/n=32/workers=2", BENCH_NS_PER_OP, 2, tasks_32, 32, forkjoin_fib, run_in_arena},
+    BENCH_EACH_BY_WORKERS("forkjoin/fib/n=32", BENCH_NS_PER_OP, tasks_32, 32, forkjoin_fib,
+                          run_in_arena),
     BENCH_TREES(run_in_arena, run_in_arena),
-    {"forkjoin/queens/n=13/workers=1", BENCH_SECONDS, 1, 1, 0, forkjoin_queens, run_in_arena},
-    {"forkjoin/queens/n=13/workers=2", BENCH_SECONDS, 2, 1, 0, forkjoin_queens, run_in_arena},
+    BENCH_BY_WORKERS("forkjoin/queens/n=13", forkjoin_queens, run_in_arena),
     BENCH_DIVIDED(run_in_arena),
     BENCH_LOOPS(run_in_arena),
 };

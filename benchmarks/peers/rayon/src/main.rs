@@ -21,18 +21,10 @@ macro_rules! by_workers {
         &[
             bench("forkjoin/fib/n=32/workers=1", Metric::NsPerOp, 1, trees::FIB_32_TASKS, fib_32),
             bench("forkjoin/fib/n=32/workers=2", Metric::NsPerOp, 2, trees::FIB_32_TASKS, fib_32),
-            bench("forkjoin/uts/t1/workers=1", Metric::Seconds, 1, 1, |p, _| timed(p, trees::t1)),
-            bench("forkjoin/uts/t1/workers=2", Metric::Seconds, 2, 1, |p, _| timed(p, trees::t1)),
-            bench("forkjoin/uts/t3/workers=1", Metric::Seconds, 1, 1, |p, _| timed(p, trees::t3)),
-            bench("forkjoin/uts/t3/workers=2", Metric::Seconds, 2, 1, |p, _| timed(p, trees::t3)),
+            bench("forkjoin/fib/n=32/workers=4", Metric::NsPerOp, 4, trees::FIB_32_TASKS, fib_32),
+            bench("forkjoin/fib/n=32/workers=8", Metric::NsPerOp, 8, trees::FIB_32_TASKS, fib_32),
             bench("forkjoin/uts/t1l/workers=2", Metric::Report, 2, 1, |p, _| {
                 reported(p, trees::t1l)
-            }),
-            bench("forkjoin/queens/n=13/workers=1", Metric::Seconds, 1, 1, |p, _| {
-                timed(p, trees::queens)
-            }),
-            bench("forkjoin/queens/n=13/workers=2", Metric::Seconds, 2, 1, |p, _| {
-                timed(p, trees::queens)
             }),
             $(
                 bench(concat!($name, "/workers=1"), Metric::Seconds, 1, 1, |p, _| timed(p, $run)),
@@ -45,6 +37,9 @@ macro_rules! by_workers {
 }
 
 const BENCHMARKS: &[Benchmark<ThreadPool>] = by_workers! {
+    "forkjoin/uts/t1" => trees::t1,
+    "forkjoin/uts/t3" => trees::t3,
+    "forkjoin/queens/n=13" => trees::queens,
     "forkjoin/matmul/n=512" => matrix::matmul,
     "forkjoin/integrate" => divide::integrate_all,
     "forkjoin/cilksort/n=1048576" => divide::cilksort,

@@ -26,6 +26,8 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("spawn/join_empty/workers=2", Metric::NsPerOp, 2, 1, spawn_join_empty),
     bench("spawn/skynet/workers=1", Metric::Seconds, 1, 1, skynet),
     bench("spawn/skynet/workers=2", Metric::Seconds, 2, 1, skynet),
+    bench("spawn/skynet/workers=4", Metric::Seconds, 4, 1, skynet),
+    bench("spawn/skynet/workers=8", Metric::Seconds, 8, 1, skynet),
     bench("scope/spawn_join_100", Metric::NsPerOp, 1, 100, scope_spawn_join),
     bench("memory/parked/n=10000", Metric::BytesPerFiber, 1, 1, |r, _| memory_parked(r, 10_000)),
     bench("memory/parked/n=100000", Metric::BytesPerFiber, 1, 1, |r, _| memory_parked(r, 100_000)),

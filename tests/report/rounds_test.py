@@ -14,6 +14,7 @@ import machine  # noqa: E402
 import probing  # noqa: E402
 import programs  # noqa: E402
 import rounds  # noqa: E402
+import watch  # noqa: E402
 
 CPUS = frozenset(os.sched_getaffinity(0))
 
@@ -199,6 +200,13 @@ class Places(unittest.TestCase):
                 self.assertEqual(program.run(bench, rounds.QUICK), ([], "enough"))
             self.assertEqual(seen.pop(), (text, {first}))
         self.assertEqual(os.sched_getaffinity(0), CPUS)
+
+    def test_what_a_program_starts_counts_as_its_own(self):
+        loop = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
+        _, _, _, idle = programs.run_program(["sh", "-c", "sh -c true; true"], os.environ)
+        _, _, _, busy = programs.run_program(["sh", "-c", f"sh -c '{loop}'; true"], os.environ)
+        spent = [watch.usage_of(rusage, 1).cpu_s for rusage in (idle, busy)]
+        self.assertGreater(spent[1], spent[0] + 0.01)
 
     def test_wrk_runs_on_its_own_cpu_and_the_server_on_the_others(self):
         last = max(CPUS)

@@ -19,6 +19,7 @@
 #include "runtime/deque.h"
 #include "runtime/inject.h"
 #include "runtime/monitor.h"
+#include "runtime/next.h"
 #include "runtime/offload.h"
 #include "runtime/overflow.h"
 #include "runtime/park.h"
@@ -86,12 +87,7 @@ struct wf_trial {
     uint64_t alone_per_s; /* turns of that other one before */
 };
 
-/*
- * A worker thread.
- *
- *   Edge   From                    To                      Promises
- *   NX.1   put: next release       take: next acq_rel      the fiber's fields
- */
+/* A worker thread. */
 struct wf_worker {
     struct wf_context context;    /* [W] of the loop, while a fiber runs */
     struct wf_san san;            /* [W] */
@@ -138,13 +134,13 @@ struct wf_worker {
     void *probe_stack;                      /* [W] see arch/probe.h */
     bool is_down;                           /* [W] a spare that has given back what it had */
 
-    WF_CACHE_ALIGNED struct wf_counters counters;         /* [W] writes, anyone reads */
-    WF_CACHE_ALIGNED WF_ATOMIC(struct weft_fiber *) next; /* [A] [W] puts, anyone takes */
-    WF_ATOMIC(uint32_t) overload;                         /* [A] [W] writes: others may steal */
-    WF_ATOMIC(uint32_t) load;                             /* [A] [W] writes: see load.h */
-    WF_ATOMIC(uint32_t) use;                              /* [A] [W] writes: see load.h */
-    WF_ATOMIC(uint64_t) turns_per_s;      /* [A] [W] writes: at the last busy looks */
-    WF_ATOMIC(uint32_t) calm_ms;          /* [A] how long no other takes its ready fibers */
+    WF_CACHE_ALIGNED struct wf_counters counters; /* [W] writes, anyone reads */
+    WF_CACHE_ALIGNED wf_next_slot next;           /* [A] [W] puts, anyone takes: next.h */
+    WF_ATOMIC(uint32_t) overload;                 /* [A] [W] writes: others may steal */
+    WF_ATOMIC(uint32_t) load;                     /* [A] [W] writes: see load.h */
+    WF_ATOMIC(uint32_t) use;                      /* [A] [W] writes: see load.h */
+    WF_ATOMIC(uint64_t) turns_per_s;              /* [A] [W] writes: at the last busy looks */
+    WF_ATOMIC(uint32_t) calm_ms;                  /* [A] how long no other takes its ready fibers */
     WF_ATOMIC(int64_t) calm_end;          /* [A] and until when; a worker that took some writes */
     WF_ATOMIC(struct wf_region *) region; /* [A] [W] writes: the running fiber's */
     WF_ATOMIC(uint32_t) stuck;            /* [A] the monitor's verdict */

@@ -129,35 +129,18 @@ static struct weft_fiber *take_injected(struct wf_worker *self)
 
 void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    /* relaxed: only this worker fills the slot; if a thief empties it meanwhile, the exchange
-     * below finds it empty. */
-    struct weft_fiber *old = atomic_load_explicit(&self->next, memory_order_relaxed);
+    struct weft_fiber *old;
 
     if (WF_UNLIKELY(self->runtime->is_chaotic) && wf_chaos_divert(self, fiber))
         return;
-    if (old == NULL) {
-        /* NX.1 release: the fiber's fields. */
-        atomic_store_explicit(&self->next, fiber, memory_order_release);
-        return;
-    }
-    /* NX.1 acq_rel: the fiber's fields, and those of the old one. */
-    old = atomic_exchange_explicit(&self->next, fiber, memory_order_acq_rel);
+    old = wf_next_put(&self->next, fiber);
     if (old != NULL)
         wf_worker_push_ready(self, old);
 }
 
-WF_INLINE struct weft_fiber *take_next(struct wf_worker *worker)
-{
-    /* relaxed: the exchange decides; it is spared while the slot is empty. */
-    if (atomic_load_explicit(&worker->next, memory_order_relaxed) == NULL)
-        return NULL;
-    /* NX.1 acq_rel: the fiber's fields. */
-    return atomic_exchange_explicit(&worker->next, NULL, memory_order_acq_rel);
-}
-
 struct weft_fiber *wf_worker_take_next(struct wf_worker *worker)
 {
-    return take_next(worker);
+    return wf_next_take(&worker->next);
 }
 
 bool wf_self_is_alone(struct wf_worker *self)
@@ -216,7 +199,7 @@ WF_INLINE struct weft_fiber *find_next(struct wf_worker *self)
 
     if (WF_UNLIKELY(++self->tick >= self->fair_tick))
         return NULL;
-    fiber = take_next(self);
+    fiber = wf_next_take(&self->next);
     if (WF_UNLIKELY(fiber != NULL)) {
         if (++self->next_runs <= NEXT_RUNS_MAX)
             return fiber;

@@ -79,10 +79,12 @@ void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber)
     fibers->mutex.unlock($);
 }
 
+#ifndef MODEL_HAS_NEXT // next_model.cpp
 void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
 {
     wf_worker_push_ready(self, fiber);
 }
+#endif
 
 void wf_outside_push(struct weft_fiber *fiber)
 {

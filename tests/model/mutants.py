@@ -19,7 +19,10 @@ import tempfile
 from mutant_close import CLOSE_MUTANTS
 from mutant_join import JOIN_MUTANTS
 from mutant_locks import LOCK_MUTANTS
+from mutant_next import NEXT_MUTANTS
 from mutant_table import MUTANTS
+
+ALL_MUTANTS = MUTANTS + LOCK_MUTANTS + CLOSE_MUTANTS + JOIN_MUTANTS + NEXT_MUTANTS
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]
@@ -106,7 +109,7 @@ def main():
                         help="mutants whose name contains this; may be given again")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     args = parser.parse_args()
-    chosen = [mutant for mutant in MUTANTS + LOCK_MUTANTS + CLOSE_MUTANTS + JOIN_MUTANTS
+    chosen = [mutant for mutant in ALL_MUTANTS
               if not args.only or any(text in mutant.name for text in args.only)]
     failures = 0
     with tempfile.TemporaryDirectory(prefix="weft-mutants-") as folder, \

@@ -68,9 +68,9 @@ SCHEDULER_MUTANTS = [
            [("    wf_park_announce(self->park, &self->parker);\n    fiber = take_injected(self);",
              "    wf_park_announce(self->park, &self->parker);\n    fiber = NULL;")],
            "api_outside_test", "outside/every_spawn_wakes_a_worker", {}, tries=5),
-    Mutant("5/fills-the-next-slot-blindly", "runtime/worker.c",
-           [("    if (old == NULL) {\n        /* NX.1 release",
-             "    if (old == NULL || old != fiber) {\n        /* NX.1 release")],
+    Mutant("5/fills-the-next-slot-blindly", "runtime/next.h",
+           [("    if (atomic_load_explicit(next, memory_order_relaxed) == NULL) {\n",
+             "    if (true) {\n")],
            "api_channel_test"),
     Mutant("6/searchers-are-not-counted", "runtime/park.c",
            [("        return false;\n    /* relaxed: as above. */\n"

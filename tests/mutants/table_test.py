@@ -9,8 +9,7 @@ import unittest
 import run
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "model"))
-import mutant_locks  # noqa: E402
-import mutant_table  # noqa: E402
+import mutants  # noqa: E402
 
 
 class Table(unittest.TestCase):
@@ -50,12 +49,20 @@ class Table(unittest.TestCase):
         names = [mutant.name for mutant in run.MUTANTS]
         self.assertEqual(len(names), len(set(names)))
 
+    def test_mistakes_for_models_have_their_place_and_change_it(self):
+        for mutant in mutants.ALL_MUTANTS:
+            with self.subTest(mutant=mutant.name):
+                text = (run.ROOT / mutant.path).read_text(encoding="utf-8")
+                self.assertEqual(text.count(mutant.before), 1)
+                self.assertNotEqual(mutant.before, mutant.after)
+        names = [mutant.name for mutant in mutants.ALL_MUTANTS]
+        self.assertEqual(len(names), len(set(names)))
+
     def test_every_bug_of_the_table_has_mutants(self):
         document = (run.ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
         rows = re.findall(r"^\| (\d+) \|.*\|([^|]*)\|$", document, re.MULTILINE)
         self.assertEqual([row[0] for row in rows], [str(number) for number in range(1, 16)])
-        names = {mutant.name for mutant in [*run.MUTANTS, *mutant_table.MUTANTS,
-                                            *mutant_locks.LOCK_MUTANTS]}
+        names = {mutant.name for mutant in [*run.MUTANTS, *mutants.ALL_MUTANTS]}
         for bug, cell in rows:
             named = re.findall(r"`([^`]+)`", cell)
             self.assertTrue(named, f"bug {bug} has none")

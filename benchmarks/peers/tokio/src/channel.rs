@@ -88,3 +88,37 @@ pub fn channel_throughput(runtime: &Runtime, batch: u64, senders: u64) -> Result
     }
     Ok(Sample::Elapsed(elapsed))
 }
+
+/// select! looks at the four in an order that it draws anew each time, as it does by default.
+pub fn select_four(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
+    let share = batch / 4 + 1;
+    let (sum, elapsed) = on_worker(runtime, async move {
+        let start = Instant::now();
+        let [mut first, mut second, mut third, mut fourth] = std::array::from_fn(|_| {
+            let (sender, receiver) = mpsc::channel::<u64>(1);
+            tokio::spawn(async move {
+                for value in 1..=share {
+                    if sender.send(value).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            receiver
+        });
+        let mut sum = 0;
+        for _ in 0..4 * share {
+            sum += tokio::select! {
+                Some(value) = first.recv() => value,
+                Some(value) = second.recv() => value,
+                Some(value) = third.recv() => value,
+                Some(value) = fourth.recv() => value,
+                else => 0,
+            };
+        }
+        (sum, start.elapsed())
+    })?;
+    if sum != share * (share + 1) / 2 * 4 {
+        return Err("values were lost".into());
+    }
+    Ok(Sample::Elapsed(elapsed))
+}

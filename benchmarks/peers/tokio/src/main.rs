@@ -2,10 +2,12 @@
 //! tokio tasks beside weft.  Questions and methods are those of weft's benchmarks of the same
 //! names; the comments say what differs.  A task is a state machine without a stack of its own.
 
+mod barrier;
 mod channel;
 mod echo;
 mod lock;
 mod ring;
+mod rwlock;
 mod timer;
 
 use channel::{channel_pingpong, channel_throughput};
@@ -83,9 +85,17 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("channel/throughput/senders=4/receivers=1/workers=2", Metric::NsPerOp, 2, 1, |r, b| {
         channel_throughput(r, b, 4)
     }),
+    bench("select/4", Metric::NsPerOp, 1, 1, channel::select_four),
     bench("idle/parked=10000", Metric::Report, 2, 1, |r, _| idle_parked(r, 10_000)),
     bench("mutex/uncontended", Metric::NsPerOp, 1, 1, lock::uncontended),
     bench("mutex/contended", Metric::Report, 2, 1, |r, _| lock::contended(r)),
+    bench("rwlock/read_mostly/fibers=1", Metric::NsPerOp, 1, 1, rwlock::alone),
+    bench("rwlock/read_mostly/fibers=1000", Metric::Report, 2, 1, |r, _| rwlock::read_mostly(r)),
+    bench("barrier/cross/parties=2", Metric::NsPerOp, 1, 2, |r, b| barrier::cross(r, b, 2)),
+    bench("barrier/cross/parties=10", Metric::NsPerOp, 2, 10, |r, b| barrier::cross(r, b, 10)),
+    bench("barrier/cross/parties=1000", Metric::NsPerOp, 2, 1000, |r, b| {
+        barrier::cross(r, b, 1000)
+    }),
     bench("semaphore/uncontended", Metric::NsPerOp, 1, 1, lock::semaphore_uncontended),
     bench("broadcast/send_receive/receivers=4", Metric::NsPerOp, 1, 1, lock::broadcast_send_receive),
 ];

@@ -5,6 +5,7 @@
 //! kernel allows mappings, and may panics; no echo/tcp/connections=50000 for the same reason.
 
 mod echo;
+mod shared;
 mod sync;
 
 use may::coroutine;
@@ -26,6 +27,35 @@ const BENCHMARKS: &[Benchmark<Scheduler>] = &[
     bench("memory/parked/n=10000", Metric::BytesPerFiber, 1, 1, |_, _| memory_parked(10_000)),
     bench("timer/sleep_storm/n=10000", Metric::Seconds, 1, 1, |_, _| sleep_storm(10_000)),
     bench("channel/pingpong", Metric::NsPerOp, 1, 1, |_, b| sync::channel_pingpong(b)),
+    bench("channel/throughput/senders=1/receivers=1/workers=1", Metric::NsPerOp, 1, 1, |_, b| {
+        shared::one_to_one(b)
+    }),
+    bench("channel/throughput/senders=4/receivers=1/workers=1", Metric::NsPerOp, 1, 1, |_, b| {
+        shared::four_to_one(b)
+    }),
+    bench("channel/throughput/senders=4/receivers=4/workers=1", Metric::NsPerOp, 1, 1, |_, b| {
+        shared::four_to_four(b)
+    }),
+    bench("channel/throughput/senders=1/receivers=1/workers=2", Metric::NsPerOp, 2, 1, |_, b| {
+        shared::one_to_one(b)
+    }),
+    bench("channel/throughput/senders=4/receivers=1/workers=2", Metric::NsPerOp, 2, 1, |_, b| {
+        shared::four_to_one(b)
+    }),
+    bench("channel/throughput/senders=4/receivers=4/workers=2", Metric::NsPerOp, 2, 1, |_, b| {
+        shared::four_to_four(b)
+    }),
+    bench("rwlock/read_mostly/fibers=1", Metric::NsPerOp, 1, 1, |_, b| shared::rwlock_alone(b)),
+    bench("rwlock/read_mostly/fibers=1000", Metric::Report, 2, 1, |_, _| {
+        shared::rwlock_read_mostly()
+    }),
+    bench("barrier/cross/parties=2", Metric::NsPerOp, 1, 2, |_, b| shared::barrier_cross(b, 2)),
+    bench("barrier/cross/parties=10", Metric::NsPerOp, 2, 10, |_, b| {
+        shared::barrier_cross(b, 10)
+    }),
+    bench("barrier/cross/parties=1000", Metric::NsPerOp, 2, 1000, |_, b| {
+        shared::barrier_cross(b, 1000)
+    }),
     bench("mutex/uncontended", Metric::NsPerOp, 1, 1, |_, b| sync::mutex_uncontended(b)),
     bench("semaphore/uncontended", Metric::NsPerOp, 1, 1, |_, b| sync::semaphore_uncontended(b)),
     bench("condvar/pingpong", Metric::NsPerOp, 1, 1, |_, b| sync::condvar_pingpong(b)),

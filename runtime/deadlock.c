@@ -5,8 +5,12 @@
 #include "runtime/balance.h"
 #include "runtime/check.h"
 #include "runtime/config.h"
+#include "runtime/fiber.h"
 #include "runtime/model.h"
 #include "runtime/poller.h"
+#include "runtime/scope.h"
+#include "runtime/task.h"
+#include "runtime/wait_internal.h"
 
 #include <stdio.h>
 
@@ -102,6 +106,35 @@ struct report {
     uint32_t shown;
 };
 
+/* Waits of the runtime's own are told by their functions; whom a fiber joins is named. */
+static void print_wait(const struct weft_fiber *fiber)
+{
+    const struct wf_waiter *waiter = &fiber->waiter;
+    struct wf_wait_target target;
+
+    if (waiter->interrupt == wf_fiber_interrupt_join) {
+        const struct weft_fiber *joined = waiter->place;
+
+        wf_complain("fiber %lu \"%s\" waits for the end of fiber %lu \"%s\"",
+                    (unsigned long)fiber->id, fiber->name, (unsigned long)joined->id, joined->name);
+        return;
+    }
+    if (waiter->interrupt == wf_scope_interrupt_close)
+        target = (struct wf_wait_target){"the members of the scope", waiter->place};
+    else if (waiter->interrupt == wf_sleep_interrupt)
+        target = (struct wf_wait_target){"the end of a sleep", NULL};
+    else if (waiter->interrupt == wf_task_interrupt_join)
+        target = (struct wf_wait_target){"the task", waiter->place};
+    else if (!wf_wait_describe(waiter, &target))
+        target = (struct wf_wait_target){"what has no name here", waiter->place};
+    if (target.object != NULL)
+        wf_complain("fiber %lu \"%s\" waits for %s at %p", (unsigned long)fiber->id, fiber->name,
+                    target.kind, target.object);
+    else
+        wf_complain("fiber %lu \"%s\" waits for %s", (unsigned long)fiber->id, fiber->name,
+                    target.kind);
+}
+
 static void print_fiber(struct wf_stack *stack, void *arg)
 {
     struct weft_fiber *fiber = (struct weft_fiber *)(void *)stack;
@@ -114,7 +147,7 @@ static void print_fiber(struct wf_stack *stack, void *arg)
     if (atomic_load_explicit(&fiber->waiter.state, memory_order_acquire) != WF_WAIT_WAITING ||
         report->shown++ >= FIBERS_SHOWN)
         return;
-    wf_complain("fiber %lu \"%s\" waits", (unsigned long)fiber->id, fiber->name);
+    print_wait(fiber);
     if (fiber->spawn_site != NULL)
         print_place("spawned at: ", fiber->spawn_site);
     addresses[0] = wf_context_where(&fiber->context, &frame);

@@ -94,6 +94,9 @@ void wf_scope_drop(struct wf_worker *self, struct wf_scope *scope);
 /* Takes a fiber that ends out of the scope that it belongs to, if it belongs to one. */
 void wf_scope_leave(struct wf_worker *self, struct weft_fiber *fiber);
 
+/* Ends the wait of one who closes a scope, its place. */
+bool wf_scope_interrupt_close(struct wf_worker *self, struct wf_waiter *waiter, int reason);
+
 /* Aborts if the running fiber has left a scope open whose frame is gone. */
 void wf_scope_check_closed(struct weft_fiber *fiber);
 

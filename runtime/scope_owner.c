@@ -101,7 +101,7 @@ static void leave_as_owner(struct wf_scope *scope)
 
 /* Takes the closer out, once, to cancel the scope.  A canceller of the scope may call this with its
  * lock, so we do without. */
-static bool interrupt_close(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+bool wf_scope_interrupt_close(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
     struct wf_scope *scope = (struct wf_scope *)waiter->place;
     struct wf_waiter *expected = waiter;
@@ -118,7 +118,7 @@ static bool interrupt_close(struct wf_worker *self, struct wf_waiter *waiter, in
 static struct wf_worker *await_members(struct wf_worker *self, struct wf_scope *scope)
 {
     for (;;) {
-        struct wf_waiter *waiter = wf_wait_begin(self, interrupt_close, scope);
+        struct wf_waiter *waiter = wf_wait_begin(self, wf_scope_interrupt_close, scope);
         uint32_t members;
 
         wf_lock_acquire(&scope->lock);

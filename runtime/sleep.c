@@ -7,7 +7,7 @@
 #include <errno.h>
 
 /* The timer has been taken out of the wheel, or will find the fiber awake: the wake is ours. */
-static bool interrupt_sleep(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+bool wf_sleep_interrupt(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
     (void)self;
     (void)waiter;
@@ -26,7 +26,7 @@ int weft_sleep_until(weft_time deadline)
     refusal = wf_self_refusal(self);
     if (refusal != 0)
         return refusal;
-    waiter = wf_wait_begin(self, interrupt_sleep, NULL);
+    waiter = wf_wait_begin(self, wf_sleep_interrupt, NULL);
     self = wf_wait_end_inline(self, deadline);
     if (waiter->result != -ETIMEDOUT)
         return waiter->result;

@@ -166,7 +166,7 @@ bool wf_task_is_wanted(weft_team team)
 }
 
 /* Cancels whoever runs the task that the waiter waits for.  The wait goes on. */
-static bool interrupt_task_join(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+bool wf_task_interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
     struct wf_region *region = wf_fiber_of_waiter(waiter)->region;
     struct wf_task *task = waiter->place;
@@ -189,7 +189,7 @@ static void wait_for_task(struct wf_task *task)
 
     if (wf_task_is_done(task))
         return;
-    waiter = wf_wait_begin(self, interrupt_task_join, task);
+    waiter = wf_wait_begin(self, wf_task_interrupt_join, task);
     if (wf_task_await(task, waiter))
         self = wf_wait_end(self, WEFT_FOREVER);
     (void)self;

@@ -23,6 +23,7 @@
 #include <weft/task.h>
 
 struct weft_fiber;
+struct wf_waiter;
 struct wf_worker;
 
 struct wf_region {
@@ -71,6 +72,9 @@ void wf_region_give(struct wf_worker *self, struct wf_region *region);
 /* The running fiber, which has a region, leaves its worker; it is back on a worker. */
 WF_COLD void wf_region_leave(struct wf_worker *self, struct wf_region *region);
 WF_COLD void wf_region_return(struct wf_worker *self, struct wf_region *region);
+
+/* Passes a cancel on to whoever runs the task that is the waiter's place. */
+bool wf_task_interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, int reason);
 
 /* A fiber that will take a task from another; NULL if there is none to be had.  Looks for a while
  * if there are regions.  Caller: a worker without work that may search. */

@@ -79,6 +79,16 @@ struct wf_waiter {
     struct wf_timer timer;        /* the fiber arms and cancels; any worker expires */
 };
 
+/* What a waiter waits for, as a report names it: "a mutex", and where that is; NULL: nowhere. */
+struct wf_wait_target {
+    const char *kind;
+    const void *object;
+};
+
+/* What the waiter waits for, if that is an object of sync/, which defines this; else false. Caller:
+ * the finder of deadlocks, while the waiter is WAITING and nothing runs. */
+bool wf_wait_describe(const struct wf_waiter *waiter, struct wf_wait_target *target);
+
 /* The worker that runs the caller; NULL on a plain thread.  Stale after any suspension. */
 struct wf_worker *wf_self(void);
 

@@ -40,6 +40,9 @@ void wf_wait_wake_thread(struct wf_waiter *waiter, int result);
  * where cancels may have been prepared. */
 bool wf_wait_expire(struct wf_worker *self, struct wf_worker *worker);
 
+/* Ends a sleep. */
+bool wf_sleep_interrupt(struct wf_worker *self, struct wf_waiter *waiter, int reason);
+
 /* What wf_wait_end() does before and after the fiber is away. */
 static inline void wf_wait_arm(struct wf_worker *self, struct weft_fiber *fiber, int64_t deadline)
 {

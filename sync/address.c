@@ -58,6 +58,9 @@ static bool has_value(const void *address, uint64_t expected, size_t size)
                      expected;
 }
 
+static const struct wf_wait_kind address_kind = {"a value", 0,
+                                                 offsetof(struct address_wait, address)};
+
 int weft_wait_on(const void *address, uint64_t expected, size_t size, weft_time deadline)
 {
     struct bucket *bucket = bucket_of(address);
@@ -69,7 +72,8 @@ int weft_wait_on(const void *address, uint64_t expected, size_t size, weft_time 
         wf_panic("weft_wait_on: %p is not aligned to %zu bytes", address, size);
     wf_lock_acquire(&bucket->lock);
     if (has_value(address, expected, size))
-        return wf_wait_queue_sleep(wf_self(), &bucket->queue, &bucket->lock, &wait.entry, deadline);
+        return wf_wait_queue_sleep(wf_self(), &bucket->queue, &bucket->lock, &wait.entry, deadline,
+                                   &address_kind);
     wf_lock_release(&bucket->lock);
     return -EAGAIN;
 }

@@ -30,6 +30,8 @@ struct barrier {
 
 _Static_assert(sizeof(struct barrier) == sizeof(weft_barrier), "the public type has other fields");
 
+static const struct wf_wait_kind barrier_kind = {"a barrier", offsetof(struct barrier, lock), 0};
+
 static struct barrier *internal(weft_barrier *barrier)
 {
     return (struct barrier *)(void *)barrier;
@@ -93,7 +95,8 @@ int weft_barrier_wait(weft_barrier *handle, weft_time deadline)
         return cross(barrier);
     barrier->arrived++;
     cycle = barrier->cycle;
-    error = wf_wait_queue_sleep(wf_self(), &barrier->queue, &barrier->lock, &entry, deadline);
+    error = wf_wait_queue_sleep(wf_self(), &barrier->queue, &barrier->lock, &entry, deadline,
+                                &barrier_kind);
     /* Whoever was woken, also with -EPIPE, does not touch the barrier any more. */
     if (WF_UNLIKELY(error == -ETIMEDOUT || error == -ECANCELED))
         break_cycle(barrier, cycle);

@@ -41,6 +41,9 @@ struct listener {
     void *item; /* where the value goes; whoever takes the entry out */
 };
 
+static const struct wf_wait_kind broadcast_kind = {"a value of a broadcast",
+                                                   offsetof(struct broadcast, lock), 0};
+
 static struct broadcast *internal(weft_broadcast *handle, const char *call)
 {
     struct broadcast *broadcast = (struct broadcast *)(void *)handle;
@@ -160,7 +163,7 @@ int weft_broadcast_receive(weft_broadcast_receiver *receiver, void *item, size_t
         listener.receiver = receiver;
         listener.item = item;
         return wf_wait_queue_sleep(self, &broadcast->waiting, &broadcast->lock, &listener.entry,
-                                   deadline);
+                                   deadline, &broadcast_kind);
     }
     wf_lock_release(&broadcast->lock);
     return result;

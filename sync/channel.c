@@ -71,14 +71,19 @@ void weft_channel_free(weft_channel *channel)
     wf_free(channel);
 }
 
+static const struct wf_wait_kind send_kind = {"to send on the channel",
+                                              offsetof(struct wf_channel, lock), 0};
+static const struct wf_wait_kind receive_kind = {"to receive from the channel",
+                                                 offsetof(struct wf_channel, lock), 0};
+
 /* Caller holds the channel's lock, and has asked whether it may wait at all. */
 static inline int sleep_in(struct wf_worker *self, struct wf_wait_queue *queue,
                            struct wf_channel *channel, struct wf_channel_entry *entry,
-                           weft_time deadline)
+                           weft_time deadline, const struct wf_wait_kind *kind)
 {
     if (WF_LIKELY(deadline == WEFT_FOREVER))
-        return wf_wait_queue_sleep_asked(self, queue, &channel->lock, &entry->wait, deadline);
-    return wf_wait_queue_sleep(self, queue, &channel->lock, &entry->wait, deadline);
+        return wf_wait_queue_sleep_asked(self, queue, &channel->lock, &entry->wait, deadline, kind);
+    return wf_wait_queue_sleep(self, queue, &channel->lock, &entry->wait, deadline, kind);
 }
 
 int weft_channel_send(weft_channel *channel, const void *item, size_t item_size, weft_time deadline)
@@ -97,7 +102,7 @@ int weft_channel_send(weft_channel *channel, const void *item, size_t item_size,
     if (result == -EAGAIN) {
         entry.wait.next = NULL;
         entry.item = (void *)(uintptr_t)item; /* it is only read */
-        return sleep_in(self, &ch->senders, ch, &entry, deadline);
+        return sleep_in(self, &ch->senders, ch, &entry, deadline, &send_kind);
     }
     wf_lock_release(&ch->lock);
     if (receiver != NULL)
@@ -121,7 +126,7 @@ int weft_channel_receive(weft_channel *channel, void *item, size_t item_size, we
     if (result == -EAGAIN) {
         entry.wait.next = NULL;
         entry.item = item;
-        return sleep_in(self, &ch->receivers, ch, &entry, deadline);
+        return sleep_in(self, &ch->receivers, ch, &entry, deadline, &receive_kind);
     }
     wf_lock_release(&ch->lock);
     if (sender != NULL)

@@ -9,6 +9,7 @@
  */
 #include "arch/os.h"
 #include "runtime/lock.h"
+#include "sync/describe.h"
 #include "sync/held.h"
 #include "sync/mutex.h"
 #include "sync/wait_queue.h"
@@ -42,6 +43,17 @@ static bool end_by_claim(struct wf_worker *self, struct wf_waiter *waiter, int r
     (void)self;
     (void)reason;
     return wf_wait_claim_take(&wait->claim, WF_WAIT_INTERRUPTED);
+}
+
+bool wf_condition_describe(const struct wf_waiter *waiter, struct wf_wait_target *target)
+{
+    const struct signal_wait *wait = (const struct signal_wait *)waiter->place;
+
+    if (waiter->interrupt != end_by_claim)
+        return false;
+    target->kind = "a condition";
+    target->object = wait->condition;
+    return true;
 }
 
 /* From here on a signal finds us, also before we sleep. */

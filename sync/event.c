@@ -22,6 +22,8 @@ struct event {
 
 _Static_assert(sizeof(struct event) == sizeof(weft_event), "the public type has other fields");
 
+static const struct wf_wait_kind event_kind = {"an event", offsetof(struct event, lock), 0};
+
 static struct event *internal(weft_event *event)
 {
     return (struct event *)(void *)event;
@@ -62,7 +64,8 @@ int weft_event_wait(weft_event *handle, weft_time deadline)
 
     wf_lock_acquire(&event->lock);
     if ((event->flags & IS_SET) == 0)
-        return wf_wait_queue_sleep(wf_self(), &event->queue, &event->lock, &entry, deadline);
+        return wf_wait_queue_sleep(wf_self(), &event->queue, &event->lock, &entry, deadline,
+                                   &event_kind);
     if ((event->flags & IS_AUTO) != 0)
         event->flags &= ~(uint32_t)IS_SET;
     wf_lock_release(&event->lock);

@@ -9,6 +9,10 @@
 #include <string.h>
 #include <weft/scope.h>
 
+static const struct wf_wait_kind future_kind = {"a future", offsetof(struct wf_future, lock), 0};
+static const struct wf_wait_kind group_kind = {"a future of a group",
+                                               offsetof(struct wf_future_group, lock), 0};
+
 _Static_assert(sizeof(struct wf_future) <= sizeof(weft_future), "it fits");
 _Static_assert(sizeof(struct wf_future_group) <= sizeof(weft_future_group), "it fits");
 
@@ -169,7 +173,7 @@ int weft_future_await(weft_future *opaque, int *result, weft_time deadline)
         wf_lock_release(&future->lock);
     else
         error = wf_wait_queue_sleep(wf_self(), &future->awaiters, &future->lock, &awaiter.wait,
-                                    deadline);
+                                    deadline, &future_kind);
     if (error == 0 && result != NULL)
         *result = value;
     return error;
@@ -235,7 +239,7 @@ static void await_end(struct wf_future *future)
 
         awaiter = (struct wf_awaiter){.result = &ignored};
         error = wf_wait_queue_sleep(wf_self(), &future->awaiters, &future->lock, &awaiter.wait,
-                                    WEFT_FOREVER);
+                                    WEFT_FOREVER, &future_kind);
         WF_ASSERT(error == 0);
         wf_lock_acquire(&future->lock);
         future->is_read = was_read; /* we do not look at it */
@@ -298,7 +302,8 @@ int weft_future_group_next(weft_future_group *opaque, weft_future **result, weft
         return -ENOENT;
     wf_lock_acquire(&group->lock);
     while ((future = group->complete) == NULL) {
-        int error = wf_wait_queue_sleep(wf_self(), &group->waiting, &group->lock, &entry, deadline);
+        int error = wf_wait_queue_sleep(wf_self(), &group->waiting, &group->lock, &entry, deadline,
+                                        &group_kind);
 
         if (error != 0)
             return error;

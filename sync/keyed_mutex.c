@@ -25,6 +25,9 @@ static struct wf_key_bucket *prepare(weft_keyed_mutex *mutex, struct wf_key_node
     return (struct wf_key_bucket *)(void *)&mutex->buckets[hash % mutex->count];
 }
 
+static const struct wf_wait_kind key_kind = {"a key of a keyed mutex", 0,
+                                             offsetof(struct wf_key_wait, node)};
+
 int weft_keyed_mutex_lock(weft_keyed_mutex *mutex, weft_key_hold *hold, const void *key,
                           size_t size, weft_time deadline)
 {
@@ -38,7 +41,8 @@ int weft_keyed_mutex_lock(weft_keyed_mutex *mutex, weft_key_hold *hold, const vo
     if (holder != NULL) {
         if (holder->owner == node->owner)
             wf_panic("weft_keyed_mutex_lock: the caller holds this key already");
-        return wf_wait_queue_sleep(wf_self(), &bucket->queue, &bucket->lock, &wait.entry, deadline);
+        return wf_wait_queue_sleep(wf_self(), &bucket->queue, &bucket->lock, &wait.entry, deadline,
+                                   &key_kind);
     }
     wf_key_insert(bucket, node);
     wf_lock_release(&bucket->lock);

@@ -39,6 +39,7 @@
 #include "arch/cpu.h"
 #include "arch/os.h"
 #include "runtime/check.h"
+#include "sync/describe.h"
 #include "sync/held.h"
 #include "sync/wait_queue.h"
 
@@ -193,6 +194,17 @@ static bool take_out(struct wf_worker *self, struct wf_waiter *waiter, int reaso
         retract_if_last(mutex);
     wf_lock_release(&mutex->queue_lock);
     return was_there;
+}
+
+bool wf_mutex_describe(const struct wf_waiter *waiter, struct wf_wait_target *target)
+{
+    const struct lock_wait *wait = (const struct lock_wait *)waiter->place;
+
+    if (waiter->interrupt != take_out)
+        return false;
+    target->kind = "a mutex";
+    target->object = wait->mutex;
+    return true;
 }
 
 /* One that was woken and lost keeps its place before those that came later.  Caller holds the queue

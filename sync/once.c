@@ -34,6 +34,8 @@ enum { YOUR_TURN = 1 }; /* what one is woken with that is to run the function; 0
 _Static_assert(sizeof(struct once) == sizeof(weft_once), "the public type has other fields");
 #endif
 
+static const struct wf_wait_kind once_kind = {"the end of a once", offsetof(struct once, lock), 0};
+
 static struct once *internal(weft_once *once)
 {
     return (struct once *)(void *)once;
@@ -80,7 +82,8 @@ static WF_NOINLINE int run_or_wait(struct once *once, int (*fn)(void *), void *a
     if (state == RUNNING) {
         if (WF_UNLIKELY(once->runner == self))
             wf_panic("weft_once_run: %p is run from inside its own function", (void *)once);
-        result = wf_wait_queue_sleep(wf_self(), &once->queue, &once->lock, &entry, deadline);
+        result = wf_wait_queue_sleep(wf_self(), &once->queue, &once->lock, &entry, deadline,
+                                     &once_kind);
         if (result != YOUR_TURN)
             return result;
         wf_lock_acquire(&once->lock);

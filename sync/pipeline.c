@@ -41,6 +41,9 @@ struct turn_wait {
     uint64_t number;
 };
 
+static const struct wf_wait_kind stage_kind = {"its turn in a pipeline",
+                                               offsetof(struct stage, lock), 0};
+
 static size_t space_for(size_t size)
 {
     size_t alignment = _Alignof(max_align_t);
@@ -87,7 +90,7 @@ static int await_turn(struct stage *stage, uint64_t number)
     wf_lock_acquire(&stage->lock);
     if (stage->turn != number)
         return wf_wait_queue_sleep(wf_self(), &stage->waiting, &stage->lock, &wait.entry,
-                                   WEFT_FOREVER);
+                                   WEFT_FOREVER, &stage_kind);
     wf_lock_release(&stage->lock);
     return 0;
 }

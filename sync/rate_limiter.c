@@ -44,6 +44,9 @@ _Static_assert(sizeof(struct limiter) == sizeof(weft_rate_limiter) &&
                    offsetof(struct limiter, bucket.burst) == offsetof(weft_rate_limiter, burst),
                "the public type has other fields");
 
+static const struct wf_wait_kind limiter_kind = {"a rate limiter", offsetof(struct limiter, lock),
+                                                 0};
+
 static struct limiter *internal(weft_rate_limiter *handle, const char *call)
 {
     struct limiter *limiter = (struct limiter *)(void *)handle;
@@ -149,7 +152,7 @@ static int await(struct limiter *limiter, struct turn *turn)
 
     while (!turn->is_granted && refusal == 0) {
         int error = wf_wait_queue_sleep(wf_self(), &turn->queue, &limiter->lock, &turn->entry,
-                                        turn->wake_at);
+                                        turn->wake_at, &limiter_kind);
 
         if (error == 0 && turn->is_granted)
             return 0;

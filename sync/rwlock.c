@@ -69,6 +69,9 @@ struct rwlock_wait {
     bool is_woken; /* WOKEN speaks of this one */
 };
 
+static const struct wf_wait_kind rwlock_kind = {"a readers-writer lock",
+                                                offsetof(struct rwlock, queue_lock), 0};
+
 /* What a writer is woken with, beside 0. */
 enum { LOOK_AGAIN = 1 };
 
@@ -280,9 +283,10 @@ static bool sleep_in_queue(struct rwlock *lock, struct rwlock_wait *wait, weft_t
 
     if (wait->is_woken)
         *error = wf_wait_queue_sleep_first(wf_self(), queue, &lock->queue_lock, &wait->entry,
-                                           deadline);
+                                           deadline, &rwlock_kind);
     else
-        *error = wf_wait_queue_sleep(wf_self(), queue, &lock->queue_lock, &wait->entry, deadline);
+        *error = wf_wait_queue_sleep(wf_self(), queue, &lock->queue_lock, &wait->entry, deadline,
+                                     &rwlock_kind);
     if (*error >= 0)
         return *error == LOOK_AGAIN;
     /* Readers may have waited for nothing but us. */

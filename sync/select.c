@@ -17,6 +17,7 @@
  */
 #include "sync/alarm.h"
 #include "sync/channel.h"
+#include "sync/describe.h"
 #include "sync/future.h"
 #include "sync/polls.h"
 
@@ -280,6 +281,17 @@ static bool interrupt_select(struct wf_worker *self, struct wf_waiter *waiter, i
     (void)self;
     (void)reason;
     return wf_wait_claim_take((struct wf_wait_claim *)waiter->place, WF_WAIT_INTERRUPTED);
+}
+
+bool wf_select_describe(const struct wf_waiter *waiter, struct wf_wait_target *target)
+{
+    const struct selection *selection = WF_CONTAINER_OF(waiter->place, struct selection, claim);
+
+    if (waiter->interrupt != interrupt_select)
+        return false;
+    target->kind = "a select over the cases";
+    target->object = selection->cases;
+    return true;
 }
 
 static WF_NOINLINE int sleep_thread(struct selection *selection, weft_time deadline)

@@ -47,6 +47,9 @@ struct permit_wait {
     uint64_t count;
 };
 
+static const struct wf_wait_kind semaphore_kind = {"a semaphore", offsetof(struct semaphore, lock),
+                                                   0};
+
 static struct semaphore *internal(weft_semaphore *semaphore)
 {
     return (struct semaphore *)(void *)semaphore;
@@ -153,7 +156,7 @@ static WF_NOINLINE int acquire_slow(struct semaphore *semaphore, uint64_t count,
         return 0;
     }
     error = wf_wait_queue_sleep(wf_self(), &semaphore->queue, &semaphore->lock, &wait.entry,
-                                deadline);
+                                deadline, &semaphore_kind);
     if (error == 0)
         return 0;
     /* Those behind us may want less than we did. */

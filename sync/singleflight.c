@@ -83,6 +83,9 @@ static int lead(struct wf_key_bucket *bucket, struct flight *leader,
     return status;
 }
 
+static const struct wf_wait_kind call_kind = {"a call of a singleflight", 0,
+                                              offsetof(struct wf_key_wait, node)};
+
 int weft_singleflight_do(weft_singleflight *flights, const void *key, size_t key_size,
                          int (*fn)(void *arg, void *result), void *arg, void *result,
                          size_t result_size, weft_time deadline)
@@ -113,7 +116,7 @@ int weft_singleflight_do(weft_singleflight *flights, const void *key, size_t key
         wf_panic("weft_singleflight_do: the function calls for the key that it works on");
     flight.wait.node = &flight.node;
     outcome = wf_wait_queue_sleep(wf_self(), &bucket->queue, &bucket->lock, &flight.wait.entry,
-                                  deadline);
+                                  deadline, &call_kind);
     if (outcome == LEAD)
         return lead(bucket, &flight, fn, arg, result_size);
     return outcome == SHARED ? flight.status : outcome;

@@ -24,6 +24,8 @@ enum { NOT_ARMED = 0 };
 _Static_assert(sizeof(struct wf_alarm) == sizeof(weft_timer), "the public type has other fields");
 #endif
 
+static const struct wf_wait_kind timer_kind = {"a timer", offsetof(struct wf_alarm, lock), 0};
+
 static struct wf_alarm *internal(weft_timer *timer)
 {
     return (struct wf_alarm *)(void *)timer;
@@ -161,7 +163,7 @@ int64_t weft_timer_wait(weft_timer *handle, weft_time deadline)
             return count;
         }
         error = wf_wait_queue_sleep(wf_self(), &timer->queue, &timer->lock, &entry,
-                                    when < deadline ? when : deadline);
+                                    when < deadline ? when : deadline, &timer_kind);
         /* 0: it is to expire earlier.  Else the time has come, or it has been made later. */
         if (error != 0 && (error != -ETIMEDOUT || wf_os_now() < when))
             return error;

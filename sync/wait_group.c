@@ -55,14 +55,18 @@ static void arrive(struct countdown *countdown, const char *broken_rule)
         wf_wait_queue_wake_list(wf_self(), list, 0);
 }
 
+static const struct wf_wait_kind group_kind = {"a wait group", offsetof(struct countdown, lock), 0};
+static const struct wf_wait_kind latch_kind = {"a latch", offsetof(struct countdown, lock), 0};
+
 /* Caller holds the lock; when this returns it does not. */
-static int await_zero(struct countdown *countdown, weft_time deadline)
+static int await_zero(struct countdown *countdown, weft_time deadline,
+                      const struct wf_wait_kind *kind)
 {
     struct wf_wait_entry entry = {NULL, NULL, NULL, NULL};
 
     if (countdown->left > 0)
-        return wf_wait_queue_sleep(wf_self(), &countdown->queue, &countdown->lock, &entry,
-                                   deadline);
+        return wf_wait_queue_sleep(wf_self(), &countdown->queue, &countdown->lock, &entry, deadline,
+                                   kind);
     wf_lock_release(&countdown->lock);
     return 0;
 }
@@ -88,7 +92,7 @@ int weft_wait_group_wait(weft_wait_group *handle, weft_time deadline)
     struct countdown *group = of_group(handle);
 
     wf_lock_acquire(&group->lock);
-    return await_zero(group, deadline);
+    return await_zero(group, deadline, &group_kind);
 }
 
 void weft_latch_arrive(weft_latch *handle)
@@ -101,7 +105,7 @@ int weft_latch_wait(weft_latch *handle, weft_time deadline)
     struct countdown *latch = of_latch(handle);
 
     wf_lock_acquire(&latch->lock);
-    return await_zero(latch, deadline);
+    return await_zero(latch, deadline, &latch_kind);
 }
 
 int weft_latch_arrive_and_wait(weft_latch *handle, weft_time deadline)
@@ -112,7 +116,7 @@ int weft_latch_arrive_and_wait(weft_latch *handle, weft_time deadline)
     wf_lock_acquire(&latch->lock);
     list = count_down(latch, "weft_latch_arrive_and_wait: the latch is open, all have arrived");
     if (latch->left > 0)
-        return await_zero(latch, deadline);
+        return await_zero(latch, deadline, &latch_kind);
     wf_lock_release(&latch->lock);
     wf_wait_queue_wake_list(wf_self(), list, 0);
     return 0;

@@ -5,12 +5,14 @@
 #include "arch/os.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* Where a wait in one place alone takes place. */
 struct place {
     struct wf_wait_queue *queue;
     struct wf_lock *lock;
     struct wf_wait_entry *entry;
+    const struct wf_wait_kind *kind;
 };
 
 static inline void enqueue(struct place *place, struct wf_waiter *waiter, bool as_first)
@@ -61,7 +63,8 @@ WF_INLINE int sleep_in(struct wf_worker *self, struct place *place, int64_t dead
 }
 
 int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, struct wf_lock *lock,
-                        struct wf_wait_entry *entry, int64_t deadline)
+                        struct wf_wait_entry *entry, int64_t deadline,
+                        const struct wf_wait_kind *kind)
 {
     int refusal = wf_wait_refusal(self, deadline);
 
@@ -69,13 +72,14 @@ int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, str
         wf_lock_release(lock);
         return refusal;
     }
-    return wf_wait_queue_sleep_asked(self, queue, lock, entry, deadline);
+    return wf_wait_queue_sleep_asked(self, queue, lock, entry, deadline, kind);
 }
 
 int wf_wait_queue_sleep_first(struct wf_worker *self, struct wf_wait_queue *queue,
-                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline)
+                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline,
+                              const struct wf_wait_kind *kind)
 {
-    struct place place = {queue, lock, entry};
+    struct place place = {queue, lock, entry, kind};
     int refusal = wf_wait_refusal(self, deadline);
 
     if (refusal == 0)
@@ -85,11 +89,28 @@ int wf_wait_queue_sleep_first(struct wf_worker *self, struct wf_wait_queue *queu
 }
 
 int wf_wait_queue_sleep_asked(struct wf_worker *self, struct wf_wait_queue *queue,
-                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline)
+                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline,
+                              const struct wf_wait_kind *kind)
 {
-    struct place place = {queue, lock, entry};
+    struct place place = {queue, lock, entry, kind};
 
     return sleep_in(self, &place, deadline, false);
+}
+
+bool wf_wait_queue_describe(const struct wf_waiter *waiter, struct wf_wait_target *target)
+{
+    const struct place *place = (const struct place *)waiter->place;
+    const struct wf_wait_kind *kind = place->kind;
+
+    if (waiter->interrupt != take_out)
+        return false;
+    target->kind = kind->name;
+    if (kind->pointer_at != 0)
+        memcpy(&target->object, (const char *)place->entry + kind->pointer_at,
+               sizeof target->object);
+    else
+        target->object = (const char *)place->lock - kind->lock_at;
+    return true;
 }
 
 void wf_wait_queue_wake_list(struct wf_worker *self, struct wf_wait_entry *list, int result)

@@ -139,6 +139,14 @@ static inline struct wf_wait_entry *wf_wait_queue_take(struct wf_wait_queue *que
     return entry;
 }
 
+/* What is waited for, for the report of a deadlock.  The object is around the lock; or, where many
+ * objects share one, the entry's pointer is the object's address. */
+struct wf_wait_kind {
+    const char *name;
+    size_t lock_at;    /* in the object */
+    size_t pointer_at; /* behind the beginning of the entry; 0: the lock is the object's own */
+};
+
 /*
  * Queues the entry, which waits in this place alone, and waits.  `self` is wf_self(), NULL for a
  * plain thread, and stale afterwards.  Caller holds the lock; when this returns it does not, and
@@ -149,16 +157,23 @@ static inline struct wf_wait_entry *wf_wait_queue_take(struct wf_wait_queue *que
  * not give these two.
  */
 int wf_wait_queue_sleep(struct wf_worker *self, struct wf_wait_queue *queue, struct wf_lock *lock,
-                        struct wf_wait_entry *entry, int64_t deadline);
+                        struct wf_wait_entry *entry, int64_t deadline,
+                        const struct wf_wait_kind *kind);
 
 /* The same before all others, for one that was woken and lost. */
 int wf_wait_queue_sleep_first(struct wf_worker *self, struct wf_wait_queue *queue,
-                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline);
+                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline,
+                              const struct wf_wait_kind *kind);
 
 /* wf_wait_queue_sleep() for a caller that has asked already whether it may wait until then.  A
  * cancel that has come since ends the wait as soon as it begins. */
 int wf_wait_queue_sleep_asked(struct wf_worker *self, struct wf_wait_queue *queue,
-                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline);
+                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline,
+                              const struct wf_wait_kind *kind);
+
+/* False if it waits in no such queue, or in several.  Caller: the deadlock's finder, while it is
+ * WAITING and nothing runs. */
+bool wf_wait_queue_describe(const struct wf_waiter *waiter, struct wf_wait_target *target);
 
 /* Wakes all entries that wf_wait_queue_take_all() took out, in their order.  Caller has released
  * the lock. */

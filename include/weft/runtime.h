@@ -105,9 +105,10 @@ struct weft_config {
  * SIGSEGV and SIGBUS as well, in all threads, and calls the handlers that the program had at the
  * start for whatever is not the overflow of a fiber's stack.
  *
- * A deadlock is reported on standard error, with what each fiber waits for and where, and ends the
- * run by cancelling all: when every fiber waits, no timer is armed, no operation and no call on the
- * pool is under way, and the process has no thread beside the runtime's and the calling one.
+ * A deadlock is reported on standard error, with what each fiber waits for (the kind of the object
+ * and its address, or whom it joins) and where, and ends the run by cancelling all: when every
+ * fiber waits, no timer is armed, no operation and no call on the pool is under way, and the
+ * process has no thread beside the runtime's and the calling one.
  *
  * Returns   what `fn` returned; -EDEADLK after a deadlock; a negative errno if the runtime could
  *           not start (nothing ran, and a line on standard error says what to do about it).

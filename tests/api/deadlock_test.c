@@ -129,14 +129,15 @@ Test(deadlock, the_report_names_who_waits_where, .timeout = TEST_TIMEOUT_S)
     skip_if_not_alone();
     run_deadlock(2, 1, &end);
     cr_expect_not_null(strstr(end.output, "3 fibers wait"), "%s", end.output);
-    cr_expect_not_null(strstr(end.output, "\"philosopher\" waits"), "%s", end.output);
-    cr_expect_eq(count(end.output, "\" waits"), 3, "%s", end.output);
+    cr_expect_not_null(strstr(end.output, "\"philosopher\" waits for the members of the scope at "),
+                       "%s", end.output);
+    cr_expect_eq(count(end.output, "\" waits for "), 3, "%s", end.output);
     cr_expect_eq(count(end.output, "spawned at: "), 2, "%s", end.output);
     cr_expect_geq(count(end.output, "#1 "), 3, "%s", end.output);
     run_deadlock(2, 3, &end);
     cr_expect_not_null(strstr(end.output, "101 fibers wait"), "%s", end.output);
     cr_expect_not_null(strstr(end.output, "16 of them"), "%s", end.output);
-    cr_expect_leq(count(end.output, "\" waits"), 16, "%s", end.output);
+    cr_expect_leq(count(end.output, "\" waits for "), 16, "%s", end.output);
 }
 
 CHILD(wait_late)

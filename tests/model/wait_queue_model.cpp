@@ -24,6 +24,7 @@ struct object {
     // Takes a permit, or waits for one.
     int wait()
     {
+        static const wf_wait_kind kind = {"a permit", 0, 0};
         wf_wait_entry entry = {};
 
         wf_lock_acquire(&lock);
@@ -32,7 +33,7 @@ struct object {
             wf_lock_release(&lock);
             return WOKEN;
         }
-        return wf_wait_queue_sleep(wf_self(), &queue, &lock, &entry, INT64_MAX);
+        return wf_wait_queue_sleep(wf_self(), &queue, &lock, &entry, INT64_MAX, &kind);
     }
 
     // Gives a permit to the one that has waited longest.

@@ -66,7 +66,7 @@ MAIN_WITHOUT = ("uring-loop", "h2o")
 
 # (metric, which way is better)
 METRICS = (("requests_per_s", "higher"), ("cpu_us_per_request", "lower"), ("p50_us", "lower"),
-           ("p99_us", "lower"), ("rss_bytes", "lower"))
+           ("p99_us", "lower"), ("pss_bytes", "lower"))
 
 # Beside its connections a server has files, pipes and rings.
 _OTHER_FILES = 200

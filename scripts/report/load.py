@@ -2,6 +2,7 @@
 """One measured window: wrk against a running server, and what the server used meanwhile."""
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import wrk
 
 WARM_UP_SECONDS = 0.25
 _POLL_SECONDS = 0.05
+_MEMORY_SHARE = 0.75  # of the window has passed when memory is read
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _WRK_TIMEOUT_SECONDS = 4
 # More than one error in a hundred requests, and the figures are not about serving any more.
@@ -46,7 +48,7 @@ class Window:
     cpu_us_per_request: float = 0.0
     p50_us: float = 0.0
     p99_us: float = 0.0
-    rss_bytes: float = 0.0
+    pss_bytes: float = 0.0
     threads: int = 0
     load_share: float = 0.0  # wrk's CPU time over the length of the window: it has one thread
     causes: list = field(default_factory=list)  # what disturbed it (watch.py)
@@ -58,35 +60,47 @@ class Window:
         self.is_failed = True
 
 
-def wrk_command(case, port, seconds):
+def wrk_command(case, port, seconds, is_verifying):
     command = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--latency",
                "--timeout", f"{_WRK_TIMEOUT_SECONDS}s"]
     for header in case.headers:
         command += ["-H", header]
     url = f"http://127.0.0.1:{port}{case.path}"
-    if not case.script:
+    script = [os.path.join(_FOLDER, name) for name in case.script[:1]] + list(case.script[1:])
+    if is_verifying:
+        bodies = [case.body.decode(), *(body.decode() for _, body in case.others)]
+        script = [os.path.join(_FOLDER, "verify.lua"), str(len(bodies)), *bodies, *script]
+    if not script:
         return command + [url]
-    name, *arguments = case.script
-    return command + ["-s", os.path.join(_FOLDER, name), url, "--", *arguments]
+    return command + ["-s", script[0], url, "--", *script[1:]]
 
 
-def start_wrk(case, port, seconds, cpus, **outputs):
+def start_wrk(case, port, seconds, cpus, is_verifying=False):
+    command = wrk_command(case, port, seconds, is_verifying)
     with machine.restricted_to(cpus):
-        return servers.start_process(wrk_command(case, port, seconds), stdin=subprocess.DEVNULL,
-                                     **outputs)
+        return servers.start_process(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT, text=True, errors="replace")
 
 
-def warm_up(case, port, cpus):
-    """wrk counts seconds in whole numbers; an interrupt ends it sooner."""
-    process = start_wrk(case, port, 2, cpus, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def warm_up(case, server, cpus):
+    """The same load, of which every answer is compared: that takes wrk's time, so it must not be in
+    the window.  wrk counts seconds in whole numbers; an interrupt ends it sooner."""
+    process = start_wrk(case, server.port, 2, cpus, is_verifying=True)
+    output = ""
     try:
         time.sleep(WARM_UP_SECONDS)
         process.send_signal(signal.SIGINT)
-        process.wait(2 + _WRK_TIMEOUT_SECONDS)
+        output, _ = process.communicate(timeout=2 + _WRK_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         pass
     finally:
         servers.stop_process(process, 1)
+        process.stdout.close()
+    verdicts = re.findall(r"^verified: (.*)", output, re.MULTILINE)
+    if verdicts != ["all"]:
+        raise servers.ServerError(f"{server.name} answers {case.title} wrongly under load: "
+                                  + ("; ".join(text for text in verdicts if text != "all")
+                                     or f"wrk says {output.strip()}"))
 
 
 def check_case(case, server):
@@ -118,25 +132,24 @@ def judge(window, result):
 
 
 def measure(case, server, seconds, load_cpus):
-    """Loads the server for so many seconds, by wrk on those CPUs.  A dead or wrong server gives a
-    failed window."""
+    """Loads the server for so many seconds, by wrk on those CPUs.  A dead server gives a failed
+    window, and a wrong one that or a ServerError."""
     window = Window()
     check_case(case, server)
-    warm_up(case, server.port, load_cpus)
+    warm_up(case, server, load_cpus)
     try:
         pids = proc.family(server.process.pid)
         watched = os.sched_getaffinity(server.process.pid) | load_cpus
         before, began, driver_before = watch.look(watched), time.monotonic(), time.process_time()
         cpu_before = proc.cpu_seconds(pids)
-        output, threads, load_cpu = _run_wrk(case, server, seconds, pids, load_cpus)
+        output, load_cpu = _run_wrk(case, server, seconds, pids, load_cpus, window)
         cpu = proc.cpu_seconds(pids) - cpu_before
         window.causes = watch.causes(before, watch.look(watched), time.monotonic() - began,
                                      cpu + load_cpu + time.process_time() - driver_before)
-        window.rss_bytes, _ = proc.peak_and_threads(pids)
+        check_case(case, server)
     except OSError as error:
         window.fail(f"the server ended under load ({error.strerror}): {server.complaints()}")
         return window
-    window.threads = threads
     try:
         result = wrk.parse(output)
     except wrk.BadOutput as error:
@@ -153,21 +166,23 @@ def measure(case, server, seconds, load_cpus):
     return window
 
 
-def _run_wrk(case, server, seconds, pids, cpus):
-    """(what wrk printed, the most threads that the server had, wrk's CPU seconds)."""
-    threads = 0
+def _run_wrk(case, server, seconds, pids, cpus, window):
+    """(what wrk printed, wrk's CPU seconds).  The window gets the most threads that the server had,
+    and its memory near the end, while all are connected."""
     before = _cpu_of_ended_children()
-    process = start_wrk(case, server.port, seconds, cpus, stdout=subprocess.PIPE,
-                        stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + seconds + 2 * _WRK_TIMEOUT_SECONDS
+    process = start_wrk(case, server.port, seconds, cpus)
+    began = time.monotonic()
+    deadline = began + seconds + 2 * _WRK_TIMEOUT_SECONDS
     try:
         while process.poll() is None and time.monotonic() < deadline:
-            threads = max(threads, proc.peak_and_threads(pids)[1])
+            window.threads = max(window.threads, proc.thread_count(pids))
+            if window.pss_bytes == 0 and time.monotonic() - began >= _MEMORY_SHARE * seconds:
+                window.pss_bytes = proc.pss_bytes(pids)
             time.sleep(_POLL_SECONDS)
     finally:
         servers.stop_process(process, 1)
     with process.stdout:
-        return process.stdout.read(), threads, _cpu_of_ended_children() - before
+        return process.stdout.read(), _cpu_of_ended_children() - before
 
 
 def _cpu_of_ended_children():

@@ -45,7 +45,8 @@ _METRICS = {
     "bytes_per_fiber": "bytes for each fiber, task or thread", "p50_us": "median latency, µs",
     "p99_us": "latency of 99 %, µs", "p999_us": "latency of 99.9 %, µs",
     "max_us": "longest latency, µs", "requests_per_s": "requests a second",
-    "cpu_us_per_request": "CPU time for each request, µs", "rss_bytes": "resident memory, bytes",
+    "cpu_us_per_request": "CPU time for each request, µs",
+    "pss_bytes": "resident memory (Pss), bytes",
     "mb_per_s": "megabytes a second",
 }
 
@@ -222,7 +223,7 @@ def percentiles(report):
 
 def memory(report):
     shown = [(bench, metric, group) for (bench, metric), group
-             in sections.groups(report.rows).items() if metric in ("bytes_per_fiber", "rss_bytes")]
+             in sections.groups(report.rows).items() if metric in ("bytes_per_fiber", "pss_bytes")]
     return grid([figure(bench, metric_text(metric), chart.bars(group))
                  for bench, metric, group in shown])
 

@@ -99,7 +99,7 @@ def comparison_table(first, rows, benches):
 
 def http_table(rows):
     """weft against each other server, as ratios of medians."""
-    metrics = ("requests_per_s", "cpu_us_per_request", "rss_bytes", "p99_us")
+    metrics = ("requests_per_s", "cpu_us_per_request", "pss_bytes", "p99_us")
     lines = []
     for bench in dict.fromkeys(row["bench"] for row in rows if sections.module(row) == "http"):
         for impl in dict.fromkeys(row["impl"] for row in rows if row["bench"] == bench):
@@ -110,7 +110,7 @@ def http_table(rows):
             lines.append([f"`{bench[5:]}`", impl, *("" if value is None else
                                                    results.format_ratio(value)
                                                    for value in values)])
-    return table(["case", "fibers :", "req/s", "CPU/req", "peak RSS", "p99"], lines)
+    return table(["case", "fibers :", "req/s", "CPU/req", "memory", "p99"], lines)
 
 
 def verdict_table(rows):

@@ -19,7 +19,7 @@ EXTRA_FIELDS = ("low", "high", "sample_count", "outliers", "disturbed", "causes"
 LEVEL_SHARE = 0.02
 
 # These do not depend on what else the machine does.
-MEMORY_METRICS = ("bytes_per_fiber", "rss_bytes")
+MEMORY_METRICS = ("bytes_per_fiber", "pss_bytes")
 
 # Processes that make a verdict: of fewer no interval tells anything.
 PROCESSES_MIN = 3

@@ -52,7 +52,7 @@ def result_table(windows):
                 lines.append([title, impl + mark] + ["FAILED"] + ["-"] * 6)
                 continue
             lines.append([title, impl + mark] + table_cells(usable))
-    header = ["case", "server", "req/s", "p50", "p99", "CPU us/req", "peak RSS", "threads",
+    header = ["case", "server", "req/s", "p50", "p99", "CPU us/req", "Pss", "threads",
               "wrk's CPU"]
     return results.format_table(header, lines), notes
 
@@ -78,7 +78,7 @@ def table_cells(usable):
         format_latency(median("p50_us")),
         format_latency(median("p99_us")),
         f"{median('cpu_us_per_request'):.2f}",
-        f"{median('rss_bytes') / 1e6:.1f} MB",
+        f"{median('pss_bytes') / 1e6:.1f} MB",
         str(max(window.threads for window in usable)),
         f"{100 * median('load_share'):.0f} %",
     ]
@@ -86,7 +86,7 @@ def table_cells(usable):
 
 def ratio_table(rows):
     """Fibers against each other server: throughput, CPU, memory and tail as ratios."""
-    shown = ("requests_per_s", "cpu_us_per_request", "rss_bytes", "p99_us")
+    shown = ("requests_per_s", "cpu_us_per_request", "pss_bytes", "p99_us")
     lines = []
     for case in CASES:
         if results.find(rows, case.bench, shown[0], FIBER) is None:
@@ -99,7 +99,7 @@ def ratio_table(rows):
                 continue  # it was left out
             cells = ["-" if value is None else results.format_ratio(value) for value in values]
             lines.append([case.title, f"fibers / {impl}"] + cells)
-    header = ["case", "ratio", "req/s", "CPU/req", "peak RSS", "p99"]
+    header = ["case", "ratio", "req/s", "CPU/req", "Pss", "p99"]
     return results.format_table(header, lines)
 
 

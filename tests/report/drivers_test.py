@@ -254,7 +254,7 @@ class BenchDriver(unittest.TestCase):
         def measure(_, case, name):
             seen.append((case.bench, name))
             return load.Window(requests_per_s=1000, cpu_us_per_request=8, p50_us=100, p99_us=200,
-                               rss_bytes=5e6, threads=3)
+                               pss_bytes=5e6, threads=3)
         built = {"http-uring-floor": "true"}
         with mock.patch.object(http_cases, "find_programs", lambda _: built), \
                 mock.patch.object(http_cases.Suite, "measure", measure):

@@ -24,12 +24,13 @@ class Parse(unittest.TestCase):
         self.assertEqual(parent, 7)
         self.assertAlmostEqual(seconds, 200 / TICKS)
 
-    def test_status_gives_peak_and_threads(self):
-        text = "Name:\tx\nVmPeak:\t  99 kB\nVmHWM:\t   12 kB\nVmRSS:\t 8 kB\nThreads:\t5\n"
-        self.assertEqual(proc.parse_status(text), (12288, 5))
+    def test_a_number_is_found_by_its_whole_name(self):
+        text = "7f00-7fff ---p 0 00:00 0  [rollup]\nPss_Anon: 8 kB\nPss:\t 12 kB\nThreads:\t5\n"
+        self.assertEqual(proc.parse_number(text, "Pss"), 12)
+        self.assertEqual(proc.parse_number(text, "Threads"), 5)
 
     def test_a_process_that_is_ending_has_no_memory(self):
-        self.assertEqual(proc.parse_status("Name:\tx\nThreads:\t1\n"), (0, 1))
+        self.assertEqual(proc.parse_number("", "Pss"), 0)
 
 
 class RealProcess(unittest.TestCase):
@@ -44,9 +45,10 @@ class RealProcess(unittest.TestCase):
                 family = proc.family(shell.pid)
                 self.assertEqual(family[0], shell.pid)
                 self.assertEqual(len(family), 2, "the shell and its child")
-                peak, threads = proc.peak_and_threads(family)
-                self.assertGreater(peak, 1 << 20)
-                self.assertEqual(threads, 2)
+                self.assertEqual(proc.thread_count(family), 2)
+                both = proc.pss_bytes(family)
+                self.assertGreater(both, 1 << 20)
+                self.assertEqual(proc.pss_bytes(family[:1]) + proc.pss_bytes(family[1:]), both)
             finally:
                 shell.communicate(b"\n")
 

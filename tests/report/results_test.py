@@ -90,7 +90,7 @@ class Disturbed(unittest.TestCase):
         self.assertEqual(self.merge((10, 1.2), (20, 1.5), (30, 1.5))["disturbed"], 1)
 
     def test_memory_does_not_depend_on_neighbours(self):
-        line = {**json.loads(LINE), "metric": "rss_bytes", "probe": 2, "causes": ["stolen time"]}
+        line = {**json.loads(LINE), "metric": "pss_bytes", "probe": 2, "causes": ["stolen time"]}
         self.assertNotIn("disturbed", results.merge([line], 1.0)[0])
 
     def test_without_a_probe_nobody_was_seen(self):

@@ -132,13 +132,13 @@ class Http(unittest.TestCase):
             return turns[0][0].run()
 
     def test_a_window_is_a_process_like_any_other(self):
-        rows, error = self.turn(load.Window(requests_per_s=10, cpu_us_per_request=8, rss_bytes=5,
+        rows, error = self.turn(load.Window(requests_per_s=10, cpu_us_per_request=8, pss_bytes=5,
                                             causes=["other programs"]))
         self.assertEqual(error, "")
         self.assertEqual({row["metric"]: (row["samples"], row["causes"]) for row in rows},
                          {"requests_per_s": ([10], ["other programs"]),
                           "cpu_us_per_request": ([8], ["other programs"]),
-                          "rss_bytes": ([5], ["other programs"])})
+                          "pss_bytes": ([5], ["other programs"])})
 
     def test_a_window_that_failed_says_why(self):
         window = load.Window(requests_per_s=10)
@@ -228,8 +228,8 @@ class Places(unittest.TestCase):
             self.assertEqual(http_cases.Suite([case], {}).measure(case, "weft"), {99})
         self.assertEqual(seen, [{last}])
         with mock.patch.object(load, "wrk_command", lambda *_: ["nproc"]):
-            with load.start_wrk(case, 1, 1, {last}, stdout=load.subprocess.PIPE) as process:
-                self.assertEqual(process.stdout.read(), b"1\n")
+            with load.start_wrk(case, 1, 1, {last}) as process:
+                self.assertEqual(process.stdout.read(), "1\n")
 
 
 if __name__ == "__main__":

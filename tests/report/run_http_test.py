@@ -20,7 +20,7 @@ def windows_of(value):
     """Two good windows for every case and server."""
     def window(factor):
         return load.Window(requests_per_s=1000 * value * factor, cpu_us_per_request=8 / value,
-                           p50_us=100, p99_us=2000, rss_bytes=5e6, threads=3)
+                           p50_us=100, p99_us=2000, pss_bytes=5e6, threads=3)
     return {(case.bench, impl): [window(1), window(3)]
             for case in http_cases.CASES for impl in http_cases.implementations(case)}
 

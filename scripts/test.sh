@@ -17,7 +17,8 @@
 #   --quick         every test but the stress tests, in release only
 #   --long          soak tests run for their full time (WEFT_SOAK=1), and in chaos mode the stress
 #                   tests too, under asan (64 workers) and tsan (16 workers); 100,000 closes
-#                   with an operation under way, under asan on both backends; the proof of
+#                   with an operation under way, and as many cancels of each operation as it
+#                   completes, under asan on both backends; the proof of
 #                   scripts/soak.sh; the mutants that test programs must find
 #   --cross         all unit and api tests on aarch64 and riscv64, and nothing else
 #   --matrix        the unit and api tests in debug, release, asan and tsan, each by gcc and by
@@ -212,14 +213,15 @@ run_minute()
     unset WEFT_SOAK WEFT_WORKERS
 }
 
-# 100,000 random closes, cancels and completions of one operation, with two workers.
-run_close_soak()
+# 100,000 random closes, cancels and completions of one operation, and as many cancels and
+# completions of each, with two workers.
+run_race_soak()
 {
     [ -d "build/$1" ] || return 0
     export WEFT_STRESS_ROUNDS=100000 WEFT_WORKERS=2
     for WEFT_BACKEND in io_uring epoll; do
         export WEFT_BACKEND
-        run "$1" "100,000 closes on $WEFT_BACKEND" -L '^stress$' -R close_stress
+        run "$1" "100,000 races on $WEFT_BACKEND" -L '^stress$' -R '(close|io_race)_stress'
     done
     unset WEFT_STRESS_ROUNDS WEFT_WORKERS WEFT_BACKEND
 }
@@ -326,12 +328,12 @@ else
     run_preset asan
     export WEFT_BACKEND=epoll
     run asan "I/O tests on epoll" -L '^(api|stress)$' \
-        -R '(^api/(io_|splice)|cancel|close|io_stress)'
+        -R '(^api/(io_|splice)|cancel|close|io_(race_)?stress)'
     unset WEFT_BACKEND
     chaotic=api
     [ -z "${WEFT_SOAK:-}" ] || chaotic="api|stress"
     run_chaos asan 64 "$chaotic"
-    [ -z "${WEFT_SOAK:-}" ] || run_close_soak asan
+    [ -z "${WEFT_SOAK:-}" ] || run_race_soak asan
     run_preset tsan
     [ -z "${WEFT_SOAK:-}" ] || run_chaos tsan 16 "$chaotic"
     run_cross --quick

@@ -95,12 +95,13 @@ struct gate {
 
 static int pass_gate(struct gate *gate, int64_t deadline)
 {
+    static const struct wf_wait_kind kind = {"a gate", offsetof(struct gate, lock), 0};
     struct wf_wait_entry entry = {0};
     int result;
 
     wf_lock_acquire(&gate->lock);
     atomic_fetch_add(&gate->waiting, 1);
-    result = wf_wait_queue_sleep(wf_self(), &gate->queue, &gate->lock, &entry, deadline);
+    result = wf_wait_queue_sleep(wf_self(), &gate->queue, &gate->lock, &entry, deadline, &kind);
     CHECK(entry.next == NULL);
     return result;
 }

@@ -16,6 +16,7 @@ import watch
 import wrk
 
 WARM_UP_SECONDS = 0.25
+_LONGER_WARM_UPS = (1, 4)  # on a busy machine 2,000 connections may have no answer by then
 _POLL_SECONDS = 0.05
 _MEMORY_SHARE = 0.75  # of the window has passed when memory is read
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -84,11 +85,25 @@ def start_wrk(case, port, seconds, cpus, is_verifying=False):
 
 def warm_up(case, server, cpus):
     """The same load, of which every answer is compared: that takes wrk's time, so it must not be in
-    the window.  wrk counts seconds in whole numbers; an interrupt ends it sooner."""
-    process = start_wrk(case, server.port, 2, cpus, is_verifying=True)
+    the window.  Longer, where not all kinds of answers have come in the time."""
+    for seconds in (WARM_UP_SECONDS, *_LONGER_WARM_UPS):
+        output = _run_verifying_wrk(case, server, cpus, seconds)
+        verdicts = re.findall(r"^verified: (.*)", output, re.MULTILINE)
+        if verdicts == ["all"]:
+            return
+        if not verdicts or any(not text.startswith(("all", "no answer was")) for text in verdicts):
+            break
+    raise servers.ServerError(f"{server.name} answers {case.title} wrongly under load: "
+                              + ("; ".join(text for text in verdicts if text != "all")
+                                 or f"wrk says {output.strip()}"))
+
+
+def _run_verifying_wrk(case, server, cpus, seconds):
+    """What wrk printed.  It counts seconds in whole numbers; an interrupt ends it sooner."""
+    process = start_wrk(case, server.port, int(seconds) + 2, cpus, is_verifying=True)
     output = ""
     try:
-        time.sleep(WARM_UP_SECONDS)
+        time.sleep(seconds)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=2 + _WRK_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
@@ -96,11 +111,7 @@ def warm_up(case, server, cpus):
     finally:
         servers.stop_process(process, 1)
         process.stdout.close()
-    verdicts = re.findall(r"^verified: (.*)", output, re.MULTILINE)
-    if verdicts != ["all"]:
-        raise servers.ServerError(f"{server.name} answers {case.title} wrongly under load: "
-                                  + ("; ".join(text for text in verdicts if text != "all")
-                                     or f"wrk says {output.strip()}"))
+    return output
 
 
 def check_case(case, server):

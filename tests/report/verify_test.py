@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A server whose answers go wrong under load, or after it, has no figures."""
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -32,7 +33,8 @@ class Connection(asyncio.Protocol):
         self.transport, self.received = transport, b""
     def data_received(self, data):
         *requests, self.received = (self.received + data).split(b"\\r\\n\\r\\n")
-        self.transport.write(b"".join(answer(request) for request in requests))
+        answers = b"".join(answer(request) for request in requests)
+        asyncio.get_running_loop().call_later({delay}, self.transport.write, answers)
 
 async def main():
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
@@ -49,9 +51,9 @@ def case_of(name):
     return next(case for case in http_cases.CASES if case.bench.startswith(f"http/{name}"))
 
 
-def server(case, right=NEVER, every=1, wrong=b"Hello, Moon!!"):
+def server(case, right=NEVER, every=1, wrong=b"Hello, Moon!!", delay=0):
     bodies = {"/plaintext": HELLO, case.path: case.body, **dict(case.others)}
-    script = SCRIPT.format(bodies=bodies, right=right, every=every, wrong=wrong)
+    script = SCRIPT.format(bodies=bodies, right=right, every=every, wrong=wrong, delay=delay)
     return servers.Server("test", [sys.executable, "-c", script])
 
 
@@ -77,6 +79,11 @@ class Verify(unittest.TestCase):
         with server(case, right=0, wrong=HELLO) as running:
             with self.assertRaisesRegex(servers.ServerError, "no answer was "):
                 load.warm_up(case, running, CPUS)
+
+    def test_a_slow_server_gets_more_time(self):
+        case = dataclasses.replace(case_of("plaintext"), connections=4)
+        with server(case, delay=0.6) as running:
+            load.warm_up(case, running, CPUS)
 
     def test_a_server_that_does_not_answer_is_found(self):
         case = case_of("plaintext")

@@ -5,8 +5,8 @@
 #
 # usage: scripts/peers.sh [PEER]...
 #
-#   PEER   boost-fiber, cpp20, go, tokio, pthread, tbb, openmp, rayon, may, compio, libuv or
-#          uring-floor; all of them if none is named
+#   PEER   boost-fiber, cpp20, go, tokio, pthread, tbb, openmp, rayon, may, compio, libuv,
+#          uring-floor or epoll-floor; all of them if none is named
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -70,6 +70,13 @@ build_uring_floor()
     build_load
     cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source"/uring_floor/*.c "${harness[@]}" \
         -luring -pthread -o "$out/uring-floor.new"
+}
+
+build_epoll_floor()
+{
+    build_load
+    cc -std=gnu11 -D_GNU_SOURCE "${optimise[@]}" "$source"/epoll_floor/*.c "${harness[@]}" \
+        -pthread -o "$out/epoll-floor.new"
 }
 
 build_tbb()
@@ -164,15 +171,16 @@ build_peer()
 }
 
 if [ $# -eq 0 ]; then
-    set -- boost-fiber cpp20 go tokio pthread tbb openmp rayon may compio libuv uring-floor
+    set -- boost-fiber cpp20 go tokio pthread tbb openmp rayon may compio libuv uring-floor \
+        epoll-floor
 fi
 for peer in "$@"; do
     case $peer in
     boost-fiber | cpp20 | go | tokio | pthread | tbb | openmp) ;;
-    rayon | may | compio | libuv | uring-floor) ;;
+    rayon | may | compio | libuv | uring-floor | epoll-floor) ;;
     *)
         echo "peers.sh: unknown peer '$peer'; there are boost-fiber, cpp20, go, tokio, pthread," \
-            "tbb, openmp, rayon, may, compio, libuv and uring-floor" >&2
+            "tbb, openmp, rayon, may, compio, libuv, uring-floor and epoll-floor" >&2
         exit 2
         ;;
     esac

@@ -7,7 +7,9 @@
 #include "harness/echo_rows.h"
 
 #include <libgen.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { ECHO_WINDOW_MS = 2000, ECHO_WINDOW_MS_QUICK = 500 };
@@ -19,6 +21,21 @@ struct echo_figures {
 static inline unsigned echo_window_ms(const struct bench *b)
 {
     return b->is_quick ? ECHO_WINDOW_MS_QUICK : ECHO_WINDOW_MS;
+}
+
+/* A listening socket at a port of its own; or -1. */
+static inline int echo_client_listen(int *port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t length = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(fd, SOMAXCONN) != 0 || getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+        return -1;
+    *port = ntohs(address.sin_port);
+    return fd;
 }
 
 struct echo_load {

@@ -8,7 +8,6 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -80,18 +79,12 @@ static void *accept_all(void *arg)
 /* Returns the port, or -1. */
 static int start(struct server *server)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t length = sizeof address;
+    int port;
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (server->listener < 0 ||
-        bind(server->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(server->listener, SOMAXCONN) != 0 ||
-        getsockname(server->listener, (struct sockaddr *)&address, &length) != 0 ||
-        pthread_create(&server->acceptor, NULL, accept_all, server) != 0)
+    server->listener = echo_client_listen(&port);
+    if (server->listener < 0 || pthread_create(&server->acceptor, NULL, accept_all, server) != 0)
         return -1;
-    return ntohs(address.sin_port);
+    return port;
 }
 
 static int serve_load(struct bench *b, const struct echo_load *load, struct echo_figures *figures)

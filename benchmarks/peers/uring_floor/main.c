@@ -3,6 +3,7 @@
  * What the kernel alone costs, by way of io_uring: bare loops that do the same as weft's benchmarks
  * of the same names, on one thread, without a runtime.  Questions and methods are theirs.
  */
+#include "harness/echo_rows.h"
 #include "harness/file_work.h"
 #include "harness/io_rows.h"
 #include "harness/stream_work.h"
@@ -11,17 +12,15 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { ENTRIES = 256 };
-
 /* Best first; what a kernel does not know it refuses with EINVAL. */
-int floor_ring(struct io_uring *ring)
+int floor_ring(struct io_uring *ring, unsigned entries)
 {
     static const unsigned flags[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
                                      IORING_SETUP_COOP_TASKRUN, 0};
     int error = -EINVAL;
 
     for (size_t i = 0; i < sizeof flags / sizeof *flags && error == -EINVAL; i++)
-        error = io_uring_queue_init(ENTRIES, ring, flags[i]);
+        error = io_uring_queue_init(entries, ring, flags[i]);
     if (error == 0)
         (void)io_uring_register_ring_fd(ring); /* spares a look-up; not vital */
     return error;
@@ -33,7 +32,7 @@ struct io_uring *floor_shared_ring(struct bench *b)
 {
     static int is_there;
 
-    if (!is_there && floor_ring(&shared_ring) != 0) {
+    if (!is_there && floor_ring(&shared_ring, FLOOR_ENTRIES) != 0) {
         bench_fail(b, "io_uring is not to be had");
         return NULL;
     }
@@ -139,6 +138,8 @@ static const struct bench_case cases[] = {
     {"file/read/depth=64/direct=1", BENCH_NS_PER_OP, 1, 1, O_DIRECT, bench_file_read, NULL},
     {"file/copy/by=program", BENCH_NS_PER_OP, 1, 1, 0, bench_file_copy, NULL},
     {"stream/send", BENCH_REPORT, 1, 1, 0, bench_stream_send, NULL},
+    BENCH_ECHO_TCPS(NULL),
+    BENCH_ECHO_TCP(50000, NULL),
     BENCH_ROUNDS(NULL),
     BENCH_OPERATIONS(NULL),
 };

@@ -132,7 +132,7 @@ static void serve(struct bench *b, const char *kind, int type)
     loop.is_over = false;
     loop.under_way = 0;
     loop.listener = type == SOCK_STREAM ? fd : -1;
-    if (fd < 0 || floor_ring(&loop.ring) != 0) {
+    if (fd < 0 || floor_ring(&loop.ring, FLOOR_ENTRIES) != 0) {
         bench_fail(b, "io_uring is not to be had");
         return;
     }

@@ -6,8 +6,10 @@
 
 #include <liburing.h>
 
+enum { FLOOR_ENTRIES = 256 }; /* of a ring for some 64 operations at a time */
+
 /* 0 or -errno. */
-int floor_ring(struct io_uring *ring);
+int floor_ring(struct io_uring *ring, unsigned entries);
 
 /* The ring of all benchmarks but the servers', made when it is first asked for; NULL, and the
  * benchmark has failed, if there is none. */
@@ -23,6 +25,9 @@ ssize_t floor_finish(void);
 void bench_file_read(struct bench *b);
 void bench_file_copy(struct bench *b);
 void bench_stream_send(struct bench *b);
+
+/* echo.c */
+void bench_echo_tcp(struct bench *b);
 
 /* rounds.c */
 void bench_echo_udp(struct bench *b);

@@ -281,7 +281,7 @@ struct join_deadline : join_suite<join_deadline, 3> {
         wf_waiter *waiter = wf_wait_begin(self, is_not_meant, nullptr);
 
         atomic_store_explicit(&joins->elsewhere, waiter, memory_order_release);
-        (void)wf_worker_wait(self);
+        (void)!wf_worker_wait(self);
         RL_ASSERT(waiter->result == WOKEN);
     }
 

@@ -7,8 +7,8 @@
  *   NULL       the fiber is alive, and nobody waits     its joiner: a waiter; its end: DONE;
  *                                                       whoever detaches it: DETACHED
  *   a waiter   somebody waits for its end               the end: DONE; who gives up: NULL
- *   DONE       it has ended, and its result stands      who joins or detaches it, and frees it:
- * GONE DETACHED   nobody will come                         the end, which frees it: GONE
+ *   DONE       it has ended, and its result stands      who joins or detaches and frees it: GONE
+ *   DETACHED   nobody will come                         the end, which frees it: GONE
  *
  * Whoever takes the waiter out wakes it, or has given up (wait.h).  Once the slot says DONE the
  * record is the joiner's: the end must not touch it any more.

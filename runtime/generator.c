@@ -10,6 +10,9 @@
  *
  * The record lies at the high end of the stack.  A thread sanitizer sees one thread of control, as
  * it is; an address sanitizer is told of the stacks.
+ *
+ * There is no model: one fiber at a time has a generator, and only the cache of stacks is shared,
+ * under a lock.
  */
 #include <weft/generator.h>
 

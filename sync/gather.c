@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Many futures at once: all of them, the first one, the first that succeeds. */
+/* Many futures at once: all of them, the first one, the first that succeeds.
+ *
+ * There is no model: this is a caller of future.h and of groups, in one fiber, and shares nothing
+ * else. */
 #include "runtime/check.h"
 
 #include <errno.h>

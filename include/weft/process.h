@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Child processes, and signals as values. */
+/* Child processes, and signals as values.
+ *
+ * To send a signal to a child is kill(2): it never waits.  Until weft_process_wait() has taken the
+ * child, its number is no other process's. */
 #ifndef WEFT_PROCESS_H
 #define WEFT_PROCESS_H
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ struct lookup {
 };
 
 /* Its initialisation counts, without a lock of its own. */
-static weft_mutex library_lock = WEFT_MUTEX_INIT;
+static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int error_of(int status)
 {
@@ -88,29 +89,23 @@ static int make_pattern(ares_channel *pattern, const struct weft_cares_options *
     return status == ARES_ENOMEM ? -ENOMEM : -EINVAL;
 }
 
-/* A fiber that is cancelled does not wait, but the lock is held for moments. */
-static void lock_library(void)
-{
-    while (weft_mutex_lock(&library_lock, WEFT_FOREVER) != 0)
-        (void)weft_yield();
-}
-
-/* c-ares counts its users, without a lock. */
+/* c-ares counts its users, without a lock.  A fiber never waits while it holds this one, and one
+ * that has been cancelled has to get it too. */
 static int begin_library(void)
 {
     int status;
 
-    lock_library();
+    (void)pthread_mutex_lock(&library_lock);
     status = ares_library_init(ARES_LIB_INIT_ALL);
-    weft_mutex_unlock(&library_lock);
+    (void)pthread_mutex_unlock(&library_lock);
     return error_of(status);
 }
 
 static void end_library(void)
 {
-    lock_library();
+    (void)pthread_mutex_lock(&library_lock);
     ares_library_cleanup();
-    weft_mutex_unlock(&library_lock);
+    (void)pthread_mutex_unlock(&library_lock);
 }
 
 /* Returns 0, or a negative errno with nothing left behind. */

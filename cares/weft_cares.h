@@ -54,7 +54,7 @@ struct weft_cares_address {
  *
  * Returns   0, with `*dns`, which weft_cares_destroy() has to get; a negative errno.
  * Context   fiber, or any thread.
- * Switches  while another one is being made or destroyed.
+ * Switches  never.
  * Errors    -EINVAL (options), -ENOMEM, -EIO (what is configured makes no sense).
  */
 WEFT_MUST_USE int weft_cares_create(weft_cares **dns, const struct weft_cares_options *options);
@@ -64,7 +64,7 @@ WEFT_MUST_USE int weft_cares_create(weft_cares **dns, const struct weft_cares_op
  *
  * Returns   nothing.
  * Context   fiber, or any thread.
- * Switches  while another one is being made or destroyed.
+ * Switches  never.
  */
 void weft_cares_destroy(weft_cares *dns);
 

@@ -298,13 +298,6 @@ static void finish_task(struct wf_region *region, struct wf_task *task)
         wf_wake(wf_self(), waiter, 0);
 }
 
-/* Reports name the task where they name the line that spawned other fibers: nobody spawned this
- * one, and the place of the fork is not known. */
-static const void *site_of(void (*run)(weft_team team, struct weft_task *task))
-{
-    return (const void *)(uintptr_t)run;
-}
-
 /* The fiber that runs one stolen task. */
 static int run_stolen(void *arg)
 {
@@ -325,7 +318,9 @@ static int run_stolen(void *arg)
     if (wf_split_has_shared(&region->split))
         (void)call_help(self);
     start_task(self, region, task);
-    self->current->spawn_site = site_of(forked->run);
+    /* Reports name the task where they name the line that spawned other fibers: nobody spawned this
+     * one, and the place of the fork is not known. */
+    self->current->spawn_site = (const void *)(uintptr_t)forked->run;
     team = weft_team_begin();
     forked->run(team, forked);
     weft_team_end(team);

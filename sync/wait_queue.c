@@ -100,10 +100,11 @@ int wf_wait_queue_sleep_asked(struct wf_worker *self, struct wf_wait_queue *queu
 bool wf_wait_queue_describe(const struct wf_waiter *waiter, struct wf_wait_target *target)
 {
     const struct place *place = (const struct place *)waiter->place;
-    const struct wf_wait_kind *kind = place->kind;
+    const struct wf_wait_kind *kind;
 
     if (waiter->interrupt != take_out)
-        return false;
+        return false; /* what `place` points to is another's, if anything */
+    kind = place->kind;
     target->kind = kind->name;
     if (kind->pointer_at != 0)
         memcpy(&target->object, (const char *)place->entry + kind->pointer_at,

@@ -4,7 +4,9 @@
 #include "../support/fixture.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 #include <weft/channel.h>
+#include <weft/event.h>
 
 enum { ROUNDS = TEST_IS_SANITIZED ? 20000 : 200000, FEW = 20 };
 
@@ -57,4 +59,40 @@ WORKER_TEST(wake, a_pair_that_takes_turns_asks_for_no_help, TEST_TIMEOUT_S)
     cr_expect_leq(run_stats().wakes_received, run_stats().wakes_sent);
     weft_channel_destroy(&pair.to);
     weft_channel_destroy(&pair.fro);
+}
+
+static weft_event end = WEFT_EVENT_INIT;
+
+static int await_end(void *arg)
+{
+    (void)arg;
+    return weft_event_wait(&end, WEFT_FOREVER);
+}
+
+static int return_zero(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* A worker that sleeps is woken by whoever spawns, and both count it.  It may not sleep yet when
+ * the first fibers come. */
+Test(wake, is_counted_by_who_sends_and_who_receives_it, .timeout = TEST_TIMEOUT_S)
+{
+    weft_runtime *runtime = must_start(1, await_end, NULL);
+    struct weft_stats stats, worker;
+    int result;
+
+    do {
+        weft_fiber *fiber;
+
+        (void)usleep(1000);
+        cr_assert_eq(weft_spawn_on(runtime, NULL, &fiber, return_zero, NULL), 0);
+        cr_assert_eq(weft_join(fiber, &result, WEFT_FOREVER), 0);
+        cr_assert_eq(weft_stats_read_worker_on(runtime, 0, &worker), 0);
+    } while (worker.wakes_received == 0);
+    cr_assert_eq(weft_stats_read_on(runtime, &stats), 0);
+    cr_expect_geq(stats.wakes_sent, worker.wakes_received);
+    weft_event_set(&end);
+    cr_expect_eq(must_end(runtime), 0);
 }

@@ -8,6 +8,7 @@
 #include "harness/uts.h"
 #include "internal/context_bench.h"
 #include "internal/wheel_bench.h"
+#include "operations/operations.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -55,6 +56,12 @@ static int run_deep_in_weft(unsigned workers, int (*fn)(void *), void *arg)
     config.stack_size_kib = UTS_T3_STACK_MIB * 1024;
     return run_with(config, workers, fn, arg);
 }
+
+/* It starts its runtimes itself, one on each backend. */
+#define BENCH_OPERATION(name)                                                          \
+    {                                                                                  \
+        "io/op/" #name, BENCH_REPORT, 1, 1, OPERATION_##name, bench_io_operation, NULL \
+    }
 
 static const struct bench_case cases[] = {
     {"switch/raw", BENCH_NS_PER_OP, 1, 2, 0, bench_switch_raw, NULL},
@@ -147,6 +154,7 @@ static const struct bench_case cases[] = {
     BENCH_MOVES(run_in_weft),
     BENCH_FILES(run_in_weft),
     BENCH_ROUNDS(run_in_weft),
+    OPERATIONS(BENCH_OPERATION),
 };
 
 int main(int argc, char **argv)

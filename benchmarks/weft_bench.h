@@ -101,6 +101,9 @@ void bench_file_copy(struct bench *b);
 void bench_file_copy_by_kernel(struct bench *b);
 void bench_stream_send(struct bench *b);
 
+/* operation_bench.c; the parameter is one of the enum in operations/operations.h */
+void bench_io_operation(struct bench *b);
+
 /* round_bench.c */
 void bench_echo_udp(struct bench *b);
 void bench_connect_churn(struct bench *b);

@@ -56,7 +56,7 @@ LAYERS = [
     ("tests/*", [*PUBLIC, "tests/support/*", "tests/fault/*", "tests/sim/*"]),
     ("benchmarks/internal/*", ["*"]),
     ("benchmarks/http/*", PUBLIC),
-    ("benchmarks/*", [*PUBLIC, "harness/*", "internal/*", "benchmarks/*"]),
+    ("benchmarks/*", [*PUBLIC, "harness/*", "internal/*", "operations/*", "benchmarks/*"]),
 ]
 
 # Headers that are replaced by changing one file, and the files of the library that see them.

@@ -7,6 +7,7 @@ import unittest
 
 import checks_path  # noqa: F401
 import headers
+import operations
 import shell
 import size
 import symbols
@@ -82,6 +83,32 @@ class Headers(unittest.TestCase):
         text = "struct a;\nint f(struct a *new);\n"
         self.assertEqual(self.complaint(text), "")
         self.assertNotEqual(self.complaint(text, "c++17", "c++"), "")
+
+
+class Operations(unittest.TestCase):
+    HEAD = "# Operations\n\n| call | on io_uring | one fiber | of sixteen |\n|---|---|---|---|\n"
+    READ = "| `weft_read` | `READ` | 1.5 (1.1); 1.4 (1) | 1.2 (0.1); 1.3 (1) |\n"
+    INIT = "| `weft_init` | no system call | - | - |\n"
+
+    def check(self, text):
+        return operations.check_table(text, {"weft_read", "weft_init"}, {"weft_read"})
+
+    def test_a_complete_table_passes(self):
+        self.assertEqual(self.check(self.HEAD + self.READ + self.INIT + "\n| call | x |\n"), [])
+
+    def test_each_operation_needs_a_row(self):
+        self.assertEqual(self.check(self.HEAD + self.READ), ["docs/io.md: no row for weft_init"])
+        self.assertEqual(len(self.check(self.HEAD + self.READ * 2 + self.INIT)), 1)
+        self.assertIn("no table", self.check("# Operations\n")[0])
+
+    def test_what_is_measured_has_figures_and_nothing_else_has(self):
+        for wrong in (self.READ.replace("1.5 (1.1); 1.4 (1)", "cheap"),
+                      self.READ.replace("`weft_read`", "`weft_read`, `weft_pread`"),
+                      self.READ.replace("`READ`", " ")):
+            with self.subTest(wrong):
+                self.assertEqual(len(self.check(self.HEAD + wrong + self.INIT)), 1)
+        self.assertIn("nothing measures it", self.check(
+            self.HEAD + self.READ + self.INIT.replace("| - | -", "| 1 (1); 1 (1) | -"))[0])
 
 
 class Symbols(unittest.TestCase):

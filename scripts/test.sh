@@ -89,8 +89,13 @@ scripts/setup.sh --test
 jobs=$(nproc)
 results=$(mktemp -d)
 fuzz=
-# What fuzz.sh runs ends with it.
-trap '[ -z "$fuzz" ] || kill "$fuzz" 2>/dev/null; rm -rf "$results"' EXIT
+mutants=
+model_mutants='^model/mutants$'
+# What fuzz.sh runs ends with it; ctest lets go on what it runs, so it leads a group.
+trap '
+    [ -z "$fuzz" ] || kill "$fuzz" 2>/dev/null || true
+    [ -z "$mutants" ] || kill -- "-$mutants" 2>/dev/null || true
+    rm -rf "$results"' EXIT
 trap 'exit 130' INT TERM
 run_number=0
 broken=0
@@ -254,6 +259,26 @@ run_cross()
     done
 }
 
+# What computes for minutes and has no deadline runs beside the phases, whose programs wait more
+# than they compute.  Where there is no model checker there is no such test.
+start_mutants()
+{
+    run_number=$((run_number + 1))
+    setsid ctest --preset release --no-tests=ignore --output-on-failure \
+        --test-output-size-passed 4000000 --output-junit "$results/$run_number.xml" \
+        -R "$model_mutants" >"$results/mutants.log" 2>&1 &
+    mutants=$!
+}
+
+finish_mutants()
+{
+    [ -n "$mutants" ] || return 0
+    enter "release: the rest of the models' mutants"
+    wait "$mutants" || echo "the models' mutants" >>"$results/failed"
+    mutants=
+    grep -a -v -e '^ *Start ' -e '^Test project' -e '^$' "$results/mutants.log" || true
+}
+
 # Fuzzing computes and never waits: it gets the time for which nothing else is ready to run.
 start_fuzz()
 {
@@ -314,7 +339,8 @@ else
     start_fuzz
     # The api and stress tests come with each worker count below.
     if build release; then
-        run release "all tests but api and stress" -LE '^(api|stress)$'
+        start_mutants
+        run release "all tests but api and stress" -LE '^(api|stress)$' -E "$model_mutants"
     fi
     for workers in 1 2 4 16; do
         export WEFT_WORKERS=$workers
@@ -324,6 +350,7 @@ else
     export WEFT_BACKEND=epoll
     run release "api, stress and http tests on epoll" -L '^(api|stress|http)$'
     unset WEFT_BACKEND
+    finish_mutants
     run_preset debug-clang
     run_preset asan
     export WEFT_BACKEND=epoll

@@ -42,7 +42,7 @@ def probe_of(ratios, clock=None):
     found = iter(ratios)
     clock = clock or Clock()
     made = probing.Probe(lambda: next(found), clock.sleep, clock)
-    made.best = 1.0
+    made.ratios = [1.0, 1.0]
     return made
 
 
@@ -155,9 +155,18 @@ class Waiting(unittest.TestCase):
 
     def test_the_first_wait_looks_for_the_best_ratio(self):
         probe = probe_of([1.5, 1.004] + [1.5] * 8 + [1.006])
-        probe.best = 0.0
+        probe.ratios = []
         self.assertEqual(probe.wait_for_quiet(10), 1.006)
-        self.assertEqual(probe.best, 1.004)
+        self.assertEqual(probe.best, 1.006)
+
+    def test_readings_that_went_wrong_are_not_the_best(self):
+        quiet, wrong = [1.28 + i / 1e5 for i in range(990)], [0.96, 1.0, 1.0, 1.15]
+        probe = probe_of(quiet[:500] + wrong + quiet[500:])
+        probe.ratios = []
+        for _ in range(len(quiet) + len(wrong)):
+            probe.measure()
+        self.assertGreaterEqual(probe.best, 1.28)
+        self.assertLess(probe.best, 1.2805)
 
 
 class Places(unittest.TestCase):

@@ -33,17 +33,11 @@ const BENCHMARKS: &[Benchmark<Scheduler>] = &[
     bench("channel/throughput/senders=4/receivers=1/workers=1", Metric::NsPerOp, 1, 1, |_, b| {
         shared::four_to_one(b)
     }),
-    bench("channel/throughput/senders=4/receivers=4/workers=1", Metric::NsPerOp, 1, 1, |_, b| {
-        shared::four_to_four(b)
-    }),
     bench("channel/throughput/senders=1/receivers=1/workers=2", Metric::NsPerOp, 2, 1, |_, b| {
         shared::one_to_one(b)
     }),
     bench("channel/throughput/senders=4/receivers=1/workers=2", Metric::NsPerOp, 2, 1, |_, b| {
         shared::four_to_one(b)
-    }),
-    bench("channel/throughput/senders=4/receivers=4/workers=2", Metric::NsPerOp, 2, 1, |_, b| {
-        shared::four_to_four(b)
     }),
     bench("rwlock/read_mostly/fibers=1", Metric::NsPerOp, 1, 1, |_, b| shared::rwlock_alone(b)),
     bench("rwlock/read_mostly/fibers=1000", Metric::Report, 2, 1, |_, _| {

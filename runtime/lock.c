@@ -3,6 +3,7 @@
 
 #include "arch/cpu.h"
 #include "arch/os.h"
+#include "runtime/check.h"
 
 #ifndef WF_LOCK_SPINS
 #define WF_LOCK_SPINS                                                           \
@@ -18,8 +19,12 @@ static bool try_acquire(struct wf_lock *lock)
     uint32_t expected = WF_LOCK_FREE;
 
     /* LK.1 acquire: as in wf_lock_acquire(). */
-    return atomic_compare_exchange_strong_explicit(&lock->word, &expected, WF_LOCK_HELD,
-                                                   memory_order_acquire, memory_order_relaxed);
+    if (atomic_compare_exchange_strong_explicit(&lock->word, &expected, WF_LOCK_HELD,
+                                                memory_order_acquire, memory_order_relaxed))
+        return true;
+    if (WF_UNLIKELY(expected == WF_LOCK_GONE))
+        wf_panic("an object was destroyed, and is used: the one with its lock at %p", (void *)lock);
+    return false;
 }
 
 void wf_lock_acquire_slow(struct wf_lock *lock)

@@ -17,11 +17,13 @@
 #include "arch/atomic.h"
 #include "arch/compiler.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
     WF_LOCK_FREE,
     WF_LOCK_HELD,
+    WF_LOCK_GONE, /* what it protected was destroyed: whoever comes after that is aborted */
 };
 
 struct wf_lock {
@@ -45,6 +47,20 @@ static inline void wf_lock_release(struct wf_lock *lock)
     WF_ATOMIC_POINT; /* what is simulated can be left with a lock held */
     /* LK.1 release: the next holder sees what we did. */
     atomic_store_explicit(&lock->word, WF_LOCK_FREE, memory_order_release);
+}
+
+/* Keeps the lock for good: what it protects is not to be used any more.  To find that out costs
+ * those nothing who find the lock free.  Caller: the holder. */
+static inline void wf_lock_retire(struct wf_lock *lock)
+{
+    /* relaxed: whoever comes later breaks a rule, and is shown nothing. */
+    atomic_store_explicit(&lock->word, WF_LOCK_GONE, memory_order_relaxed);
+}
+
+static inline bool wf_lock_is_gone(const struct wf_lock *lock)
+{
+    /* relaxed: it finds mistakes, and decides nothing else. */
+    return atomic_load_explicit(&lock->word, memory_order_relaxed) == WF_LOCK_GONE;
 }
 
 #endif

@@ -135,3 +135,10 @@ bool weft_barrier_is_broken(weft_barrier *handle)
     wf_lock_release(&barrier->lock);
     return is_broken;
 }
+
+void weft_barrier_destroy(weft_barrier *handle)
+{
+    struct barrier *barrier = internal(handle);
+
+    wf_wait_queue_retire(&barrier->queue, &barrier->lock, "weft_barrier_destroy");
+}

@@ -34,12 +34,20 @@ int weft_channel_init(weft_channel *channel, size_t item_size, void *buffer, siz
     return 0;
 }
 
+/* For calls that do not say how large they take its values to be. */
+static struct wf_channel *in_use(weft_channel *channel, const char *call)
+{
+    struct wf_channel *self = (struct wf_channel *)(void *)channel;
+
+    if (WF_UNLIKELY(self->item_size == 0))
+        wf_panic("%s: the channel is not initialised, or destroyed", call);
+    return self;
+}
+
 void weft_channel_destroy(weft_channel *channel)
 {
-    struct wf_channel *self = wf_channel_of(channel, channel->item_size, "weft_channel_destroy");
+    struct wf_channel *self = in_use(channel, "weft_channel_destroy");
 
-    if (self->item_size == 0)
-        wf_panic("weft_channel_destroy: the channel is not initialised, or destroyed already");
     wf_lock_acquire(&self->lock);
     if (!wf_wait_queue_is_empty(&self->senders) || !wf_wait_queue_is_empty(&self->receivers))
         wf_panic("weft_channel_destroy: somebody waits on the channel");
@@ -164,13 +172,11 @@ int weft_channel_try_receive(weft_channel *channel, void *item, size_t item_size
 
 void weft_channel_close(weft_channel *channel)
 {
-    struct wf_channel *ch = wf_channel_of(channel, channel->item_size, "weft_channel_close");
+    struct wf_channel *ch = in_use(channel, "weft_channel_close");
     struct wf_worker *self = wf_self();
     struct wf_wait_entry *senders;
     struct wf_wait_entry *receivers;
 
-    if (ch->item_size == 0)
-        wf_panic("weft_channel_close: the channel is not initialised, or destroyed");
     wf_lock_acquire(&ch->lock);
     ch->is_closed = 1;
     senders = wf_wait_queue_take_all(&ch->senders);
@@ -183,7 +189,7 @@ void weft_channel_close(weft_channel *channel)
 
 size_t weft_channel_length(weft_channel *channel)
 {
-    struct wf_channel *ch = wf_channel_of(channel, channel->item_size, "weft_channel_length");
+    struct wf_channel *ch = in_use(channel, "weft_channel_length");
     size_t length;
 
     wf_lock_acquire(&ch->lock);

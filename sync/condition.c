@@ -158,3 +158,10 @@ void weft_condition_broadcast(weft_condition *handle)
         pass_on(wf_self(), entry);
     }
 }
+
+void weft_condition_destroy(weft_condition *handle)
+{
+    struct condition *condition = internal(handle);
+
+    wf_wait_queue_retire(&condition->queue, &condition->lock, "weft_condition_destroy");
+}

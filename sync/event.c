@@ -82,3 +82,10 @@ bool weft_event_is_set(weft_event *handle)
     wf_lock_release(&event->lock);
     return is_set;
 }
+
+void weft_event_destroy(weft_event *handle)
+{
+    struct event *event = internal(handle);
+
+    wf_wait_queue_retire(&event->queue, &event->lock, "weft_event_destroy");
+}

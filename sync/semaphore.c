@@ -178,9 +178,14 @@ int weft_semaphore_acquire(weft_semaphore *handle, uint64_t count, weft_time dea
 
 int weft_semaphore_try_acquire(weft_semaphore *handle, uint64_t count)
 {
+    struct semaphore *semaphore = internal(handle);
     uint64_t word;
 
-    return take(internal(handle), count, &word) ? 0 : -EBUSY;
+    if (WF_LIKELY(take(semaphore, count, &word)))
+        return 0;
+    if (WF_UNLIKELY(wf_lock_is_gone(&semaphore->lock)))
+        wf_panic("weft_semaphore_try_acquire: the semaphore %p was destroyed", (void *)semaphore);
+    return -EBUSY;
 }
 
 static WF_NOINLINE void release_slow(struct semaphore *semaphore, uint64_t count)
@@ -204,6 +209,19 @@ void weft_semaphore_release(weft_semaphore *handle, uint64_t count)
 
 uint64_t weft_semaphore_available(weft_semaphore *handle)
 {
+    struct semaphore *semaphore = internal(handle);
+
+    if (WF_UNLIKELY(wf_lock_is_gone(&semaphore->lock)))
+        wf_panic("weft_semaphore_available: the semaphore %p was destroyed", (void *)semaphore);
     /* relaxed: it can have changed by the time that the caller looks at it. */
-    return atomic_load_explicit(&internal(handle)->permits, memory_order_relaxed) & ~QUEUED;
+    return atomic_load_explicit(&semaphore->permits, memory_order_relaxed) & ~QUEUED;
+}
+
+void weft_semaphore_destroy(weft_semaphore *handle)
+{
+    struct semaphore *semaphore = internal(handle);
+
+    wf_wait_queue_retire(&semaphore->queue, &semaphore->lock, "weft_semaphore_destroy");
+    /* relaxed: nobody may use it any more; who does is sent to the lock by this. */
+    atomic_store_explicit(&semaphore->permits, QUEUED, memory_order_relaxed);
 }

@@ -121,3 +121,17 @@ int weft_latch_arrive_and_wait(weft_latch *handle, weft_time deadline)
     wf_wait_queue_wake_list(wf_self(), list, 0);
     return 0;
 }
+
+void weft_wait_group_destroy(weft_wait_group *handle)
+{
+    struct countdown *group = of_group(handle);
+
+    wf_wait_queue_retire(&group->queue, &group->lock, "weft_wait_group_destroy");
+}
+
+void weft_latch_destroy(weft_latch *handle)
+{
+    struct countdown *latch = of_latch(handle);
+
+    wf_wait_queue_retire(&latch->queue, &latch->lock, "weft_latch_destroy");
+}

@@ -3,6 +3,7 @@
 #include "sync/wait_queue.h"
 
 #include "arch/os.h"
+#include "runtime/check.h"
 
 #include <errno.h>
 #include <string.h>
@@ -95,6 +96,14 @@ int wf_wait_queue_sleep_asked(struct wf_worker *self, struct wf_wait_queue *queu
     struct place place = {queue, lock, entry, kind};
 
     return sleep_in(self, &place, deadline, false);
+}
+
+void wf_wait_queue_retire(const struct wf_wait_queue *queue, struct wf_lock *lock, const char *call)
+{
+    wf_lock_acquire(lock);
+    if (!wf_wait_queue_is_empty(queue))
+        wf_panic("%s: somebody waits", call);
+    wf_lock_retire(lock);
 }
 
 bool wf_wait_queue_describe(const struct wf_waiter *waiter, struct wf_wait_target *target)

@@ -171,6 +171,13 @@ int wf_wait_queue_sleep_asked(struct wf_worker *self, struct wf_wait_queue *queu
                               struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline,
                               const struct wf_wait_kind *kind);
 
+/*
+ * The end of an object: aborts if somebody waits in the queue; from then on whoever takes the lock
+ * is aborted.  `call` names the function for the message.
+ */
+void wf_wait_queue_retire(const struct wf_wait_queue *queue, struct wf_lock *lock,
+                          const char *call);
+
 /* False if it waits in no such queue, or in several.  Caller: the deadlock's finder, while it is
  * WAITING and nothing runs. */
 bool wf_wait_queue_describe(const struct wf_waiter *waiter, struct wf_wait_target *target);

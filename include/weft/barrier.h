@@ -95,6 +95,16 @@ WEFT_API void weft_barrier_reset(weft_barrier *barrier);
  */
 WEFT_API bool weft_barrier_is_broken(weft_barrier *barrier);
 
+/*
+ * Say that `barrier` will not be used any more.  Need not be called; it is there to find mistakes.
+ *
+ * Returns   nothing.  Aborts if somebody waits; from now on every call with it aborts, too, until
+ *           it is initialised anew.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ */
+WEFT_API void weft_barrier_destroy(weft_barrier *barrier);
+
 #ifdef __cplusplus
 }
 #endif

@@ -72,6 +72,17 @@ WEFT_API void weft_condition_signal(weft_condition *condition);
  */
 WEFT_API void weft_condition_broadcast(weft_condition *condition);
 
+/*
+ * Say that `condition` will not be used any more.  Need not be called; it is there to find
+ * mistakes.
+ *
+ * Returns   nothing.  Aborts if somebody waits; from now on every call with it aborts, too, until
+ *           it is initialised anew.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ */
+WEFT_API void weft_condition_destroy(weft_condition *condition);
+
 #ifdef __cplusplus
 }
 #endif

@@ -88,6 +88,16 @@ WEFT_API WEFT_MUST_USE int weft_event_wait(weft_event *event, weft_time deadline
  */
 WEFT_API bool weft_event_is_set(weft_event *event);
 
+/*
+ * Say that `event` will not be used any more.  Need not be called; it is there to find mistakes.
+ *
+ * Returns   nothing.  Aborts if somebody waits; from now on every call with it aborts, too, until
+ *           it is initialised anew.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ */
+WEFT_API void weft_event_destroy(weft_event *event);
+
 #ifdef __cplusplus
 }
 #endif

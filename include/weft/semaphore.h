@@ -81,6 +81,17 @@ WEFT_API void weft_semaphore_release(weft_semaphore *semaphore, uint64_t count);
  */
 WEFT_API uint64_t weft_semaphore_available(weft_semaphore *semaphore);
 
+/*
+ * Say that `semaphore` will not be used any more.  Need not be called; it is there to find
+ * mistakes.
+ *
+ * Returns   nothing.  Aborts if somebody waits; from now on every call with it aborts, too, until
+ *           it is initialised anew.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ */
+WEFT_API void weft_semaphore_destroy(weft_semaphore *semaphore);
+
 #ifdef __cplusplus
 }
 #endif

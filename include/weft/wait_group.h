@@ -127,6 +127,26 @@ WEFT_API WEFT_MUST_USE int weft_latch_wait(weft_latch *latch, weft_time deadline
  */
 WEFT_API WEFT_MUST_USE int weft_latch_arrive_and_wait(weft_latch *latch, weft_time deadline);
 
+/*
+ * Say that `group` will not be used any more.  Need not be called; it is there to find mistakes.
+ *
+ * Returns   nothing.  Aborts if somebody waits; from now on every call with it aborts, too, until
+ *           it is initialised anew.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ */
+WEFT_API void weft_wait_group_destroy(weft_wait_group *group);
+
+/*
+ * Say that `latch` will not be used any more.  Need not be called; it is there to find mistakes.
+ *
+ * Returns   nothing.  Aborts if somebody waits; from now on every call with it aborts, too, until
+ *           it is initialised anew.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ */
+WEFT_API void weft_latch_destroy(weft_latch *latch);
+
 #ifdef __cplusplus
 }
 #endif

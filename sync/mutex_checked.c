@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Mutexes that know their holder: checked ones, and recursive ones. */
+/*
+ * Mutexes that know their holder: checked ones, and recursive ones.
+ *
+ * There is no model of its own: what excludes and what waits is the plain mutex, which has one.
+ * What comes to it is its holder's alone: the depth, and a word with the owner's number, in which
+ * others look for their own and do not find it, whatever else they see; and the table of held.h is
+ * under a lock.  What could go wrong all the same, in what order the two are changed, is the same
+ * in any memory order: tests/stress/mutex_stress_test.c looks for it.
+ */
 #include "arch/atomic.h"
 #include "runtime/check.h"
 #include "sync/held.h"

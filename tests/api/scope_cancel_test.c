@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* scope.h: deadlines, cancels and shields reach all that is inside, and nothing else. */
-#define WEFT_LOCK_CHECKS 0 /* fibers wait for locks of their own */
-
 #include "../support/fixture.h"
 #include "../support/net.h"
 #include "../support/tally.h"
@@ -9,7 +7,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 static int pass_deadline(void *arg)
 {
@@ -39,70 +36,6 @@ WORKER_TEST(scope_cancel, its_deadline_ends_every_wait_inside_with_etimedout, TE
     struct tally tally = {0};
 
     cr_expect_eq(run_workers(*workers, pass_deadline, &tally), 0);
-}
-
-struct held {
-    weft_mutex mutex;
-    _Atomic(int) is_locked, is_over;
-};
-
-static int hold(void *arg)
-{
-    struct held *held = arg;
-
-    CHECK_EQ(weft_mutex_lock(&held->mutex, WEFT_FOREVER), 0);
-    atomic_store(&held->is_locked, 1);
-    await_flag(&held->is_over);
-    weft_mutex_unlock(&held->mutex);
-    return 0;
-}
-
-static int meet_deadline_everywhere(void *arg)
-{
-    struct held held = {.mutex = WEFT_MUTEX_INIT};
-    weft_fiber *holder = must_spawn(hold, &held);
-    weft_scope scope = WEFT_SCOPE_INIT;
-    weft_mutex mutex = WEFT_MUTEX_INIT;
-    weft_condition condition = WEFT_CONDITION_INIT;
-    weft_semaphore semaphore = WEFT_SEMAPHORE_INIT(0);
-    weft_channel channel = WEFT_CHANNEL_INIT(int, NULL, 0);
-    weft_rwlock read = WEFT_RWLOCK_INIT, written = WEFT_RWLOCK_INIT;
-    int item, fds[2];
-    struct weft_select_case cases[] = {WEFT_RECEIVE_CASE(&channel, &item)};
-
-    (void)arg;
-    make_pipe(fds);
-    await_flag(&held.is_locked);
-    CHECK_EQ(weft_mutex_lock(&mutex, WEFT_FOREVER), 0);
-    CHECK_EQ(weft_rwlock_read_lock(&read, WEFT_FOREVER), 0);
-    CHECK_EQ(weft_rwlock_write_lock(&written, WEFT_FOREVER), 0);
-    CHECK_EQ(weft_scope_open(&scope, 1), 0); /* a deadline of long ago */
-    CHECK_EQ(weft_sleep(WEFT_SECOND), -ETIMEDOUT);
-    CHECK_EQ(weft_mutex_lock(&held.mutex, WEFT_FOREVER), -ETIMEDOUT);
-    CHECK_EQ(weft_rwlock_write_lock(&read, WEFT_FOREVER), -ETIMEDOUT);
-    CHECK_EQ(weft_rwlock_read_lock(&written, WEFT_FOREVER), -ETIMEDOUT);
-    CHECK_EQ(weft_condition_wait(&condition, &mutex, WEFT_FOREVER), -ETIMEDOUT);
-    CHECK_EQ(weft_semaphore_acquire(&semaphore, 1, WEFT_FOREVER), -ETIMEDOUT);
-    CHECK_EQ(weft_channel_receive(&channel, &item, sizeof item, WEFT_FOREVER), -ETIMEDOUT);
-    CHECK_EQ(weft_select(cases, 1, WEFT_FOREVER), -ETIMEDOUT);
-    CHECK_EQ(weft_read(fds[0], &item, 1, WEFT_FOREVER), -ETIMEDOUT);
-    CHECK_EQ(weft_scope_close(&scope, -ETIMEDOUT), -ETIMEDOUT);
-    weft_mutex_unlock(&mutex);
-    weft_rwlock_unlock(&read);
-    weft_rwlock_unlock(&written);
-    weft_rwlock_destroy(&read); /* aborts if somebody has it still */
-    weft_rwlock_destroy(&written);
-    atomic_store(&held.is_over, 1);
-    CHECK_EQ(must_join(holder), 0);
-    (void)close(fds[0]);
-    (void)close(fds[1]);
-    return 0;
-}
-
-/* Whatever waits says which of the two it was: the deadline of the scope, or a cancel. */
-WORKER_TEST(scope_cancel, every_kind_of_wait_names_the_deadline, TEST_TIMEOUT_S)
-{
-    cr_expect_eq(run_workers(*workers, meet_deadline_everywhere, NULL), 0);
 }
 
 static int beat_deadline(void *arg)

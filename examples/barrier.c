@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Heat in a rod, computed by four fibers, each with a part of its own.  A barrier keeps them in
- * step: nobody reads what a neighbour has not written yet, or writes what it has not read yet. */
+ * step: nobody reads what a neighbour has not written yet, or writes what it has not read yet.  One
+ * that cannot go on breaks the barrier, and the others learn of it; then all begin again. */
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <weft.h>
@@ -10,6 +12,7 @@ enum { FIBERS = 4, CELLS = 64, PART = CELLS / FIBERS, STEPS = 500 };
 static weft_barrier step_is_done = WEFT_BARRIER_INIT(FIBERS);
 static double rods[2][CELLS + 2]; /* the ends are kept at 100 and 0 degrees */
 static int steps_reported;
+static int failing_step; /* of the first part, for the sake of the example */
 
 static int compute_part(void *arg)
 {
@@ -20,6 +23,10 @@ static int compute_part(void *arg)
         const double *old = rods[step % 2];
         double *rod = rods[(step + 1) % 2];
 
+        if (first == 1 && step == failing_step) {
+            weft_barrier_break(&step_is_done); /* nobody waits for this one any more */
+            return -EIO;
+        }
         for (int i = first; i < first + PART; i++)
             rod[i] = old[i] + 0.4 * (old[i - 1] - 2 * old[i] + old[i + 1]);
         result = weft_barrier_wait(&step_is_done, weft_after(10 * WEFT_SECOND));
@@ -30,16 +37,33 @@ static int compute_part(void *arg)
     return result;
 }
 
-static int app(void *arg)
+static int compute(void)
 {
     weft_scope parts = WEFT_SCOPE_INIT;
     int error = 0;
 
-    (void)arg;
-    rods[0][0] = rods[1][0] = 100;
+    for (int j = 0; j < 2; j++)
+        for (int i = 0; i <= CELLS; i++)
+            rods[j][i] = i == 0 ? 100 : 0;
+    steps_reported = 0;
     for (int i = 0; i < FIBERS && error == 0; i++)
         error = weft_scope_spawn(&parts, compute_part, (void *)(intptr_t)(1 + PART * i));
-    error = weft_scope_close(&parts, error);
+    return weft_scope_close(&parts, error);
+}
+
+static int app(void *arg)
+{
+    int error;
+
+    (void)arg;
+    failing_step = STEPS / 2;
+    error = compute();
+    printf("the first attempt: %d, after %d steps\n", error, steps_reported);
+    if (error == 0 || !weft_barrier_is_broken(&step_is_done))
+        return -EIO;
+    weft_barrier_reset(&step_is_done); /* all have come back, so nobody arrives by mistake */
+    failing_step = -1;
+    error = compute();
     for (int i = 0; i <= CELLS && error == 0; i += PART)
         printf("%5.1f\n", rods[STEPS % 2][i]);
     return error;

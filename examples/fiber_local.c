@@ -94,6 +94,8 @@ int main(void)
 
     if (error == 0)
         error = weft_run(NULL, app, NULL);
+    if (error == 0)
+        weft_local_key_delete(request_key);
     if (error < 0 || freed != REQUESTS) {
         fprintf(stderr, "error %d, %d of %d requests freed\n", error, freed, REQUESTS);
         return 1;

@@ -71,12 +71,32 @@ static int change_often(void *arg)
     return error;
 }
 
+/* Looks at it now and then, but not while somebody is at it. */
+static int sample(void *arg)
+{
+    struct observed *observed = arg;
+    long last = 0;
+
+    while (last < LIMIT) {
+        int error = weft_yield();
+
+        if (error < 0)
+            return error;
+        if (weft_recursive_mutex_try_lock(&observed->mutex) == 0) {
+            last = observed->value;
+            weft_recursive_mutex_unlock(&observed->mutex);
+        }
+    }
+    return 0;
+}
+
 static int app(void *arg)
 {
     weft_scope scope = WEFT_SCOPE_INIT;
 
     for (int i = 0; i < FIBERS; i++)
         weft_scope_spawn(&scope, change_often, arg);
+    weft_scope_spawn(&scope, sample, arg);
     return weft_scope_close(&scope, 0);
 }
 

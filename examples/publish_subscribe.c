@@ -4,6 +4,7 @@
  * oldest, and is told how many: neither the publisher nor the other subscribers wait for it.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <weft.h>
 
@@ -17,21 +18,38 @@ struct subscriber {
     int missed;
 };
 
+/* Returns false at the end. */
+static bool count(struct subscriber *subscriber, int error)
+{
+    if (error == 0)
+        subscriber->got++;
+    else if (error == -EOVERFLOW)
+        subscriber->missed += (int)subscriber->receiver.base.missed;
+    return error == 0 || error == -EOVERFLOW;
+}
+
 static int follow(void *arg)
 {
     struct subscriber *subscriber = arg;
     int message;
     int error;
 
-    for (;;) {
+    do
         error = topic_receive(&subscriber->receiver, &message, WEFT_FOREVER);
-        if (error == 0)
-            subscriber->got++;
-        else if (error == -EOVERFLOW)
-            subscriber->missed += (int)subscriber->receiver.base.missed;
-        else
-            return error == -ENODATA ? 0 : error; /* -ENODATA: the topic is closed */
-    }
+    while (count(subscriber, error));
+    return error == -ENODATA ? 0 : error; /* -ENODATA: the topic is closed */
+}
+
+/* All that is there, without waiting for more. */
+static int catch_up(struct subscriber *subscriber)
+{
+    int message;
+    int error;
+
+    do
+        error = topic_try_receive(&subscriber->receiver, &message);
+    while (count(subscriber, error));
+    return error == -EAGAIN || error == -ENODATA ? 0 : error;
 }
 
 static int app(void *arg)
@@ -54,7 +72,7 @@ static int app(void *arg)
             error = weft_yield();
     topic_close(&news); /* each still sees what is kept */
     if (error == 0)
-        error = weft_scope_spawn(&scope, follow, late);
+        error = catch_up(late);
     error = weft_scope_close(&scope, error);
     for (int i = 0; i < SUBSCRIBERS; i++) {
         printf("subscriber %d got %d, missed %d\n", i, subscribers[i].got, subscribers[i].missed);

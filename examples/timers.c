@@ -94,6 +94,8 @@ static int app(void *arg)
         error = weft_scope_spawn(&scope, talk, &connection);
     if (error == 0)
         error = weft_scope_spawn(&scope, remind, &reminder);
+    printf("the reminder is due in %lld s\n",
+           (long long)((weft_timer_next(&reminder) - weft_now()) / WEFT_SECOND));
     weft_timer_cancel(&reminder);
     return weft_scope_close(&scope, error);
 }

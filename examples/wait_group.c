@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Adds up numbers in pieces, on fibers and on a plain thread.  A latch holds all of them back until
- * the last one is ready; a wait group tells when the pieces are done, however many there were. */
+ * the last one is ready, the one that makes the numbers among them; a wait group tells when the
+ * pieces are done, however many there were. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -10,6 +11,7 @@
 enum { WORKERS = 4, NUMBERS = 100000, PIECE = 1000 };
 
 struct sum {
+    int numbers[NUMBERS]; /* made before the latch opens */
     weft_latch is_ready;
     weft_wait_group pieces;
     _Atomic int64_t next;
@@ -25,7 +27,7 @@ static int add_up(struct sum *sum)
         int64_t part = 0;
 
         for (int64_t number = from; number < from + PIECE; number++)
-            part += number + 1;
+            part += sum->numbers[number];
         atomic_fetch_add(&sum->total, part);
         weft_wait_group_done(&sum->pieces);
     }
@@ -51,6 +53,12 @@ static int app(void *arg)
     weft_wait_group_add(&sum->pieces, NUMBERS / PIECE); /* before anybody can be done */
     for (int i = 0; i < WORKERS && error == 0; i++)
         error = weft_scope_spawn(&workers, add_in_fiber, sum);
+    for (int i = 0; i < NUMBERS; i++)
+        sum->numbers[i] = i + 1;
+    weft_latch_arrive(&sum->is_ready); /* and goes on */
+    if (error == 0)
+        error = weft_latch_wait(&sum->is_ready, weft_after(10 * WEFT_SECOND));
+    printf("all have begun\n");
     if (error == 0)
         error = weft_wait_group_wait(&sum->pieces, weft_after(10 * WEFT_SECOND));
     printf("the sum is %lld\n", (long long)sum->total);
@@ -59,7 +67,8 @@ static int app(void *arg)
 
 int main(void)
 {
-    struct sum sum = {.is_ready = WEFT_LATCH_INIT(WORKERS + 1), .pieces = WEFT_WAIT_GROUP_INIT};
+    static struct sum sum = {.is_ready = WEFT_LATCH_INIT(WORKERS + 2),
+                             .pieces = WEFT_WAIT_GROUP_INIT};
     pthread_t thread;
     void *result;
 

@@ -40,10 +40,11 @@ uint32_t wf_attempt_events(const struct wf_op *op)
     switch (op->code) {
     case WF_OP_POLL:
         return (uint32_t)op->flags;
-    case WF_OP_READ:
-    case WF_OP_READV:
     case WF_OP_RECV:
     case WF_OP_RECVMSG:
+        return (op->flags & MSG_OOB) != 0 ? POLLPRI : POLLIN;
+    case WF_OP_READ:
+    case WF_OP_READV:
     case WF_OP_ACCEPT:
         return POLLIN;
     case WF_OP_WRITE:
@@ -369,10 +370,11 @@ static void note_received(int fd, bool took_all)
         atomic_store_explicit(&drained[fd], took_all, memory_order_relaxed);
 }
 
-/* With a deadline that has passed it is the attempt that counts. */
+/* With a deadline that has passed it is the attempt that counts, and of urgent data the attempt
+ * says whether there is any to wait for. */
 static bool should_wait_first(const struct wf_op *op, weft_time deadline)
 {
-    return !op->has_waited && (op->flags & MSG_DONTWAIT) == 0 && is_drained(op->fd) &&
+    return !op->has_waited && (op->flags & (MSG_DONTWAIT | MSG_OOB)) == 0 && is_drained(op->fd) &&
            (deadline == WEFT_FOREVER || weft_now() < deadline);
 }
 
@@ -383,7 +385,7 @@ static bool attempt_receive(struct wf_op *op, weft_time deadline)
     if (should_wait_first(op, deadline))
         return false;
     is_done = attempt_message(op);
-    if (op->result > 0)
+    if (op->result > 0 && (op->flags & MSG_OOB) == 0)
         note_received(op->fd, (size_t)op->result < length_of(op));
     return is_done;
 }

@@ -2,6 +2,7 @@
 /* Reading, writing, opening: what works on any descriptor. */
 #include <weft/io.h>
 
+#include "arch/compiler.h"
 #include "io/op.h"
 #include "io/pending.h"
 
@@ -148,8 +149,16 @@ ssize_t weft_write_all(int fd, const void *buf, size_t len, weft_time deadline)
 int wf_op_poll(int fd, int events, uint32_t epoch, weft_time deadline)
 {
     struct wf_op op = {.code = WF_OP_POLL, .fd = fd, .flags = events, .epoch = epoch};
+    int result;
 
-    return wf_op_run(&op, deadline);
+    if (WF_UNLIKELY((events & POLLPRI) != 0 && epoch == 0))
+        op.epoch = wf_epoch_now(fd); /* it may take several */
+    do {
+        result = wf_op_run(&op, deadline);
+        if (result > 0)
+            result = wf_op_events_confirmed(&op);
+    } while (WF_UNLIKELY(result == 0));
+    return result;
 }
 
 int weft_poll_fd(int fd, int events, weft_time deadline)

@@ -84,6 +84,10 @@ static inline void wf_op_complete(struct wf_worker *self, struct wf_op *op)
 /* The events of poll(2) that hold for `fd`, 0 for none; a negative errno. */
 int32_t wf_op_events_now(int fd, int events);
 
+/* The result of a poll, or 0 if none of its events holds: a ring takes all that arrives at a socket
+ * for urgent data, where that is waited for (ring.h). */
+int32_t wf_op_events_confirmed(const struct wf_op *op);
+
 /*
  * Starts the operation and waits for its end.
  *

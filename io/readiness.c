@@ -44,11 +44,20 @@ int wf_readiness_now(int fd, int events)
     return wf_op_events_now(fd, events);
 }
 
+int32_t wf_op_events_confirmed(const struct wf_op *op)
+{
+    bool is_vague = op->result > 0 && (op->flags & POLLPRI) != 0;
+
+    return WF_UNLIKELY(is_vague) ? wf_readiness_now(op->fd, op->flags) : op->result;
+}
+
 static void report(struct wf_worker *self, struct wf_op *op)
 {
     struct readiness *readiness = WF_CONTAINER_OF(op, struct readiness, op);
-    int result = op->result == WF_OP_TRY_AGAIN ? -EAGAIN : op->result;
+    int result = op->result == WF_OP_TRY_AGAIN ? 0 : wf_op_events_confirmed(op);
 
+    if (result == 0)
+        result = -EAGAIN;
     readiness->report(self, (struct wf_readiness *)(void *)readiness, result);
 }
 

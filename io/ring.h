@@ -114,7 +114,10 @@ static inline void wf_prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
         io_uring_prep_connect(sqe, op->fd, op->buffer, (socklen_t)op->length);
         break;
     case WF_OP_POLL:
-        io_uring_prep_poll_add(sqe, op->fd, (unsigned)op->flags);
+        /* It wakes for no POLLPRI, but for POLLRDBAND, which a socket's wakes always come with. */
+        io_uring_prep_poll_add(sqe, op->fd,
+                               (unsigned)op->flags |
+                                   ((op->flags & POLLPRI) != 0 ? (unsigned)POLLRDBAND : 0));
         break;
     case WF_OP_OPENAT:
         io_uring_prep_openat(sqe, op->fd, op->buffer, op->flags, (mode_t)op->length);

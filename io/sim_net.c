@@ -417,6 +417,8 @@ static int32_t check_load(const struct wf_sim_socket *at, const struct load *loa
 {
     if (at->kind == WF_SIM_PIPE)
         return load->is_plain ? 0 : -ENOTSOCK;
+    if ((load->flags & MSG_OOB) != 0)
+        return -EOPNOTSUPP; /* there is no urgent data */
     if (at->kind == WF_SIM_DATAGRAM)
         return 0;
     return at->kind == WF_SIM_STREAM && at->link != NULL && !at->is_connecting ? 0 : -ENOTCONN;

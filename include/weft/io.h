@@ -314,8 +314,8 @@ WEFT_API WEFT_MUST_USE int weft_connect(int fd, const struct sockaddr *addr, soc
                                         weft_time deadline);
 
 /*
- * Wait until one of `events` (POLLIN, POLLOUT, ... of poll(2)) holds for any kind of descriptor
- * that poll(2) accepts: the seam by which foreign libraries join in.
+ * Wait until one of `events` (POLLIN, POLLPRI, POLLOUT, ... of poll(2)) holds for any kind of
+ * descriptor that poll(2) accepts: the seam by which foreign libraries join in.
  *
  * Returns   the events that hold, more than 0; POLLERR and POLLHUP are reported unasked; a
  *           negative errno.
@@ -323,7 +323,8 @@ WEFT_API WEFT_MUST_USE int weft_connect(int fd, const struct sockaddr *addr, soc
  * Context   fiber.
  * Switches  yes.
  * Cancel    -ECANCELED.
- * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EBADF.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EBADF, and where it has to wait those
+ *           of poll(2) and, on the epoll backend, of epoll_ctl(2).
  */
 WEFT_API WEFT_MUST_USE int weft_poll_fd(int fd, int events, weft_time deadline);
 

@@ -198,6 +198,8 @@ NET_TEST(readiness_is_that_of_a_socket, 0, 0)
     CHECK_EQ(weft_send(pair.client, "x", 1, 0, WEFT_FOREVER), 1);
     CHECK_EQ(weft_poll_fd(pair.server, POLLIN, WEFT_FOREVER), POLLIN);
     CHECK_EQ(weft_recv(pair.server, &byte, 1, MSG_PEEK, WEFT_FOREVER), 1);
+    CHECK_EQ(weft_recv(pair.server, &byte, 1, MSG_OOB, WEFT_FOREVER), -EOPNOTSUPP);
+    CHECK_EQ(weft_send(pair.client, &byte, 1, MSG_OOB, WEFT_FOREVER), -EOPNOTSUPP);
     CHECK_EQ(weft_recv(pair.server, &byte, 1, 0, WEFT_FOREVER), 1);
     CHECK_EQ(byte, 'x');
     close_pair(&pair);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* io.h: urgent data of a TCP connection (MSG_OOB), which passes by what was sent before it. */
+#define _GNU_SOURCE 1
+
+#include "../support/fixture.h"
+#include "../support/net.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static void send_to(int fd, const char *bytes, int flags)
+{
+    CHECK_EQ(weft_send_all(fd, bytes, strlen(bytes), flags, WEFT_FOREVER), strlen(bytes));
+}
+
+static void expect(int fd, const char *bytes)
+{
+    char got[8] = "";
+
+    CHECK_EQ(weft_read_exact(fd, got, strlen(bytes), WEFT_FOREVER), strlen(bytes));
+    CHECK(strcmp(got, bytes) == 0);
+}
+
+static int pass_by(void *arg)
+{
+    struct msghdr message;
+    struct iovec part;
+    int fds[2], on = 1;
+    char byte;
+
+    (void)arg;
+    make_tcp_pair(fds);
+    for (int i = 0; i < 2; i++) {
+        send_to(fds[0], "ab", 0);
+        send_to(fds[0], "!", MSG_OOB);
+        send_to(fds[0], "cd", 0);
+        CHECK_EQ(weft_poll_fd(fds[1], POLLPRI, WEFT_FOREVER), POLLPRI);
+        part = (struct iovec){&byte, 1};
+        message = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
+        CHECK_EQ(i == 0 ? weft_recv(fds[1], &byte, 1, MSG_OOB, WEFT_FOREVER)
+                        : weft_recvmsg(fds[1], &message, MSG_OOB, WEFT_FOREVER),
+                 1);
+        CHECK_EQ(byte, '!');
+        CHECK_EQ(weft_recv(fds[1], &byte, 1, MSG_OOB, WEFT_FOREVER), -EINVAL);
+        expect(fds[1], "ab");
+        CHECK_EQ(sockatmark(fds[1]), 1);
+        expect(fds[1], "cd");
+    }
+    /* Or in line with the rest. */
+    CHECK_EQ(setsockopt(fds[1], SOL_SOCKET, SO_OOBINLINE, &on, sizeof on), 0);
+    send_to(fds[0], "ab", 0);
+    send_to(fds[0], "!", MSG_OOB);
+    send_to(fds[0], "cd", 0);
+    expect(fds[1], "ab!cd");
+    CHECK_EQ(weft_close(fds[0]), 0);
+    return weft_close(fds[1]);
+}
+
+WORKER_TEST(io_urgent, a_byte_passes_by_the_others, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, pass_by, NULL), 0);
+}
+
+struct wait {
+    int fd;
+    _Atomic(int) result;
+};
+
+static int await_urgent(void *arg)
+{
+    struct wait *wait = arg;
+
+    atomic_store(&wait->result, weft_poll_fd(wait->fd, POLLPRI, WEFT_FOREVER));
+    return 0;
+}
+
+static int wait_for_urgent(void *arg)
+{
+    struct wait wait;
+    weft_fiber *fiber;
+    int fds[2];
+    char byte;
+
+    (void)arg;
+    make_tcp_pair(fds);
+    wait = (struct wait){.fd = fds[1]};
+    fiber = must_spawn(await_urgent, &wait);
+    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    send_to(fds[0], "a", 0);
+    expect(fds[1], "a");
+    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    CHECK_EQ(atomic_load(&wait.result), 0);
+    send_to(fds[0], "!", MSG_OOB);
+    CHECK_EQ(must_join(fiber), 0);
+    CHECK_EQ(atomic_load(&wait.result), POLLPRI);
+    CHECK_EQ(weft_recv(fds[1], &byte, 1, MSG_OOB, WEFT_FOREVER), 1);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    return weft_close(fds[1]);
+}
+
+WORKER_TEST(io_urgent, who_waits_for_it_does_not_wake_for_others, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, wait_for_urgent, NULL), 0);
+}
+
+static int receive_after_the_rest(void *arg)
+{
+    char bytes[8];
+    int fds[2];
+
+    (void)arg;
+    make_tcp_pair(fds);
+    for (int i = 0; i < 3; i++) {
+        send_to(fds[0], "ab", 0);
+        CHECK_EQ(weft_recv(fds[1], bytes, sizeof bytes, 0, WEFT_FOREVER), 2);
+        /* Nobody has sent any: there is nothing to wait for. */
+        CHECK_EQ(weft_recv(fds[1], bytes, 1, MSG_OOB, WEFT_FOREVER), -EINVAL);
+        send_to(fds[0], "!", MSG_OOB);
+        CHECK_EQ(weft_poll_fd(fds[1], POLLPRI, WEFT_FOREVER), POLLPRI);
+        CHECK_EQ(weft_recv(fds[1], bytes, sizeof bytes, MSG_OOB, WEFT_FOREVER), 1);
+        CHECK_EQ(bytes[0], '!');
+    }
+    CHECK_EQ(weft_close(fds[0]), 0);
+    return weft_close(fds[1]);
+}
+
+/* A socket of which all has been received has nothing to read, and may have something urgent. */
+WORKER_TEST(io_urgent, a_byte_comes_when_all_else_has_been_read, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, receive_after_the_rest, NULL), 0);
+}

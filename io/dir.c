@@ -37,7 +37,10 @@ static WF_NOINLINE int open_folder(void *arg)
 {
     struct open_call *call = arg;
 
-    call->dir->fd = wf_disk_openat(call->dir_fd, call->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    do
+        call->dir->fd = wf_disk_openat(call->dir_fd, call->path,
+                                       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (call->dir->fd < 0 && errno == EINTR);
     if (call->dir->fd < 0)
         call->dir->fd = -errno;
     return 0;
@@ -64,7 +67,9 @@ static WF_NOINLINE int fill(void *arg)
 {
     weft_dir *dir = arg;
 
-    dir->filled = wf_disk_getdents64(dir->fd, dir->buffer, sizeof dir->buffer);
+    do
+        dir->filled = wf_disk_getdents64(dir->fd, dir->buffer, sizeof dir->buffer);
+    while (dir->filled < 0 && errno == EINTR);
     if (dir->filled < 0)
         dir->filled = -errno;
     dir->next = 0;

@@ -42,7 +42,10 @@ static ssize_t make(int (*fn)(void *), struct file_call *call, weft_time deadlin
     struct wf_op hold = {.fd = call->fd};
     int error = wf_op_hold(&hold);
 
-    if (error == 0)
+    /* After a signal it is made again, as the kernel itself does after a handler with SA_RESTART.
+     */
+    call->result = -EINTR;
+    while (error == 0 && call->result == -EINTR)
         error = wf_call_file(fn, call, deadline);
     wf_op_release(&hold);
     return error != 0 ? error : call->result;

@@ -146,6 +146,15 @@ int weft_connect(int fd, const struct sockaddr *addr, socklen_t addr_len, weft_t
     uint32_t epoch = wf_epoch_now(fd);
     int result = wf_op_run(&op, deadline);
 
+    /* It may go on in spite of the signal, or not have begun: asked again the socket says which. */
+    while (result == -EINTR) {
+        op.epoch = epoch;
+        result = wf_op_run(&op, deadline);
+        if (result == -EISCONN)
+            result = 0;
+        else if (result == -EALREADY)
+            result = -EINPROGRESS;
+    }
     return result == -EINPROGRESS ? finish_connect(fd, epoch, deadline) : result;
 }
 

@@ -144,15 +144,15 @@ static WF_NOINLINE bool send_copy(struct move *move)
     return true;
 }
 
-/* 0 once one of `events` holds, or why it does not.  What cannot be polled is left to the attempt,
- * which says what is wrong. */
+/* 0 once one of `events` holds, or why nobody can wait for it: to go on then would be to try again
+ * and again.  What cannot be polled is left to the attempt, which says what is wrong. */
 static int await(const struct wf_op *hold, int events, weft_time deadline)
 {
     int32_t result = wf_op_events_now(hold->fd, events);
 
     if (result == 0)
         result = wf_op_poll(hold->fd, events, hold->epoch, deadline);
-    return result == -ETIMEDOUT || result == -ECANCELED || result == -EBADF ? result : 0;
+    return result < 0 && result != -EPERM ? result : 0;
 }
 
 static int await_both(const struct move *move, weft_time deadline)

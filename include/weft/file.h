@@ -8,7 +8,8 @@
  * have none, the call holds its worker.
  *
  * A call that has begun is never left: its result is reported, also when the deadline passes or the
- * fiber is cancelled meanwhile.  On a plain thread a call blocks, whatever its deadline.
+ * fiber is cancelled meanwhile.  One that a signal interrupts is made again.  On a plain thread a
+ * call blocks, whatever its deadline.
  */
 #ifndef WEFT_FILE_H
 #define WEFT_FILE_H

@@ -37,6 +37,9 @@ extern "C" {
  * weft_close() always goes ahead, and descriptors of weft_select() do not count.
  *
  * A descriptor may be closed while others wait on it, by weft_close(): their calls return -EBADF.
+ *
+ * What a signal interrupts is repeated: of all calls only weft_close() may return -EINTR, and it
+ * has closed the descriptor then.
  */
 
 /*

@@ -76,7 +76,7 @@ struct tally {
 
 static void race(struct tally *tally, int which)
 {
-    const struct operation *operation = &race_operations[which];
+    const struct operation *operation = race_operation(which);
     struct random random = random_stream(tally->seed, (uint64_t)which);
     struct scene scene = {.operation = operation, .fds = {-1, -1}, .other = {-1, -1}};
     unsigned rounds = stress_rounds(operation->makes_processes ? RACES_WITH_PROCESSES : RACES);
@@ -90,6 +90,8 @@ static void race(struct tally *tally, int which)
         tally->done[which] += scene.result >= 0;
         tally->stopped[which] += scene.result < 0;
     }
+    if (scene.folder[0] != '\0')
+        race_remove_folder(&scene);
     for (int i = 0; i < 2; i++) {
         if (scene.fds[i] >= 0)
             CHECK_EQ(weft_close(scene.fds[i]), 0);
@@ -103,7 +105,7 @@ static int race_each(void *arg)
     const char *only = getenv("WEFT_STRESS_ONLY");
 
     for (int i = 0; i < RACE_OPERATIONS; i++)
-        if (only == NULL || strcmp(only, race_operations[i].name) == 0)
+        if (only == NULL || strcmp(only, race_operation(i)->name) == 0)
             race(arg, i);
     return 0;
 }
@@ -118,10 +120,10 @@ WORKER_TEST(io_race_stress, a_stopped_operation_is_done_or_is_not, 4 * STRESS_TI
     cr_assert_eq(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
     cr_expect_eq(run_workers(*workers, race_each, &tally), 0);
     for (int i = 0; i < RACE_OPERATIONS; i++)
-        cr_log_info("%-12s %7u done, %7u stopped", race_operations[i].name, tally.done[i],
+        cr_log_info("%-12s %7u done, %7u stopped", race_operation(i)->name, tally.done[i],
                     tally.stopped[i]);
     for (int i = 0; i < RACE_OPERATIONS && getenv("WEFT_STRESS_ONLY") == NULL; i++) {
-        cr_expect_gt(tally.done[i], 0, "%s", race_operations[i].name);
-        cr_expect_gt(tally.stopped[i], 0, "%s", race_operations[i].name);
+        cr_expect_gt(tally.done[i], 0, "%s", race_operation(i)->name);
+        cr_expect_gt(tally.stopped[i], 0, "%s", race_operation(i)->name);
     }
 }

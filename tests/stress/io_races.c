@@ -7,7 +7,7 @@
 #include "../support/net.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <spawn.h>
 #include <string.h>
@@ -18,27 +18,9 @@
 
 extern char **environ;
 
-static const char text[LENGTH + 1] = "data";
-
-static bool was_stopped(long long result)
-{
-    return result == -ECANCELED || result == -ETIMEDOUT;
-}
-
-static long long moved(const struct scene *scene)
-{
-    CHECK(scene->result > 0 || was_stopped(scene->result));
-    return scene->result > 0 ? scene->result : 0;
-}
-
 static void begin_sockets(struct scene *scene)
 {
     make_narrow_socket_pair(scene->fds);
-}
-
-static void begin_file(struct scene *scene)
-{
-    scene->fds[0] = make_disk_file(text, LENGTH);
 }
 
 static void begin_pipes(struct scene *scene)
@@ -51,7 +33,7 @@ static void begin_pipes(struct scene *scene)
 
 static void put_text(struct scene *scene)
 {
-    CHECK_EQ(write(scene->fds[1], text, LENGTH), LENGTH);
+    CHECK_EQ(write(scene->fds[1], race_text, LENGTH), LENGTH);
 }
 
 static struct iovec part_of(struct scene *scene)
@@ -84,10 +66,19 @@ static long long recvmsg_text(struct scene *scene)
     return weft_recvmsg(scene->fds[0], &message, 0, scene->deadline);
 }
 
+static long long recvfrom_text(struct scene *scene)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+
+    return weft_recvfrom(scene->fds[0], scene->buffer, LENGTH, 0, (struct sockaddr *)&address,
+                         &length, scene->deadline);
+}
+
 static void settle_read(struct scene *scene)
 {
-    CHECK(memcmp(scene->got, text, (size_t)moved(scene)) == 0);
-    CHECK_EQ(moved(scene) + (long long)drain(scene->fds[0]), LENGTH);
+    CHECK(memcmp(scene->got, race_text, (size_t)race_moved(scene)) == 0);
+    CHECK_EQ(race_moved(scene) + (long long)drain(scene->fds[0]), LENGTH);
 }
 
 static long long poll_socket(struct scene *scene)
@@ -97,7 +88,7 @@ static long long poll_socket(struct scene *scene)
 
 static void settle_poll(struct scene *scene)
 {
-    CHECK(scene->result == POLLIN || was_stopped(scene->result));
+    CHECK(scene->result == POLLIN || race_was_stopped(scene->result));
     CHECK_EQ(drain(scene->fds[0]), LENGTH);
 }
 
@@ -108,8 +99,8 @@ static long long splice_text(struct scene *scene)
 
 static void settle_splice(struct scene *scene)
 {
-    CHECK_EQ(drain(scene->other[0]), moved(scene));
-    CHECK_EQ(moved(scene) + (long long)drain(scene->fds[0]), LENGTH);
+    CHECK_EQ(drain(scene->other[0]), race_moved(scene));
+    CHECK_EQ(race_moved(scene) + (long long)drain(scene->fds[0]), LENGTH);
 }
 
 static long long tee_text(struct scene *scene)
@@ -119,7 +110,7 @@ static long long tee_text(struct scene *scene)
 
 static void settle_tee(struct scene *scene)
 {
-    CHECK_EQ(drain(scene->other[0]), moved(scene));
+    CHECK_EQ(drain(scene->other[0]), race_moved(scene));
     CHECK_EQ(drain(scene->fds[0]), LENGTH);
 }
 
@@ -128,13 +119,13 @@ static void settle_tee(struct scene *scene)
 static void begin_sendfile(struct scene *scene)
 {
     begin_sockets(scene);
-    scene->other[0] = make_disk_file(text, LENGTH);
+    scene->other[0] = make_disk_file(race_text, LENGTH);
 }
 
 static void fill_socket(struct scene *scene)
 {
     scene->filled = fill(scene->fds[1]);
-    memcpy(scene->buffer, text, LENGTH);
+    memcpy(scene->buffer, race_text, LENGTH);
 }
 
 static void make_room(struct scene *scene)
@@ -167,6 +158,11 @@ static long long sendmsg_text(struct scene *scene)
     return weft_sendmsg(scene->fds[1], &message, 0, scene->deadline);
 }
 
+static long long sendto_text(struct scene *scene)
+{
+    return weft_sendto(scene->fds[1], scene->buffer, LENGTH, 0, NULL, 0, scene->deadline);
+}
+
 static long long sendfile_text(struct scene *scene)
 {
     off_t offset = 0;
@@ -179,80 +175,7 @@ static long long sendfile_text(struct scene *scene)
 
 static void settle_write(struct scene *scene)
 {
-    CHECK_EQ(scene->drained + drain(scene->fds[0]), scene->filled + (size_t)moved(scene));
-}
-
-/* What is done with files, which waits for the disk or the pool. */
-
-static long long pread_text(struct scene *scene)
-{
-    return weft_pread(scene->fds[0], scene->buffer, LENGTH, 0, scene->deadline);
-}
-
-static long long preadv_text(struct scene *scene)
-{
-    struct iovec part = part_of(scene);
-
-    return weft_preadv(scene->fds[0], &part, 1, 0, scene->deadline);
-}
-
-static void settle_pread(struct scene *scene)
-{
-    CHECK(moved(scene) == 0 || scene->result == LENGTH);
-}
-
-static void stamp(struct scene *scene)
-{
-    CHECK_EQ(pread(scene->fds[0], &scene->stamp, sizeof scene->stamp, 0), LENGTH);
-    scene->stamp++;
-    memcpy(scene->buffer, &scene->stamp, sizeof scene->stamp);
-}
-
-static long long pwrite_stamp(struct scene *scene)
-{
-    return weft_pwrite(scene->fds[0], scene->buffer, LENGTH, 0, scene->deadline);
-}
-
-static long long pwritev_stamp(struct scene *scene)
-{
-    struct iovec part = part_of(scene);
-
-    return weft_pwritev(scene->fds[0], &part, 1, 0, scene->deadline);
-}
-
-static void settle_pwrite(struct scene *scene)
-{
-    uint32_t found;
-
-    CHECK_EQ(pread(scene->fds[0], &found, sizeof found, 0), LENGTH);
-    CHECK_EQ(found, scene->stamp - (moved(scene) == 0));
-}
-
-static long long sync_file(struct scene *scene)
-{
-    return weft_fsync(scene->fds[0], scene->deadline);
-}
-
-static long long sync_data(struct scene *scene)
-{
-    return weft_fdatasync(scene->fds[0], scene->deadline);
-}
-
-static void settle_sync(struct scene *scene)
-{
-    CHECK(scene->result == 0 || was_stopped(scene->result));
-}
-
-static long long open_null(struct scene *scene)
-{
-    return weft_openat(AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC, 0, scene->deadline);
-}
-
-/* One that is opened late and not closed would be found at the end of the run. */
-static void settle_open(struct scene *scene)
-{
-    if (moved(scene) > 0)
-        CHECK_EQ(weft_close((int)scene->result), 0);
+    CHECK_EQ(scene->drained + drain(scene->fds[0]), scene->filled + (size_t)race_moved(scene));
 }
 
 /* Connections. */
@@ -308,7 +231,7 @@ static void settle_accept(struct scene *scene)
 {
     char byte;
 
-    if (moved(scene) > 0) {
+    if (race_moved(scene) > 0) {
         CHECK_EQ(weft_close((int)scene->result), 0);
         CHECK_EQ(accept_what_is_left(scene), 0);
     } else if (accept_what_is_left(scene) == 0) {
@@ -330,7 +253,7 @@ static void settle_connect(struct scene *scene)
     struct sockaddr_in peer;
     socklen_t length = sizeof peer;
 
-    CHECK(scene->result == 0 || was_stopped(scene->result));
+    (void)race_is_done(scene);
     if (scene->result == 0)
         CHECK_EQ(getpeername(scene->fds[1], (struct sockaddr *)&peer, &length), 0);
     close_client(scene);
@@ -351,6 +274,22 @@ static void kill_child_process(struct scene *scene)
     CHECK_EQ(kill(scene->pid, SIGKILL), 0);
 }
 
+static long long spawn_child_process(struct scene *scene)
+{
+    char *const argv[] = {"true", NULL};
+
+    scene->pid = -1;
+    return weft_process_spawn(&scene->pid, argv[0], NULL, NULL, argv, environ, scene->deadline);
+}
+
+/* One that nobody knows of would be a zombie. */
+static void settle_started_process(struct scene *scene)
+{
+    if (race_is_done(scene))
+        CHECK_EQ(weft_process_wait(scene->pid, NULL, WEFT_FOREVER), 0);
+    CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
+}
+
 static long long wait_for_child_process(struct scene *scene)
 {
     return weft_process_wait(scene->pid, NULL, scene->deadline);
@@ -359,7 +298,7 @@ static long long wait_for_child_process(struct scene *scene)
 /* Taken, or still to be taken. */
 static void settle_child_process(struct scene *scene)
 {
-    CHECK(scene->result == 0 || was_stopped(scene->result));
+    (void)race_is_done(scene);
     CHECK_EQ(waitpid(scene->pid, NULL, 0), scene->result == 0 ? -1 : scene->pid);
 }
 
@@ -392,15 +331,35 @@ static void settle_signal(struct scene *scene)
 {
     sigset_t set = race_signals();
 
-    CHECK(scene->result == 0 || was_stopped(scene->result));
+    (void)race_is_done(scene);
     CHECK_EQ(sigtimedwait(&set, NULL, &(struct timespec){0}), scene->result == 0 ? -1 : SIGUSR1);
 }
 
-const struct operation race_operations[] = {
+/* Names of hosts. */
+
+static long long resolve_number(struct scene *scene)
+{
+    struct addrinfo *found = NULL;
+    int result = weft_resolve("127.0.0.1", NULL, NULL, &found, scene->deadline);
+
+    CHECK((found != NULL) == (result == 0));
+    if (result == 0)
+        freeaddrinfo(found);
+    return result;
+}
+
+/* What was found for somebody who had left would be a leak. */
+static void settle_lookup(struct scene *scene)
+{
+    (void)race_is_done(scene);
+}
+
+const struct operation race_io_operations[] = {
     {"read", begin_sockets, NULL, read_text, put_text, settle_read, false},
     {"readv", begin_sockets, NULL, readv_text, put_text, settle_read, false},
     {"recv", begin_sockets, NULL, recv_text, put_text, settle_read, false},
     {"recvmsg", begin_sockets, NULL, recvmsg_text, put_text, settle_read, false},
+    {"recvfrom", begin_sockets, NULL, recvfrom_text, put_text, settle_read, false},
     {"poll_fd", begin_sockets, NULL, poll_socket, put_text, settle_poll, false},
     {"splice", begin_pipes, NULL, splice_text, put_text, settle_splice, false},
     {"tee", begin_pipes, NULL, tee_text, put_text, settle_tee, false},
@@ -408,19 +367,16 @@ const struct operation race_operations[] = {
     {"writev", begin_sockets, fill_socket, writev_text, make_room, settle_write, false},
     {"send", begin_sockets, fill_socket, send_text, make_room, settle_write, false},
     {"sendmsg", begin_sockets, fill_socket, sendmsg_text, make_room, settle_write, false},
+    {"sendto", begin_sockets, fill_socket, sendto_text, make_room, settle_write, false},
     {"sendfile", begin_sendfile, fill_socket, sendfile_text, make_room, settle_write, false},
-    {"pread", begin_file, NULL, pread_text, NULL, settle_pread, false},
-    {"preadv", begin_file, NULL, preadv_text, NULL, settle_pread, false},
-    {"pwrite", begin_file, stamp, pwrite_stamp, NULL, settle_pwrite, false},
-    {"pwritev", begin_file, stamp, pwritev_stamp, NULL, settle_pwrite, false},
-    {"fsync", begin_file, NULL, sync_file, NULL, settle_sync, false},
-    {"fdatasync", begin_file, NULL, sync_data, NULL, settle_sync, false},
-    {"openat", NULL, NULL, open_null, NULL, settle_open, false},
     {"accept", begin_listener, make_client, accept_client, connect_client, settle_accept, false},
     {"connect", begin_listener, make_client, connect_to_listener, NULL, settle_connect, false},
+    {"process_spawn", NULL, NULL, spawn_child_process, NULL, settle_started_process, true},
     {"process_wait", NULL, start_child_process, wait_for_child_process, kill_child_process,
      settle_child_process, true},
     {"signal_wait", NULL, NULL, wait_for_signal, send_signal, settle_signal, false},
+    {"resolve", NULL, NULL, resolve_number, NULL, settle_lookup, false},
 };
 
-_Static_assert(sizeof race_operations == RACE_OPERATIONS * sizeof *race_operations, "all of them");
+_Static_assert(sizeof race_io_operations == RACE_IO_OPERATIONS * sizeof *race_io_operations,
+               "all of them");

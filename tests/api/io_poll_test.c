@@ -6,9 +6,13 @@
 #include "../support/net.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 static int poll_for_ever(void *arg)
@@ -110,6 +114,58 @@ WORKER_TEST(io_poll, an_event_is_for_those_who_wait_for_it, TEST_TIMEOUT_S)
 WORKER_TEST(io_poll, reports_the_events_that_hold, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_workers(*workers, poll_kinds, NULL), 0);
+}
+
+/* What has happened to which name: one event at a time. */
+static void expect_event(int fd, uint32_t mask, const char *name)
+{
+    _Alignas(struct inotify_event) char room[sizeof(struct inotify_event) + 256];
+    const struct inotify_event *event = (const void *)room;
+
+    CHECK(weft_read(fd, room, sizeof room, WEFT_FOREVER) >= (ssize_t)sizeof *event);
+    CHECK_EQ(event->mask, mask);
+    CHECK(strcmp(event->name, name) == 0);
+}
+
+static int watch_folder(void *arg)
+{
+    char path[] = "/tmp/weft-watch-XXXXXX";
+    int fd = inotify_init1(*(int *)arg), folder, file;
+    weft_fiber *fiber;
+
+    CHECK(fd >= 0 && mkdtemp(path) != NULL);
+    folder = weft_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0, WEFT_FOREVER);
+    CHECK(folder >= 0);
+    CHECK(inotify_add_watch(fd, path, IN_CREATE | IN_DELETE) >= 0);
+    CHECK_EQ(weft_poll_fd(fd, POLLIN, 0), -ETIMEDOUT);
+    fiber = must_spawn(poll_for_ever, &fd);
+    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    file = weft_openat(folder, "a", O_WRONLY | O_CREAT, 0600, WEFT_FOREVER);
+    CHECK_EQ(must_join(fiber), POLLIN);
+    expect_event(fd, IN_CREATE, "a");
+    /* One who has given up takes no event along. */
+    fiber = must_spawn(poll_for_ever, &fd);
+    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    weft_cancel(fiber);
+    CHECK_EQ(must_join(fiber), -ECANCELED);
+    CHECK_EQ(weft_unlinkat(folder, "a", 0, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_poll_fd(fd, POLLIN, WEFT_FOREVER), POLLIN);
+    expect_event(fd, IN_DELETE, "a");
+    CHECK_EQ(weft_poll_fd(fd, POLLIN, 0), -ETIMEDOUT);
+    CHECK_EQ(weft_close(file), 0);
+    CHECK_EQ(weft_close(fd), 0);
+    CHECK_EQ(weft_unlinkat(AT_FDCWD, path, AT_REMOVEDIR, WEFT_FOREVER), 0);
+    return weft_close(folder);
+}
+
+/* A file system's events are polled for and read, in either mode of the descriptor. */
+WORKER_TEST(io_poll, changes_of_a_folder_are_waited_for, TEST_TIMEOUT_S)
+{
+    for (int i = 0; i < 2; i++) {
+        int flags = IN_CLOEXEC | (i == 0 ? 0 : IN_NONBLOCK);
+
+        cr_expect_eq(run_workers(*workers, watch_folder, &flags), 0);
+    }
 }
 
 static int read_one(void *arg)

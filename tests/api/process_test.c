@@ -85,6 +85,36 @@ WORKER_TEST(process, a_wait_can_be_given_up, TEST_TIMEOUT_S)
     cr_expect_eq(run_workers(*workers, give_up_and_wait_again, NULL), 0);
 }
 
+static int wait_for_status(void *arg)
+{
+    int status = 0;
+
+    CHECK_EQ(weft_process_wait(*(pid_t *)arg, &status, WEFT_FOREVER), 0);
+    return status;
+}
+
+static int kill_while_waited_for(void *arg)
+{
+    pid_t pid = must_start_shell("exec sleep 1000", NULL);
+    weft_fiber *fiber = must_spawn(wait_for_status, &pid);
+    int status;
+
+    (void)arg;
+    CHECK_EQ(kill(pid, SIGSTOP), 0); /* which is no end */
+    CHECK_EQ(weft_join(fiber, &status, weft_after(2 * WEFT_MILLISECOND)), -ETIMEDOUT);
+    CHECK_EQ(kill(pid, SIGTERM), 0);
+    CHECK_EQ(kill(pid, SIGCONT), 0);
+    status = must_join(fiber);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    CHECK_EQ(waitpid(-1, &status, WNOHANG), -1); /* no zombie is left */
+    return 0;
+}
+
+WORKER_TEST(process, a_child_is_killed_while_it_is_waited_for, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, kill_while_waited_for, NULL), 0);
+}
+
 static int redirect(void *arg)
 {
     posix_spawn_file_actions_t actions;

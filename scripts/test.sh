@@ -8,7 +8,7 @@
 #
 #   (none)          every test in release, the api and stress tests with 1, 2, 4 and 16 workers,
 #                   and these and the http tests on epoll; unit and api tests in debug, by clang;
-#                   unit, api, stress and http tests under asan and tsan;
+#                   unit, api, stress and http tests under asan and tsan, those of I/O on epoll too;
 #                   the api tests in chaos mode under asan (64 workers); the tests of the switch
 #                   and of fibers on aarch64 and riscv64, under qemu-user; those of spawn, join,
 #                   channels and scopes under valgrind (scripts/valgrind.sh); a minute of soak
@@ -186,6 +186,16 @@ run_preset()
     esac
 }
 
+# run_io_on_epoll PRESET: what waits for a descriptor there, and what ends such waits
+run_io_on_epoll()
+{
+    [ -d "build/$1" ] || return 0
+    export WEFT_BACKEND=epoll
+    run "$1" "I/O tests on epoll" -L '^(api|stress)$' \
+        -R '(^api/(io_|splice)|cancel|close|io_(race_)?stress)'
+    unset WEFT_BACKEND
+}
+
 # run_chaos PRESET WORKERS FOLDERS: the seed is a new one each time, and is printed.  Not the tests
 # of the monitor: they count on who is stuck with what behind it, and in chaos all steal from all at
 # once.
@@ -353,15 +363,13 @@ else
     finish_mutants
     run_preset debug-clang
     run_preset asan
-    export WEFT_BACKEND=epoll
-    run asan "I/O tests on epoll" -L '^(api|stress)$' \
-        -R '(^api/(io_|splice)|cancel|close|io_(race_)?stress)'
-    unset WEFT_BACKEND
+    run_io_on_epoll asan
     chaotic=api
     [ -z "${WEFT_SOAK:-}" ] || chaotic="api|stress"
     run_chaos asan 64 "$chaotic"
     [ -z "${WEFT_SOAK:-}" ] || run_race_soak asan
     run_preset tsan
+    run_io_on_epoll tsan
     [ -z "${WEFT_SOAK:-}" ] || run_chaos tsan 16 "$chaotic"
     run_cross --quick
     # Not in the background as fuzzing is: these have deadlines.

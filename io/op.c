@@ -60,14 +60,15 @@ static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *in
 
 /* Where their number is limited: waits for its turn, also where it would not have to wait itself.
  */
-static WF_COLD int32_t run_in_turn(weft_semaphore *permits, struct wf_op *op, weft_time deadline)
+static WF_COLD int32_t run_in_turn(weft_semaphore *permits, struct wf_op *op, weft_time turn,
+                                   weft_time deadline)
 {
     int32_t result;
 
     /* The descriptor may be closed meanwhile. */
     if (op->epoch == 0)
         op->epoch = wf_epoch_now(op->fd);
-    result = weft_semaphore_acquire(permits, 1, deadline);
+    result = weft_semaphore_acquire(permits, 1, turn);
     if (result != 0)
         return result;
     result = run(wf_self(), op, interrupt_op, deadline);
@@ -75,7 +76,8 @@ static WF_COLD int32_t run_in_turn(weft_semaphore *permits, struct wf_op *op, we
     return result;
 }
 
-int32_t wf_op_run(struct wf_op *op, weft_time deadline)
+/* `turn`: until when it waits for its turn. */
+static inline int32_t run_until(struct wf_op *op, weft_time turn, weft_time deadline)
 {
     weft_semaphore *permits;
     struct wf_worker *self = wf_self();
@@ -87,8 +89,18 @@ int32_t wf_op_run(struct wf_op *op, weft_time deadline)
         return refusal;
     permits = wf_worker_operations(self);
     if (WF_UNLIKELY(permits != NULL))
-        return run_in_turn(permits, op, deadline);
+        return run_in_turn(permits, op, turn, deadline);
     return run(self, op, interrupt_op, deadline);
+}
+
+int32_t wf_op_run(struct wf_op *op, weft_time deadline)
+{
+    return run_until(op, deadline, deadline);
+}
+
+int32_t wf_op_try(struct wf_op *op, weft_time deadline)
+{
+    return run_until(op, deadline, 0);
 }
 
 int32_t wf_op_run_to_end(struct wf_op *op)

@@ -96,7 +96,11 @@ int32_t wf_op_events_confirmed(const struct wf_op *op);
  */
 int32_t wf_op_run(struct wf_op *op, weft_time deadline);
 
-/* The same, but it can be neither cancelled nor timed out. */
+/* wf_op_run() that waits for its turn only, where operations have turns: -ETIMEDOUT where it would
+ * have to wait for more. */
+int32_t wf_op_try(struct wf_op *op, weft_time deadline);
+
+/* wf_op_run() that can be neither cancelled nor timed out. */
 int32_t wf_op_run_to_end(struct wf_op *op);
 
 /* weft_poll_fd(), weft_read() and weft_writev() as parts of a call that began at that epoch of the

@@ -9,6 +9,7 @@
  */
 #include "arch/sanitizer.h"
 #include "io/backend.h"
+#include "io/limits.h"
 #include "runtime/check.h"
 #include "runtime/poller.h"
 
@@ -75,6 +76,7 @@ void wf_poller_forget_parent(void)
     /* relaxed: as above. */
     atomic_store_explicit(&pollers->count, 0, memory_order_relaxed);
     wf_epochs_forget();
+    wf_limits_forget_parent();
 }
 
 /* The first operation on the descriptor that was not told yet; those that were are behind it.
@@ -200,14 +202,30 @@ static bool end_operations(struct wf_worker *self, int fd)
     return true;
 }
 
-int weft_close(int fd)
+/* Nothing is under way on it. */
+static int close_number(int fd)
 {
     struct wf_op op = {.code = WF_OP_CLOSE, .fd = fd};
 
-    if (fd >= 0 && !end_operations(wf_self(), fd))
-        return -EBADF;
     if (wf_self() == NULL)
         return close(fd) == 0 ? 0 : -errno;
     wf_san_close(fd);
     return wf_op_run_to_end(&op);
+}
+
+/* The turn is free when the number is. */
+static WF_COLD int close_connection(int fd)
+{
+    uint32_t number = wf_limits_take_from(fd);
+    int result = close_number(fd);
+
+    wf_limits_give(WF_LIMIT_CONNECTIONS, number);
+    return result;
+}
+
+int weft_close(int fd)
+{
+    if (fd >= 0 && !end_operations(wf_self(), fd))
+        return -EBADF;
+    return wf_limits_are_set() ? close_connection(fd) : close_number(fd);
 }

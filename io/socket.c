@@ -3,6 +3,7 @@
 #include <weft/io.h>
 
 #include "arch/sim.h"
+#include "io/limits.h"
 #include "io/op.h"
 #include "io/pending.h"
 #include "io/sim.h"
@@ -119,6 +120,8 @@ int weft_accept(int fd, weft_time deadline)
 {
     struct wf_op op = {.code = WF_OP_ACCEPT, .fd = fd, .flags = SOCK_CLOEXEC};
 
+    if (wf_limits_are_set())
+        return wf_limits_accept(&op, deadline);
     return wf_op_run_ready(&op, POLLIN, deadline);
 }
 

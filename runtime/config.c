@@ -60,6 +60,8 @@ const struct wf_config_option wf_config_options[] = {
            "input and output operations under way at most; further ones wait"),
     OPTION(spin_us, 0, 1, 1000, "us",
            "look for work before a sleep; 1: none; default: measured, none on crowded CPUs"),
+    OPTION(max_connections, UINT32_MAX, 1, UINT32_MAX, "connections",
+           "accepted and not closed at most; weft_accept() waits"),
 };
 
 const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];

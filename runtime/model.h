@@ -209,6 +209,7 @@ struct weft_runtime {
     WF_ATOMIC(uint32_t) left;     /* [A] workers that have left their loops */
     WF_ATOMIC(uint64_t) live;     /* [A] live fibers; kept only where max_fibers is set */
     weft_semaphore operations;    /* [I] permits for them; used only where max_operations is set */
+    struct wf_limits *limits;     /* [I] see limits.h; NULL: none */
     WF_ATOMIC(uint32_t) visitors; /* [A] see outside.h */
     WF_ATOMIC(uint32_t) awaited;  /* [A] enum wf_awaited */
     uint32_t process;             /* [I] the process that started it: see outside.h */

@@ -8,6 +8,7 @@
 #include "runtime/chaos.h"
 #include "runtime/config.h"
 #include "runtime/join.h"
+#include "runtime/limits.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
 #include "runtime/poller.h"
@@ -176,6 +177,7 @@ static void collect(struct weft_runtime *runtime, struct weft_stats *stats)
     wf_stats_collect(&runtime->monitor.counters, stats);
     stats->fibers_spawned -= wf_counter_read(&runtime->refused);
     wf_stats_collect(&runtime->outside, stats);
+    wf_limits_collect(runtime->limits, stats);
     stats->allocated_bytes = wf_alloc_bytes();
     wf_lock_acquire(&depot->lock);
     stats->stacks_mapped = depot->carved_max;
@@ -263,6 +265,7 @@ void wf_runtime_destroy(struct weft_runtime *runtime)
     wf_free(runtime->workers);
     wf_task_pool_destroy(&runtime->tasks);
     wf_usage_destroy(runtime);
+    wf_limits_destroy(runtime->limits);
     wf_stack_depot_destroy(&runtime->depot);
     wf_spare_unmap(runtime);
     if (runtime->topology != NULL)
@@ -282,6 +285,8 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
     runtime->operations = (weft_semaphore)WEFT_SEMAPHORE_INIT(config->max_operations);
     wf_task_pool_init(&runtime->tasks);
     error = wf_usage_create(runtime);
+    if (error == 0)
+        error = wf_limits_create(&runtime->limits, config);
     if (error == 0)
         error = wf_topology_create(&runtime->topology);
     if (error == 0)

@@ -25,6 +25,11 @@ weft_semaphore *wf_worker_operations(struct wf_worker *self)
     return WF_LIKELY(runtime->config.max_operations == UINT32_MAX) ? NULL : &runtime->operations;
 }
 
+struct wf_limits *wf_worker_limits(struct wf_worker *self)
+{
+    return self->runtime->limits;
+}
+
 struct wf_poller *wf_worker_poller(struct wf_worker *self)
 {
     return self->poller;

@@ -50,6 +50,7 @@
 #include <weft/semaphore.h>
 
 struct weft_runtime;
+struct wf_limits;
 struct wf_poller;
 struct wf_waiter;
 struct wf_worker;
@@ -98,7 +99,10 @@ struct wf_poller *wf_worker_poller(struct wf_worker *self);
  * NULL where there is no limit. */
 weft_semaphore *wf_worker_operations(struct wf_worker *self);
 
-/* That of one of the workers of this runtime, spares included; NULL: there are no more. */
+/* Those of this worker's runtime (limits.h); NULL: it has none. */
+struct wf_limits *wf_worker_limits(struct wf_worker *self);
+
+/* The poller of one of the workers of this runtime, spares included; NULL: there are no more. */
 struct wf_poller *wf_worker_peer_poller(struct wf_worker *self, uint32_t number);
 
 /* 0, or why the running fiber may not wait: -ECANCELED if it or a scope around it has been

@@ -36,6 +36,12 @@ extern "C" {
  * call that waits for what another fiber sends, or is to connect, needs a turn beside that one's.
  * weft_close() always goes ahead, and descriptors of weft_select() do not count.
  *
+ * Where `max_connections` limits how many connections there are, weft_accept() waits while as many
+ * are open as it may return: in order, until its deadline, a cancel, or the end of its listener.
+ * Clients wait in the backlog meanwhile.  A connection counts until weft_close() closes it, from
+ * wherever; see weft_connection_forget() for others.  Those of weft_connect() do not count: where
+ * each client needs one to be served, as in a proxy, all would wait for each other.
+ *
  * A descriptor may be closed while others wait on it, by weft_close(): their calls return -EBADF.
  *
  * What a signal interrupts is repeated: of all calls only weft_close() may return -EINTR, and it
@@ -302,6 +308,18 @@ WEFT_API WEFT_MUST_USE int weft_listen_tcp(const char *host, uint16_t port);
  *           -ENFILE, -ENOBUFS and -ENOMEM the connection stays queued, so sleep before retrying.
  */
 WEFT_API WEFT_MUST_USE int weft_accept(int fd, weft_time deadline);
+
+/*
+ * Let a connection that weft_accept() has returned count no longer against `max_connections`: one
+ * that is going to be closed by other means than weft_close(), as by a library that gets it.  What
+ * close(2) has closed goes on counting until weft_accept() returns the same number again.
+ *
+ * Returns   0; -ENOENT if it does not count.
+ * Context   any thread, any fiber.
+ * Switches  never.
+ * Errors    -ENOENT.
+ */
+WEFT_API int weft_connection_forget(int fd);
 
 /*
  * Connect the socket `fd` to `addr`.  After a failure the socket can only be closed.

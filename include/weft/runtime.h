@@ -84,15 +84,18 @@ struct weft_config {
                                       sleeps, 1-1000, 1 being not at all; default: for as long as
                                       a wake takes on this machine, and not at all where there are
                                       more workers than CPUs or than the CPU quota allows */
-    uint32_t reserved[3];          /* zero */
+    uint32_t max_connections;      /* WEFT_MAX_CONNECTIONS: descriptors that weft_accept() has
+                                      returned and weft_close() has not closed, at most; it waits
+                                      then, see weft/io.h; default no limit */
+    uint32_t reserved[2];          /* zero */
 };
 
-#define WEFT_CONFIG_INIT                                               \
-    {                                                                  \
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-        {                                                              \
-            0, 0, 0                                                    \
-        }                                                              \
+#define WEFT_CONFIG_INIT                                                  \
+    {                                                                     \
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+        {                                                                 \
+            0, 0                                                          \
+        }                                                                 \
     }
 
 /*
@@ -234,6 +237,9 @@ struct weft_stats {
     uint64_t unpins;         /* times that a worker was let go from a CPU that others used */
     uint64_t wakes_received; /* times that a worker found when it left its sleep, or was about to
                                 begin one, that another thread had woken it */
+    uint64_t connections; /* gauge: how many count against max_connections, those included that are
+                             just being accepted; 0 where that is not set */
+    uint64_t connection_waits; /* times that weft_accept() found as many as there may be */
 };
 
 /*

@@ -100,6 +100,8 @@ Test(config, values_at_the_ends_of_ranges_work, .timeout = TEST_TIMEOUT_S)
         {.workers = 1, .max_stack_memory_mib = UINT32_MAX},
         {.workers = 1, .max_operations = 1},
         {.workers = 1, .max_operations = UINT32_MAX},
+        {.workers = 1, .max_connections = 1},
+        {.workers = 1, .max_connections = UINT32_MAX},
     };
 
     for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++)
@@ -302,6 +304,34 @@ CHILD(has_operations_in_turn)
     return weft_run(NULL, is_in_turn, NULL);
 }
 
+/* Whether a client has to wait for the one before it to go. */
+static int is_full(void *arg)
+{
+    int listener = weft_listen_tcp("127.0.0.1", 0), clients[2], fds[2];
+    struct sockaddr_in address = local_address(listener);
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        clients[i] = make_tcp_socket();
+        CHECK_EQ(connect(clients[i], (struct sockaddr *)&address, sizeof address), 0);
+    }
+    fds[0] = weft_accept(listener, WEFT_FOREVER);
+    fds[1] = weft_accept(listener, weft_after(5 * WEFT_MILLISECOND));
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(weft_close(clients[i]), 0);
+    CHECK_EQ(weft_close(listener), 0);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    if (fds[1] >= 0)
+        CHECK_EQ(weft_close(fds[1]), 0);
+    return fds[1] == -ETIMEDOUT;
+}
+
+CHILD(has_room_for_one_connection)
+{
+    (void)parameter;
+    return weft_run(NULL, is_full, NULL);
+}
+
 static void expect_effect(const char *child, const char *variable, int effect)
 {
     const char *const environment[] = {variable, NULL};
@@ -323,6 +353,8 @@ Test(config, every_visible_variable_has_its_effect, .timeout = TEST_TIMEOUT_S)
     expect_effect("has_memory_for_one_stack", "WEFT_MAX_STACK_MEMORY_MIB=64", 0);
     expect_effect("has_operations_in_turn", "WEFT_MAX_OPERATIONS=1", 1);
     expect_effect("has_operations_in_turn", "WEFT_MAX_OPERATIONS=2", 0);
+    expect_effect("has_room_for_one_connection", "WEFT_MAX_CONNECTIONS=1", 1);
+    expect_effect("has_room_for_one_connection", "WEFT_MAX_CONNECTIONS=2", 0);
     expect_effect("has_canaries_only", "WEFT_GUARD=3", 1);
     expect_effect("has_canaries_only", "WEFT_GUARD=2", 0);
     expect_effect("has_pinned_workers", "WEFT_PIN=1", 1);

@@ -34,6 +34,7 @@ static struct weft_config small_config(unsigned workers)
                                 .stack_size_kib = 64,
                                 .ring_entries = 64,
                                 .blocking_threads = 2,
+                                .max_connections = 8,
                                 .backend = backend,
                                 .pin = 1,       /* whether a worker has to wait is chance, */
                                 .monitor = 2,   /* whether it calls a spare worker, */

@@ -8,6 +8,7 @@
 #include "model_fibers.h"
 
 #define WF_IO_PAGES_H
+#define WF_IO_LIMITS_H
 #include "io/backend.h"
 
 #include <cerrno>
@@ -35,6 +36,30 @@ static bool wf_pages_is_open(int fd)
 {
     (void)fd;
     return true;
+}
+
+// No runtime limits its connections.
+static bool wf_limits_are_set()
+{
+    return false;
+}
+
+static uint32_t wf_limits_take_from(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+enum wf_limit { WF_LIMIT_CONNECTIONS };
+
+static void wf_limits_give(wf_limit kind, uint32_t number)
+{
+    (void)kind;
+    (void)number;
+}
+
+static void wf_limits_forget_parent()
+{
 }
 
 void wf_os_discard(void *start, size_t length)

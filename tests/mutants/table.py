@@ -303,6 +303,24 @@ CLOSE_MUTANTS = [
            "stress_close_stress_test", "*", FOUR, "asan", 3),
 ]
 
+LIMIT_MUTANTS = [
+    Mutant("limits/a-turn-goes-with-an-accept-that-fails", "io/limits.c",
+           [("        wf_limits_give(WF_LIMIT_CONNECTIONS, number);\n        if (result",
+             "        if (result >= 0)\n            wf_limits_give(WF_LIMIT_CONNECTIONS, number);\n"
+             "        if (result")],
+           "api_connection_end_test", "connection_end/errors_are_as_ever"),
+    Mutant("limits/who-waits-for-a-client-keeps-its-turn", "io/limits.c",
+           [("wf_op_try(&op, deadline)", "wf_op_run_ready(&op, POLLIN, deadline)")],
+           "api_connection_limit_test", "connection_limit/who_waits_for_a_client_has_no_turn"),
+    Mutant("limits/what-has-the-number-now-counts-twice", "io/limits.c",
+           [("            number = exchange_holder(result, number);",
+             "            (void)exchange_holder(result, number), number = 0;")],
+           "api_connection_end_test", "connection_end/forgotten_connections_do_not_count"),
+    Mutant("limits/any-number-is-our-own", "io/limits.c",
+           [("    if (limits != NULL && limits->number == number) {", "    if (limits != NULL) {")],
+           "api_connection_end_test", "connection_end/connections_of_earlier_runs_do_not_count"),
+]
+
 TIMER_MUTANTS = [
     Mutant("timer/rounds-down", "runtime/timer.c",
            [("    return ((uint64_t)deadline + (1u << WF_WHEEL_TICK_SHIFT) - 1) >>",
@@ -459,4 +477,4 @@ PIN_MUTANTS = [
 ]
 
 MUTANTS = (SWITCH_MUTANTS + PIN_MUTANTS + SCHEDULER_MUTANTS + RING_MUTANTS + CLOSE_MUTANTS +
-           TIMER_MUTANTS + SYNC_MUTANTS + ORDER_MUTANTS + STACK_MUTANTS)
+           LIMIT_MUTANTS + TIMER_MUTANTS + SYNC_MUTANTS + ORDER_MUTANTS + STACK_MUTANTS)

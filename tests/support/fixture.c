@@ -126,6 +126,7 @@ static void remove_overrides(const struct weft_config *config)
         {config->leaks, "WEFT_LEAKS"},
         {config->max_operations, "WEFT_MAX_OPERATIONS"},
         {config->spin_us, "WEFT_SPIN_US"},
+        {config->max_connections, "WEFT_MAX_CONNECTIONS"},
     };
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)

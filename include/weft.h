@@ -9,6 +9,7 @@
 #include "weft/base.h"
 #include "weft/blocking.h"
 #include "weft/broadcast.h"
+#include "weft/buffer.h"
 #include "weft/channel.h"
 #include "weft/condition.h"
 #include "weft/event.h"

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <weft/buffer.h>
 #include <weft/channel.h>
 #include <weft/io.h>
 #include <weft/runtime.h>
@@ -104,12 +105,15 @@ int wf_limits_create(struct wf_limits **result, const struct weft_config *config
     /* Descriptors from the number of epochs on have no place in `holders`. */
     const uint32_t counts[] = {
         [WF_LIMIT_CONNECTIONS] = config->max_connections < WF_EPOCHS ? config->max_connections : 0,
+        [WF_LIMIT_BUFFERS] = config->max_buffer_memory_kib < UINT32_MAX
+                                 ? config->max_buffer_memory_kib / (WEFT_LENT_SIZE / 1024)
+                                 : 0,
     };
     struct wf_limits *limits;
     int error = 0;
 
     *result = NULL;
-    if (counts[WF_LIMIT_CONNECTIONS] == 0)
+    if (counts[WF_LIMIT_CONNECTIONS] == 0 && counts[WF_LIMIT_BUFFERS] == 0)
         return 0;
     limits = wf_alloc(sizeof *limits);
     if (limits == NULL)
@@ -145,6 +149,7 @@ void wf_limits_collect(struct wf_limits *limits, struct weft_stats *stats)
 {
     uint64_t *const numbers[][2] = {
         [WF_LIMIT_CONNECTIONS] = {&stats->connections, &stats->connection_waits},
+        [WF_LIMIT_BUFFERS] = {&stats->lent_buffers, &stats->buffer_waits},
     };
 
     for (int kind = 0; limits != NULL && kind < WF_LIMIT_KINDS; kind++) {
@@ -218,6 +223,7 @@ static int take_turn(struct stock *stock, int fd, weft_time deadline)
 int wf_limits_take(enum wf_limit kind, int fd, weft_time deadline, uint32_t *number)
 {
     struct wf_limits *limits = own_limits(kind);
+    char turn = 0;
     int result;
 
     *number = 0;
@@ -225,8 +231,13 @@ int wf_limits_take(enum wf_limit kind, int fd, weft_time deadline, uint32_t *num
         return 0;
     *number = limits->number;
     result = take_turn(&limits->stocks[kind], fd, deadline);
+    if (result != 1)
+        return result;
     /* No listener any more: what accept(2) says. */
-    return result == 1 ? -EINVAL : result;
+    if (kind == WF_LIMIT_CONNECTIONS)
+        return -EINVAL;
+    /* There may be data yet; but nothing to watch for. */
+    return weft_channel_receive(limits->stocks[kind].turns, &turn, sizeof turn, deadline);
 }
 
 static uint32_t exchange_holder(int fd, uint32_t number)

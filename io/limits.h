@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many connections a runtime may have (docs/adr/0041):
+ * How many connections a runtime may have, and how many buffers lent (docs/adr/0041):
  *
  *   max_connections         those that weft_accept() has returned and weft_close() has not closed
+ *   max_buffer_memory_kib   those of weft_recv_lent() that were not returned
  *
  * Each has a turn, which is given back by whoever ends it: also a plain thread, or a fiber of
  * another runtime, perhaps after the own one has ended.  So what has a turn is marked with the
@@ -25,6 +26,7 @@ struct wf_op;
 
 enum wf_limit {
     WF_LIMIT_CONNECTIONS,
+    WF_LIMIT_BUFFERS,
     WF_LIMIT_KINDS,
 };
 

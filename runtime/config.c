@@ -62,6 +62,8 @@ const struct wf_config_option wf_config_options[] = {
            "look for work before a sleep; 1: none; default: measured, none on crowded CPUs"),
     OPTION(max_connections, UINT32_MAX, 1, UINT32_MAX, "connections",
            "accepted and not closed at most; weft_accept() waits"),
+    OPTION(max_buffer_memory_kib, UINT32_MAX, 16, UINT32_MAX, "KiB",
+           "buffers lent by weft_recv_lent() at most; it waits"),
 };
 
 const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];

@@ -203,7 +203,7 @@ static int print_allocator(FILE *out, const struct weft_config *config,
 static void print_options(FILE *out, const struct weft_config *config,
                           const enum wf_config_origin *origins)
 {
-    fprintf(out, "\n%-20s %-10s %-20s %-20s %s\n", "option", "value", "from", "range", "meaning");
+    fprintf(out, "\n%-22s %-10s %-20s %-20s %s\n", "option", "value", "from", "range", "meaning");
     for (unsigned i = 0; i < wf_config_option_count; i++) {
         const struct wf_config_option *option = &wf_config_options[i];
         uint32_t value = wf_config_value(config, option);
@@ -221,7 +221,7 @@ static void print_options(FILE *out, const struct weft_config *config,
         else if (value != 0 || option->min == 0)
             snprintf(text, sizeof text, "%u", value);
         snprintf(range, sizeof range, "%u-%u %s", option->min, option->max, option->unit);
-        fprintf(out, "%-20s %-10s %-20s %-20s %s\n", option->name, text, from, range, option->help);
+        fprintf(out, "%-22s %-10s %-20s %-20s %s\n", option->name, text, from, range, option->help);
     }
     fprintf(out, "Each is set by the variable WEFT_ and its name in capitals.\n");
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a runtime has a limited number of, beside operations under way, for which there is a
- * semaphore (wait.h): connections.  io/ implements it, and the linker binds it, as for poller.h.
+ * semaphore (wait.h): connections, and lent buffers.  io/ implements it, and the linker binds it,
+ * as for poller.h.
  */
 #ifndef WF_RUNTIME_LIMITS_H
 #define WF_RUNTIME_LIMITS_H

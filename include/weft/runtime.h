@@ -87,15 +87,18 @@ struct weft_config {
     uint32_t max_connections;      /* WEFT_MAX_CONNECTIONS: descriptors that weft_accept() has
                                       returned and weft_close() has not closed, at most; it waits
                                       then, see weft/io.h; default no limit */
-    uint32_t reserved[2];          /* zero */
+    uint32_t max_buffer_memory_kib; /* WEFT_MAX_BUFFER_MEMORY_KIB: buffers that weft_recv_lent()
+                                       (weft/buffer.h) lends at most, in KiB; it waits then; 16 or
+                                       more; default no limit but memory */
+    uint32_t reserved[1];           /* zero */
 };
 
-#define WEFT_CONFIG_INIT                                                  \
-    {                                                                     \
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-        {                                                                 \
-            0, 0                                                          \
-        }                                                                 \
+#define WEFT_CONFIG_INIT                                                     \
+    {                                                                        \
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+        {                                                                    \
+            0                                                                \
+        }                                                                    \
     }
 
 /*
@@ -240,6 +243,8 @@ struct weft_stats {
     uint64_t connections; /* gauge: how many count against max_connections, those included that are
                              just being accepted; 0 where that is not set */
     uint64_t connection_waits; /* times that weft_accept() found as many as there may be */
+    uint64_t lent_buffers;     /* gauge: the same for max_buffer_memory_kib, in buffers of 16 KiB */
+    uint64_t buffer_waits;     /* times that weft_recv_lent() found as many lent as there may be */
 };
 
 /*

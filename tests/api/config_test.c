@@ -42,6 +42,7 @@ static const struct range_case refused[] = {
     {{.ring_entries = 65536}, "ring_entries"},
     {{.wake_backlog_us = 1000001}, "wake_backlog_us"},
     {{.guard = 4}, "guard"},
+    {{.max_buffer_memory_kib = 15}, "max_buffer_memory_kib"},
 };
 
 CHILD(run_refused_config)
@@ -102,6 +103,8 @@ Test(config, values_at_the_ends_of_ranges_work, .timeout = TEST_TIMEOUT_S)
         {.workers = 1, .max_operations = UINT32_MAX},
         {.workers = 1, .max_connections = 1},
         {.workers = 1, .max_connections = UINT32_MAX},
+        {.workers = 1, .max_buffer_memory_kib = 16},
+        {.workers = 1, .max_buffer_memory_kib = UINT32_MAX},
     };
 
     for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++)
@@ -332,6 +335,31 @@ CHILD(has_room_for_one_connection)
     return weft_run(NULL, is_full, NULL);
 }
 
+/* Whether data has to wait for a buffer. */
+static int has_one_buffer(void *arg)
+{
+    void *buffers[2] = {NULL, NULL};
+    int fds[2];
+    ssize_t n;
+
+    (void)arg;
+    make_socket_pair(fds);
+    CHECK_EQ(send(fds[1], "ab", 2, 0), 2);
+    CHECK_EQ(weft_recv_lent(fds[0], &buffers[0], MSG_PEEK, WEFT_FOREVER), 2);
+    n = weft_recv_lent(fds[0], &buffers[1], 0, weft_after(5 * WEFT_MILLISECOND));
+    for (int i = 0; i < 2; i++) {
+        weft_lent_return(buffers[i]);
+        CHECK_EQ(weft_close(fds[i]), 0);
+    }
+    return n == -ETIMEDOUT;
+}
+
+CHILD(has_memory_for_one_buffer)
+{
+    (void)parameter;
+    return weft_run(NULL, has_one_buffer, NULL);
+}
+
 static void expect_effect(const char *child, const char *variable, int effect)
 {
     const char *const environment[] = {variable, NULL};
@@ -355,6 +383,8 @@ Test(config, every_visible_variable_has_its_effect, .timeout = TEST_TIMEOUT_S)
     expect_effect("has_operations_in_turn", "WEFT_MAX_OPERATIONS=2", 0);
     expect_effect("has_room_for_one_connection", "WEFT_MAX_CONNECTIONS=1", 1);
     expect_effect("has_room_for_one_connection", "WEFT_MAX_CONNECTIONS=2", 0);
+    expect_effect("has_memory_for_one_buffer", "WEFT_MAX_BUFFER_MEMORY_KIB=31", 1);
+    expect_effect("has_memory_for_one_buffer", "WEFT_MAX_BUFFER_MEMORY_KIB=32", 0);
     expect_effect("has_canaries_only", "WEFT_GUARD=3", 1);
     expect_effect("has_canaries_only", "WEFT_GUARD=2", 0);
     expect_effect("has_pinned_workers", "WEFT_PIN=1", 1);

@@ -127,6 +127,7 @@ static void remove_overrides(const struct weft_config *config)
         {config->max_operations, "WEFT_MAX_OPERATIONS"},
         {config->spin_us, "WEFT_SPIN_US"},
         {config->max_connections, "WEFT_MAX_CONNECTIONS"},
+        {config->max_buffer_memory_kib, "WEFT_MAX_BUFFER_MEMORY_KIB"},
     };
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)

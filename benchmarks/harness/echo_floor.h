@@ -11,7 +11,8 @@
 
 struct echo_floor {
     int listener;
-    unsigned bytes; /* of a message */
+    size_t buffer_size;
+    int is_nodelay; /* the connections */
 };
 
 /* Serves all connections until the listener is shut down and the last of them is closed.  Returns 0
@@ -21,6 +22,7 @@ typedef int echo_floor_loop(const struct echo_floor *floor);
 struct echo_floor_thread {
     struct echo_floor floor;
     echo_floor_loop *loop;
+    pthread_t thread;
     int result;
 };
 
@@ -34,25 +36,40 @@ static inline void *echo_floor_run(void *arg)
     return NULL;
 }
 
-/* The loop has a thread to itself, as this one waits for the load generator. */
+/* The loop has a thread to itself, as the calling one waits for the load generator.  Returns 0
+ * or -1. */
+static inline int echo_floor_start(struct bench *b, struct echo_floor_thread *server)
+{
+    if (server->floor.listener >= 0 &&
+        pthread_create(&server->thread, NULL, echo_floor_run, server) == 0)
+        return 0;
+    bench_fail(b, "the server did not start");
+    return -1;
+}
+
+static inline void echo_floor_stop(struct bench *b, struct echo_floor_thread *server)
+{
+    shutdown(server->floor.listener, SHUT_RDWR);
+    pthread_join(server->thread, NULL);
+    close(server->floor.listener);
+    if (server->result != 0)
+        bench_fail(b, "the loop failed");
+}
+
 static inline int echo_floor_serve(struct bench *b, const struct echo_load *load,
                                    struct echo_figures *figures, echo_floor_loop *loop)
 {
-    struct echo_floor_thread server = {.floor = {.bytes = load->bytes}, .loop = loop};
-    pthread_t thread;
+    struct echo_floor_thread server = {
+        .floor = {.buffer_size = bench_echo_buffer(load->bytes), .is_nodelay = 1}, .loop = loop};
     int port, rc;
 
     server.floor.listener = echo_client_listen(&port);
-    if (server.floor.listener < 0 || pthread_create(&thread, NULL, echo_floor_run, &server) != 0) {
-        bench_fail(b, "the server did not start");
+    if (echo_floor_start(b, &server) != 0)
         return -1;
-    }
     rc = echo_client_run(port, load, figures);
-    shutdown(server.floor.listener, SHUT_RDWR);
-    pthread_join(thread, NULL);
-    close(server.floor.listener);
-    if (rc != 0 || server.result != 0)
-        bench_fail(b, server.result != 0 ? "the loop failed" : "the load generator failed");
+    echo_floor_stop(b, &server);
+    if (rc != 0)
+        bench_fail(b, "the load generator failed");
     return rc;
 }
 

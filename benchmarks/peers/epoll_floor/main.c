@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel alone costs, by way of epoll: a bare loop that does the same as weft's echo/tcp,
- * on one thread, without a runtime.  Level-triggered, one buffer for all: what has been read is
- * written at once, and only what the socket does not take is kept, until there is room; as long as
- * it is, nothing more is read of that connection.
+ * What the kernel alone costs, by way of epoll: a bare loop that does the same as weft's echo/tcp
+ * and connect/churn, on one thread, without a runtime.  Level-triggered, one buffer for all: what
+ * has been read is written at once, and only what the socket does not take is kept, until there is
+ * room; as long as it is, nothing more is read of that connection.
  */
-#include "harness/echo_floor.h"
+#include "epoll_floor.h"
+#include "harness/io_rows.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -26,6 +27,7 @@ static struct {
     int epoll;
     int listener;
     bool is_listening;
+    bool is_nodelay;
     unsigned open; /* connections */
     size_t buffer_size;
     char *buffer;
@@ -50,7 +52,8 @@ static void accept_one(void)
     }
     if (fd < 0)
         return;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (loop.is_nodelay)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (c != NULL)
         c->fd = fd;
     if (c != NULL && watch(c, EPOLL_CTL_ADD, EPOLLIN) == 0) {
@@ -132,14 +135,15 @@ static int run_loop(void)
     return 0;
 }
 
-static int run(const struct echo_floor *floor)
+int floor_run(const struct echo_floor *floor)
 {
     struct epoll_event event = {.events = EPOLLIN};
     int error = -ENOMEM;
 
     loop.listener = floor->listener;
     loop.is_listening = true;
-    loop.buffer_size = bench_echo_buffer(floor->bytes);
+    loop.buffer_size = floor->buffer_size;
+    loop.is_nodelay = floor->is_nodelay;
     loop.buffer = malloc(loop.buffer_size);
     loop.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (loop.buffer != NULL && loop.epoll >= 0) {
@@ -153,7 +157,7 @@ static int run(const struct echo_floor *floor)
 
 static int serve_load(struct bench *b, const struct echo_load *load, struct echo_figures *figures)
 {
-    return echo_floor_serve(b, load, figures, run);
+    return echo_floor_serve(b, load, figures, floor_run);
 }
 
 static void bench_echo_tcp(struct bench *b)
@@ -161,7 +165,11 @@ static void bench_echo_tcp(struct bench *b)
     echo_client_tcp(b, serve_load);
 }
 
-static const struct bench_case cases[] = {BENCH_ECHO_TCPS(NULL), BENCH_ECHO_TCP(50000, NULL)};
+static const struct bench_case cases[] = {
+    BENCH_ECHO_TCPS(NULL),
+    BENCH_ECHO_TCP(50000, NULL),
+    BENCH_ROUNDS(NULL),
+};
 
 int main(int argc, char **argv)
 {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sort"
@@ -53,10 +52,9 @@ func computeSteps(steps uint64) uint64 {
 // Keeps the compiler from leaving the arithmetic out.
 var sink atomic.Uint64
 
-// The buffer has room for more than a message, as that of all servers.
-func serve(connection net.Conn, bytes int, work uint64) {
+// Answers what comes into the buffer, to the end of the connection.
+func serve(connection net.Conn, message []byte, work uint64) {
 	defer connection.Close()
-	message := make([]byte, 4*bytes)
 	for {
 		n, err := connection.Read(message)
 		if err != nil {
@@ -71,7 +69,8 @@ func serve(connection net.Conn, bytes int, work uint64) {
 	}
 }
 
-// net sets TCP_NODELAY by itself.
+// The buffer has room for more than a message, as that of all servers; net sets TCP_NODELAY by
+// itself.
 func startEcho(connections, bytes int, work uint64) (*echoServer, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -89,7 +88,7 @@ func startEcho(connections, bytes int, work uint64) (*echoServer, error) {
 			server.done.Add(1)
 			go func() {
 				defer server.done.Done()
-				serve(connection, bytes, work)
+				serve(connection, make([]byte, 4*bytes), work)
 			}()
 		}
 		close(server.serving)
@@ -102,31 +101,14 @@ func (s *echoServer) stop() {
 	s.done.Wait()
 }
 
-// The load generator lies beside this program.  Returns its figures by name.
 func (s *echoServer) load(connections, rate int, window time.Duration) (map[string]float64, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	command := exec.Command(filepath.Join(filepath.Dir(self), "bench-echo-load"),
-		strconv.Itoa(s.listener.Addr().(*net.TCPAddr).Port), strconv.Itoa(connections),
+	port := s.listener.Addr().(*net.TCPAddr).Port
+	figures, err := runLoad("bench-echo-load", strconv.Itoa(port), strconv.Itoa(connections),
 		strconv.Itoa(rate), strconv.Itoa(int(window.Milliseconds())), strconv.Itoa(s.bytes))
-	command.Stderr = os.Stderr
-	output, err := command.Output()
-	if err != nil {
-		return nil, err
+	if err == nil && len(figures) != 6 {
+		err = fmt.Errorf("the load generator printed %v", figures)
 	}
-	words := strings.Fields(string(output))
-	figures := map[string]float64{}
-	for i := 0; i+1 < len(words); i += 2 {
-		if figures[words[i]], err = strconv.ParseFloat(words[i+1], 64); err != nil {
-			return nil, err
-		}
-	}
-	if len(figures) != 6 {
-		return nil, fmt.Errorf("the load generator printed %q", output)
-	}
-	return figures, nil
+	return figures, err
 }
 
 type hogKind int
@@ -303,10 +285,7 @@ func init() {
 }
 
 func serveLoad(connections, bytes, rate int) (map[string]float64, time.Duration, error) {
-	window := 2000 * time.Millisecond
-	if isQuick {
-		window = 500 * time.Millisecond
-	}
+	window := loadWindow()
 	server, err := startEcho(connections, bytes, 0)
 	if err != nil {
 		return nil, 0, err

@@ -1,30 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * An echo server of two loops, each on a thread of its own with a listener of its own on the same
- * port (SO_REUSEPORT), as a libuv server that uses several CPUs is built: handles belong to one
- * loop. An answer is written at once where the socket takes it (uv_try_write), and queued where
- * not.
- */
+/* An answer is written at once where the socket takes it (uv_try_write), and queued where not. */
 #include "harness/echo_client.h"
+#include "harness/round_work.h"
 #include "libuv.h"
+#include "server.h"
 
-#include <netinet/in.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include <uv.h>
 
-enum { LOOPS = 2 };
-
-static size_t buffer_size; /* of a connection */
-
-struct server {
-    uv_loop_t loop;
-    uv_tcp_t listener;
-    uv_async_t stop;
-    uv_thread_t thread;
-};
+/* Of each connection. */
+static size_t buffer_size;
+static bool is_nodelay;
 
 struct connection {
     uv_tcp_t tcp;
@@ -101,76 +88,37 @@ static void on_connection(uv_stream_t *listener, int status)
         uv_close((uv_handle_t *)&connection->tcp, free_handle);
         return;
     }
-    uv_tcp_nodelay(&connection->tcp, 1);
+    if (is_nodelay)
+        uv_tcp_nodelay(&connection->tcp, 1);
     uv_read_start((uv_stream_t *)&connection->tcp, give_buffer, on_message);
 }
 
-static void on_stop(uv_async_t *stop)
+static int begin(struct server *server, int fd)
 {
-    struct server *server = stop->data;
+    uv_tcp_t *listener = &server->handle.listener;
+    int error = uv_tcp_init(&server->loop, listener);
 
-    uv_close((uv_handle_t *)&server->listener, NULL);
-    uv_close((uv_handle_t *)stop, NULL);
-}
-
-/* Ends when the listener and all connections are closed. */
-static void run_loop(void *arg)
-{
-    struct server *server = arg;
-
-    uv_run(&server->loop, UV_RUN_DEFAULT);
-}
-
-/* A listening socket at the port, or at any for 0; the port, or -1. */
-static int listen_at(struct server *server, int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    socklen_t length = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int one = 1;
-
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0 ||
-        bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &length) != 0 ||
-        uv_tcp_open(&server->listener, fd) != 0 ||
-        uv_listen((uv_stream_t *)&server->listener, SOMAXCONN, on_connection) != 0)
-        return -1;
-    return ntohs(address.sin_port);
-}
-
-static int start(struct server *server, int port)
-{
-    uv_loop_init(&server->loop);
-    uv_tcp_init(&server->loop, &server->listener);
-    uv_async_init(&server->loop, &server->stop, on_stop);
-    server->stop.data = server;
-    port = listen_at(server, port);
-    if (port < 0 || uv_thread_create(&server->thread, run_loop, server) != 0)
-        return -1;
-    return port;
+    error = error == 0 ? uv_tcp_open(listener, fd) : error;
+    return error == 0 ? uv_listen((uv_stream_t *)listener, SOMAXCONN, on_connection) : error;
 }
 
 static int serve_load(struct bench *b, const struct echo_load *load, struct echo_figures *figures)
 {
-    static struct server servers[LOOPS];
-    int port = 0, rc;
+    struct sockaddr_in address;
+    socklen_t length = sizeof address;
+    int fd, rc;
 
     buffer_size = bench_echo_buffer(load->bytes);
-    for (unsigned i = 0; i < LOOPS && port >= 0; i++)
-        port = start(&servers[i], port);
-    if (port < 0) {
+    is_nodelay = true;
+    fd = servers_start(SOCK_STREAM, begin);
+    if (fd < 0 || getsockname(fd, (struct sockaddr *)&address, &length) != 0) {
         bench_fail(b, "the server did not start");
         return -1;
     }
-    rc = echo_client_run(port, load, figures);
+    rc = echo_client_run(ntohs(address.sin_port), load, figures);
     if (rc != 0)
         bench_fail(b, "the load generator failed");
-    for (unsigned i = 0; i < LOOPS; i++) {
-        uv_async_send(&servers[i].stop);
-        uv_thread_join(&servers[i].thread);
-        uv_loop_close(&servers[i].loop);
-    }
+    servers_stop();
     return rc;
 }
 
@@ -182,4 +130,19 @@ void bench_echo_tcp(struct bench *b)
 void bench_echo_open(struct bench *b)
 {
     echo_client_open(b, serve_load);
+}
+
+void bench_connect_churn(struct bench *b)
+{
+    int fd;
+
+    buffer_size = ROUND_BYTES;
+    is_nodelay = false;
+    fd = servers_start(SOCK_STREAM, begin);
+    if (fd < 0) {
+        bench_fail(b, "the server did not start");
+        return;
+    }
+    round_load(b, fd, "churn", read);
+    servers_stop();
 }

@@ -7,5 +7,9 @@
 /* echo.c */
 void bench_echo_tcp(struct bench *b);
 void bench_echo_open(struct bench *b);
+void bench_connect_churn(struct bench *b);
+
+/* udp.c */
+void bench_echo_udp(struct bench *b);
 
 #endif

@@ -3,6 +3,7 @@
  * is only what differs. */
 #include "harness/bench.h"
 #include "harness/echo_rows.h"
+#include "harness/io_rows.h"
 #include "libuv.h"
 
 #include <stdlib.h>
@@ -87,6 +88,7 @@ static const struct bench_case cases[] = {
     {"timer/arm_cancel", BENCH_NS_PER_OP, 1, 1, 0, timer_arm_cancel, NULL},
     {"timer/extend", BENCH_NS_PER_OP, 1, 1, 0, timer_extend, NULL},
     BENCH_ECHO_MANY(NULL),
+    BENCH_ROUNDS(NULL),
 };
 
 int main(int argc, char **argv)

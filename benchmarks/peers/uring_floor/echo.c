@@ -135,7 +135,7 @@ static int run(const struct echo_floor *floor)
         return error;
     loop.listener = floor->listener;
     loop.is_listening = true;
-    loop.buffer_size = bench_echo_buffer(floor->bytes);
+    loop.buffer_size = floor->buffer_size;
     start_accept();
     error = run_loop();
     io_uring_queue_exit(&loop.ring);

@@ -11,6 +11,7 @@
 
 mod echo;
 mod file;
+mod udp;
 
 use compio::driver::{DriverType, ProactorBuilder};
 use compio::runtime::Runtime;
@@ -54,6 +55,8 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("echo/open/rate=38400", Metric::Report, 2, 1, |_, _| echo::open(38400)),
     bench("echo/open/rate=57600", Metric::Report, 2, 1, |_, _| echo::open(57600)),
     bench("echo/open/rate=76800", Metric::Report, 2, 1, |_, _| echo::open(76800)),
+    bench("echo/udp", Metric::Report, 2, 1, |_, _| udp::echo_udp()),
+    bench("connect/churn", Metric::Report, 2, 1, |_, _| echo::connect_churn()),
 ];
 
 /// Its documentation recommends these flags for the ring of a thread that alone uses it; where the

@@ -7,9 +7,9 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use weft_bench_harness::{echo, Sample};
 
-fn serve(mut connection: TcpStream, bytes: usize) {
-    let mut message = vec![0; echo::buffer_size(bytes)];
-    while let Ok(n) = connection.read(&mut message) {
+/// Answers what comes into the buffer, to the end of the connection.
+pub fn serve(mut connection: TcpStream, message: &mut [u8]) {
+    while let Ok(n) = connection.read(message) {
         if n == 0 || connection.write_all(&message[..n]).is_err() {
             break;
         }
@@ -24,7 +24,7 @@ fn start(connections: usize, bytes: usize) -> Result<SocketAddr, String> {
         for _ in 0..connections {
             let (connection, _) = listener.accept()?;
             connection.set_nodelay(true)?;
-            go(move || serve(connection, bytes));
+            go(move || serve(connection, &mut vec![0; echo::buffer_size(bytes)]));
         }
         Ok::<(), std::io::Error>(())
     });

@@ -5,6 +5,7 @@
 //! kernel allows mappings, and may panics; no echo/tcp/connections=50000 for the same reason.
 
 mod echo;
+mod round;
 mod shared;
 mod sync;
 
@@ -65,6 +66,8 @@ const BENCHMARKS: &[Benchmark<Scheduler>] = &[
     bench("echo/open/load=75", Metric::Report, 2, 1, |_, _| echo::open_part(75)),
     bench("echo/open/load=90", Metric::Report, 2, 1, |_, _| echo::open_part(90)),
     bench("echo/open/load=95", Metric::Report, 2, 1, |_, _| echo::open_part(95)),
+    bench("echo/udp", Metric::Report, 2, 1, |_, _| round::echo_udp()),
+    bench("connect/churn", Metric::Report, 2, 1, |_, _| round::connect_churn()),
 ];
 
 /// The scheduler starts with the first coroutine and stays as it is.

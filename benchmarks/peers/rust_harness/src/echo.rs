@@ -2,7 +2,7 @@
 //! What echo servers need beside themselves: the load generator of weft's benchmarks
 //! (benchmarks/load/echo_load.c), and their own CPU time.
 
-use crate::{is_quick, Report, Sample};
+use crate::{Report, Sample};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,31 +19,18 @@ pub struct Figures {
     pub latencies: Vec<Report>,
 }
 
-/// Waits for the load generator, which lies beside this program, on the calling thread.
+/// Waits for the load generator on the calling thread.
 pub fn load(address: SocketAddr, connections: usize, bytes: usize, rate: u32, window: Duration)
     -> Result<Figures, String> {
-    let program = std::env::current_exe()
-        .map_err(|error| error.to_string())?
-        .with_file_name("bench-echo-load");
     let window_ms = window.as_millis() as usize;
     let numbers = [address.port() as usize, connections, rate as usize, window_ms, bytes];
-    let done = std::process::Command::new(program)
-        .args(numbers.map(|number| number.to_string()))
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&done.stdout);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let figure = |name: &str| -> Result<f64, String> {
-        let at = words.iter().position(|word| *word == name);
-        at.and_then(|at| words.get(at + 1)?.parse().ok())
-            .ok_or(format!("the load generator printed {text:?}"))
-    };
+    let printed = crate::load::run("bench-echo-load", &numbers.map(|number| number.to_string()))?;
     let mut latencies = Vec::new();
     for metric in ["p50_us", "p99_us", "p999_us", "max_us"] {
-        latencies.push(lower(metric, figure(metric)?));
+        latencies.push(lower(metric, printed.figure(metric)?));
     }
-    Ok(Figures { requests: figure("requests")?, cpu_us: figure("cpu_us")?, latencies })
+    let (requests, cpu_us) = (printed.figure("requests")?, printed.figure("cpu_us")?);
+    Ok(Figures { requests, cpu_us, latencies })
 }
 
 pub fn lower(metric: &'static str, value: f64) -> Report {
@@ -78,7 +65,7 @@ fn serve_load<S>(connections: usize, bytes: usize, rate: u32, start: S)
 where
     S: FnOnce(usize, usize) -> Result<SocketAddr, String>,
 {
-    let window = Duration::from_millis(if is_quick() { 500 } else { 2000 });
+    let window = crate::load::window();
     let address = start(connections, bytes)?;
     let figures = load(address, connections, bytes, rate, window)?;
     let cpu = lower("cpu_us_per_request", figures.cpu_us / figures.requests);

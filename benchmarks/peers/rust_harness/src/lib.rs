@@ -3,6 +3,8 @@
 //! program alike.  `H` is what runs a peer's tasks: its runtime, or its pool.
 
 pub mod echo;
+mod load;
+pub mod round;
 
 use std::time::Duration;
 

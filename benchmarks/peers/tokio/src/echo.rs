@@ -31,9 +31,9 @@ fn compute(steps: u64) -> u64 {
     x
 }
 
-async fn serve(mut connection: TcpStream, bytes: usize, work: u64) {
-    let mut message = vec![0; buffer_size(bytes)];
-    while let Ok(n) = connection.read(&mut message).await {
+/// Answers what comes into the buffer, to the end of the connection.
+pub async fn serve(mut connection: TcpStream, message: &mut [u8], work: u64) {
+    while let Ok(n) = connection.read(message).await {
         if n == 0 {
             break;
         }
@@ -61,7 +61,9 @@ async fn start_server(connections: usize, bytes: usize, work: u64) -> std::io::R
         for _ in 0..connections {
             let (connection, _) = listener.accept().await?;
             connection.set_nodelay(true)?;
-            tasks.push(tokio::spawn(serve(connection, bytes, work)));
+            tasks.push(tokio::spawn(async move {
+                serve(connection, &mut vec![0; buffer_size(bytes)], work).await
+            }));
         }
         accepted_all.store(true, Relaxed);
         for task in tasks {

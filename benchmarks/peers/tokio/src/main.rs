@@ -7,6 +7,7 @@ mod channel;
 mod echo;
 mod lock;
 mod ring;
+mod round;
 mod rwlock;
 mod timer;
 
@@ -68,6 +69,8 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("echo/open/rate=38400", Metric::Report, 2, 1, |r, _| echo_open(r, 38400)),
     bench("echo/open/rate=57600", Metric::Report, 2, 1, |r, _| echo_open(r, 57600)),
     bench("echo/open/rate=76800", Metric::Report, 2, 1, |r, _| echo_open(r, 76800)),
+    bench("echo/udp", Metric::Report, 2, 1, |r, _| round::echo_udp(r)),
+    bench("connect/churn", Metric::Report, 2, 1, |r, _| round::connect_churn(r)),
     bench("ring/pass/fibers=503/workers=1", Metric::NsPerOp, 1, 1, ring::pass),
     bench("ring/pass/fibers=503/workers=2", Metric::NsPerOp, 2, 1, ring::pass),
     bench("chameneos/meet/creatures=10/workers=1", Metric::NsPerOp, 1, 1, ring::meet),

@@ -3,6 +3,7 @@
 
 use weft_bench_harness::Sample;
 use crate::on_worker;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::runtime::Runtime;
@@ -54,8 +55,8 @@ pub fn pass(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
 
 struct Creature {
     met: Notify,
-    /// Its colour; locked only with the place, or by nobody else.
-    colour: Mutex<u64>,
+    /// Used under the lock of the place, whose order is enough.
+    colour: AtomicU64,
 }
 
 struct Place {
@@ -76,9 +77,10 @@ async fn visit(place: Arc<Mutex<Place>>, own: Arc<Creature>) -> u64 {
             let other = place.waiting.take();
             if let Some(other) = &other {
                 place.left -= 1;
-                let (mut a, mut b) = (own.colour.lock().unwrap(), other.colour.lock().unwrap());
-                let colour = if *a == *b { *a } else { 3 - *a - *b };
-                (*a, *b) = (colour, colour);
+                let (a, b) = (own.colour.load(Relaxed), other.colour.load(Relaxed));
+                let colour = if a == b { a } else { 3 - a - b };
+                own.colour.store(colour, Relaxed);
+                other.colour.store(colour, Relaxed);
             } else {
                 place.waiting = Some(own.clone());
             }
@@ -98,7 +100,7 @@ pub fn meet(runtime: &Runtime, batch: u64) -> Result<Sample, String> {
         let start = Instant::now();
         let tasks: Vec<_> = (0..10)
             .map(|i| {
-                let own = Creature { met: Notify::new(), colour: Mutex::new(i % 3) };
+                let own = Creature { met: Notify::new(), colour: AtomicU64::new(i % 3) };
                 tokio::spawn(visit(place.clone(), Arc::new(own)))
             })
             .collect();

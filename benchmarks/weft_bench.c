@@ -128,6 +128,7 @@ static const struct bench_case cases[] = {
      run_in_weft},
     {"generator/next", BENCH_NS_PER_OP, 1, 1, 0, bench_generator_next, run_in_weft},
     {"select/4", BENCH_NS_PER_OP, 1, 1, 0, bench_select_4, run_in_weft},
+    {"generator/send", BENCH_NS_PER_OP, 1, 1, 0, bench_generator_send, run_in_weft},
     {"select/descriptor", BENCH_NS_PER_OP, 1, 1, 0, bench_select_descriptor, run_in_weft},
     {"idle/parked=10000", BENCH_REPORT, 2, 1, 10000, bench_idle_parked, run_in_weft},
     {"mutex/uncontended", BENCH_NS_PER_OP, 1, 1, 0, bench_mutex_uncontended, run_in_weft},

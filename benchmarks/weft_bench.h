@@ -63,6 +63,7 @@ void bench_chameneos_meet(struct bench *b);
 
 /* generator_bench.c */
 void bench_generator_next(struct bench *b);
+void bench_generator_send(struct bench *b);
 
 /* channel_bench.c; the parameter is BENCH_PARTIES(senders, receivers) */
 #define BENCH_PARTIES(senders, receivers) ((uint64_t)(senders) << 8 | (receivers))

@@ -5,7 +5,7 @@
 #
 # usage: scripts/peers.sh [PEER]...
 #
-#   PEER   boost-fiber, cpp20, go, tokio, pthread, tbb, openmp, rayon, may, compio, libuv,
+#   PEER   boost-fiber, cpp20, go, tokio, pthread, tbb, openmp, rayon, may, compio, libuv, python,
 #          uring-floor or epoll-floor; all of them if none is named
 set -euo pipefail
 
@@ -144,6 +144,13 @@ build_libuv()
         -pthread -o "$out/libuv.new"
 }
 
+# One file that the interpreter runs, so that the program lies where the others do.
+build_python()
+{
+    command -v python3 >/dev/null || skip "python3 is not installed"
+    python3 -m zipapp "$source/python" --python "/usr/bin/env python3" --output "$out/python.new"
+}
+
 # Ends the subshell that builds a peer.
 skip()
 {
@@ -171,16 +178,16 @@ build_peer()
 }
 
 if [ $# -eq 0 ]; then
-    set -- boost-fiber cpp20 go tokio pthread tbb openmp rayon may compio libuv uring-floor \
-        epoll-floor
+    set -- boost-fiber cpp20 go tokio pthread tbb openmp rayon may compio libuv python \
+        uring-floor epoll-floor
 fi
 for peer in "$@"; do
     case $peer in
     boost-fiber | cpp20 | go | tokio | pthread | tbb | openmp) ;;
-    rayon | may | compio | libuv | uring-floor | epoll-floor) ;;
+    rayon | may | compio | libuv | python | uring-floor | epoll-floor) ;;
     *)
         echo "peers.sh: unknown peer '$peer'; there are boost-fiber, cpp20, go, tokio, pthread," \
-            "tbb, openmp, rayon, may, compio, libuv, uring-floor and epoll-floor" >&2
+            "tbb, openmp, rayon, may, compio, libuv, python, uring-floor and epoll-floor" >&2
         exit 2
         ;;
     esac

@@ -23,7 +23,7 @@ import sections
 import servers
 
 PEERS = ("boost-fiber", "cpp20", "go", "tokio", "pthread", "tbb", "openmp", "rayon", "may",
-         "compio", "libuv", "uring-floor", "epoll-floor")
+         "compio", "libuv", "python", "uring-floor", "epoll-floor")
 ALL_PEERS = tuple(dict.fromkeys(PEERS + http_cases.PEERS))
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")

@@ -141,7 +141,7 @@ def _versions():
     """Compilers and libraries that the programs are built with."""
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
     found = [_first_line("cc", "--version"), _first_line("go", "version"),
-             _first_line("rustc", "--version"),
+             _first_line("rustc", "--version"), _first_line("python3", "--version"),
              *(_locked_crate(root, name) for name in ("tokio", "rayon", "may", "compio")),
              _packages("liburing-dev", "libhwloc-dev", "libjemalloc-dev", "libtbb-dev",
                        "libboost-fiber-dev", "libuv1-dev", "libh2o-evloop-dev", "nginx", "wrk",

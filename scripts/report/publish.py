@@ -12,7 +12,7 @@ import sections
 _BEGIN = "<!-- MEASURED: begin.  Written by scripts/bench.sh --publish; edits are lost. -->"
 _END = "<!-- MEASURED: end. -->"
 _NAMES = {"go": "Go", "tbb": "oneTBB", "openmp": "OpenMP", "boost-fiber": "Boost.Fiber",
-          "cpp20": "C++20 coroutines"}
+          "cpp20": "C++20 coroutines", "python": "Python"}
 
 # (what a reader calls it, the benchmark); the metric is nanoseconds for each operation.
 _RUNTIME = (

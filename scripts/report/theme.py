@@ -16,6 +16,7 @@ _COLOURS = {
     "may": ("#be185d", "#f9a8d4"),
     "compio": ("#4338ca", "#818cf8"),
     "libuv": ("#a16207", "#fde047"),
+    "python": ("#1d4ed8", "#60a5fa"),
     "nginx": ("#15803d", "#4ade80"),
     "h2o": ("#0891b2", "#67e8f9"),
     "uring-floor": ("#374151", "#d1d5db"),

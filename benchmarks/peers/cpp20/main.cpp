@@ -12,12 +12,26 @@
 namespace
 {
 
-/* As std::generator of C++23, which this compiler's library may not have yet. */
+/* As std::generator of C++23, which this compiler's library may not have yet; and what is sent is
+ * the value of the co_yield at which the coroutine stands. */
 class generator
 {
   public:
     struct promise_type {
         const uint64_t *value = nullptr;
+        uint64_t sent = 0;
+
+        struct yielding : std::suspend_always {
+            const promise_type &promise;
+
+            explicit yielding(const promise_type &own) noexcept : promise(own)
+            {
+            }
+            uint64_t await_resume() const noexcept
+            {
+                return promise.sent;
+            }
+        };
 
         generator get_return_object()
         {
@@ -31,10 +45,10 @@ class generator
         {
             return {};
         }
-        std::suspend_always yield_value(const uint64_t &yielded) noexcept
+        yielding yield_value(const uint64_t &yielded) noexcept
         {
             value = &yielded;
-            return {};
+            return yielding(*this);
         }
         void return_void() noexcept
         {
@@ -62,6 +76,11 @@ class generator
         coroutine.resume();
         return *coroutine.promise().value;
     }
+    uint64_t send(uint64_t sent)
+    {
+        coroutine.promise().sent = sent;
+        return next();
+    }
 
   private:
     std::coroutine_handle<promise_type> coroutine;
@@ -86,8 +105,27 @@ void generator_next(bench *b)
         bench_fail(b, "%llu numbers were wrong", static_cast<unsigned long long>(wrong));
 }
 
+[[gnu::noinline]] generator answer()
+{
+    for (uint64_t reply = 0;;)
+        reply = (co_yield reply) + 1;
+}
+
+void generator_send(bench *b)
+{
+    generator answerer = answer();
+    uint64_t wrong = answerer.next();
+    bench_start(b);
+    for (uint64_t i = 0; i < b->batch; i++)
+        wrong += answerer.send(i) != i + 1;
+    bench_stop(b);
+    if (wrong != 0)
+        bench_fail(b, "%llu answers were wrong", static_cast<unsigned long long>(wrong));
+}
+
 const bench_case cases[] = {
     {"generator/next", BENCH_NS_PER_OP, 1, 1, 0, generator_next, nullptr},
+    {"generator/send", BENCH_NS_PER_OP, 1, 1, 0, generator_send, nullptr},
 };
 
 } // namespace

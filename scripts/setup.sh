@@ -25,7 +25,8 @@ usage()
 }
 
 # A word is a package, or alternatives separated by "|" of which the first that is there counts.
-# One that ends in "?" is left out where apt does not know it.
+# One that ends in "?" is left out where apt does not know it.  "#" stands for a version: any that
+# is there counts, as such packages exclude each other; else the newest is installed.
 build="gcc libc6-dev cmake ninja-build pkg-config|pkgconf python3 liburing-dev libhwloc-dev
     libjemalloc-dev node-llhttp"
 # libc-ares-dev: without it an optional library is left out, and its tests are skipped by name.
@@ -33,8 +34,7 @@ test_only="libc-ares-dev libcriterion-dev libssl-dev relacy-dev spin g++ clang l
     gdb linux-perf|linux-tools-common"
 run_only="wrk nginx-light|nginx|nginx-core|nginx-full"
 # Each of these serves a peer, and distributions drop one or the other.
-bench_only="g++ golang-go? libboost-fiber-dev? libboost-context-dev? libtbb-dev? libuv1-dev?
-    libh2o-evloop-dev?"
+bench_only="g++ golang-go? libboost-fiber#-dev? libtbb-dev? libuv1-dev? libh2o-evloop-dev?"
 browser_only="chromium-headless-shell|chromium"
 cross_only="gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu
     libc6-dev-riscv64-cross qemu-user gdb-multiarch"
@@ -65,7 +65,8 @@ done
 
 is_installed()
 {
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ] && return 0
+    dpkg-query -W -f '${db:Status-Status}\n' "$(echo "$1" | tr '#' '*')" 2>/dev/null |
+        grep -qx installed && return 0
     # A tool that came from elsewhere, say a newer Go, serves as well as its package.
     case $1 in
     golang-go) command -v go >/dev/null ;;
@@ -86,7 +87,7 @@ any_installed()
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     # Somebody else's package names; the build says by itself what it does not find.
     echo "setup.sh: this is not Debian or Ubuntu; weft needs the equivalents of:" >&2
-    echo "  $(echo "$wanted" | tr -s ' \n' ' ')" >&2
+    echo "  $(echo "$wanted" | tr -d '#' | tr -s ' \n' ' ')" >&2
     exit 0
 fi
 
@@ -105,7 +106,7 @@ give_up()
     echo "setup.sh: $1" >&2
     names=
     for word in $missing; do
-        word=${word%\?}
+        word=$(echo "${word%\?}" | tr -d '#')
         names="$names ${word%%|*}"
     done
     echo "setup.sh: please install:$names" >&2
@@ -117,6 +118,18 @@ if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || give_up "not root, and there is no sudo"
     as_root=sudo
 fi
+
+# The package with the newest version that apt knows in the place of "#"; others as they are.
+newest_of()
+{
+    case $1 in
+    *"#"*)
+        apt-cache search --names-only "^${1%%#*}[0-9][0-9.]*${1#*#}\$" 2>/dev/null | sed 's/ .*//' |
+            sort -V | tail -n 1
+        ;;
+    *) echo "$1" ;;
+    esac
+}
 
 # True if apt knows a version of the package that it could install.
 is_available()
@@ -132,6 +145,7 @@ choose_packages()
     for word in $missing; do
         found=
         for package in $(echo "${word%\?}" | tr '|' ' '); do
+            package=$(newest_of "$package")
             if is_available "$package"; then
                 found=$package
                 break

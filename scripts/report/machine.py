@@ -121,14 +121,16 @@ def _first_line(*command):
     return done.stdout.strip().split("\n")[0]
 
 
-def _packages(*names):
+def _packages(*patterns):
     """Those that are installed, with their versions, as one text."""
+    form = "${db:Status-Status} ${Package} ${Version}\n"
     try:
-        done = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}, ", *names],
+        done = subprocess.run(["dpkg-query", "-W", "-f", form, *patterns],
                               capture_output=True, text=True, check=False, timeout=20)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip(" ,")
+    return ", ".join(line.partition(" ")[2] for line in done.stdout.splitlines()
+                     if line.startswith("installed "))
 
 
 def _locked_crate(root, name):
@@ -144,7 +146,7 @@ def _versions():
              _first_line("rustc", "--version"), _first_line("python3", "--version"),
              *(_locked_crate(root, name) for name in ("tokio", "rayon", "may", "compio")),
              _packages("liburing-dev", "libhwloc-dev", "libjemalloc-dev", "libtbb-dev",
-                       "libboost-fiber-dev", "libuv1-dev", "libh2o-evloop-dev", "nginx", "wrk",
+                       "libboost-fiber*-dev", "libuv1-dev", "libh2o-evloop-dev", "nginx", "wrk",
                        "node-llhttp", "libllhttp-dev"),
              " ".join(platform.libc_ver())]
     return ", ".join(version for version in found if version.strip())

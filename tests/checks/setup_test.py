@@ -12,10 +12,14 @@ SETUP = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "setup.sh"
 # that it will know after an update; calls: what was run.
 DPKG_QUERY = """#!/bin/sh
 for package; do :; done
-grep -qx "$package" "$STATE/installed" && printf installed
+grep -qx "$(echo "$package" | sed 's/[*]/.*/')" "$STATE/installed" && echo installed
 """
 APT_CACHE = """#!/bin/sh
-grep -qx "$2" "$STATE/known" && printf '%s:\\n  Installed: (none)\\n  Candidate: 1.0\\n' "$2"
+case $1 in
+search) grep "$3" "$STATE/known" | sed 's/$/ - what it is for/' ;;
+policy) grep -qx "$2" "$STATE/known" &&
+    printf '%s:\\n  Installed: (none)\\n  Candidate: 1.0\\n' "$2" ;;
+esac
 exit 0
 """
 APT_GET = """#!/bin/sh
@@ -45,7 +49,8 @@ class Setup(unittest.TestCase):
         self.fake("apt-get", APT_GET)
         self.fake("id", "#!/bin/sh\necho 0\n")
         # Nothing else of the machine is visible: no cmake or go that would count as installed.
-        for tool in ("sh", "sed", "tr", "grep", "mktemp", "rm", "cat", "env", "cp"):
+        for tool in ("sh", "sed", "tr", "grep", "mktemp", "rm", "cat", "env", "cp", "sort",
+                     "tail"):
             (self.bin / tool).symlink_to(pathlib.Path("/usr/bin") / tool)
         self.has(installed=BUILD, known=[], mirror=[])
 
@@ -95,6 +100,21 @@ class Setup(unittest.TestCase):
         self.has(installed=BUILD + ["wrk", "nginx-core"])
         self.assertEqual(self.run_setup("--run").returncode, 0)
         self.assertEqual(self.calls(), [])
+
+    def test_of_several_versions_the_newest_is_installed(self):
+        others = "wrk nginx-light g++ golang-go libtbb-dev libuv1-dev libh2o-evloop-dev".split()
+        boosts = [f"libboost-fiber{version}-dev" for version in ("1.9", "", "1.81", "1.74")]
+        self.has(installed=BUILD + others, known=["libboost-fiber1.9.1-tools", *boosts])
+        self.assertEqual(self.run_setup("--bench").returncode, 0)
+        self.assertEqual([call.split()[-1] for call in self.calls()], ["libboost-fiber1.81-dev"])
+
+    def test_a_version_that_is_there_is_kept(self):
+        others = "g++ golang-go libtbb-dev libuv1-dev libh2o-evloop-dev".split()
+        for version in ("1.74", ""):
+            self.has(installed=BUILD + others + [f"libboost-fiber{version}-dev"],
+                     known=["libboost-fiber1.81-dev"])
+            self.assertEqual(self.run_setup("--bench").returncode, 0)
+            self.assertEqual(self.calls(), [])
 
     def test_failure_names_the_packages(self):
         (self.state / "offline").touch()

@@ -3,6 +3,7 @@
 #include "harness/echo_rows.h"
 #include "weft_bench.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum { CONNECTIONS = 32, WORK_STEPS = 16000, WINDOW_MS = 2200 };
@@ -38,23 +39,23 @@ static int watch_workers(void *arg)
     return rc;
 }
 
-/* Returns the number of requests, 0 after a failure. */
-static unsigned long long load_and_watch(struct bench *b, unsigned rate, struct watch *watch)
+/* Returns whether there are figures. */
+static bool load_and_watch(struct bench *b, unsigned rate, struct watch *watch,
+                           struct echo_result *echo)
 {
     struct echo_server server;
-    struct echo_result echo = {0};
     weft_fiber *watcher;
     int result = 0;
     int rc = echo_start(&server, CONNECTIONS, BENCH_ECHO_BYTES, WORK_STEPS);
 
     if (rc < 0) {
         bench_fail(b, "the server did not start: %s", strerror(-rc));
-        return 0;
+        return false;
     }
     watch->server = &server;
     rc = weft_spawn(&watcher, watch_workers, watch);
     if (rc == 0) {
-        rc = echo_load(&server, rate, WINDOW_MS, &echo);
+        rc = echo_load(&server, rate, WINDOW_MS, echo);
         if (rc < 0) {
             bench_fail(b, "the load generator failed: %s", strerror(-rc));
             weft_cancel(watcher);
@@ -67,7 +68,7 @@ static unsigned long long load_and_watch(struct bench *b, unsigned rate, struct 
         bench_fail(b, "the server failed");
     if (watch->turns[0] + watch->turns[1] == 0)
         bench_fail(b, "the workers did nothing");
-    return echo.requests;
+    return rc == 0 && echo->requests > 0;
 }
 
 /* The lazier worker, and its share of the turns. */
@@ -89,19 +90,23 @@ static unsigned lazier(const struct watch *watch, double *share_percent)
  *           sends each its next message as soon as it has the echo.  Each message costs about
  *           20 us of arithmetic, so that two workers have something to do for one load generator.
  * Includes  share_percent: the part of the smaller half in all turns of the two workers during
- *           the second second of the load; 50 is even.  requests_per_s: of the whole window.
+ *           the second second of the load; 50 is even.  requests_per_s and cpu_us_per_request, the
+ *           arithmetic with it: of the whole window.
  * Excludes  the first second, in which connections may still move.
  * Distrust  a machine of two CPUs: the load generator takes a share of one.
  */
 void bench_balance_echo(struct bench *b)
 {
     struct watch watch = {0};
-    unsigned long long requests = load_and_watch(b, 0, &watch);
+    struct echo_result echo = {0};
     double share_percent;
 
+    if (!load_and_watch(b, 0, &watch, &echo))
+        return;
     (void)lazier(&watch, &share_percent);
     bench_report(b, "share_percent", 1, share_percent);
-    bench_report(b, "requests_per_s", 1, (double)requests * 1000 / WINDOW_MS);
+    bench_report(b, "requests_per_s", 1, (double)echo.requests * 1000 / WINDOW_MS);
+    bench_report(b, "cpu_us_per_request", 0, echo.cpu_us / (double)echo.requests);
 }
 
 /*
@@ -111,18 +116,22 @@ void bench_balance_echo(struct bench *b)
  * Method    That of balance/echo, but the load generator sends 200 messages a second on each of
  *           the 32 connections: about a quarter of what one worker can do.
  * Includes  share_percent: the part of the lazier worker in all turns; parks_per_s: how often it
- *           was woken and went to sleep again; p99_us of the echoes.
+ *           was woken and went to sleep again; p99_us of the echoes; cpu_us_per_request.
  * Excludes  the first second.
  * Distrust  a busy machine: one worker that does not get its CPU is not enough.
  */
 void bench_balance_echo_light(struct bench *b)
 {
     struct watch watch = {0};
+    struct echo_result echo = {0};
     double share_percent;
     unsigned worker;
 
-    (void)load_and_watch(b, (unsigned)(b->spec->parameter / CONNECTIONS), &watch);
+    if (!load_and_watch(b, (unsigned)(b->spec->parameter / CONNECTIONS), &watch, &echo))
+        return;
     worker = lazier(&watch, &share_percent);
     bench_report(b, "share_percent", 0, share_percent);
     bench_report(b, "parks_per_s", 0, (double)watch.parks[worker]);
+    bench_report(b, "p99_us", 0, echo.p99_us);
+    bench_report(b, "cpu_us_per_request", 0, echo.cpu_us / (double)echo.requests);
 }

@@ -172,6 +172,8 @@ static void report(struct bench *b, const struct echo_result *echo, struct ticke
     bench_report(b, "p99_us", 0, echo->p99_us);
     bench_report(b, "p999_us", 0, echo->p999_us);
     bench_report(b, "max_us", 0, echo->max_us);
+    if (ticker->hogs->kind != BENCH_HOG_COMPUTE || ticker->hogs->count == 0)
+        bench_report(b, "cpu_us_per_request", 0, echo->cpu_us / (double)echo->requests);
     bench_report(b, "timer_p99_us", 0, bench_percentile(ticker->late_us, ticker->count, 0.99));
     bench_report(b, "timer_p999_us", 0, bench_percentile(ticker->late_us, ticker->count, 0.999));
     bench_report(b, "timer_max_us", 0, bench_percentile(ticker->late_us, ticker->count, 1));
@@ -214,7 +216,8 @@ static void measure(struct bench *b, struct hogs *hogs, struct ticker *ticker)
  *           yield between.  They begin when all connections are being served.
  * Includes  p50_us, p99_us, p999_us, max_us: from the time that a message was due to the arrival
  *           of its echo at the load generator; the kernel's TCP.  timer_*_us: how late the
- *           millisecond fiber ran.
+ *           millisecond fiber ran.  cpu_us_per_request, its own work with it, where no hog
+ *           computes.
  * Excludes  connecting; the first 300 ms of echoes.
  * Distrust  figures of a busy machine, above all those with as many computing hogs as CPUs: then
  *           the kernel shares the CPUs among threads, and the scheduling slices of 3-4 ms show.

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { STREAM_CHUNK = 1 << 18, STREAM_MIB = 1024, STREAM_MIB_QUICK = 256, STREAM_PAGE = 4096 };
@@ -18,7 +19,8 @@ struct stream {
     int out, in; /* two ends of a connection over loopback */
     uint64_t length, received, wrong;
     pthread_t receiver;
-    uint64_t began_ns;
+    uint64_t receiver_cpu_ns;
+    uint64_t began_ns, began_cpu_ns;
     char *chunk; /* what is sent, again and again */
 };
 
@@ -27,6 +29,7 @@ static inline void *stream_receive(void *arg)
 {
     struct stream *stream = arg;
     static char buffer[STREAM_CHUNK];
+    struct timespec used;
     cpu_set_t cpus;
     ssize_t n;
 
@@ -42,6 +45,8 @@ static inline void *stream_receive(void *arg)
                              (char)((stream->received + at) % STREAM_CHUNK / STREAM_PAGE);
         stream->received += (uint64_t)n;
     }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    stream->receiver_cpu_ns = (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
     return NULL;
 }
 
@@ -72,6 +77,7 @@ static inline int stream_begin(struct bench *b, struct stream *stream)
         chunk[i] = (char)(i / STREAM_PAGE);
     stream->chunk = chunk;
     stream->length = (uint64_t)(b->is_quick ? STREAM_MIB_QUICK : STREAM_MIB) << 20;
+    stream->began_cpu_ns = bench_cpu_ns();
     if (stream_connect(stream) == 0 &&
         pthread_create(&stream->receiver, NULL, stream_receive, stream) == 0) {
         stream->began_ns = bench_now_ns();
@@ -81,21 +87,23 @@ static inline int stream_begin(struct bench *b, struct stream *stream)
     return 0;
 }
 
-/* The time ends when all has come. */
+/* The time ends when all has come.  The receiver's CPU time is not the sender's. */
 static inline void stream_end(struct bench *b, struct stream *stream, uint64_t sent)
 {
-    double ns;
+    double ns, cpu_ns, megabytes = (double)stream->length / 1e6;
 
     (void)shutdown(stream->out, SHUT_WR);
     pthread_join(stream->receiver, NULL);
     ns = (double)(bench_now_ns() - stream->began_ns);
+    cpu_ns = (double)(bench_cpu_ns() - stream->began_cpu_ns - stream->receiver_cpu_ns);
     close(stream->out);
     close(stream->in);
     if (sent != stream->length || stream->received != stream->length || stream->wrong != 0)
         bench_fail(b, "%llu bytes were sent, %llu received, %llu pages were wrong",
                    (unsigned long long)sent, (unsigned long long)stream->received,
                    (unsigned long long)stream->wrong);
-    bench_report(b, "mb_per_s", 1, (double)stream->length / (ns / 1e3));
+    bench_report(b, "mb_per_s", 1, megabytes / (ns / 1e9));
+    bench_report(b, "cpu_us_per_mb", 0, cpu_ns / 1e3 / megabytes);
 }
 
 /* Sends some or all of it; returns how much. */

@@ -47,7 +47,7 @@ _METRICS = {
     "max_us": "longest latency, µs", "requests_per_s": "requests a second",
     "cpu_us_per_request": "CPU time for each request, µs",
     "pss_bytes": "resident memory (Pss), bytes",
-    "mb_per_s": "megabytes a second",
+    "mb_per_s": "megabytes a second", "cpu_us_per_mb": "CPU time for each megabyte, µs",
 }
 
 

@@ -237,6 +237,10 @@ func hogEcho(kind hogKind, count int) func(int) (sample, error) {
 		for _, name := range []string{"p50_us", "p99_us", "p999_us", "max_us"} {
 			found = append(found, report{metric(name), false, echo[name]})
 		}
+		if kind != compute || count == 0 {
+			found = append(found,
+				report{"cpu_us_per_request", false, echo["cpu_us"] / echo["requests"]})
+		}
 		return sample{reports: append(found,
 			report{"timer_p99_us", false, percentile(late, 0.99)},
 			report{"timer_p999_us", false, percentile(late, 0.999)},
@@ -244,7 +248,7 @@ func hogEcho(kind hogKind, count int) func(int) (sample, error) {
 	}
 }
 
-// Throughput only: Go does not tell which thread ran what.
+// Without the workers' shares: Go does not tell which thread ran what.
 func balanceEcho(int) (sample, error) {
 	const connections, workSteps, window = 32, 16000, 2200 * time.Millisecond
 	server, err := startEcho(connections, echoBytes, workSteps)
@@ -256,7 +260,10 @@ func balanceEcho(int) (sample, error) {
 		return sample{}, err
 	}
 	server.stop()
-	return sample{reports: []report{{"requests_per_s", true, echo["requests"] / window.Seconds()}}}, nil
+	return sample{reports: []report{
+		{"requests_per_s", true, echo["requests"] / window.Seconds()},
+		{"cpu_us_per_request", false, echo["cpu_us"] / echo["requests"]},
+	}}, nil
 }
 
 // One P for each of the two workers; the server's own CPU time in the window.

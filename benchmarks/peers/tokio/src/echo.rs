@@ -175,7 +175,11 @@ pub fn hog_echo(runtime: &Runtime, kind: Hog, count: usize) -> Result<Sample, St
     for feeder in feeders {
         let _ = feeder.join();
     }
-    let mut reports = figures?.latencies;
+    let figures = figures?;
+    let mut reports = figures.latencies;
+    if kind != Hog::Compute || count == 0 {
+        reports.push(lower("cpu_us_per_request", figures.cpu_us / figures.requests));
+    }
     runtime.block_on(server.acceptor).map_err(|error| error.to_string())?.map_err(describe)?;
     if late.len() < 100 {
         return Err(format!("the timer fired {} times", late.len()));
@@ -186,7 +190,7 @@ pub fn hog_echo(runtime: &Runtime, kind: Hog, count: usize) -> Result<Sample, St
     Ok(Sample::Reports(reports))
 }
 
-/// Throughput only, as for Go.
+/// Without the workers' shares, as for Go.
 pub fn balance_echo(runtime: &Runtime) -> Result<Sample, String> {
     const CONNECTIONS: usize = 32;
     let window = Duration::from_millis(2200);
@@ -195,7 +199,10 @@ pub fn balance_echo(runtime: &Runtime) -> Result<Sample, String> {
         .map_err(|error| error.to_string())?;
     let figures = load(server.address, CONNECTIONS, echo::BYTES, 0, window)?;
     let value = figures.requests / window.as_secs_f64();
-    Ok(Sample::Reports(vec![Report { metric: "requests_per_s", is_higher_better: true, value }]))
+    Ok(Sample::Reports(vec![
+        Report { metric: "requests_per_s", is_higher_better: true, value },
+        lower("cpu_us_per_request", figures.cpu_us / figures.requests),
+    ]))
 }
 
 fn start_echo(runtime: &Runtime, connections: usize, bytes: usize) -> Result<SocketAddr, String> {

@@ -95,12 +95,12 @@ static double run_contention(struct bench *b, struct contention *contention)
 }
 
 /*
- * mutex/contended
+ * mutex/contended, and with workers=4 and 8
  *
  * Question  How many critical sections pass through one mutex that a thousand want, and how long
  *           does the unluckiest of them wait?
- * Method    1,000 fibers on two workers lock, count and unlock without a pause for a second; then
- *           the same with a clock around each lock, for the longest wait.
+ * Method    1,000 fibers on two workers, or so many, lock, count and unlock without a pause for a
+ *           second; then the same with a clock around each lock, for the longest wait.
  * Includes  spawning and joining the fibers.
  * Excludes  work outside the critical section: there is none.
  * Distrust  a busy machine: a worker that is off its CPU while it holds the mutex stops all.

@@ -134,6 +134,8 @@ static const struct bench_case cases[] = {
     {"mutex/uncontended", BENCH_NS_PER_OP, 1, 1, 0, bench_mutex_uncontended, run_in_weft},
     {"mutex/contended", BENCH_REPORT, 2, 1, 0, bench_mutex_contended, run_in_weft},
     {"rwlock/read_mostly/fibers=1", BENCH_NS_PER_OP, 1, 1, 0, bench_rwlock_alone, run_in_weft},
+    {"mutex/contended/workers=4", BENCH_REPORT, 4, 1, 0, bench_mutex_contended, run_in_weft},
+    {"mutex/contended/workers=8", BENCH_REPORT, 8, 1, 0, bench_mutex_contended, run_in_weft},
     {"rwlock/read_mostly/fibers=1000", BENCH_REPORT, 2, 1, 0, bench_rwlock_read_mostly,
      run_in_weft},
     {"semaphore/uncontended", BENCH_NS_PER_OP, 1, 1, 0, bench_semaphore_uncontended, run_in_weft},

@@ -16,6 +16,9 @@ PROGRAM_SECONDS_MAX = 120  # the longest takes a sixth; one that hangs shall not
 WAIT_SECONDS = 0.01  # a look that often costs nothing that could be measured
 # Modules whose programs start a load generator.
 _LOADED = ("echo", "hog", "balance", "connect")
+# Modules whose reports are of nothing but computing: a peer with a thread for each fiber shall have
+# no more CPUs than there are workers.
+_COMPUTING = ("mutex", "rwlock")
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,13 @@ class Bench:
     metric: str
 
     @property
+    def module(self):
+        return self.name.split("/")[0]
+
+    @property
     def is_timed(self):
-        """Its samples are short and compute, so it matters which CPUs they get.  Reports come from
-        windows of seconds."""
-        return self.metric in ("ns_per_op", "s")
+        """It computes, so it matters which CPUs it gets.  Most reports are of servers or wait."""
+        return self.metric in ("ns_per_op", "s") or self.module in _COMPUTING
 
     @property
     def is_watched(self):
@@ -39,7 +45,7 @@ class Bench:
         allowed = set(os.sched_getaffinity(0) if allowed is None else allowed)
         if self.is_timed:
             return machine.choose_cpus(self.workers, allowed), set()
-        if self.name.split("/")[0] in _LOADED:
+        if self.module in _LOADED:
             return machine.split_cpus(allowed)
         return allowed, set()
 

@@ -190,8 +190,9 @@ class Places(unittest.TestCase):
                      "connect/churn"):
             self.assertEqual(programs.Bench(name, 2, "report").place(four), ({1, 2, 3}, {0}))
         self.assertEqual(programs.Bench("idle/parked", 1, "report").place(four), (four, set()))
-        timed, load_cpus = programs.Bench("a/b", 2, "s").place(four)
-        self.assertEqual((len(timed), load_cpus), (2, set()))
+        for bench in (programs.Bench("a/b", 2, "s"), programs.Bench("mutex/b", 2, "report")):
+            timed, load_cpus = bench.place(four)
+            self.assertEqual((len(timed), load_cpus), (2, set()))
 
     def test_a_program_is_told_where_its_load_generator_runs(self):
         bench = programs.Bench("echo/tcp", 2, "report")

@@ -59,6 +59,8 @@ var benchmarks = []benchmark{
 	{"idle/parked=10000", reports, 2, 1, idleParked(10000)},
 	{"mutex/uncontended", nsPerOp, 1, 1, mutexUncontended},
 	{"mutex/contended", reports, 2, 1, mutexContended},
+	{"mutex/contended/workers=4", reports, 4, 1, mutexContended},
+	{"mutex/contended/workers=8", reports, 8, 1, mutexContended},
 	{"rwlock/read_mostly/fibers=1", nsPerOp, 1, 1, rwlockAlone},
 	{"rwlock/read_mostly/fibers=1000", reports, 2, 1, rwlockReadMostly},
 	{"semaphore/uncontended", nsPerOp, 1, 1, semaphoreUncontended},

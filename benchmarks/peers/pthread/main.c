@@ -402,6 +402,8 @@ static const struct bench_case cases[] = {
     {"memory/parked/n=10000", BENCH_BYTES_PER_FIBER, 1, 1, 10000, memory_parked, NULL},
     {"mutex/uncontended", BENCH_NS_PER_OP, 1, 1, 0, mutex_uncontended, NULL},
     {"mutex/contended", BENCH_REPORT, 2, 1, 0, mutex_contended, NULL},
+    {"mutex/contended/workers=4", BENCH_REPORT, 4, 1, 0, mutex_contended, NULL},
+    {"mutex/contended/workers=8", BENCH_REPORT, 8, 1, 0, mutex_contended, NULL},
     {"rwlock/read_mostly/fibers=1", BENCH_NS_PER_OP, 1, 1, 0, rwlock_alone, NULL},
     {"rwlock/read_mostly/fibers=1000", BENCH_REPORT, 2, 1, 0, rwlock_read_mostly, NULL},
     {"semaphore/uncontended", BENCH_NS_PER_OP, 1, 1, 0, semaphore_uncontended, NULL},

@@ -92,6 +92,8 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
     bench("idle/parked=10000", Metric::Report, 2, 1, |r, _| idle_parked(r, 10_000)),
     bench("mutex/uncontended", Metric::NsPerOp, 1, 1, lock::uncontended),
     bench("mutex/contended", Metric::Report, 2, 1, |r, _| lock::contended(r)),
+    bench("mutex/contended/workers=4", Metric::Report, 4, 1, |r, _| lock::contended(r)),
+    bench("mutex/contended/workers=8", Metric::Report, 8, 1, |r, _| lock::contended(r)),
     bench("rwlock/read_mostly/fibers=1", Metric::NsPerOp, 1, 1, rwlock::alone),
     bench("rwlock/read_mostly/fibers=1000", Metric::Report, 2, 1, |r, _| rwlock::read_mostly(r)),
     bench("barrier/cross/parties=2", Metric::NsPerOp, 1, 2, |r, b| barrier::cross(r, b, 2)),

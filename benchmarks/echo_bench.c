@@ -3,13 +3,11 @@
 #include "harness/echo_rows.h"
 #include "weft_bench.h"
 
-enum { WINDOW_MS = 2000, WINDOW_MS_QUICK = 500 };
-
 /* Serves so many connections at `rate` messages per second on each, 0 for as many as possible. */
 static int serve_load(struct bench *b, unsigned connections, unsigned bytes, unsigned rate,
                       struct echo_result *result)
 {
-    unsigned window_ms = b->is_quick ? WINDOW_MS_QUICK : WINDOW_MS;
+    unsigned window_ms = b->is_quick ? BENCH_ECHO_WINDOW_MS_QUICK : BENCH_ECHO_WINDOW_MS;
     struct echo_server server;
     int rc = echo_start(&server, connections, bytes, 0);
 
@@ -39,7 +37,7 @@ static int serve_load(struct bench *b, unsigned connections, unsigned bytes, uns
  */
 void bench_echo_tcp(struct bench *b)
 {
-    unsigned window_ms = b->is_quick ? WINDOW_MS_QUICK : WINDOW_MS;
+    unsigned window_ms = b->is_quick ? BENCH_ECHO_WINDOW_MS_QUICK : BENCH_ECHO_WINDOW_MS;
     struct echo_result result;
 
     if (serve_load(b, bench_echo_connections(b->spec->parameter),

@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include <weft.h>
 
-enum { SETTLE_S = 3, WINDOW_S = 10, WINDOW_S_QUICK = 2 };
+enum { SETTLE_S = 3, WINDOW_S = 5, WINDOW_S_QUICK = 2 };
 
 struct watch {
     unsigned window_s;
@@ -54,8 +54,8 @@ static void watch_from_outside(struct bench *b, struct watch *watch)
  * Question  What does a runtime cost that has nothing to do?
  * Method    10,000 fibers sleep for an hour, on two workers; three seconds later a thread that is
  *           none of the runtime's reads the process's CPU time and voluntary context switches, and
- *           again ten seconds later (two with --quick).  A thread that makes a blocking system call
- *           switches.
+ *           again five seconds later (two with --quick).  A thread that makes a system call that
+ *           blocks switches.
  * Includes  every thread of the process: workers, monitor, and what the peers have of that kind.
  * Excludes  system calls that do not block; `strace -c -f` counts them.  The second after the last
  *           activity, in which the monitor still watches: that is why no fiber does the measuring.

@@ -11,6 +11,9 @@
 
 /* A sample this long makes the clock's own cost (about 25 ns) and one stray interrupt small. */
 enum { SAMPLE_NS_MIN = 20 * 1000 * 1000, SAMPLE_NS_MIN_QUICK = 5 * 1000 * 1000 };
+/* Once they have taken so long together there is no further sample: long ones have little noise,
+ * and another round tells more than another sample of the same process. */
+enum { SAMPLING_NS_MAX = 1000 * 1000 * 1000 };
 
 uint64_t bench_now_ns(void)
 {
@@ -197,13 +200,15 @@ static void calibrate(struct measurement *m)
 static int measure_hosted(void *arg)
 {
     struct measurement *m = arg;
+    uint64_t spent_ns = 0;
 
     m->bench.batch = 1;
     if (m->bench.spec->metric == BENCH_NS_PER_OP)
         calibrate(m);
-    while (m->bench.failure[0] == '\0' && m->taken < m->wanted) {
+    while (m->bench.failure[0] == '\0' && m->taken < m->wanted && spent_ns < SAMPLING_NS_MAX) {
         run_once(m);
         m->samples[m->taken++] = sample_of(&m->bench);
+        spent_ns += m->bench.elapsed_ns;
     }
     return 0;
 }

@@ -33,7 +33,7 @@ static void print_usage(FILE *out, const char *program)
             "  --probe      print the probe's ratio for the CPUs allowed and end\n"
             "  --only GLOB  run those whose name matches; may be given several times\n"
             "  --quick      shorter samples, fewer of them\n"
-            "  --samples N  samples per benchmark, 1-%d (memory benchmarks always take one)\n"
+            "  --samples N  samples per benchmark, 1-%d; fewer once they have lasted a second\n"
             "  --json FILE  also write the results as a JSON array\n"
             "Each result is one JSON object per line on standard output.\n",
             program, BENCH_SAMPLES_MAX);

@@ -12,15 +12,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ECHO_WINDOW_MS = 2000, ECHO_WINDOW_MS_QUICK = 500 };
-
 struct echo_figures {
     double requests, p50_us, p99_us, p999_us, max_us, cpu_us;
 };
 
 static inline unsigned echo_window_ms(const struct bench *b)
 {
-    return b->is_quick ? ECHO_WINDOW_MS_QUICK : ECHO_WINDOW_MS;
+    return b->is_quick ? BENCH_ECHO_WINDOW_MS_QUICK : BENCH_ECHO_WINDOW_MS;
 }
 
 /* A listening socket at a port of its own; or -1. */

@@ -9,6 +9,8 @@ enum {
     BENCH_ECHO_BYTES = 64,       /* of a message, where a row says nothing else */
     BENCH_ECHO_COUNTS = 1 << 20, /* more than there are connections in any row */
     BENCH_ECHO_OPEN_CONNECTIONS = 64,
+    BENCH_ECHO_WINDOW_MS = 1000,
+    BENCH_ECHO_WINDOW_MS_QUICK = 500,
     /* Of the load generator: a rate above is a part of what the server can do, in per cent. */
     BENCH_ECHO_PART_OF_CAPACITY = 1000000,
 };

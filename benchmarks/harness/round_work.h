@@ -18,7 +18,7 @@ enum {
     ROUND_BYTES = 64,
     ROUND_CLIENTS = 64, /* that ask at a time */
     ROUND_SERVERS = 16, /* receives of one datagram socket under way */
-    ROUND_WINDOW_MS = 2000,
+    ROUND_WINDOW_MS = 1000,
     ROUND_WINDOW_MS_QUICK = 500,
 };
 

@@ -335,7 +335,7 @@ func echoOpen(rate int) func(int) (sample, error) {
 
 func idleParked(count int) func(int) (sample, error) {
 	return func(int) (sample, error) {
-		window := 10 * time.Second
+		window := 5 * time.Second
 		if isQuick {
 			window = 2 * time.Second
 		}

@@ -22,6 +22,7 @@ import (
 const (
 	sampleMin      = 20 * time.Millisecond
 	sampleMinQuick = 5 * time.Millisecond
+	samplingMax    = time.Second
 )
 
 type metric string
@@ -125,11 +126,13 @@ func (b *benchmark) measure(samples int) ([]result, error) {
 		return rows, nil
 	}
 	values := make([]float64, 0, samples)
-	for len(values) < samples {
+	spent := time.Duration(0)
+	for len(values) < samples && spent < samplingMax {
 		s, err := b.run(batch)
 		if err != nil {
 			return nil, err
 		}
+		spent += s.elapsed
 		values = append(values, b.convert(s, batch))
 	}
 	return []result{b.result(b.metric, false, values)}, nil

@@ -15,7 +15,7 @@ func loadWindow() time.Duration {
 	if isQuick {
 		return 500 * time.Millisecond
 	}
-	return 2000 * time.Millisecond
+	return 1000 * time.Millisecond
 }
 
 // Runs a load generator, which lies beside this program.  Returns its figures by name.

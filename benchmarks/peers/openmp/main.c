@@ -83,12 +83,6 @@ static void bench_forkjoin_uts(struct bench *b)
         bench_fail(b, "the tree has %llu nodes", (unsigned long long)nodes);
 }
 
-static void bench_forkjoin_uts_large(struct bench *b)
-{
-    bench_forkjoin_uts(b);
-    bench_report(b, "s", 0, bench_elapsed_s(b));
-}
-
 static uint64_t explore(struct uts_node node)
 {
     unsigned count = uts_t3_child_count(&node);
@@ -161,7 +155,8 @@ static void forkjoin_queens(struct bench *b)
 
 enum { TASKS_32 = 3524577 }; /* forks of fib(32) */
 
-/* Without n=40: 165,580,140 tasks take libgomp minutes, and n=32 says the same of each. */
+/* Without n=40 and T1L: 165,580,140 tasks take libgomp minutes, 102,181,082 the better part of one,
+ * and n=32 and T1 say the same of each. */
 static const struct bench_case cases[] = {
     BENCH_EACH_BY_WORKERS("forkjoin/fib/n=32", BENCH_NS_PER_OP, TASKS_32, 32, forkjoin_fib,
                           run_in_team),

@@ -164,6 +164,7 @@ const bench_case cases[] = {
     BENCH_EACH_BY_WORKERS("forkjoin/fib/n=32", BENCH_NS_PER_OP, tasks_32, 32, forkjoin_fib,
                           run_in_arena),
     BENCH_TREES(run_in_arena, run_in_arena),
+    BENCH_LARGE_TREE(run_in_arena),
     BENCH_BY_WORKERS("forkjoin/queens/n=13", forkjoin_queens, run_in_arena),
     BENCH_DIVIDED(run_in_arena),
     BENCH_LOOPS(run_in_arena),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 const SAMPLE_MIN: Duration = Duration::from_millis(20);
 const SAMPLE_MIN_QUICK: Duration = Duration::from_millis(5);
+const SAMPLING_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Metric {
@@ -109,8 +110,13 @@ impl<H> Benchmark<H> {
         }
         let count = if self.metric == Metric::BytesPerFiber { 1 } else { samples };
         let mut values = Vec::with_capacity(count);
-        for _ in 0..count {
-            values.push(self.convert((self.run)(&host, batch)?, batch));
+        let mut spent = Duration::ZERO;
+        while values.len() < count && spent < SAMPLING_MAX {
+            let sample = (self.run)(&host, batch)?;
+            if let Sample::Elapsed(time) = sample {
+                spent += time;
+            }
+            values.push(self.convert(sample, batch));
         }
         let metric = match self.metric {
             Metric::NsPerOp => "ns_per_op",

@@ -5,7 +5,7 @@ use crate::is_quick;
 use std::time::Duration;
 
 pub fn window() -> Duration {
-    Duration::from_millis(if is_quick() { 500 } else { 2000 })
+    Duration::from_millis(if is_quick() { 500 } else { 1000 })
 }
 
 /// What one has printed: names and numbers in turn.

@@ -224,7 +224,7 @@ pub fn echo_open_part(runtime: &Runtime, percent: u32) -> Result<Sample, String>
 
 pub fn idle_parked(runtime: &Runtime, count: u64) -> Result<Sample, String> {
     static ASLEEP: AtomicU64 = AtomicU64::new(0);
-    let window = Duration::from_secs(if is_quick() { 2 } else { 10 });
+    let window = Duration::from_secs(if is_quick() { 2 } else { 5 });
     let measure = async move {
         for _ in 0..count {
             tokio::spawn(async {

@@ -1,18 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The mistakes of run.py: each replaces texts that occur exactly once in their file.
-
-A name begins with the number of the bug of docs/testing.md that it repeats, or with the module.
-"""
-import collections
-
-Mutant = collections.namedtuple(
-    "Mutant", "name path changes program case environment preset tries",
-    defaults=("*", {}, "release", 1))
-
-TWO = {"WEFT_WORKERS": "2"}
-FOUR = {"WEFT_WORKERS": "4"}
-CHAOS = {"WEFT_WORKERS": "16", "WEFT_CHAOS": "7"}
-
+"""The mistakes of run.py, with those of table_sync.py."""
+from mutant import FOUR, TWO, Mutant
+from table_sync import SYNC_MUTANTS
 
 SWITCH_MUTANTS = [
     Mutant("1/parks-before-the-registers-are-saved", "runtime/worker.c",
@@ -369,55 +358,6 @@ TIMER_MUTANTS = [
            "unit_timer_test"),
 ]
 
-SYNC_MUTANTS = [
-    Mutant("13/reads-an-entry-after-its-wake", "sync/wait_queue.c",
-           [("        list = entry->previous;\n        wf_wake_later(self, entry->waiter, result);",
-             "        wf_wake_later(self, entry->waiter, result);\n"
-             "        list = entry->previous;")],
-           "stress_sync_stress_test", "*", FOUR, "asan", 8),
-    Mutant("13/unlocks-what-the-woken-one-may-have-freed", "sync/event.c",
-           [("    wf_lock_release(&event->lock);\n    if (list != NULL)\n"
-             "        wf_wait_queue_wake_list(wf_self(), list, 0);",
-             "    if (list != NULL)\n        wf_wait_queue_wake_list(wf_self(), list, 0);\n"
-             "    wf_lock_release(&event->lock);")],
-           "api_event_test", "event/who_came_through_may_free_it", CHAOS, "asan", 10),
-    Mutant("14/a-cancelled-request-blocks-those-behind-it", "sync/semaphore.c",
-           [("    (void)grant(semaphore, 0, &list);\n", "    list = NULL;\n")],
-           "api_semaphore_test"),
-    Mutant("14/a-cancel-ends-what-was-granted", "sync/wait_queue.c",
-           [("    return was_there;", "    (void)was_there;\n    return true;")],
-           "stress_sync_stress_test", "*", FOUR, tries=8),
-    Mutant("14/a-wake-after-the-cancel-is-lost", "runtime/wait.c",
-           [("    if (waiter->interrupt == NULL || !waiter->interrupt(self, waiter, reason))\n"
-             "        return unpin(self, waiter);",
-             "    if (waiter->interrupt == NULL)\n        return unpin(self, waiter);\n"
-             "    (void)waiter->interrupt(self, waiter, reason);")],
-           "api_io_deadline_test"),
-]
-
-ORDER_MUTANTS = [
-    Mutant("order/readers-never-wait-for-readers", "sync/lock_order.c",
-           [("(wanted != WF_ORDER_READ_FIRST);", "(wanted == WF_ORDER_ALONE);")],
-           "api_lock_order_test", "lock_order/a_circle_is_reported_once"),
-    Mutant("order/readers-wait-for-every-reader", "sync/lock_order.c",
-           [("held == WF_ORDER_ALONE || wanted != WF_ORDER_READ_FIRST;", "held <= wanted + 9;")],
-           "api_lock_order_test", "lock_order/an_order_is_not_reported"),
-    Mutant("order/comes-to-a-lock-in-one-way-only", "sync/lock_order.c",
-           [("    return node * WAYS + (wanted != WF_ORDER_READ_FIRST);",
-             "    (void)wanted;\n    return node * WAYS;")],
-           "api_lock_order_test", "lock_order/a_circle_is_reported_once"),
-    Mutant("order/goes-on-alone-after-a-downgrade", "sync/rwlock.c",
-           [("        wf_held_share(lock);\n", "        (void)lock;\n")],
-           "api_lock_order_test", "lock_order/an_order_is_not_reported"),
-    Mutant("order/forgets-what-is-held-over-a-wait", "sync/condition.c",
-           [("    if (was_checked)\n        wf_held_before(wait.mutex, "
-             "__builtin_return_address(0), WF_ORDER_ALONE);\n", "")],
-           "api_lock_order_test", "lock_order/a_circle_is_reported_once"),
-    Mutant("order/takes-unchecked-holders-for-others", "sync/held.c",
-           [("others >= (count != NULL ? count(object) : 1);", "(count != NULL || true);")],
-           "api_rwlock_rules_test", "rwlock_rules/a_lock_that_was_not_checked_is_unlocked"),
-]
-
 STACK_MUTANTS = [
     Mutant("15/takes-mappings-without-end", "runtime/stack.c",
            [("            depot->mapping_quota--;\n", "")],
@@ -480,4 +420,4 @@ PIN_MUTANTS = [
 ]
 
 MUTANTS = (SWITCH_MUTANTS + PIN_MUTANTS + SCHEDULER_MUTANTS + RING_MUTANTS + CLOSE_MUTANTS +
-           LIMIT_MUTANTS + TIMER_MUTANTS + SYNC_MUTANTS + ORDER_MUTANTS + STACK_MUTANTS)
+           LIMIT_MUTANTS + TIMER_MUTANTS + SYNC_MUTANTS + STACK_MUTANTS)

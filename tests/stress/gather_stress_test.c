@@ -253,6 +253,8 @@ static void expect_outcome(const struct gathering *gathering, const int *results
         CHECK(outcome < (ssize_t)gathering->count);
         CHECK_EQ(gathering->result, results[outcome]);
         CHECK(gathering->way == BY_RACE || gathering->result >= 0);
+        /* The first one has not been cancelled by the call, which does that to the others. */
+        CHECK(gathering->was_stopped || gathering->result != -ECANCELED);
     }
     switch (outcome) {
     case -ETIMEDOUT:

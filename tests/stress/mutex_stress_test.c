@@ -97,8 +97,7 @@ WORKER_TEST(mutex_stress, no_lock_and_no_wake_is_lost, STRESS_TIMEOUT_S)
     run_races(&race, *workers, stress_end());
 }
 
-/* A holder that stays in the table would be told that it has locked the mutex already, and whoever
- * unlocks one that another stands for would be stopped. */
+/* One who gave up, and is taken for the holder all the same, stops the one who is at its unlock. */
 WORKER_TEST(mutex_stress, holders_are_known_one_at_a_time, STRESS_TIMEOUT_S)
 {
     static const struct race race = {"mutex_stress/checked", begin, take_checked_turns, end};

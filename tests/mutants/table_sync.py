@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""The mistakes of run.py in what fibers wait for: locks, futures, selects and generators."""
+from mutant import CHAOS, FOUR, TWO, Mutant
+
+RECURSIVE = "mutex_stress/a_recursive_one_is_its_holders_to_the_last_unlock"
+
+OBJECT_MUTANTS = [
+    Mutant("13/reads-an-entry-after-its-wake", "sync/wait_queue.c",
+           [("        list = entry->previous;\n        wf_wake_later(self, entry->waiter, result);",
+             "        wf_wake_later(self, entry->waiter, result);\n"
+             "        list = entry->previous;")],
+           "stress_sync_stress_test", "*", FOUR, "asan", 8),
+    Mutant("13/unlocks-what-the-woken-one-may-have-freed", "sync/event.c",
+           [("    wf_lock_release(&event->lock);\n    if (list != NULL)\n"
+             "        wf_wait_queue_wake_list(wf_self(), list, 0);",
+             "    if (list != NULL)\n        wf_wait_queue_wake_list(wf_self(), list, 0);\n"
+             "    wf_lock_release(&event->lock);")],
+           "api_event_test", "event/who_came_through_may_free_it", CHAOS, "asan", 10),
+    Mutant("14/a-cancelled-request-blocks-those-behind-it", "sync/semaphore.c",
+           [("    (void)grant(semaphore, 0, &list);\n", "    list = NULL;\n")],
+           "api_semaphore_test"),
+    Mutant("14/a-cancel-ends-what-was-granted", "sync/wait_queue.c",
+           [("    return was_there;", "    (void)was_there;\n    return true;")],
+           "stress_sync_stress_test", "*", FOUR, tries=8),
+    Mutant("14/a-wake-after-the-cancel-is-lost", "runtime/wait.c",
+           [("    if (waiter->interrupt == NULL || !waiter->interrupt(self, waiter, reason))\n"
+             "        return unpin(self, waiter);",
+             "    if (waiter->interrupt == NULL)\n        return unpin(self, waiter);\n"
+             "    (void)waiter->interrupt(self, waiter, reason);")],
+           "api_io_deadline_test"),
+    Mutant("select/begins-anywhere-and-goes-on-in-order", "sync/select.c",
+           [("    place = seen + (place >> 32);", "    place = seen == 0 ? place >> 32 : seen;")],
+           "api_select_test", "select/chooses_as_fairly_between_cases_that_are_not_ready"),
+    Mutant("select/draws-from-all-but-the-last", "sync/select.c",
+           [("    place = (uint64_t)selection->luck * (selection->count - seen);",
+             "    place = (uint64_t)selection->luck * (selection->count - seen - (seen == 0));")],
+           "api_select_test", "select/chooses_as_fairly_between_cases_that_are_not_ready"),
+    Mutant("select/forgets-whom-it-has-drawn", "sync/select.c",
+           [("    cases[place].turn = cases[seen].turn;\n", "")],
+           "api_select_test", "select/chooses_as_fairly_between_cases_that_are_not_ready"),
+    Mutant("rate-limiter/a-cancel-outruns-a-turn-that-has-come", "sync/rate_limiter.c",
+           [("        grant_and_wake(limiter); /* with a turn of our own that has come, "
+             "cancelled or not */\n", "")],
+           "api_rate_limiter_test", "rate_limiter/a_cancel_after_the_turn_takes_nothing_away"),
+    Mutant("rate-limiter/those-behind-do-not-come-earlier", "sync/rate_limiter.c",
+           [("            grant_and_wake(limiter); /* those behind come earlier */\n", "")],
+           "api_rate_limiter_test", "rate_limiter/those_behind_one_that_gives_up_come_earlier"),
+    Mutant("rate-limiter/a-turn-is-granted-and-given-back", "sync/rate_limiter.c",
+           [("        if (!turn->is_granted && refusal != 0) {", "        if (refusal != 0) {")],
+           "api_rate_limiter_test", "rate_limiter/a_turn_is_granted_or_given_back_and_not_both"),
+    Mutant("destroy/leaves-a-lock-that-can-be-had", "runtime/lock.h",
+           [("    atomic_store_explicit(&lock->word, WF_LOCK_GONE, memory_order_relaxed);",
+             "    atomic_store_explicit(&lock->word, WF_LOCK_FREE, memory_order_relaxed);")],
+           "api_destroy_test", "destroy/use_after_it_aborts"),
+    Mutant("destroy/waits-for-what-is-gone", "runtime/lock.c",
+           [("    if (WF_UNLIKELY(expected == WF_LOCK_GONE))", "    if (expected > WF_LOCK_GONE)")],
+           "api_destroy_test", "destroy/use_after_it_aborts"),
+    Mutant("destroy/leaves-permits-to-be-had", "sync/semaphore.c",
+           [("    atomic_store_explicit(&semaphore->permits, QUEUED, memory_order_relaxed);",
+             "    atomic_store_explicit(&semaphore->permits, 1, memory_order_relaxed);")],
+           "api_destroy_test", "destroy/use_after_it_aborts"),
+    Mutant("destroy/looks-for-nobody", "sync/wait_queue.c",
+           [("    if (!wf_wait_queue_is_empty(queue))\n        wf_panic", "    if (queue == NULL)\n"
+             "        wf_panic")],
+           "api_destroy_test", "destroy/with_somebody_waiting_aborts", TWO),
+    Mutant("destroy/a-mutex-is-just-busy", "sync/mutex.c",
+           [("    if (WF_UNLIKELY((word & DEAD) != 0))\n        wf_panic(\"weft_mutex_try_lock",
+             "    if (mutex == NULL)\n        wf_panic(\"weft_mutex_try_lock")],
+           "api_mutex_rules_test"),
+    Mutant("recursive/stays-its-holders", "sync/mutex_checked.c",
+           [("    set_owner(recursive, 0);\n", "")],
+           "stress_mutex_stress_test", RECURSIVE,
+           FOUR),
+    Mutant("recursive/lets-others-in-first", "sync/mutex_checked.c",
+           [("    set_owner(recursive, 0);\n    weft_mutex_unlock(&recursive->mutex);",
+             "    weft_mutex_unlock(&recursive->mutex);\n    set_owner(recursive, 0);")],
+           "stress_mutex_stress_test", RECURSIVE,
+           CHAOS, "debug", tries=4),
+    Mutant("recursive/counts-a-try-once-only", "sync/mutex_checked.c",
+           [("    recursive->depth++;\n", "")],
+           "stress_mutex_stress_test", RECURSIVE,
+           FOUR),
+    Mutant("checked/one-who-gave-up-is-the-holder", "sync/mutex_checked.c",
+           [("    error = weft_mutex_lock(mutex, deadline);\n    if (error == 0)\n",
+             "    error = weft_mutex_lock(mutex, deadline);\n")],
+           "stress_mutex_stress_test", "mutex_stress/holders_are_known_one_at_a_time", FOUR),
+    Mutant("gather/leaves-those-behind-that-have-not-ended", "sync/gather.c",
+           [("    cancel_all(gathering);\n    await_rest(gathering);",
+             "    cancel_all(gathering);\n    weft_future_group_close(&gathering->group);\n"
+             "    (void)await_rest;")],
+           "stress_gather_stress_test", "*", FOUR),
+    Mutant("gather/a-cancel-leaves-them-behind", "sync/gather.c",
+           [("    bool is_shielded = weft_scope_open_shielded(&shield, WEFT_FOREVER) == 0;",
+             "    bool is_shielded = false;")],
+           "stress_gather_stress_test", "*", FOUR),
+    Mutant("gather/the-last-one-decides", "sync/gather.c",
+           [("    if (gathering->winner != NULL || gathering->result != 0)\n        return false;",
+             "    if (gathering->goal == GOAL_ALL && gathering->result != 0)\n"
+             "        return false;")],
+           "stress_gather_stress_test", "*", FOUR),
+    Mutant("future/knows-a-fiber-that-has-ended", "sync/future.c",
+           [("    future->fiber = NULL;\n    while", "    while")],
+           "stress_gather_stress_test", "*", FOUR),
+    Mutant("future/a-promise-is-kept-twice", "sync/future.c",
+           [("    if (future->state >= WF_FUTURE_DONE) {\n        wf_lock_release(&future->lock);\n"
+             "        return -EALREADY;",
+             "    if (future->state > WF_FUTURE_DONE) {\n        wf_lock_release(&future->lock);\n"
+             "        return -EALREADY;")],
+           "stress_gather_stress_test", "*", FOUR),
+    Mutant("future/the-group-hears-nothing", "sync/future.c",
+           [("    entry = wf_wait_queue_take(&group->waiting);\n", "    entry = NULL;\n")],
+           "stress_gather_stress_test", "*", FOUR),
+]
+
+GENERATOR_MUTANTS = [
+    Mutant("generator/forgets-its-defers", "runtime/generator.c",
+           [("        wf_defers_run(&generator->defers);\n",
+             "        generator->defers = NULL;\n")],
+           "api_generator_defer_test"),
+    Mutant("generator/its-defers-yield", "runtime/generator.c",
+           [("        generator->state = STATE_CLOSING; /* they may wait, but have nothing to "
+             "yield */\n", "")],
+           "api_generator_defer_test"),
+    Mutant("generator/has-ended-before-its-defers", "runtime/generator.c",
+           [("    if (WF_UNLIKELY(generator->defers != NULL)) {\n",
+             "    generator->result = result;\n"
+             "    if (WF_UNLIKELY(generator->defers != NULL)) {\n")],
+           "api_generator_defer_test"),
+    Mutant("generator/leaves-its-defers-to-the-next", "runtime/generator.c",
+           [("    generator->defers = NULL;\n    generator->fn = fn;", "    generator->fn = fn;"),
+            ("        wf_defers_run(&generator->defers);\n", "")],
+           "api_generator_defer_test"),
+]
+
+DESCRIBE_MUTANTS = [
+    Mutant("describe/does-not-know-mutexes", "sync/describe.c",
+           [("wf_wait_queue_describe(waiter, target) || wf_mutex_describe(waiter, target) ||",
+             "wf_wait_queue_describe(waiter, target) ||")],
+           "api_deadlock_report_test"),
+    Mutant("describe/does-not-know-conditions", "sync/describe.c",
+           [("           wf_condition_describe(waiter, target) || wf_select_describe",
+             "           wf_select_describe")],
+           "api_deadlock_report_test"),
+    Mutant("describe/takes-any-wait-for-its-own", "sync/mutex.c",
+           [("    if (waiter->interrupt != take_out)\n        return false;\n"
+             "    target->kind = \"a mutex\";", "    target->kind = \"a mutex\";")],
+           "api_deadlock_report_test"),
+    Mutant("describe/names-the-lock-within-the-object", "sync/wait_queue.c",
+           [("        target->object = (const char *)place->lock - kind->lock_at;",
+             "        target->object = (const char *)place->lock;")],
+           "api_deadlock_report_test"),
+]
+
+ORDER_MUTANTS = [
+    Mutant("order/readers-never-wait-for-readers", "sync/lock_order.c",
+           [("(wanted != WF_ORDER_READ_FIRST);", "(wanted == WF_ORDER_ALONE);")],
+           "api_lock_order_test", "lock_order/a_circle_is_reported_once"),
+    Mutant("order/readers-wait-for-every-reader", "sync/lock_order.c",
+           [("held == WF_ORDER_ALONE || wanted != WF_ORDER_READ_FIRST;", "held <= wanted + 9;")],
+           "api_lock_order_test", "lock_order/an_order_is_not_reported"),
+    Mutant("order/comes-to-a-lock-in-one-way-only", "sync/lock_order.c",
+           [("    return node * WAYS + (wanted != WF_ORDER_READ_FIRST);",
+             "    (void)wanted;\n    return node * WAYS;")],
+           "api_lock_order_test", "lock_order/a_circle_is_reported_once"),
+    Mutant("order/goes-on-alone-after-a-downgrade", "sync/rwlock.c",
+           [("        wf_held_share(lock);\n", "        (void)lock;\n")],
+           "api_lock_order_test", "lock_order/an_order_is_not_reported"),
+    Mutant("order/forgets-what-is-held-over-a-wait", "sync/condition.c",
+           [("    if (was_checked)\n        wf_held_before(wait.mutex, "
+             "__builtin_return_address(0), WF_ORDER_ALONE);\n", "")],
+           "api_lock_order_test", "lock_order/a_circle_is_reported_once"),
+    Mutant("order/takes-unchecked-holders-for-others", "sync/held.c",
+           [("others >= (count != NULL ? count(object) : 1);", "(count != NULL || true);")],
+           "api_rwlock_rules_test", "rwlock_rules/a_lock_that_was_not_checked_is_unlocked"),
+]
+
+SYNC_MUTANTS = OBJECT_MUTANTS + GENERATOR_MUTANTS + DESCRIBE_MUTANTS + ORDER_MUTANTS

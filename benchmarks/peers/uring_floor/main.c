@@ -142,6 +142,10 @@ static const struct bench_case cases[] = {
     BENCH_ECHO_TCP(50000, NULL),
     BENCH_ROUNDS(NULL),
     BENCH_OPERATIONS(NULL),
+    {"form/read", BENCH_REPORT, 1, 1, 0, bench_form_read, NULL},
+    {"form/read/direct=1", BENCH_REPORT, 1, 1, O_DIRECT, bench_form_read, NULL},
+    {"form/receive/bytes=64", BENCH_REPORT, 1, 1, 64, bench_form_receive, NULL},
+    {"form/receive/bytes=65536", BENCH_REPORT, 1, 1, 65536, bench_form_receive, NULL},
 };
 
 int main(int argc, char **argv)

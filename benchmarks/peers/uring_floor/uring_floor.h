@@ -33,4 +33,8 @@ void bench_echo_tcp(struct bench *b);
 void bench_echo_udp(struct bench *b);
 void bench_connect_churn(struct bench *b);
 
+/* forms.c; the parameter is the flags that the file is opened with, or the bytes of a message */
+void bench_form_read(struct bench *b);
+void bench_form_receive(struct bench *b);
+
 #endif

@@ -33,6 +33,7 @@ _RUNTIME = (
     ("barrier of ten, two workers, each", "barrier/cross/parties=10"),
     ("timer armed and cancelled beside a million", "timer/arm_cancel"),
     ("timer moved to a later time", "timer/extend"),
+    ("channel there and back, with a timeout", "timer/timeout"),
 )
 _FORKJOIN = (
     ("fib(32), ns a task", "forkjoin/fib/n=32", "ns_per_op"),

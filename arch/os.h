@@ -130,6 +130,9 @@ void wf_os_thread_use(struct wf_os_use *use);
  * Returns false where the kernel does not tell. */
 bool wf_os_thread_use_of(long thread, struct wf_os_use *use);
 
+/* For how long, in ns, a thread has run that was started and not joined; up to now. */
+int64_t wf_os_thread_ran(const struct wf_os_thread *thread);
+
 /* Asks the kernel to take the calling thread soon after each wake, before threads that compute, for
  * shorter slices in return.  Changes nothing before Linux 6.12. */
 void wf_os_thread_hurry(void);

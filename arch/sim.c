@@ -355,9 +355,19 @@ uint32_t wf_sim_thread_count(void)
     return run.alive;
 }
 
+int64_t wf_sim_thread_ran(const struct wf_os_thread *handle)
+{
+    const struct thread *thread = &threads[handle->id];
+
+    return thread->ran + (thread == run.current ? wf_sim_clock.now - thread->since : 0);
+}
+
 void wf_sim_thread_use(struct wf_os_use *use)
 {
-    use->ran = run.current->ran + wf_sim_clock.now - run.current->since;
+    struct wf_os_thread self;
+
+    wf_sim_thread_self(&self);
+    use->ran = wf_sim_thread_ran(&self);
     use->waited = 0;
 }
 

@@ -146,6 +146,7 @@ void wf_sim_thread_self(struct wf_os_thread *thread);
 uint64_t wf_sim_thread_sleeps(void);
 uint32_t wf_sim_thread_count(void);
 void wf_sim_thread_use(struct wf_os_use *use);
+int64_t wf_sim_thread_ran(const struct wf_os_thread *thread);
 void wf_sim_yield(void);
 
 #endif

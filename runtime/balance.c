@@ -103,6 +103,11 @@ static uint64_t turns_of_two(struct wf_worker *self, struct wf_worker *other)
     return wf_counter_read(&self->counters.turns) + wf_counter_read(&other->counters.turns);
 }
 
+static int64_t ran_by_two(struct wf_worker *self, struct wf_worker *other)
+{
+    return wf_os_thread_ran(&self->thread) + wf_os_thread_ran(&other->thread);
+}
+
 /* True if nobody has much to do but these two. */
 static bool are_alone(struct wf_worker *self, struct wf_worker *other)
 {
@@ -125,6 +130,7 @@ static void begin_trial(struct wf_worker *self, struct wf_worker *victim)
     trial->of = victim;
     trial->since = self->now;
     trial->turns = turns_of_two(self, victim);
+    trial->ran = ran_by_two(self, victim);
     /* relaxed: a hint. */
     trial->alone_per_s = atomic_load_explicit(&victim->turns_per_s, memory_order_relaxed);
 }
@@ -134,13 +140,12 @@ static void end_trial(struct wf_worker *self)
     struct wf_trial *trial = &self->trial;
     struct wf_worker *victim = trial->of;
     uint64_t turns = turns_of_two(self, victim) - trial->turns;
-    uint64_t ms = (uint64_t)(self->now - trial->since) / WEFT_MILLISECOND + 1;
-    uint32_t use, calm_ms = 0;
+    int64_t ran = ran_by_two(self, victim) - trial->ran, elapsed = self->now - trial->since;
+    uint64_t ms = (uint64_t)elapsed / WEFT_MILLISECOND + 1;
+    uint32_t use = 2 * wf_load_part(ran, 2 * elapsed); /* of two CPUs, and of one */
+    uint32_t calm_ms = 0;
 
     trial->of = NULL;
-    /* relaxed: hints. */
-    use = atomic_load_explicit(&self->use, memory_order_relaxed) +
-          atomic_load_explicit(&victim->use, memory_order_relaxed);
     if (are_alone(self, victim) && !is_stuck(victim) &&
         wf_load_trial_fails(turns * 1000 / ms, trial->alone_per_s, use)) {
         trial->failed = victim;
@@ -168,29 +173,46 @@ static void note_turns(struct wf_worker *self, uint32_t seen, int64_t elapsed)
     atomic_store_explicit(&self->turns_per_s, per_s, memory_order_relaxed);
 }
 
-/* Looks how much the worker has had to do since the last look. */
-static void judge_load(struct wf_worker *self)
+void wf_balance_begin_wait(struct wf_worker *self)
 {
-    int64_t elapsed = self->now - self->judged;
+    if (WF_LIKELY(self->used_at >= self->judged) || self->runtime->worker_count == 1)
+        return;
+    wf_os_thread_use(&self->used);
+    self->used_at = wf_os_now();
+}
+
+/* How much the worker has had to do since the last look, some of which it has waited. */
+static uint32_t measure_load(struct wf_worker *self)
+{
+    int64_t busy = self->used_at - self->judged; /* before its first wait: all of the time */
     struct wf_os_use used;
     int64_t ran, waited;
-    uint32_t seen;
 
     wf_os_thread_use(&used);
-    /* To look for work is to have none. */
-    self->asleep_ns += self->spin.spent;
     ran = used.ran - self->used.ran - self->spin.spent;
-    self->spin.spent = 0;
     if (ran < 0) /* the two clocks do not keep step */
         ran = 0;
     waited = used.waited - self->used.waited;
-    seen = wf_load_seen(ran + waited, self->asleep_ns, elapsed);
-    self->asleep_ns = 0;
-    /* relaxed: hints to the others. */
-    atomic_store_explicit(&self->load, wf_load_mean(load_of(self), seen), memory_order_relaxed);
-    atomic_store_explicit(&self->use, wf_load_part(ran, elapsed), memory_order_relaxed);
-    note_turns(self, seen, elapsed);
     self->used = used;
+    self->used_at = self->now;
+    return wf_load_seen(busy + ran + waited, self->asleep_ns, self->now - self->judged);
+}
+
+/* Looks how much that was.  Of a worker that has not waited it is known, and no system call is made
+ * for it. */
+static void judge_load(struct wf_worker *self)
+{
+    uint32_t seen = WF_LOAD_FULL;
+
+    /* To look for work is to have none. */
+    self->asleep_ns += self->spin.spent;
+    if (self->asleep_ns > 0)
+        seen = measure_load(self);
+    self->spin.spent = 0;
+    self->asleep_ns = 0;
+    /* relaxed: a hint to the others. */
+    atomic_store_explicit(&self->load, wf_load_mean(load_of(self), seen), memory_order_relaxed);
+    note_turns(self, seen, self->now - self->judged);
     self->judged = self->now;
     if (self->trial.of != NULL &&
         self->now - self->trial.since >= WF_TRIAL_LOOKS * look_ns(self->runtime))
@@ -207,20 +229,31 @@ static void share(struct wf_worker *self, uint32_t overload)
             wf_balance_wake(self, self->index);
 }
 
-/* The kernel knows best whether this thread has slept: it counts the times.  A look for work is as
- * good as a sleep. */
+/* Whether the worker has slept since the last look.  Some of its waits are over at once, and the
+ * kernel knows which: it counts the sleeps of the thread.  It is asked only if there was a wait.
+ * A look for work is as good as a sleep. */
+static bool has_slept(struct wf_worker *self)
+{
+    uint64_t spins = wf_counter_read(&self->counters.spins);
+    uint64_t waits = wf_counter_read(&self->counters.parks) + spins;
+    uint64_t sleeps_before = self->sleeps;
+
+    if (waits == self->waits)
+        return false;
+    self->waits = waits;
+    self->sleeps = wf_os_thread_sleeps() + spins;
+    return self->sleeps != sleeps_before;
+}
+
 void wf_balance_consider(struct wf_worker *self)
 {
     int64_t window = window_ns(self->runtime);
-    uint64_t sleeps;
     uint32_t overload;
 
     if (self->now - self->busy_since < window)
         return;
-    sleeps = wf_os_thread_sleeps() + wf_counter_read(&self->counters.spins);
     overload = wf_load_score(overload_of(self), (uint64_t)((self->now - self->busy_since) / window),
-                             sleeps != self->sleeps);
-    self->sleeps = sleeps;
+                             has_slept(self));
     self->busy_since = self->now;
     if (self->now - self->judged >= look_ns(self->runtime) && self->runtime->worker_count > 1) {
         judge_load(self);

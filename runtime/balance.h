@@ -23,8 +23,13 @@ struct wf_worker;
 uint64_t wf_balance_backlog(struct wf_worker *worker);
 
 /* Decides anew whether the worker is overloaded, and wakes a helper if it is.  Costs a system call
- * once in a while.  Caller: the worker, which has just read the clock. */
+ * once in a while, if the worker has waited meanwhile.  Caller: the worker, which has just read the
+ * clock. */
 void wf_balance_consider(struct wf_worker *self);
+
+/* Notes what the worker's thread has used so far, if that is still to be done since the last look.
+ * Caller: the worker, before it waits for work or looks for some. */
+void wf_balance_begin_wait(struct wf_worker *self);
 
 /* The same if a helper could be had at all; reads the clock itself. */
 void wf_balance_look(struct wf_worker *self);

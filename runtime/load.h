@@ -9,7 +9,7 @@
  * moment, keeps most of its score; one that sleeps in every fourth window gains none.
  *
  * Load is the part of the time, in thousandths, in which the worker's thread ran, wanted to, or at
- * any rate did not wait for work, and use the part in which it ran.
+ * any rate did not wait for work; use is what two threads ran, in thousandths of a CPU.
  */
 #ifndef WF_RUNTIME_LOAD_H
 #define WF_RUNTIME_LOAD_H

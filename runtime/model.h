@@ -84,6 +84,7 @@ struct wf_trial {
     struct wf_worker *failed; /* the fibers go back there while it is calm */
     int64_t since;
     uint64_t turns;       /* of the two when it began */
+    int64_t ran;          /* by their threads, ns, the same */
     uint64_t alone_per_s; /* turns of that other one before */
 };
 
@@ -107,10 +108,12 @@ struct wf_worker {
     uint32_t random;              /* [W] state of the choice of victims, and of chaos */
     int64_t now;                  /* [W] when the clock was last read */
     int64_t busy_since;           /* [W] when it was last looked whether it sleeps */
-    uint64_t sleeps;              /* [W] how often the thread had slept then */
+    uint64_t waits;               /* [W] how often it had waited or looked for work then */
+    uint64_t sleeps;              /* [W] and of these slept or looked, or in a fiber's own calls */
     int64_t judged;               /* [W] when it was last looked how much it has to do */
-    struct wf_os_use used;        /* [W] what its thread had used then */
     int64_t asleep_ns;            /* [W] in waits for work since then */
+    struct wf_os_use used;        /* [W] what its thread had used then, or before the first wait */
+    int64_t used_at;              /* [W] and when that was; before `judged`: there was no wait */
     uint64_t turns_judged;        /* [W] its turns then */
     uint32_t busy_looks;          /* [W] how many looks in a row have found it busy */
     struct wf_trial trial;        /* [W] */
@@ -138,7 +141,6 @@ struct wf_worker {
     WF_CACHE_ALIGNED wf_next_slot next;           /* [A] [W] puts, anyone takes: next.h */
     WF_ATOMIC(uint32_t) overload;                 /* [A] [W] writes: others may steal */
     WF_ATOMIC(uint32_t) load;                     /* [A] [W] writes: see load.h */
-    WF_ATOMIC(uint32_t) use;                      /* [A] [W] writes: see load.h */
     WF_ATOMIC(uint64_t) turns_per_s;              /* [A] [W] writes: at the last busy looks */
     WF_ATOMIC(uint32_t) calm_ms;                  /* [A] how long no other takes its ready fibers */
     WF_ATOMIC(int64_t) calm_end;          /* [A] and until when; a worker that took some writes */

@@ -440,6 +440,8 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
     if (WF_UNLIKELY(self->runtime->is_chaotic) && fiber != NULL && wf_chaos_forbids(self, fiber) &&
         wf_chaos_divert(self, fiber))
         fiber = NULL;
+    if (fiber == NULL)
+        wf_balance_begin_wait(self);
     if (fiber == NULL && !wf_spin_for_work(self) && !wf_balance_rescue(self)) {
         asleep_since = wf_os_now();
         fiber = sleep_for_work(self);
@@ -477,6 +479,7 @@ void wf_worker_loop(struct wf_worker *self)
     self->now = wf_os_now();
     self->busy_since = self->now;
     self->judged = self->now;
+    self->used_at = self->now; /* the thread has used next to nothing */
     while (!wf_runtime_is_done(self->runtime))
         wf_worker_pass(self);
     wf_balance_end_search(self);

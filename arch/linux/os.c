@@ -284,6 +284,18 @@ void wf_os_thread_self(struct wf_os_thread *thread)
         thread->id = pthread_self();
 }
 
+int64_t wf_os_thread_ran(const struct wf_os_thread *thread)
+{
+    struct timespec ran;
+    clockid_t clock;
+
+    if (wf_sim_is_here())
+        return wf_sim_thread_ran(thread);
+    if (pthread_getcpuclockid(thread->id, &clock) != 0 || clock_gettime(clock, &ran) != 0)
+        return 0;
+    return (int64_t)ran.tv_sec * 1000000000 + ran.tv_nsec;
+}
+
 /* The simulation's host; stale while there is none. */
 static WF_ATOMIC(unsigned long) sim_host;
 static WF_ATOMIC(uint32_t) sim_is_claimed; /* a word: a byte would ask for libatomic on RISC-V */

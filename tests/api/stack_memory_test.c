@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What stacks cost: memory goes back when fibers have ended, and a program in a steady state asks
- * the system for nothing. */
+/* What stacks cost: memory goes back when fibers have ended, and a program in a steady state
+ * touches no new page. */
 #define _GNU_SOURCE 1
 
-#include "../support/child.h"
 #include "../support/fixture.h"
 #include "../support/memory.h"
 
@@ -142,73 +141,6 @@ static void spawn_and_join(int pairs)
 {
     for (int i = 0; i < pairs; i++)
         CHECK_EQ(must_join(must_spawn(return_zero, NULL)), 0);
-}
-
-static int mark_and_spawn(void *arg)
-{
-    (void)arg;
-    spawn_and_join(PAIRS);
-    CHECK(write(-1, "begin", 5) < 0);
-    spawn_and_join(PAIRS);
-    CHECK(write(-1, "end", 3) < 0);
-    return 0;
-}
-
-CHILD(spawn_steadily)
-{
-    struct weft_config config = {.workers = 1, .monitor = 3}; /* no spare that a write wakes */
-
-    (void)parameter;
-    return weft_run(&config, mark_and_spawn, NULL);
-}
-
-/* Counts the calls of the thread that wrote the marks, between them; -1 if these are missing. */
-static int count_calls(const char *path)
-{
-    FILE *file = fopen(path, "re");
-    char line[512];
-    int thread = -1, calls = -1;
-
-    cr_assert_not_null(file);
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (strstr(line, "write(-1, \"end\"") != NULL)
-            break;
-        if (strstr(line, "write(-1, \"begin\"") != NULL) {
-            thread = atoi(line);
-            calls = 0;
-        } else if (thread >= 0 && atoi(line) == thread && strstr(line, "resumed>") == NULL) {
-            /* A call that strace shows in two parts was counted with its first, or is the mark. */
-            calls++;
-            cr_log_warn("%s", line);
-        }
-    }
-    (void)fclose(file);
-    return calls;
-}
-
-/* A stack that was used is used again, and nobody hears of it. */
-Test(stack_memory, spawn_and_join_ask_for_no_memory, .timeout = TEST_TIMEOUT_S)
-{
-    char path[] = "/tmp/weft-trace-XXXXXX";
-    const char *const prefix[] = {"strace", "-f", "-qq", "-o", path, "-e", "trace=%memory,write",
-                                  NULL};
-    struct child_end end;
-    int file = mkstemp(path);
-
-    if (TEST_IS_SANITIZED)
-        cr_skip_test("a sanitizer asks for memory of its own");
-    cr_assert_geq(file, 0);
-    (void)close(file);
-    run_child_under(prefix, "spawn_steadily", 0, NULL, &end);
-    /* strace 126: it is not there.  1: it may not trace here. */
-    if (end.exit_status == 126 || end.exit_status == 1) {
-        (void)unlink(path);
-        cr_skip_test("strace cannot run here");
-    }
-    cr_expect_eq(end.exit_status, 0, "status %d, signal %d: %s", end.exit_status, end.signal,
-                 end.output);
-    cr_expect_eq(count_calls(path), 0);
-    (void)unlink(path);
 }
 
 static long faults_now(void)

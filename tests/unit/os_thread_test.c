@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -84,6 +85,40 @@ Test(os_thread, use_is_exact_between_ticks, .timeout = TIMEOUT_S)
         cr_assert(before <= use.ran && use.ran <= after);
         cr_assert_geq(use.waited, 0);
     }
+}
+
+struct computation {
+    _Atomic(int64_t) shown; /* what it has run */
+    atomic_int rounds, told;
+};
+
+static void compute_until_told(void *arg)
+{
+    struct computation *computation = arg;
+
+    while (atomic_load(&computation->told) == 0) {
+        atomic_store(&computation->shown, cpu_ns());
+        atomic_fetch_add(&computation->rounds, 1);
+    }
+}
+
+/* Two workers are judged by what both have run in a quarter of a second. */
+Test(os_thread, what_another_thread_has_run_is_exact_between_ticks, .timeout = TIMEOUT_S)
+{
+    struct computation computation = {0};
+    struct wf_os_thread thread;
+
+    cr_assert_eq(wf_os_thread_start(&thread, "computes", compute_until_told, &computation), 0);
+    for (int i = 0; i < 100; i++) {
+        int64_t before = atomic_load(&computation.shown), ran = wf_os_thread_ran(&thread);
+        int rounds = atomic_load(&computation.rounds);
+
+        while (atomic_load(&computation.rounds) < rounds + 2)
+            (void)sched_yield();
+        cr_assert(before <= ran && ran <= atomic_load(&computation.shown));
+    }
+    atomic_store(&computation.told, 1);
+    wf_os_thread_join(&thread);
 }
 
 /* Of any thread, up to its last tick; and of none, that there is none. */

@@ -14,8 +14,8 @@
 
 struct wf_fault {
     int number;          /* of the signal */
-    const void *address; /* that was accessed; NULL where the kernel could not write a frame for
-                            another signal */
+    bool has_address;    /* false where the kernel could not write a frame for another signal */
+    const void *address; /* that was accessed */
     void *pc;            /* where the thread was */
     void *frame;         /* its frame pointer, if its code keeps one */
     void *stack_pointer;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/overflow.h"
 
+#include "arch/context.h"
 #include "arch/fault.h"
 #include "arch/probe.h"
 #include "runtime/check.h"
 #include "runtime/config.h"
 #include "runtime/model.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { DEPTH_MAX = 32 }; /* places that a report shows; a function that calls itself is one */
@@ -71,27 +73,10 @@ static void print_place(struct line *line, const void *address)
     print(line);
 }
 
-/* By the frame pointers, where there are no unwinding tables. */
-static size_t walk(const struct wf_fault *fault, const char *bottom, const void *top,
-                   struct wf_fault_place *places)
+static void print_places(const struct wf_fault_place *places, size_t count)
 {
-    void *addresses[DEPTH_MAX - 1];
-    size_t count = wf_probe_walk(fault->frame, bottom, top, addresses, DEPTH_MAX - 1);
-
-    places[0] = (struct wf_fault_place){fault->pc, 1};
-    for (size_t i = 0; i < count; i++)
-        places[i + 1] = (struct wf_fault_place){addresses[i], 1};
-    return count + 1;
-}
-
-static void print_calls(const struct wf_fault *fault, const char *bottom, const void *top)
-{
-    struct wf_fault_place places[DEPTH_MAX];
-    size_t count = wf_fault_unwind(fault, places, DEPTH_MAX);
     size_t depth = 0;
 
-    if (count == 0)
-        count = walk(fault, bottom, top, places);
     for (size_t i = 0; i < count; i++) {
         struct line line = {.length = 0};
 
@@ -105,6 +90,30 @@ static void print_calls(const struct wf_fault *fault, const char *bottom, const 
         print_place(&line, places[i].address);
         depth += places[i].times;
     }
+}
+
+/* By the frame pointers, and nothing outside of [bottom, top) is read: what lies there may be
+ * damaged. */
+static void print_walk(void *pc, void *frame, const char *bottom, const void *top)
+{
+    struct wf_fault_place places[DEPTH_MAX] = {{pc, 1}};
+    void *addresses[DEPTH_MAX - 1];
+    size_t count = wf_probe_walk(frame, bottom, top, addresses, DEPTH_MAX - 1);
+
+    for (size_t i = 0; i < count; i++)
+        places[i + 1] = (struct wf_fault_place){addresses[i], 1};
+    print_places(places, count + 1);
+}
+
+static void print_calls(const struct wf_fault *fault, const char *bottom, const void *top)
+{
+    struct wf_fault_place places[DEPTH_MAX];
+    size_t count = wf_fault_unwind(fault, places, DEPTH_MAX);
+
+    if (count > 0)
+        print_places(places, count);
+    else /* there are no unwinding tables */
+        print_walk(fault->pc, fault->frame, bottom, top);
 }
 
 static void print_spawn_site(const struct weft_fiber *fiber)
@@ -130,9 +139,8 @@ static size_t size_in_kib(const struct wf_stack *stack)
     return wf_stack_class_size(stack->size_class) / 1024;
 }
 
-/* The running fiber has come to the end of its own stack. */
-static void report_overflow(const struct wf_fault *fault, struct wf_stack_depot *depot,
-                            const struct weft_fiber *fiber)
+/* `how`: what is known beyond that. */
+static void print_overflow(const struct weft_fiber *fiber, const char *how)
 {
     struct line line = {.length = 0};
 
@@ -140,12 +148,27 @@ static void report_overflow(const struct wf_fault *fault, struct wf_stack_depot 
     add_fiber(&line, fiber);
     add(&line, " overflowed its stack of ");
     add_number(&line, size_in_kib(&fiber->stack));
-    add(&line, fault->address != NULL ? " KiB" : " KiB: there was no room for a signal's frame");
+    add(&line, " KiB");
+    add(&line, how);
     print(&line);
     print_spawn_site(fiber);
-    print_calls(fault, wf_stack_bottom(depot, &fiber->stack), fiber);
+}
+
+static void print_remedy(void)
+{
+    struct line line = {.length = 0};
+
     add(&line, "weft:   stack_size_kib of its attributes or of the configuration gives it more");
     print(&line);
+}
+
+/* The running fiber has come to the end of its own stack. */
+static void report_overflow(const struct wf_fault *fault, struct wf_stack_depot *depot,
+                            const struct weft_fiber *fiber)
+{
+    print_overflow(fiber, fault->has_address ? "" : ": there was no room for a signal's frame");
+    print_calls(fault, wf_stack_bottom(depot, &fiber->stack), fiber);
+    print_remedy();
 }
 
 /* Somebody else's guard: a pointer gone astray. */
@@ -177,7 +200,7 @@ static bool has_no_room(const struct wf_fault *fault, const char *bottom)
 {
     const char *at = fault->stack_pointer;
 
-    return fault->address == NULL && at >= bottom && (size_t)(at - bottom) < wf_fault_frame_size();
+    return !fault->has_address && at >= bottom && (size_t)(at - bottom) < wf_fault_frame_size();
 }
 
 static bool is_own(const struct wf_fault *fault, struct wf_stack_depot *depot,
@@ -221,7 +244,7 @@ static bool judge_counted(const struct wf_fault *fault)
         report_overflow(fault, &self->runtime->depot, self->current);
         return true;
     }
-    stack = fault->address != NULL ? find_guard(fault->address) : NULL;
+    stack = fault->has_address ? find_guard(fault->address) : NULL;
     if (stack == NULL)
         return false;
     begin_report();
@@ -302,13 +325,18 @@ void wf_overflow_forget_parent(void)
     memset(&process, 0, sizeof process);
 }
 
+/* The calls are those of the switch, not of the overflow, which has been long ago. */
 void wf_overflow_check(struct weft_runtime *runtime, const struct weft_fiber *fiber)
 {
+    void *pc, *frame;
+
     if (wf_stack_is_intact(&runtime->depot, &fiber->stack))
         return;
     begin_report();
-    print_spawn_site(fiber);
-    wf_panic("fiber %lu \"%s\" overflowed its stack of %zu KiB and wrote over its canary; what "
-             "lies below may be damaged",
-             (unsigned long)fiber->id, fiber->name, size_in_kib(&fiber->stack));
+    print_overflow(fiber, " and wrote over its canary, some time before it left its worker here; "
+                          "what lies below may be damaged");
+    pc = wf_context_where(&fiber->context, &frame);
+    print_walk(pc, frame, wf_stack_bottom(&runtime->depot, &fiber->stack), fiber);
+    print_remedy();
+    abort();
 }

@@ -104,7 +104,8 @@ static void describe(struct wf_fault *fault, int number, const siginfo_t *info, 
 
     fault->number = number;
     /* SI_KERNEL: the kernel had no room for a frame, or the address cannot exist. */
-    fault->address = info->si_code == SI_KERNEL ? NULL : info->si_addr;
+    fault->has_address = info->si_code != SI_KERNEL;
+    fault->address = fault->has_address ? info->si_addr : NULL;
     fault->pc = machine.pc;
     fault->frame = machine.frame;
     fault->stack_pointer = machine.stack_pointer;

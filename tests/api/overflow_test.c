@@ -254,6 +254,48 @@ Test(overflow, the_report_shows_the_calls, .timeout = TEST_TIMEOUT_S)
     cr_expect_gt(qsort_line, strstr(end.output, " to #"), "%s", end.output);
 }
 
+static char *volatile nothing; /* a null pointer that the compiler does not know */
+
+static int read_from_nothing(void)
+{
+    return *(volatile char *)nothing;
+}
+
+static int fault_near_the_end(void *arg)
+{
+    (void)arg;
+    return call_near_the_end(read_from_nothing);
+}
+
+CHILD(fault_deep_in_the_stack)
+{
+    struct weft_config config = {.workers = parameter};
+    int (*fn)(void *) = fault_near_the_end;
+
+    return weft_run(&config, run_named, (void *)&fn);
+}
+
+/* A null pointer is the address that was accessed, and not one that the kernel does not tell. */
+Test(overflow, a_null_pointer_near_the_end_is_none, .timeout = TEST_TIMEOUT_S)
+{
+    struct child_end end;
+
+    if (TEST_IS_SANITIZED)
+        cr_skip_test("a sanitizer looks at the pointer itself, and needs room for that");
+    run_child("fault_deep_in_the_stack", 1, NULL, &end);
+    cr_expect_null(strstr(end.output, "overflowed"), "%s", end.output);
+    cr_expect_eq(end.signal, SIGSEGV, "status %d: %s", end.exit_status, end.output);
+}
+
+/* Not inline, and not left by a jump: the report shall name it. */
+__attribute__((noinline)) static int leave_the_worker(void)
+{
+    int result = weft_yield() + weft_sleep(WEFT_MILLISECOND);
+
+    __asm__ volatile("" ::: "memory");
+    return result;
+}
+
 static int overwrite_the_canary(void *arg)
 {
     /* Begins in the page below the stack, which is nobody's, and ends above the canary. */
@@ -262,8 +304,8 @@ static int overwrite_the_canary(void *arg)
     (void)arg;
     for (int i = 0; i < 8192; i++)
         *(volatile char *)(end + i) = 1;
-    (void)weft_yield();
-    (void)weft_sleep(WEFT_MILLISECOND);
+    (void)fprintf(stderr, "leaves in: %p\n", (void *)(uintptr_t)leave_the_worker);
+    (void)leave_the_worker();
     (void)fprintf(stderr, "it went on\n");
     return 0;
 }
@@ -276,10 +318,25 @@ CHILD(smash_the_canary)
     return weft_run(&config, run_named, (void *)&fn);
 }
 
-/* Without a guard page the neighbour is overwritten already: the program must not run on. */
+/* Whether one of the calls that the report shows was made in the function that begins there. */
+static bool shows_call_in(const char *output, unsigned long function)
+{
+    for (const char *at = output; (at = strstr(at, "weft:   #")) != NULL; at++) {
+        const char *place = strstr(at, "0x");
+        unsigned long address = place != NULL ? strtoul(place, NULL, 16) : 0;
+
+        if (address > function && address < function + 256)
+            return true;
+    }
+    return false;
+}
+
+/* Without a guard page the neighbour is overwritten already: the program must not run on.  Where it
+ * left its worker tells where to look for what came before. */
 WORKER_TEST(overflow, a_smashed_canary_is_reported_at_the_next_switch, TEST_TIMEOUT_S)
 {
     struct child_end end;
+    const char *leaves;
 
     if (TEST_IS_SANITIZED)
         cr_skip_test("a sanitizer's frames are larger, and its checks forbid the write");
@@ -290,6 +347,11 @@ WORKER_TEST(overflow, a_smashed_canary_is_reported_at_the_next_switch, TEST_TIME
                        end.output);
     cr_expect_not_null(strstr(end.output, "canary"), "%s", end.output);
     cr_expect_null(strstr(end.output, "it went on"), "%s", end.output);
+    cr_expect_not_null(strstr(end.output, "spawned at: 0x"), "%s", end.output);
+    leaves = strstr(end.output, "leaves in: ");
+    cr_assert_not_null(leaves, "%s", end.output);
+    cr_expect(shows_call_in(end.output, strtoul(leaves + strlen("leaves in: "), NULL, 16)), "%s",
+              end.output);
 }
 
 CHILD(overflow_unreported)

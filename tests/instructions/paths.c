@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <weft.h>
 
 enum { OPERATIONS = 4000, WARM_UP = 400, STACK_SIZE = 64 * 1024, PLANTED_STEPS = 200 };
@@ -257,10 +258,33 @@ static int go_down_steals(void *arg)
     return go_down(steals, sizeof steals / sizeof *steals);
 }
 
+/* The paths are those of the configuration here.  In chaos, say, what is only moved between queues
+ * would be run, and it is no fiber. */
+static void forget_settings(void)
+{
+    char **variable = environ;
+
+    while (*variable != NULL) {
+        char name[64];
+        size_t length = strcspn(*variable, "=");
+
+        if (strncmp(*variable, "WEFT_", 5) != 0 || length >= sizeof name) {
+            variable++;
+            continue;
+        }
+        memcpy(name, *variable, length);
+        name[length] = '\0';
+        if (unsetenv(name) != 0)
+            die("an environment that cannot be changed");
+        variable = environ; /* the others have moved */
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct weft_config config = WEFT_CONFIG_INIT;
 
+    forget_settings();
     planted = argc > 1 ? argv[1] : NULL;
     config.workers = 1;
     config.monitor = 3;

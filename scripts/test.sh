@@ -23,8 +23,8 @@
 #   --cross         all unit and api tests on aarch64 and riscv64, and nothing else
 #   --matrix        the unit and api tests in debug, release, asan and tsan, each by gcc and by
 #                   clang, on io_uring and on epoll, and nothing else; with --preset only those
-#   --chaos         the unit, api and stress tests in chaos mode, with 16 workers and with 64, under
-#                   tsan and under asan, and nothing else
+#   --chaos         the unit, api and stress tests in chaos mode, with 16 workers and with 64, and
+#                   the http tests of a server on fibers, under tsan and under asan; nothing else
 #   --minute        fibers that spawn, join and steal at random, two for each core, for a minute in
 #                   release and a minute more in chaos mode, and nothing else: each fiber that was
 #                   spawned has run, once, and has been freed
@@ -197,25 +197,35 @@ run_io_on_epoll()
 }
 
 # run_chaos PRESET WORKERS FOLDERS: the seed is a new one each time, and is printed.  Not the tests
-# of the monitor: they count on who is stuck with what behind it, and in chaos all steal from all at
-# once.
+# of reports of stalls: these run in processes that get no settings from here, and some of them in
+# chaos anyway.
 run_chaos()
 {
     [ -d "build/$1" ] || return 0
     seed=$(($(date +%s) % 1000000 + 1))
     export WEFT_CHAOS=$seed WEFT_WORKERS="$2"
     run "$1" "$3 tests in chaos, WEFT_CHAOS=$seed WEFT_WORKERS=$2" -R "^($3)/.*_test\$" \
-        -E '^api/(monitor|stall)_test$'
+        -E '^api/stall_test$'
     unset WEFT_CHAOS WEFT_WORKERS
+}
+
+# The HTTP tests say themselves how many workers their servers have.  Threads have no chaos.
+run_http_chaos()
+{
+    seed=$(($(date +%s) % 1000000 + 1))
+    export WEFT_CHAOS=$seed WEFT_HTTP_TEST_MODE=fiber
+    run "$1" "http tests in chaos, WEFT_CHAOS=$seed" -R '^http/.*_test$'
+    unset WEFT_CHAOS WEFT_HTTP_TEST_MODE
 }
 
 run_all_chaos()
 {
     for preset in tsan asan; do
-        build "$preset" unit_tests api_tests stress_tests || continue
+        build "$preset" unit_tests api_tests stress_tests http_tests || continue
         for workers in 16 64; do
             run_chaos "$preset" "$workers" "unit|api|stress"
         done
+        run_http_chaos "$preset"
     done
 }
 

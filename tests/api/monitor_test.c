@@ -338,8 +338,10 @@ Test(monitor, spares_have_numbers_below_the_limit, .timeout = TEST_TIMEOUT_S)
     struct hogs hogs = {1, compute_until_flag, &flag, look_at_index, &flag, 0};
 
     cr_expect_eq(run_config(&config, run_hogs, &hogs), 0);
-    /* On a loaded machine the first one can seem stuck too, and be relieved. */
-    cr_expect_geq(run_stats().spares, 1);
+    /* On a loaded machine the first one can seem stuck too, and be relieved.  In chaos the helper
+     * can come before the hog. */
+    if (getenv("WEFT_CHAOS") == NULL)
+        cr_expect_geq(run_stats().spares, 1);
     cr_expect_leq(run_stats().spares, 2);
     cr_expect_eq(weft_worker_limit(), 0);
 }

@@ -255,25 +255,31 @@ static unsigned long address_after(const char *text, const char *mark)
     return at != NULL ? strtoul(at + strlen(mark), NULL, 16) : 0;
 }
 
-static void expect_site(const char *child, unsigned parameter, struct child_end *end)
+/* In chaos, too, where whoever is stuck has been moved there. */
+static const char *const settings[][3] = {{"WEFT_STALL_REPORT_MS=50", NULL},
+                                          {"WEFT_STALL_REPORT_MS=50", "WEFT_CHAOS=7", NULL}};
+
+enum { SETTINGS = sizeof settings / sizeof *settings };
+
+static void expect_site(const char *child, unsigned parameter, unsigned setting,
+                        struct child_end *end)
 {
-    static const char *const environment[] = {"WEFT_STALL_REPORT_MS=50", NULL};
     unsigned long spawner, site;
 
-    run_child(child, parameter, environment, end);
+    run_child(child, parameter, settings[setting], end);
     cr_assert_eq(end->exit_status, 0, "%s", end->output);
     spawner = address_after(end->output, "spawner: ");
     site = address_after(end->output, SPAWNED);
     cr_expect(site > spawner && site < spawner + 1024, "%s", end->output);
 }
 
-static void expect_report(unsigned parameter, const char *doing)
+static void expect_report(unsigned parameter, unsigned setting, const char *doing)
 {
     struct child_end end;
     const char *head;
     char *site;
 
-    expect_site("stall_child", parameter, &end);
+    expect_site("stall_child", parameter, setting, &end);
     cr_expect_eq(count(end.output, SPAWNED), 1, "%s", end.output);
     site = strstr(end.output, SPAWNED);
     head = last_before(site, end.output, "in one fiber for");
@@ -286,12 +292,14 @@ static void expect_report(unsigned parameter, const char *doing)
 /* The report names the fiber, where it was spawned, and where it is. */
 Test(stall, reports_a_computation, .timeout = TEST_TIMEOUT_S)
 {
-    expect_report(0, "computing");
+    for (unsigned setting = 0; setting < SETTINGS; setting++)
+        expect_report(0, setting, "computing");
 }
 
 Test(stall, reports_a_blocking_call, .timeout = TEST_TIMEOUT_S)
 {
-    expect_report(1, "blocked in a system call");
+    for (unsigned setting = 0; setting < SETTINGS; setting++)
+        expect_report(1, setting, "blocked in a system call");
 }
 
 /* A line of the library would tell nobody which fiber it is. */
@@ -300,7 +308,8 @@ Test(stall, names_the_line_of_the_program_that_had_it_spawned, .timeout = TEST_T
     struct child_end end;
 
     for (unsigned way = 0; way < sizeof ways / sizeof *ways; way++)
-        expect_site("stall_of_what_the_library_spawned", way, &end);
+        for (unsigned setting = 0; setting < SETTINGS; setting++)
+            expect_site("stall_of_what_the_library_spawned", way, setting, &end);
 }
 
 /* Its fiber was made by a worker that had nothing to do. */
@@ -308,7 +317,8 @@ Test(stall, names_the_task_that_was_stolen, .timeout = TEST_TIMEOUT_S)
 {
     struct child_end end;
 
-    expect_site("stall_of_a_stolen_task", 0, &end);
+    for (unsigned setting = 0; setting < SETTINGS; setting++)
+        expect_site("stall_of_a_stolen_task", 0, setting, &end);
 }
 
 /* Nobody asked for reports, or for a monitor. */

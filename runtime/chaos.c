@@ -141,6 +141,7 @@ void wf_chaos_stir(struct wf_worker *self)
     struct weft_fiber **seen = &self->seen[wf_chaos_random(self) % WF_CHAOS_SEEN];
 
     self->fair_tick = self->tick + 1 + wf_chaos_random(self) % LOOK_INTERVAL_MAX;
+    self->oldest_due = 0;
     self->is_fresh_first = one_in(self, 2);
     if (one_in(self, 8))
         wf_worker_notify(self, runtime->workers[wf_chaos_random(self) % runtime->worker_count]);

@@ -7,8 +7,8 @@
  *      yielded fibers run in their order.  The two take turns.
  *   2. A fiber that the running one just woke is next, but at most three times in a row.
  *   3. Every FAIR_INTERVAL turns come the timers and the ring, a share of the injector, which goes
- *      behind the ready fibers, the tasks of fibers that wait, and the oldest fresh fiber, whatever
- *      else is there.
+ *      behind the ready fibers, the tasks of fibers that wait, and, at most once in `stall_us`, the
+ *      oldest fresh fiber, whatever else is there.
  *   (Rules 1 to 3 bound how long a fiber can wait for its turn: docs/fairness.md.)
  *   4. What a fiber asks for when it leaves (yield, wait, exit) is carried out by whatever the
  *      worker runs next, the loop or another fiber, as the first thing after the switch: only then
@@ -216,6 +216,19 @@ WF_INLINE struct weft_fiber *find_next(struct wf_worker *self)
     return fiber != NULL ? fiber : wf_deque_pop(&self->fresh);
 }
 
+/* It may be a branch of a tree that unfolds, and each one that is begun before its turn lives
+ * beside the others: so there is a time between two of them.  (docs/fairness.md) */
+static struct weft_fiber *take_oldest_fresh(struct wf_worker *self)
+{
+    struct weft_fiber *fiber = NULL;
+
+    if (self->now >= self->oldest_due)
+        fiber = wf_deque_steal(&self->fresh);
+    if (fiber != NULL)
+        self->oldest_due = self->now + (int64_t)self->runtime->config.stall_us * WEFT_MICROSECOND;
+    return fiber;
+}
+
 /* Rule 3. */
 static struct weft_fiber *find_oldest(struct wf_worker *self)
 {
@@ -236,10 +249,10 @@ static struct weft_fiber *find_oldest(struct wf_worker *self)
     }
     /* In turns: neither can keep the other waiting. */
     self->is_task_first = !self->is_task_first;
-    fiber = self->is_task_first ? wf_task_take(self) : wf_deque_steal(&self->fresh);
+    fiber = self->is_task_first ? wf_task_take(self) : take_oldest_fresh(self);
     if (fiber != NULL)
         return fiber;
-    return self->is_task_first ? wf_deque_steal(&self->fresh) : wf_task_take(self);
+    return self->is_task_first ? take_oldest_fresh(self) : wf_task_take(self);
 }
 
 WF_INLINE void make_ready_again(struct weft_fiber *fiber)

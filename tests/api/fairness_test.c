@@ -11,7 +11,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { YIELDERS = TEST_IS_TSAN ? 200 : 1000, ROUNDS = 10, FEW = 100, OLD = 10, FLOOD_ALIVE = 300 };
+enum {
+    YIELDERS = TEST_IS_TSAN ? 200 : 1000,
+    ROUNDS = 10,
+    FEW = 100,
+    OLD = 10,
+    FLOOD_ALIVE = 300,
+    STALL_US = 4000
+};
 
 struct crowd {
     int count;
@@ -25,7 +32,7 @@ struct crowd {
 /* Without the monitor, which moves fibers when the machine is slow. */
 static int run_quietly(unsigned workers, int (*fn)(void *), void *arg)
 {
-    struct weft_config config = {.workers = workers, .monitor = 3};
+    struct weft_config config = {.workers = workers, .monitor = 3, .stall_us = STALL_US};
 
     return run_config(&config, fn, arg);
 }
@@ -93,8 +100,19 @@ struct flood {
     _Atomic(int) started; /* of the old ones */
     _Atomic(uint64_t) most;
     struct turns spawned;
-    uint64_t checked;
+    weft_time due; /* of the next old one */
+    bool is_due;
+    struct turns at; /* since then */
 };
+
+/* With one worker: others take old fibers sooner. */
+static void note_due(struct flood *flooding)
+{
+    if (flooding->due == 0 || flooding->is_due || weft_now() < flooding->due)
+        return;
+    flooding->is_due = true;
+    flooding->at = turns_now();
+}
 
 /* Leaves two children behind, so that the youngest fibers never run out. */
 static int flood(void *arg)
@@ -102,6 +120,7 @@ static int flood(void *arg)
     struct flood *flooding = arg;
     int children = atomic_load(&flooding->alive) < FLOOD_ALIVE ? 2 : 1;
 
+    note_due(flooding);
     for (int i = 0; i < children && !atomic_load(&flooding->stop); i++) {
         (void)atomic_fetch_add(&flooding->alive, 1);
         CHECK_EQ(weft_spawn(NULL, flood, arg), 0);
@@ -128,8 +147,14 @@ static int start_late(void *arg)
     struct flood *flooding = arg;
     int older = atomic_fetch_add(&flooding->started, 1);
 
-    turns_check(flooding->spawned, (uint64_t)TURNS_PER_LOOK * ((uint64_t)older + 1),
-                &flooding->most);
+    if (weft_worker_count() != 1)
+        return 0;
+    if (older == 0)
+        turns_check(flooding->spawned, TURNS_PER_LOOK, &flooding->most);
+    else if (flooding->is_due)
+        turns_check(flooding->at, TURNS_PER_LOOK, &flooding->most);
+    flooding->due = weft_after(STALL_US * WEFT_MICROSECOND);
+    flooding->is_due = false;
     return 0;
 }
 
@@ -176,10 +201,12 @@ static int start_old_ones_under_a_flood(void *arg)
     CHECK_EQ(weft_spawn(NULL, flood, flooding), 0);
     while (atomic_load(&flooding->started) < OLD)
         CHECK_EQ(weft_yield(), 0);
+    turns_check(flooding->spawned, UINT64_MAX, &flooding->most);
     return end_flood(flooding);
 }
 
-/* Those at the other end of the stack of new fibers get their turns, too: one in each look. */
+/* Those at the other end of the stack of new fibers get their turns, too: one in the first look
+ * after each `stall_us`. */
 WORKER_TEST(fairness, the_oldest_fresh_fiber_runs_under_a_flood_of_younger_ones, TEST_TIMEOUT_S)
 {
     struct flood flooding = {.alive = 0};
@@ -188,6 +215,59 @@ WORKER_TEST(fairness, the_oldest_fresh_fiber_runs_under_a_flood_of_younger_ones,
     cr_expect_eq(run_quietly(*workers, start_old_ones_under_a_flood, &flooding), 0);
     if (*workers == 1)
         cr_expect_geq(flooding.most, (OLD - 1) * 50, "the old ones were not buried at all");
+}
+
+enum { FAN_OUT = 10, DEPTH = TEST_IS_TSAN ? 3 : 5 };
+
+struct tree {
+    int alive, most;
+};
+
+struct branch {
+    struct tree *tree;
+    int depth;
+};
+
+static int unfold(void *arg)
+{
+    struct branch *branch = arg;
+    struct branch child = {branch->tree, branch->depth - 1};
+    weft_fiber *children[FAN_OUT];
+
+    for (int i = 0; i < FAN_OUT && branch->depth > 0; i++) {
+        children[i] = must_spawn(unfold, &child);
+        if (++branch->tree->alive > branch->tree->most)
+            branch->tree->most = branch->tree->alive;
+    }
+    for (int i = 0; i < FAN_OUT && branch->depth > 0; i++)
+        CHECK_EQ(must_join(children[i]), 0);
+    branch->tree->alive--;
+    return 0;
+}
+
+static int unfold_a_tree(void *arg)
+{
+    struct tree tree = {1, 1};
+    weft_time begin = weft_now();
+    int64_t begun;
+
+    (void)arg;
+    CHECK_EQ(unfold(&(struct branch){&tree, DEPTH}), 0);
+    CHECK_EQ(tree.alive, 0);
+    /* One in the first look, and one each time that it was due. */
+    begun = 1 + (weft_now() - begin) / (STALL_US * WEFT_MICROSECOND);
+    if (tree.most > FAN_OUT * DEPTH * (begun + 1))
+        check_fail(__FILE__, __LINE__, "%d fibers were alive with %ld branches begun early",
+                   tree.most, (long)begun);
+    return tree.most;
+}
+
+/* Looks that begin another branch each let a tree of fibers unfold in breadth, and take memory for
+ * a good part of it at once. */
+Test(fairness, a_tree_unfolds_in_depth, .timeout = TEST_TIMEOUT_S)
+{
+    skip_in_chaos();
+    cr_expect_geq(run_quietly(1, unfold_a_tree, NULL), FAN_OUT * DEPTH / 2, "it was no tree");
 }
 
 /* A fiber of a crowd that sees that the event has come notes the turn, once. */

@@ -21,6 +21,15 @@ void wf_order_forget(const void *object)
     (void)object;
 }
 
+// As in sync/wait_queue.c, which has functions of the same names as sync/mutex.c.
+void wf_wait_queue_retire(const struct wf_wait_queue *queue, struct wf_lock *lock, const char *call)
+{
+    (void)call;
+    wf_lock_acquire(lock);
+    RL_ASSERT(wf_wait_queue_is_empty(queue));
+    wf_lock_retire(lock);
+}
+
 void wf_held_remove(const void *object, const char *what, wf_held_count_fn *count)
 {
     (void)object;

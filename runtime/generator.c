@@ -42,6 +42,7 @@ enum state {
     STATE_RUNNING,
     STATE_CLOSING, /* runs, and yields no more */
     STATE_ENDED,
+    STATE_FREED, /* kept for the next one that is made */
 };
 
 /* Whoever asks has it to itself, so nothing here is atomic. */
@@ -197,6 +198,8 @@ static WF_COLD int resume_slowly(struct weft_generator *generator, void **value,
 {
     if (generator->state == STATE_RUNNING || generator->state == STATE_CLOSING)
         wf_panic("weft_generator_next: the generator runs already");
+    if (generator->state == STATE_FREED)
+        wf_panic("a generator that was freed is used");
     if (generator->state == STATE_ENDED)
         return error != 0 ? error : -ENODATA;
     if (error != 0) {
@@ -254,6 +257,7 @@ void weft_generator_free(weft_generator *generator)
     if (generator == NULL)
         return;
     (void)weft_generator_close(generator);
+    generator->state = STATE_FREED;
     if (!give_to_cache(generator))
         wf_os_unmap(generator->base, mapping_of(generator->size));
 }

@@ -136,12 +136,20 @@ int weft_future_spawn(weft_future *future, int (*fn)(void *), void *arg)
     return spawn(future, NULL, fn, arg, __builtin_return_address(0));
 }
 
+/* Caller holds the lock. */
+static void expect_open(const struct wf_future *future, const char *call)
+{
+    if (WF_UNLIKELY(future->state == WF_FUTURE_CLOSED))
+        wf_panic("%s: the future has been closed", call);
+}
+
 int weft_future_set(weft_future *opaque, int result, void *value)
 {
     struct wf_future *future = future_of(opaque);
 
     wf_lock_acquire(&future->lock);
-    if (future->state >= WF_FUTURE_DONE) {
+    expect_open(future, "weft_future_set");
+    if (future->state == WF_FUTURE_DONE) {
         wf_lock_release(&future->lock);
         return -EALREADY;
     }
@@ -151,8 +159,7 @@ int weft_future_set(weft_future *opaque, int result, void *value)
 
 int wf_future_take(struct wf_future *future, int32_t *result)
 {
-    if (WF_UNLIKELY(future->state == WF_FUTURE_CLOSED))
-        wf_panic("weft_future_await: the future has been closed");
+    expect_open(future, "weft_future_await");
     if (future->state != WF_FUTURE_DONE)
         return -EAGAIN;
     *result = future->result;
@@ -185,6 +192,7 @@ void *weft_future_value(weft_future *opaque)
     void *value;
 
     wf_lock_acquire(&future->lock);
+    expect_open(future, "weft_future_value");
     value = future->value;
     wf_lock_release(&future->lock);
     return value;
@@ -196,7 +204,8 @@ bool weft_future_is_done(weft_future *opaque)
     bool is_done;
 
     wf_lock_acquire(&future->lock);
-    is_done = future->state >= WF_FUTURE_DONE;
+    expect_open(future, "weft_future_is_done");
+    is_done = future->state == WF_FUTURE_DONE;
     wf_lock_release(&future->lock);
     return is_done;
 }
@@ -207,6 +216,7 @@ void weft_future_cancel(weft_future *opaque)
     weft_fiber *fiber;
 
     wf_lock_acquire(&future->lock);
+    expect_open(future, "weft_future_cancel");
     if (future->state == WF_FUTURE_PENDING) {
         complete(future, -ECANCELED, NULL);
         return;

@@ -15,7 +15,7 @@
  * future is closed is reported on standard error, with the name of the fiber.
  *
  * A future lies where its owner wants it.  The owner closes it, once, when no other call on it is
- * under way.
+ * under way; one that comes afterwards aborts.
  */
 #ifndef WEFT_FUTURE_H
 #define WEFT_FUTURE_H

@@ -145,6 +145,40 @@ Test(destroy, use_after_it_aborts, .timeout = TEST_TIMEOUT_S)
         expect_abort("use_what_was_destroyed", i, "destroyed");
 }
 
+static weft_future future = WEFT_FUTURE_INIT;
+static weft_future_group futures = WEFT_FUTURE_GROUP_INIT;
+static struct weft_select_case future_case[] = {WEFT_FUTURE_CASE(&future, &item)};
+
+CALL(close_future, (weft_future_close(&future), 0))
+CALL(set_future, weft_future_set(&future, 1, NULL))
+CALL(await_future, weft_future_await(&future, NULL, SOON))
+CALL(look_at_future, weft_future_is_done(&future))
+CALL(take_value, weft_future_value(&future) != NULL)
+CALL(cancel_future, (weft_future_cancel(&future), 0))
+CALL(gather_future, (weft_future_group_add(&futures, &future), 0))
+CALL(select_future, weft_select(future_case, 1, SOON))
+
+static int (*const future_uses[])(void) = {close_future,   set_future,   await_future,
+                                           look_at_future, take_value,   cancel_future,
+                                           gather_future,  select_future};
+
+enum { FUTURE_USES = sizeof future_uses / sizeof *future_uses };
+
+CHILD(use_a_closed_future)
+{
+    if (parameter >= FUTURE_USES) /* one that has had a result */
+        (void)set_future();
+    (void)close_future();
+    return future_uses[parameter % FUTURE_USES]();
+}
+
+/* A promise that is kept too late would write into whatever lies there now. */
+Test(destroy, use_of_a_closed_future_aborts, .timeout = TEST_TIMEOUT_S)
+{
+    for (unsigned i = 0; i < 2 * FUTURE_USES; i++)
+        expect_abort("use_a_closed_future", i, "closed");
+}
+
 static const struct {
     int (*wait)(void);
     int (*destroy)(void);

@@ -446,14 +446,21 @@ CHILD(break_a_rule)
         return weft_generator_next(generator, NULL);
     if (parameter == 1)
         return weft_generator_yield(generator, NULL, NULL);
-    return weft_generator_throw(generator, 5, NULL);
+    if (parameter == 2)
+        return weft_generator_throw(generator, 5, NULL);
+    weft_generator_free(generator);
+    if (parameter == 3)
+        return weft_generator_next(generator, NULL);
+    weft_generator_free(generator);
+    return 0;
 }
 
-/* Each would run on a stack that is in use, or pretend a success. */
+/* Each would run on a stack that is in use, or will be, or pretend a success. */
 Test(generator, broken_rules_abort, .timeout = TEST_TIMEOUT_S)
 {
-    static const char *const words[] = {"runs already", "does not run", "no negative errno"};
+    static const char *const words[] = {"runs already", "does not run", "no negative errno",
+                                        "was freed", "was freed"};
 
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
         expect_abort("break_a_rule", i, words[i]);
 }

@@ -102,11 +102,15 @@ OBJECT_MUTANTS = [
            [("    future->fiber = NULL;\n    while", "    while")],
            "stress_gather_stress_test", "*", FOUR),
     Mutant("future/a-promise-is-kept-twice", "sync/future.c",
-           [("    if (future->state >= WF_FUTURE_DONE) {\n        wf_lock_release(&future->lock);\n"
+           [("    if (future->state == WF_FUTURE_DONE) {\n        wf_lock_release(&future->lock);\n"
              "        return -EALREADY;",
              "    if (future->state > WF_FUTURE_DONE) {\n        wf_lock_release(&future->lock);\n"
              "        return -EALREADY;")],
            "stress_gather_stress_test", "*", FOUR),
+    Mutant("future/a-closed-one-is-like-any-other", "sync/future.c",
+           [("    if (WF_UNLIKELY(future->state == WF_FUTURE_CLOSED))\n        wf_panic(\"%s: the",
+             "    if (future == NULL)\n        wf_panic(\"%s: the")],
+           "api_destroy_test", "destroy/use_of_a_closed_future_aborts"),
     Mutant("future/the-group-hears-nothing", "sync/future.c",
            [("    entry = wf_wait_queue_take(&group->waiting);\n", "    entry = NULL;\n")],
            "stress_gather_stress_test", "*", FOUR),
@@ -126,6 +130,9 @@ GENERATOR_MUTANTS = [
              "    generator->result = result;\n"
              "    if (WF_UNLIKELY(generator->defers != NULL)) {\n")],
            "api_generator_defer_test"),
+    Mutant("generator/is-freed-twice", "runtime/generator.c",
+           [("    generator->state = STATE_FREED;\n", "")],
+           "api_generator_test", "generator/broken_rules_abort"),
     Mutant("generator/leaves-its-defers-to-the-next", "runtime/generator.c",
            [("    generator->defers = NULL;\n    generator->fn = fn;", "    generator->fn = fn;"),
             ("        wf_defers_run(&generator->defers);\n", "")],

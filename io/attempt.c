@@ -42,7 +42,7 @@ uint32_t wf_attempt_events(const struct wf_op *op)
         return (uint32_t)op->flags;
     case WF_OP_RECV:
     case WF_OP_RECVMSG:
-        return (op->flags & MSG_OOB) != 0 ? POLLPRI : POLLIN;
+        return (uint32_t)wf_op_input_event(op->flags);
     case WF_OP_READ:
     case WF_OP_READV:
     case WF_OP_ACCEPT:

@@ -67,7 +67,7 @@ ssize_t weft_recv_lent(int fd, void **buffer, int flags, weft_time deadline)
     ssize_t result;
 
     do {
-        result = wf_op_poll(fd, POLLIN, epoch, deadline);
+        result = wf_op_poll(fd, wf_op_input_event(flags), epoch, deadline);
         epoch = began;
         if (result > 0)
             result = receive(fd, buffer, flags, epoch, deadline);

@@ -13,9 +13,11 @@
 
 #include <weft/base.h>
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 struct wf_closing;
@@ -79,6 +81,12 @@ static inline void wf_op_complete(struct wf_worker *self, struct wf_op *op)
         wf_op_complete_slowly(self, op);
     else
         wf_wake_later(self, op->waiter, 0);
+}
+
+/* What a receive with these flags waits for: urgent data comes beside what there is to read. */
+static inline int wf_op_input_event(int flags)
+{
+    return (flags & MSG_OOB) != 0 ? POLLPRI : POLLIN;
 }
 
 /* The events of poll(2) that hold for `fd`, 0 for none; a negative errno. */

@@ -15,19 +15,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Urgent data that is still to come is awaited beside what there is to read. */
-static int input_event(int flags)
-{
-    return (flags & MSG_OOB) != 0 ? POLLPRI : POLLIN;
-}
-
 ssize_t weft_recv(int fd, void *buf, size_t len, int flags, weft_time deadline)
 {
     struct wf_op op = {.code = WF_OP_RECV, .fd = fd, .buffer = buf, .length = len, .flags = flags};
 
     if ((flags & MSG_DONTWAIT) != 0)
         return wf_op_run(&op, deadline);
-    return wf_op_run_ready(&op, input_event(flags), deadline);
+    return wf_op_run_ready(&op, wf_op_input_event(flags), deadline);
 }
 
 static ssize_t send_part(int fd, const void *buf, size_t len, int flags, uint32_t epoch,
@@ -75,7 +69,8 @@ static ssize_t move_message(enum wf_opcode code, int fd, struct msghdr *message,
 
     if ((flags & MSG_DONTWAIT) != 0)
         return wf_op_run(&op, deadline);
-    return wf_op_run_ready(&op, code == WF_OP_RECVMSG ? input_event(flags) : POLLOUT, deadline);
+    return wf_op_run_ready(&op, code == WF_OP_RECVMSG ? wf_op_input_event(flags) : POLLOUT,
+                           deadline);
 }
 
 ssize_t weft_recvmsg(int fd, struct msghdr *message, int flags, weft_time deadline)

@@ -30,6 +30,7 @@ static int pass_by(void *arg)
     struct iovec part;
     int fds[2], on = 1;
     char byte;
+    void *lent;
 
     (void)arg;
     make_tcp_pair(fds);
@@ -49,6 +50,12 @@ static int pass_by(void *arg)
         CHECK_EQ(sockatmark(fds[1]), 1);
         expect(fds[1], "cd");
     }
+    send_to(fds[0], "!", MSG_OOB);
+    CHECK_EQ(weft_recv_lent(fds[1], &lent, MSG_OOB, WEFT_FOREVER), 1);
+    CHECK_EQ(*(char *)lent, '!');
+    weft_lent_return(lent);
+    send_to(fds[0], "e", 0);
+    expect(fds[1], "e");
     /* Or in line with the rest. */
     CHECK_EQ(setsockopt(fds[1], SOL_SOCKET, SO_OOBINLINE, &on, sizeof on), 0);
     send_to(fds[0], "ab", 0);

@@ -141,6 +141,8 @@ static bool is_meant(const struct io_uring_sqe *sqe)
 {
     if (sqe->opcode == IORING_OP_CLOSE)
         return io_fault_hits_close("IORING_OP_CLOSE", sqe->fd);
+    if (sqe->opcode == IORING_OP_POLL_ADD && io_fault_error() == -EAGAIN)
+        return false; /* the kernel never says so */
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
         if (operations[i].opcode == sqe->opcode)
             return io_fault_hits(operations[i].name, operations[i].kept, sqe->fd);

@@ -102,6 +102,19 @@ static void use_whole_calls(void)
     CHECK(memcmp(got, io_text, IO_BYTES) == 0);
 }
 
+static void use_lent(void)
+{
+    ssize_t n;
+    void *lent;
+
+    CHECK_EQ(AGAIN(weft_write_all(pair[0], io_text, IO_BYTES, WEFT_FOREVER)), IO_BYTES);
+    for (ssize_t length = 0; length < IO_BYTES; length += n) {
+        n = AGAIN(weft_recv_lent(pair[1], &lent, 0, WEFT_FOREVER));
+        CHECK(memcmp(lent, io_text + length, (size_t)n) == 0);
+        weft_lent_return(lent);
+    }
+}
+
 static void use_streams(void)
 {
     char got[IO_BYTES];
@@ -115,6 +128,7 @@ static void use_streams(void)
         n = AGAIN(weft_recv(pair[0], got + length, (size_t)(IO_BYTES - length), 0, WEFT_FOREVER));
     CHECK(memcmp(got, io_text, IO_BYTES) == 0);
     use_whole_calls();
+    use_lent();
 }
 
 const struct io_part io_streams = {.name = "streams",

@@ -75,6 +75,18 @@ static long long recvfrom_text(struct scene *scene)
                          &length, scene->deadline);
 }
 
+static long long recv_lent_text(struct scene *scene)
+{
+    void *lent;
+    ssize_t n = weft_recv_lent(scene->fds[0], &lent, 0, scene->deadline);
+
+    if (n > 0) {
+        memcpy(scene->buffer, lent, (size_t)n);
+        weft_lent_return(lent);
+    }
+    return n;
+}
+
 static void settle_read(struct scene *scene)
 {
     CHECK(memcmp(scene->got, race_text, (size_t)race_moved(scene)) == 0);
@@ -360,6 +372,7 @@ const struct operation race_io_operations[] = {
     {"recv", begin_sockets, NULL, recv_text, put_text, settle_read, false},
     {"recvmsg", begin_sockets, NULL, recvmsg_text, put_text, settle_read, false},
     {"recvfrom", begin_sockets, NULL, recvfrom_text, put_text, settle_read, false},
+    {"recv_lent", begin_sockets, NULL, recv_lent_text, put_text, settle_read, false},
     {"poll_fd", begin_sockets, NULL, poll_socket, put_text, settle_poll, false},
     {"splice", begin_pipes, NULL, splice_text, put_text, settle_splice, false},
     {"tee", begin_pipes, NULL, tee_text, put_text, settle_tee, false},

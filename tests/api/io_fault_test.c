@@ -18,8 +18,8 @@
 enum { REQUESTS_MAX = 200, IN_VAIN_MAX = 2 };
 
 static const struct io_part *const parts[] = {
-    &io_streams, &io_messages,  &io_connections, &io_waits,   &io_files,   &io_names,
-    &io_splices, &io_processes, &io_signals,     &io_lookups, &io_new_fds,
+    &io_streams, &io_messages, &io_connections, &io_waits,   &io_files,
+    &io_names,   &io_splices,  &io_signals,     &io_lookups, &io_new_fds,
 };
 
 /* Returns whether there was such a request. */
@@ -51,25 +51,36 @@ static void fail_each(const struct io_part *part, int error)
     CHECK(number > IN_VAIN_MAX);
 }
 
-static int fail_in_turn(void *arg)
+static void sweep(const struct io_part *part)
 {
     static const int errors[] = {-EINTR, -EAGAIN, -ENOBUFS, -ECONNRESET, -ENOMEM, -EMFILE, -EIO};
 
+    if (part->begin != NULL)
+        part->begin();
+    if (part->about != 0)
+        io_fault_concern(part->about, IO_FAULT_CALLS);
+    if (part->can_be_short)
+        fail_each(part, IO_FAULT_SHORT);
+    for (size_t i = 0; i < COUNT(errors); i++)
+        fail_each(part, errors[i]);
+    if (part->about != 0)
+        io_fault_concern(part->about, IO_FAULT_NONE);
+    if (part->end != NULL)
+        part->end();
+}
+
+static int sweep_all(void *arg)
+{
     (void)arg;
-    for (size_t i = 0; i < COUNT(parts); i++) {
-        if (parts[i]->begin != NULL)
-            parts[i]->begin();
-        if (parts[i]->about != 0)
-            io_fault_concern(parts[i]->about, IO_FAULT_CALLS);
-        if (parts[i]->can_be_short)
-            fail_each(parts[i], IO_FAULT_SHORT);
-        for (size_t j = 0; j < COUNT(errors); j++)
-            fail_each(parts[i], errors[j]);
-        if (parts[i]->about != 0)
-            io_fault_concern(parts[i]->about, IO_FAULT_NONE);
-        if (parts[i]->end != NULL)
-            parts[i]->end();
-    }
+    for (size_t i = 0; i < COUNT(parts); i++)
+        sweep(parts[i]);
+    return 0;
+}
+
+static int sweep_processes(void *arg)
+{
+    (void)arg;
+    sweep(&io_processes);
     return 0;
 }
 
@@ -84,7 +95,7 @@ static void run_with(unsigned workers, uint32_t backend, uint32_t chaos)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGUSR1);
     cr_assert_eq(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
-    cr_assert_eq(run_config(&config, fail_in_turn, NULL), 0);
+    cr_assert_eq(run_config(&config, sweep_all, NULL), 0);
 }
 
 static void expect_tried(const char *const *names, size_t count)
@@ -95,11 +106,10 @@ static void expect_tried(const char *const *names, size_t count)
 
 /* What is a system call on either backend. */
 static const char *const calls[] = {
-    "bind",       "copy_file_range", "fallocate", "ftruncate",    "getaddrinfo",
-    "getdents64", "linkat",          "listen",    "mkdirat",      "openat",
-    "pidfd_open", "pipe2",           "poll",      "posix_spawnp", "readlinkat",
-    "renameat2",  "sendfile",        "signalfd",  "socket",       "splice",
-    "statx",      "symlinkat",       "tee",       "unlinkat",     "waitid",
+    "bind",       "copy_file_range", "fallocate", "ftruncate", "getaddrinfo", "getdents64",
+    "linkat",     "listen",          "mkdirat",   "openat",    "pipe2",       "poll",
+    "readlinkat", "renameat2",       "sendfile",  "signalfd",  "socket",      "splice",
+    "statx",      "symlinkat",       "tee",       "unlinkat",
 };
 
 /* An error belongs to the call that met it: one that is lost hangs a program, one that comes twice
@@ -140,4 +150,15 @@ WORKER_TEST(io_fault, each_operation_meets_each_error_in_the_ring, TEST_TIMEOUT_
     run_with(*workers, WEFT_BACKEND_IO_URING, 7);
     expect_tried(calls, COUNT(calls));
     expect_tried(operations, COUNT(operations));
+}
+
+/* A child that was not to be started is none, and one that was not to be waited for is still there.
+ */
+WORKER_TEST(io_fault, each_call_on_children_meets_each_error, TEST_TIMEOUT_S)
+{
+    static const char *const others[] = {"pidfd_open", "posix_spawnp", "waitid"};
+    struct weft_config config = {.workers = *workers, .monitor = 3};
+
+    cr_assert_eq(run_config(&config, sweep_processes, NULL), 0);
+    expect_tried(others, COUNT(others));
 }

@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-/* Until there is none any more: a look at the socket is no dearer than one at epoll's list. */
+/* Until there is none any more: a look at the socket is no dearer than one at epoll's list.  The
+ * socket may be shut down between the two calls, as the clients ask to the end. */
 static int answer_waiting(int fd)
 {
     char message[ROUND_BYTES];
@@ -20,7 +21,7 @@ static int answer_waiting(int fd)
         if (n > 0)
             n = sendto(fd, message, (size_t)n, MSG_DONTWAIT, (struct sockaddr *)&from, length);
     } while (n > 0);
-    return n == 0 || errno == EAGAIN ? 0 : -errno;
+    return n == 0 || errno == EAGAIN || errno == EPIPE ? 0 : -errno;
 }
 
 /* Until the socket is shut down. */

@@ -42,7 +42,7 @@ enum state {
     STATE_RUNNING,
     STATE_CLOSING, /* runs, and yields no more */
     STATE_ENDED,
-    STATE_FREED, /* kept for the next one that is made */
+    STATE_FREED, /* the stack is kept for another: any use aborts */
 };
 
 /* Whoever asks has it to itself, so nothing here is atomic. */
@@ -194,12 +194,17 @@ WF_INLINE int continue_with(struct weft_generator *generator, enum state state, 
                                  wf_context_hand_over(&generator->caller, &generator->own, error));
 }
 
+static void expect_not_freed(const struct weft_generator *generator)
+{
+    if (WF_UNLIKELY(generator->state == STATE_FREED))
+        wf_panic("a generator that was freed is used");
+}
+
 static WF_COLD int resume_slowly(struct weft_generator *generator, void **value, int error)
 {
     if (generator->state == STATE_RUNNING || generator->state == STATE_CLOSING)
         wf_panic("weft_generator_next: the generator runs already");
-    if (generator->state == STATE_FREED)
-        wf_panic("a generator that was freed is used");
+    expect_not_freed(generator);
     if (generator->state == STATE_ENDED)
         return error != 0 ? error : -ENODATA;
     if (error != 0) {
@@ -264,6 +269,7 @@ void weft_generator_free(weft_generator *generator)
 
 int weft_generator_result(const weft_generator *generator)
 {
+    expect_not_freed(generator);
     return generator->result;
 }
 

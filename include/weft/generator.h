@@ -88,7 +88,8 @@ WEFT_API WEFT_MUST_USE int weft_generator_throw(weft_generator *generator, int e
 WEFT_API int weft_generator_close(weft_generator *generator);
 
 /*
- * weft_generator_close(), and give back the stack.  NULL is allowed.
+ * weft_generator_close(), and give back the stack.  NULL is allowed.  A later use aborts while the
+ * stack is kept for another generator; after that it is like the use of any freed memory.
  *
  * Returns   nothing.
  * Context   as weft_generator_next().

@@ -451,6 +451,8 @@ CHILD(break_a_rule)
     weft_generator_free(generator);
     if (parameter == 3)
         return weft_generator_next(generator, NULL);
+    if (parameter == 4)
+        return weft_generator_result(generator);
     weft_generator_free(generator);
     return 0;
 }
@@ -459,7 +461,7 @@ CHILD(break_a_rule)
 Test(generator, broken_rules_abort, .timeout = TEST_TIMEOUT_S)
 {
     static const char *const words[] = {"runs already", "does not run", "no negative errno",
-                                        "was freed", "was freed"};
+                                        "was freed",    "was freed",    "was freed"};
 
     for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
         expect_abort("break_a_rule", i, words[i]);

@@ -8,6 +8,7 @@
  * either queue.
  */
 #include "arch/os.h"
+#include "runtime/check.h"
 #include "runtime/lock.h"
 #include "sync/describe.h"
 #include "sync/held.h"
@@ -98,12 +99,16 @@ int weft_condition_wait(weft_condition *handle, weft_mutex *mutex, weft_time dea
     struct wf_worker *self = wf_self();
     struct signal_wait wait;
     bool was_checked = wf_mutex_is_checked(wf_mutex_of(mutex));
-    int result = wf_wait_refusal(self, deadline);
+    int result;
 
-    if (result != 0)
-        return result;
     wait.mutex = wf_mutex_of(mutex);
     wait.condition = internal(handle);
+    /* Whoever is refused does not come to the lock, which would say so. */
+    if (WF_UNLIKELY(wf_lock_is_gone(&wait.condition->lock)))
+        wf_panic("weft_condition_wait: the condition %p was destroyed", (void *)wait.condition);
+    result = wf_wait_refusal(self, deadline);
+    if (result != 0)
+        return result;
     /* What the caller holds beside it, it holds when it comes back. */
     if (was_checked)
         wf_held_before(wait.mutex, __builtin_return_address(0), WF_ORDER_ALONE);

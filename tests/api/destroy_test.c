@@ -32,6 +32,12 @@ static int lock_and_wait(void)
     return weft_condition_wait(&condition, &mutex, SOON);
 }
 
+static int lock_and_look(void)
+{
+    CHECK_EQ(weft_mutex_lock(&mutex, WEFT_FOREVER), 0);
+    return weft_condition_wait(&condition, &mutex, 0);
+}
+
 /* Each does something with an object, or waits there. */
 #define CALL(name, expression)    \
     static int name(void)         \
@@ -99,6 +105,7 @@ static const struct {
     {destroy_condition, signal_condition},
     {destroy_condition, broadcast_condition},
     {destroy_condition, lock_and_wait},
+    {destroy_condition, lock_and_look},
     {destroy_semaphore, destroy_semaphore},
     {destroy_semaphore, acquire},
     {destroy_semaphore, acquire_nothing},

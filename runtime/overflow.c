@@ -325,7 +325,7 @@ void wf_overflow_forget_parent(void)
     memset(&process, 0, sizeof process);
 }
 
-/* The calls are those of the switch, not of the overflow, which has been long ago. */
+/* The calls are those of the switch, not of the overflow, which was earlier. */
 void wf_overflow_check(struct weft_runtime *runtime, const struct weft_fiber *fiber)
 {
     void *pc, *frame;
@@ -333,8 +333,8 @@ void wf_overflow_check(struct weft_runtime *runtime, const struct weft_fiber *fi
     if (wf_stack_is_intact(&runtime->depot, &fiber->stack))
         return;
     begin_report();
-    print_overflow(fiber, " and wrote over its canary, some time before it left its worker here; "
-                          "what lies below may be damaged");
+    print_overflow(fiber, " and wrote over its canary, and perhaps over the memory below its "
+                          "stack, some time before the switch whose calls follow");
     pc = wf_context_where(&fiber->context, &frame);
     print_walk(pc, frame, wf_stack_bottom(&runtime->depot, &fiber->stack), fiber);
     print_remedy();

@@ -142,7 +142,7 @@ static void end_trial(struct wf_worker *self)
     uint64_t turns = turns_of_two(self, victim) - trial->turns;
     int64_t ran = ran_by_two(self, victim) - trial->ran, elapsed = self->now - trial->since;
     uint64_t ms = (uint64_t)elapsed / WEFT_MILLISECOND + 1;
-    uint32_t use = 2 * wf_load_part(ran, 2 * elapsed); /* of two CPUs, and of one */
+    uint32_t use = 2 * wf_load_part(ran, 2 * elapsed); /* thousandths of one CPU: up to 2000 */
     uint32_t calm_ms = 0;
 
     trial->of = NULL;

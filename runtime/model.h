@@ -110,11 +110,11 @@ struct wf_worker {
     int64_t now;                  /* [W] when the clock was last read */
     int64_t busy_since;           /* [W] when it was last looked whether it sleeps */
     uint64_t waits;               /* [W] how often it had waited or looked for work then */
-    uint64_t sleeps;              /* [W] and of these slept or looked, or in a fiber's own calls */
+    uint64_t sleeps;              /* [W] its looks, and all sleeps of its thread, when last asked */
     int64_t judged;               /* [W] when it was last looked how much it has to do */
     int64_t asleep_ns;            /* [W] in waits for work since then */
     struct wf_os_use used;        /* [W] what its thread had used then, or before the first wait */
-    int64_t used_at;              /* [W] and when that was; before `judged`: there was no wait */
+    int64_t used_at;              /* [W] time of `used`; less than `judged`: no wait since then */
     uint64_t turns_judged;        /* [W] its turns then */
     uint32_t busy_looks;          /* [W] how many looks in a row have found it busy */
     struct wf_trial trial;        /* [W] */

@@ -177,16 +177,17 @@ bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker)
 }
 
 /* The fiber from the next slot has had its runs: it goes behind the ready ones.  Returns the first
- * of them, or the fiber itself if there is none. */
+ * of them, or else a fresh one, or the fiber itself if there is neither. */
 WF_INLINE struct weft_fiber *put_last(struct wf_worker *self, struct weft_fiber *fiber)
 {
     struct weft_fiber *first = wf_ready_pop(&self->ready);
     bool has_room;
 
     self->next_runs = 0;
-    if (first == NULL)
+    if (first == NULL && (first = wf_deque_pop(&self->fresh)) == NULL)
         return fiber;
-    has_room = wf_ready_push_if_room(&self->ready, fiber); /* the place of the one that we took */
+    /* The queue is empty, or has the place of the one that we took. */
+    has_room = wf_ready_push_if_room(&self->ready, fiber);
     WF_CHECK(has_room);
     return first;
 }

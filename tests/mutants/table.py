@@ -69,6 +69,10 @@ SCHEDULER_MUTANTS = [
     Mutant("7/a-pair-keeps-the-next-slot", "runtime/worker.c",
            [("    NEXT_RUNS_MAX = 3,", "    NEXT_RUNS_MAX = 1 << 30,")],
            "unit_next_slot_test"),
+    Mutant("7/a-pair-keeps-new-fibers-from-their-turns", "runtime/worker.c",
+           [("    if (first == NULL && (first = wf_deque_pop(&self->fresh)) == NULL)\n",
+             "    if (first == NULL)\n")],
+           "unit_next_slot_test"),
     Mutant("7/every-push-wakes-a-worker", "runtime/balance.c",
            [("    if (!wf_park_wants_helper(&self->runtime->park) ||",
              "    wf_balance_wake(self, self->index);\n"

@@ -18,6 +18,7 @@ struct game {
     bool is_over;
     int here;
     uint64_t passes;
+    struct turns start;
     _Atomic(uint64_t) most;
 };
 
@@ -99,4 +100,46 @@ Test(next_slot, a_pair_that_wakes_each_other_leaves_turns_to_a_crowd, .timeout =
     cr_expect_eq(run_config(&config, play_beside_a_crowd, &game), 0);
     cr_expect_geq(game.most, CROWD - 1, "no fiber has waited for the whole crowd");
     cr_expect_geq(game.passes, ROUNDS * 3, "the pair has hardly played");
+}
+
+static int begin_beside(void *arg)
+{
+    struct game *game = arg;
+
+    game->here++;
+    turns_check(game->start, (uint64_t)TURNS_PER_READY * (CROWD + 2), &game->most);
+    return 0;
+}
+
+static int play_beside_new_fibers(void *arg)
+{
+    static weft_fiber *fibers[CROWD];
+    struct game *game = arg;
+    weft_fiber *ping, *pong;
+
+    for (int i = 0; i < CROWD; i++)
+        fibers[i] = must_spawn(begin_beside, game);
+    /* The youngest of all, so the pair begins. */
+    ping = must_spawn(play_ping, game);
+    pong = must_spawn(play_pong, game);
+    game->start = turns_now();
+    for (int i = 0; i < CROWD; i++)
+        CHECK_EQ(must_join(fibers[i]), 0);
+    game->is_over = true;
+    CHECK_EQ(must_join(ping), 0);
+    CHECK_EQ(must_join(pong), 0);
+    return 0;
+}
+
+/* Nobody is ready but the pair: turns have to go to those that have not begun yet. */
+Test(next_slot, a_pair_that_wakes_each_other_leaves_turns_to_new_fibers, .timeout = TEST_TIMEOUT_S)
+{
+    struct game game = {.is_over = false};
+    struct weft_config config = {.workers = 1, .monitor = 3};
+
+    if (getenv("WEFT_CHAOS"))
+        cr_skip_test("chaos breaks every order on purpose");
+    cr_expect_eq(run_config(&config, play_beside_new_fibers, &game), 0);
+    cr_expect_eq(game.here, CROWD);
+    cr_expect_geq(game.passes, CROWD, "the pair has hardly played");
 }

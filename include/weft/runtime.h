@@ -51,8 +51,9 @@ struct weft_config {
     uint32_t monitor;         /* WEFT_MONITOR: 1 watches for workers that stay in one fiber and
                                  relieves them (default), 2 does so without spare workers, 3 off */
     uint32_t stall_us;        /* WEFT_STALL_US: for how long, in microseconds, a worker may stay in
-                                 one fiber before others take over what waits behind it,
-                                 100-1000000; default 4000 */
+                                 one fiber before others take over what waits behind it; and how
+                                 often, with a monitor or without, it begins the oldest of its new
+                                 fibers before younger ones; 100-1000000; default 4000 */
     uint32_t stall_report_ms; /* WEFT_STALL_REPORT_MS: after how long, in milliseconds, such a
                                  fiber is reported on standard error, for which its thread gets a
                                  SIGURG; UINT32_MAX never; default 1000 */

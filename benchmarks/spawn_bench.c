@@ -88,9 +88,8 @@ static int run_skynet(void *arg)
  * Method    each fiber spawns ten, down to 1,000,000 leaves, and adds up their results: 1,111,111
  *           fibers in all.  The time of the whole tree.
  * Includes  spawn, join, stealing, the first touch of stacks that no earlier tree has used.
- * Excludes  start and end of the runtime.
- * Distrust  the first sample when it is the largest (cold stacks); workers=2 on fewer than two
- *           free cores.  A wrong sum fails.
+ * Excludes  start and end of the runtime, and a first tree, whose stacks are cold.
+ * Distrust  workers=2 on fewer than two free cores.  A wrong sum fails.
  */
 void bench_spawn_skynet(struct bench *b)
 {

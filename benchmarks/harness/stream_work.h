@@ -77,9 +77,9 @@ static inline int stream_begin(struct bench *b, struct stream *stream)
         chunk[i] = (char)(i / STREAM_PAGE);
     stream->chunk = chunk;
     stream->length = (uint64_t)(b->is_quick ? STREAM_MIB_QUICK : STREAM_MIB) << 20;
-    stream->began_cpu_ns = bench_cpu_ns();
     if (stream_connect(stream) == 0 &&
         pthread_create(&stream->receiver, NULL, stream_receive, stream) == 0) {
+        stream->began_cpu_ns = bench_cpu_ns();
         stream->began_ns = bench_now_ns();
         return 1;
     }

@@ -18,7 +18,7 @@ WAIT_SECONDS = 0.01  # a look that often costs nothing that could be measured
 _LOADED = ("echo", "hog", "balance", "connect")
 # Modules whose reports are of nothing but computing: a peer with a thread for each fiber shall have
 # no more CPUs than there are workers.
-_COMPUTING = ("mutex", "rwlock")
+_COMPUTING = ("mutex", "rwlock", "forkjoin")
 
 
 @dataclass(frozen=True)

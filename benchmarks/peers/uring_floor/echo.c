@@ -25,6 +25,7 @@ static struct {
     struct io_uring ring;
     int listener;
     bool is_listening;
+    bool is_nodelay;
     unsigned open; /* connections */
     size_t buffer_size;
 } loop;
@@ -68,7 +69,8 @@ static void begin_connection(int fd)
         return;
     }
     c->fd = fd;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (loop.is_nodelay)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     loop.open++;
     need_slots(1);
     prepare_receive(c);
@@ -135,6 +137,7 @@ static int run(const struct echo_floor *floor)
         return error;
     loop.listener = floor->listener;
     loop.is_listening = true;
+    loop.is_nodelay = floor->is_nodelay;
     loop.buffer_size = floor->buffer_size;
     start_accept();
     error = run_loop();

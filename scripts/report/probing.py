@@ -26,26 +26,29 @@ class Probe:
 
     @property
     def best(self):
-        """The second of all readings at least, or 0 before there are two."""
+        """The second of the readings at least, or 0 before there are two."""
         place = max(1, int(_BEST_SHARE * len(self.ratios)))
         return self.ratios[place] if place < len(self.ratios) else 0.0
 
     def measure(self):
-        ratio = self.read()
-        if ratio > 0:
-            bisect.insort(self.ratios, ratio)
-        return ratio
+        return self._keep(self.read())
 
     def wait_for_quiet(self, seconds):
         """The ratio at the end of the wait, which is over as soon as the CPUs are undisturbed."""
         if not self.best:
             self._look_around()
         start = self.clock()
-        ratio = self.measure()
+        ratio = self.read()
         while results.is_disturbed(ratio, self.best) and self.clock() - start < seconds:
             self.sleep(_PAUSE_SECONDS)
-            ratio = self.measure()
+            ratio = self.read()
         self.waited_s += self.clock() - start
+        # One for each wait: it repeats those that were disturbed, which would outnumber the others.
+        return self._keep(ratio)
+
+    def _keep(self, ratio):
+        if ratio > 0:
+            bisect.insort(self.ratios, ratio)
         return ratio
 
     def _look_around(self):

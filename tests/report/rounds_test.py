@@ -159,6 +159,16 @@ class Waiting(unittest.TestCase):
         self.assertEqual(probe.wait_for_quiet(10), 1.006)
         self.assertEqual(probe.best, 1.006)
 
+    def test_disturbed_readings_that_are_repeated_do_not_outnumber_the_others(self):
+        probe = probe_of([1.0, 1.0] + 40 * ([1.5] * 99 + [1.0]) + [1.5])
+        probe.ratios = []
+        for _ in range(2):
+            probe.measure()
+        for _ in range(40):
+            self.assertEqual(probe.wait_for_quiet(1000), 1.0)
+        self.assertEqual(probe.best, 1.0)
+        self.assertEqual(len(probe.ratios), 42)
+
     def test_readings_that_went_wrong_are_not_the_best(self):
         quiet, wrong = [1.28 + i / 1e5 for i in range(990)], [0.96, 1.0, 1.0, 1.15]
         probe = probe_of(quiet[:500] + wrong + quiet[500:])

@@ -48,7 +48,9 @@ class RealProcess(unittest.TestCase):
                 self.assertEqual(proc.thread_count(family), 2)
                 both = proc.pss_bytes(family)
                 self.assertGreater(both, 1 << 20)
-                self.assertEqual(proc.pss_bytes(family[:1]) + proc.pss_bytes(family[1:]), both)
+                # Pages that others share as well change their parts when those begin and end.
+                alone = proc.pss_bytes(family[:1]) + proc.pss_bytes(family[1:])
+                self.assertAlmostEqual(alone / both, 1, delta=0.2)
             finally:
                 shell.communicate(b"\n")
 

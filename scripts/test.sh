@@ -143,10 +143,10 @@ run()
     enter "$preset: $what"
     # The report holds the output of passed tests too: it tells how many cases each program had.
     # What failed goes through a file, since a pipe has only the status of its last command.  Many
-    # programs wait more than they compute: three for each processor keep it busy.
+    # programs wait more than they compute: four for each processor keep it busy.
     {
         # shellcheck disable=SC2086 # two words, or none
-        ctest $repeat --preset "$preset" -j "$((jobs * 3))" --no-tests=error --output-on-failure \
+        ctest $repeat --preset "$preset" -j "$((jobs * 4))" --no-tests=error --output-on-failure \
             --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
             --output-junit "$results/$run_number.xml" "$@" 2>&1 ||
             echo "$what in $preset" >>"$results/failed"
@@ -279,14 +279,16 @@ run_cross()
     done
 }
 
-# What computes for minutes and has no deadline runs beside the phases, whose programs wait more
-# than they compute.  Where there is no model checker there is no such test.
+# What computes for minutes runs beside the phases, whose programs wait more than they compute.
+# Where there is no model checker there is no such test.
 start_mutants()
 {
     run_number=$((run_number + 1))
-    setsid ctest --preset release --no-tests=ignore --output-on-failure \
-        --test-output-size-passed 4000000 --output-junit "$results/$run_number.xml" \
-        -R "$model_mutants" >"$results/mutants.log" 2>&1 &
+    # shellcheck disable=SC2086 # two words, or none
+    setsid ctest $repeat --preset release --no-tests=ignore --output-on-failure \
+        --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
+        --output-junit "$results/$run_number.xml" -R "$model_mutants" \
+        >"$results/mutants.log" 2>&1 &
     mutants=$!
 }
 

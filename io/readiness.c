@@ -48,7 +48,10 @@ int32_t wf_op_events_confirmed(const struct wf_op *op)
 {
     bool is_vague = op->result > 0 && (op->flags & POLLPRI) != 0;
 
-    return WF_UNLIKELY(is_vague) ? wf_readiness_now(op->fd, op->flags) : op->result;
+    /* A half-close that was not looked for would end the next poll at once, and each one after it;
+     * and no urgent data comes behind it. */
+    return WF_UNLIKELY(is_vague) ? wf_readiness_now(op->fd, op->flags | (op->result & POLLRDHUP))
+                                 : op->result;
 }
 
 static void report(struct wf_worker *self, struct wf_op *op)

@@ -114,7 +114,8 @@ static inline void wf_prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
         io_uring_prep_connect(sqe, op->fd, op->buffer, (socklen_t)op->length);
         break;
     case WF_OP_POLL:
-        /* It wakes for no POLLPRI, but for POLLRDBAND, which a socket's wakes always come with. */
+        /* It wakes for no POLLPRI, but for POLLRDBAND, which a socket's wakes always come with; and
+         * unasked for POLLRDHUP, beside the errors and the hang-up that poll(2) tells of, too. */
         io_uring_prep_poll_add(sqe, op->fd,
                                (unsigned)op->flags |
                                    ((op->flags & POLLPRI) != 0 ? (unsigned)POLLRDBAND : 0));

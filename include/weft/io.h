@@ -338,8 +338,8 @@ WEFT_API WEFT_MUST_USE int weft_connect(int fd, const struct sockaddr *addr, soc
  * Wait until one of `events` (POLLIN, POLLPRI, POLLOUT, ... of poll(2)) holds for any kind of
  * descriptor that poll(2) accepts: the seam by which foreign libraries join in.
  *
- * Returns   the events that hold, more than 0; POLLERR and POLLHUP are reported unasked; a
- *           negative errno.
+ * Returns   the events that hold, more than 0; POLLERR and POLLHUP are reported unasked, and so
+ *           may POLLRDHUP be beside others, or where POLLPRI is waited for; a negative errno.
  * Deadline  absolute; see above.
  * Context   fiber.
  * Switches  yes.

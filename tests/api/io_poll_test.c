@@ -2,6 +2,7 @@
 /* io.h: weft_poll_fd(), and many fibers at once. */
 #define _GNU_SOURCE 1
 
+#include "../support/door.h"
 #include "../support/fixture.h"
 #include "../support/net.h"
 
@@ -258,4 +259,47 @@ static int share_one_pipe(void *arg)
 WORKER_TEST(io_many, one_descriptor_is_shared, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_workers(*workers, share_one_pipe, NULL), 0);
+}
+
+static int write_one(void *arg)
+{
+    return (int)weft_write(*(int *)arg, "x", 1, WEFT_FOREVER);
+}
+
+static int write_behind_a_half_close(void *arg)
+{
+    weft_fiber *writer;
+    uint64_t submitted;
+    int fds[2];
+
+    (void)arg;
+    make_narrow_socket_pair(fds);
+    set_nonblocking(fds[0]);
+    CHECK_EQ(shutdown(fds[1], SHUT_WR), 0);
+    CHECK(fill(fds[0]) > 0);
+    submitted = stats_now().ops_submitted;
+    CHECK_EQ(weft_write(fds[0], "x", 1, weft_after(20 * WEFT_MILLISECOND)), -ETIMEDOUT);
+    CHECK_EQ(weft_poll_fd(fds[0], POLLOUT, weft_after(20 * WEFT_MILLISECOND)), -ETIMEDOUT);
+    CHECK_EQ(weft_poll_fd(fds[0], POLLOUT, 0), -ETIMEDOUT);
+    CHECK(stats_now().ops_submitted - submitted < 100);
+    writer = must_spawn(write_one, &fds[0]);
+    CHECK_EQ(weft_sleep(2 * WEFT_MILLISECOND), 0);
+    weft_cancel(writer);
+    CHECK_EQ(must_join(writer), -ECANCELED);
+    writer = must_spawn(write_one, &fds[0]);
+    CHECK_EQ(weft_sleep(2 * WEFT_MILLISECOND), 0);
+    CHECK(drain(fds[1]) > 0);
+    CHECK_EQ(must_join(writer), 1);
+    CHECK(fill(fds[0]) > 0);
+    writer = must_spawn(write_one, &fds[0]);
+    CHECK_EQ(weft_sleep(2 * WEFT_MILLISECOND), 0);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    CHECK_EQ(must_join(writer), -EBADF);
+    return weft_close(fds[1]);
+}
+
+/* A peer that has said all may yet read: who waits for room waits, whatever is reported unasked. */
+WORKER_TEST(io_poll, a_half_close_makes_no_room, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, write_behind_a_half_close, NULL), 0);
 }

@@ -2,6 +2,7 @@
 /* io.h: urgent data of a TCP connection (MSG_OOB), which passes by what was sent before it. */
 #define _GNU_SOURCE 1
 
+#include "../support/door.h"
 #include "../support/fixture.h"
 #include "../support/net.h"
 
@@ -76,25 +77,26 @@ WORKER_TEST(io_urgent, a_byte_passes_by_the_others, TEST_TIMEOUT_S)
 struct wait {
     int fd;
     bool selects;
+    weft_time deadline;
     _Atomic(int) result;
 };
 
-static int select_urgent(int fd)
+static int select_urgent(int fd, weft_time deadline)
 {
     weft_poll poll = WEFT_POLL_INIT(fd, POLLPRI);
-    int events = 0;
+    int events = 0, index;
     struct weft_select_case cases[] = {WEFT_POLL_CASE(&poll, &events)};
 
-    CHECK_EQ(weft_select(cases, 1, WEFT_FOREVER), 0);
-    return events;
+    index = weft_select(cases, 1, deadline);
+    return index == 0 ? events : index;
 }
 
 static int await_urgent(void *arg)
 {
     struct wait *wait = arg;
 
-    atomic_store(&wait->result, wait->selects ? select_urgent(wait->fd)
-                                              : weft_poll_fd(wait->fd, POLLPRI, WEFT_FOREVER));
+    atomic_store(&wait->result, wait->selects ? select_urgent(wait->fd, wait->deadline)
+                                              : weft_poll_fd(wait->fd, POLLPRI, wait->deadline));
     return 0;
 }
 
@@ -106,9 +108,9 @@ static int wait_for_urgent(void *arg)
     char byte;
 
     make_tcp_pair(fds);
-    wait = (struct wait){.fd = fds[1], .selects = *(bool *)arg};
+    wait = (struct wait){.fd = fds[1], .selects = *(bool *)arg, .deadline = WEFT_FOREVER};
     fiber = must_spawn(await_urgent, &wait);
-    CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
+    await_acceptors(0, 1);
     send_to(fds[0], "a", 0);
     expect(fds[1], "a");
     CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
@@ -127,6 +129,35 @@ WORKER_TEST(io_urgent, who_waits_for_it_does_not_wake_for_others, TEST_TIMEOUT_S
         bool selects = i == 1;
 
         cr_expect_eq(run_workers(*workers, wait_for_urgent, &selects), 0);
+    }
+}
+
+static int wait_behind_a_half_close(void *arg)
+{
+    struct wait wait = {.selects = *(bool *)arg};
+    uint64_t submitted;
+    int fds[2];
+
+    make_tcp_pair(fds);
+    CHECK_EQ(shutdown(fds[0], SHUT_WR), 0);
+    CHECK_EQ(weft_poll_fd(fds[1], POLLIN | POLLRDHUP, WEFT_FOREVER), POLLIN | POLLRDHUP);
+    submitted = stats_now().ops_submitted;
+    wait.fd = fds[1];
+    wait.deadline = weft_after(20 * WEFT_MILLISECOND);
+    CHECK_EQ(await_urgent(&wait), 0);
+    CHECK(atomic_load(&wait.result) == POLLRDHUP || atomic_load(&wait.result) == -ETIMEDOUT);
+    CHECK(stats_now().ops_submitted - submitted < 10);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    return weft_close(fds[1]);
+}
+
+/* No such data comes any more: the wait ends, by that or by its deadline, and is no spin. */
+WORKER_TEST(io_urgent, a_half_close_ends_the_wait_or_is_waited_out, TEST_TIMEOUT_S)
+{
+    for (int i = 0; i < 2; i++) {
+        bool selects = i == 1;
+
+        cr_expect_eq(run_workers(*workers, wait_behind_a_half_close, &selects), 0);
     }
 }
 

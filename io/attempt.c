@@ -322,7 +322,9 @@ static bool attempt_message(struct wf_op *op)
         op->result = result_of(recvmsg(op->fd, op->buffer, flags));
     else
         op->result = result_of(sendmsg(op->fd, op->buffer, flags));
-    return op->result != -EAGAIN || (op->flags & MSG_DONTWAIT) != 0;
+    /* Errors that are queued are waited for by the caller (wf_op_run_ready()), who knows what has
+     * ended the wait. */
+    return op->result != -EAGAIN || (op->flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) != 0;
 }
 
 static bool attempt_accept(struct wf_op *op)
@@ -370,12 +372,18 @@ static void note_received(int fd, bool took_all)
         atomic_store_explicit(&drained[fd], took_all, memory_order_relaxed);
 }
 
+/* What comes beside the data that there is to read. */
+static bool is_apart(const struct wf_op *op)
+{
+    return (op->flags & (MSG_OOB | MSG_ERRQUEUE)) != 0;
+}
+
 /* With a deadline that has passed it is the attempt that counts, and of urgent data the attempt
  * says whether there is any to wait for. */
 static bool should_wait_first(const struct wf_op *op, weft_time deadline)
 {
-    return !op->has_waited && (op->flags & (MSG_DONTWAIT | MSG_OOB)) == 0 && is_drained(op->fd) &&
-           (deadline == WEFT_FOREVER || weft_now() < deadline);
+    return !op->has_waited && (op->flags & MSG_DONTWAIT) == 0 && !is_apart(op) &&
+           is_drained(op->fd) && (deadline == WEFT_FOREVER || weft_now() < deadline);
 }
 
 static bool attempt_receive(struct wf_op *op, weft_time deadline)
@@ -385,7 +393,7 @@ static bool attempt_receive(struct wf_op *op, weft_time deadline)
     if (should_wait_first(op, deadline))
         return false;
     is_done = attempt_message(op);
-    if (op->result > 0 && (op->flags & MSG_OOB) == 0)
+    if (op->result > 0 && !is_apart(op))
         note_received(op->fd, (size_t)op->result < length_of(op));
     return is_done;
 }

@@ -66,6 +66,8 @@ ssize_t weft_recv_lent(int fd, void **buffer, int flags, weft_time deadline)
     uint32_t began = wf_epoch_now(fd), epoch = 0;
     ssize_t result;
 
+    if ((flags & MSG_ERRQUEUE) != 0)
+        return -EINVAL;
     do {
         result = wf_op_poll(fd, wf_op_input_event(flags), epoch, deadline);
         epoch = began;

@@ -4,6 +4,7 @@
 #include "io/backend.h"
 
 #include <errno.h>
+#include <poll.h>
 
 /* Never takes the waiter out: the wake belongs to the completion, which is sure to come. */
 static bool interrupt_op(struct wf_worker *self, struct wf_waiter *waiter, int reason)
@@ -118,6 +119,9 @@ int32_t wf_op_run_ready(struct wf_op *op, int events, weft_time deadline)
         result = wf_op_poll(op->fd, events, op->epoch, deadline);
         if (result < 0)
             return result;
+        /* It waits for errors alone, and a hang-up would end each wait for more. */
+        if (WF_UNLIKELY(events == 0 && (result & POLLERR) == 0))
+            return -EAGAIN;
     }
     return result;
 }

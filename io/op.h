@@ -83,9 +83,12 @@ static inline void wf_op_complete(struct wf_worker *self, struct wf_op *op)
         wf_wake_later(self, op->waiter, 0);
 }
 
-/* What a receive with these flags waits for: urgent data comes beside what there is to read. */
+/* What a receive with these flags waits for: urgent data comes beside what there is to read, and
+ * errors that are queued are told by POLLERR, which comes unasked. */
 static inline int wf_op_input_event(int flags)
 {
+    if (WF_UNLIKELY((flags & MSG_ERRQUEUE) != 0))
+        return 0;
     return (flags & MSG_OOB) != 0 ? POLLPRI : POLLIN;
 }
 

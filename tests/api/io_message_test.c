@@ -2,11 +2,13 @@
 /* io.h: messages: addresses of datagrams, what comes beside the data, what does not fit. */
 #define _GNU_SOURCE 1
 
+#include "../support/door.h"
 #include "../support/fixture.h"
 #include "../support/net.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -298,4 +300,79 @@ WORKER_TEST(io_message, mistakes_are_refused, TEST_TIMEOUT_S)
     cr_expect_eq(weft_recvmsg(0, &message, 0, WEFT_FOREVER), -EPERM);
     cr_expect_eq(weft_sendmsg(0, &message, 0, WEFT_FOREVER), -EPERM);
     cr_expect_eq(run_workers(*workers, use_bad_messages, NULL), 0);
+}
+
+static ssize_t receive_error(int fd, weft_time deadline)
+{
+    char bytes[8], control[512];
+    struct iovec part = {bytes, sizeof bytes};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
+    ssize_t n = weft_recvmsg(fd, &message, MSG_ERRQUEUE, deadline);
+
+    CHECK(n < 0 || (message.msg_flags & MSG_ERRQUEUE) != 0);
+    return n;
+}
+
+static int await_error(void *arg)
+{
+    return (int)receive_error(*(int *)arg, WEFT_FOREVER);
+}
+
+static int receive_an_error_beside_data(void *arg)
+{
+    struct sockaddr_in here, peer, nobody;
+    int fds[3] = {make_udp_socket(&here), make_udp_socket(&peer), make_udp_socket(&nobody)}, on = 1;
+    weft_fiber *fiber;
+    uint64_t submitted;
+    void *lent;
+    char byte;
+
+    (void)arg;
+    CHECK_EQ(setsockopt(fds[0], IPPROTO_IP, IP_RECVERR, &on, sizeof on), 0);
+    CHECK_EQ(weft_sendto(fds[1], "x", 1, 0, (struct sockaddr *)&here, sizeof here, WEFT_FOREVER),
+             1);
+    CHECK_EQ(weft_poll_fd(fds[0], POLLIN, WEFT_FOREVER), POLLIN);
+    CHECK_EQ(weft_recv_lent(fds[0], &lent, MSG_ERRQUEUE, WEFT_FOREVER), -EINVAL);
+    CHECK_EQ(receive_error(fds[0], 0), -ETIMEDOUT);
+    submitted = stats_now().ops_submitted;
+    CHECK_EQ(receive_error(fds[0], weft_after(20 * WEFT_MILLISECOND)), -ETIMEDOUT);
+    CHECK(stats_now().ops_submitted - submitted < 10);
+    fiber = must_spawn(await_error, &fds[0]);
+    CHECK_EQ(weft_yield(), 0);
+    CHECK_EQ(weft_close(fds[2]), 0);
+    CHECK_EQ(
+        weft_sendto(fds[0], "y", 1, 0, (struct sockaddr *)&nobody, sizeof nobody, WEFT_FOREVER), 1);
+    CHECK_EQ(must_join(fiber), 1);
+    CHECK_EQ(weft_recv(fds[0], &byte, 1, 0, WEFT_FOREVER), 1);
+    CHECK_EQ(byte, 'x');
+    CHECK_EQ(weft_close(fds[0]), 0);
+    return weft_close(fds[1]);
+}
+
+/* Data that nobody reads is no error: it neither ends the wait for one nor makes it spin. */
+WORKER_TEST(io_message, queued_errors_are_waited_for, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, receive_an_error_beside_data, NULL), 0);
+}
+
+static int await_an_error_of_what_has_ended(void *arg)
+{
+    int fds[2];
+
+    (void)arg;
+    make_tcp_pair(fds);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(shutdown(fds[i], SHUT_WR), 0);
+    CHECK_EQ(receive_error(fds[0], WEFT_FOREVER), -EAGAIN);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    return weft_close(fds[1]);
+}
+
+/* A hang-up would end each further wait at once. */
+WORKER_TEST(io_message, a_hang_up_ends_the_wait_for_errors, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, await_an_error_of_what_has_ended, NULL), 0);
 }

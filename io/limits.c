@@ -41,6 +41,8 @@ static struct {
     struct wf_limits *first;
 } directory;
 
+_Static_assert(WF_LIMIT_CONNECTIONS_MAX < (int)WF_EPOCHS, "each has a place in `holders`");
+
 static WF_ATOMIC(uint32_t) last_number;
 WF_ATOMIC(uint32_t) wf_limits_count;
 
@@ -102,12 +104,9 @@ static void free_limits(struct wf_limits *limits)
 
 int wf_limits_create(struct wf_limits **result, const struct weft_config *config)
 {
-    /* Descriptors from the number of epochs on have no place in `holders`. */
     const uint32_t counts[] = {
-        [WF_LIMIT_CONNECTIONS] = config->max_connections < WF_EPOCHS ? config->max_connections : 0,
-        [WF_LIMIT_BUFFERS] = config->max_buffer_memory_kib < UINT32_MAX
-                                 ? config->max_buffer_memory_kib / (WEFT_LENT_SIZE / 1024)
-                                 : 0,
+        [WF_LIMIT_CONNECTIONS] = config->max_connections,
+        [WF_LIMIT_BUFFERS] = config->max_buffer_memory_kib / (WEFT_LENT_SIZE / 1024),
     };
     struct wf_limits *limits;
     int error = 0;

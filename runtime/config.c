@@ -2,6 +2,7 @@
 #include "runtime/config.h"
 
 #include "runtime/check.h"
+#include "runtime/limits.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -60,10 +61,10 @@ const struct wf_config_option wf_config_options[] = {
            "input and output operations under way at most; further ones wait"),
     OPTION(spin_us, 0, 1, 1000, "us",
            "look for work before a sleep; 1: none; default: measured, none on crowded CPUs"),
-    OPTION(max_connections, UINT32_MAX, 1, UINT32_MAX, "connections",
-           "accepted and not closed at most; weft_accept() waits"),
-    OPTION(max_buffer_memory_kib, UINT32_MAX, 16, UINT32_MAX, "KiB",
-           "buffers lent by weft_recv_lent() at most; it waits"),
+    OPTION(max_connections, 0, 1, WF_LIMIT_CONNECTIONS_MAX, "connections",
+           "accepted and not closed at most; weft_accept() waits; default: no limit"),
+    OPTION(max_buffer_memory_kib, 0, 16, WF_LIMIT_BUFFERS_KIB_MAX, "KiB",
+           "buffers lent by weft_recv_lent() at most; it waits; default: no limit"),
 };
 
 const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];

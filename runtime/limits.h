@@ -7,6 +7,11 @@
 #ifndef WF_RUNTIME_LIMITS_H
 #define WF_RUNTIME_LIMITS_H
 
+enum {
+    WF_LIMIT_CONNECTIONS_MAX = (1 << 20) - 1,
+    WF_LIMIT_BUFFERS_KIB_MAX = 64 << 20, /* all have their turns from the start: some 0.1 s */
+};
+
 struct weft_config;
 struct weft_stats;
 struct wf_limits;

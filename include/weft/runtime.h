@@ -86,11 +86,11 @@ struct weft_config {
                                       a wake takes on this machine, and not at all where there are
                                       more workers than CPUs or than the CPU quota allows */
     uint32_t max_connections;      /* WEFT_MAX_CONNECTIONS: descriptors that weft_accept() has
-                                      returned and weft_close() has not closed, at most; it waits
-                                      then, see weft/io.h; default no limit */
+                                      returned and weft_close() has not closed, at most,
+                                      1-1048575; it waits then, see weft/io.h; default no limit */
     uint32_t max_buffer_memory_kib; /* WEFT_MAX_BUFFER_MEMORY_KIB: buffers that weft_recv_lent()
-                                       (weft/buffer.h) lends at most, in KiB; it waits then; 16 or
-                                       more; default no limit but memory */
+                                       (weft/buffer.h) lends at most, in KiB; it waits then;
+                                       16-67108864; default no limit but memory */
     uint32_t reserved[1];           /* zero */
 };
 

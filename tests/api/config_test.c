@@ -42,7 +42,10 @@ static const struct range_case refused[] = {
     {{.ring_entries = 65536}, "ring_entries"},
     {{.wake_backlog_us = 1000001}, "wake_backlog_us"},
     {{.guard = 4}, "guard"},
+    {{.max_connections = 1048576}, "max_connections"},
+    {{.max_connections = UINT32_MAX}, "max_connections"},
     {{.max_buffer_memory_kib = 15}, "max_buffer_memory_kib"},
+    {{.max_buffer_memory_kib = 67108865}, "max_buffer_memory_kib"},
 };
 
 CHILD(run_refused_config)
@@ -102,9 +105,9 @@ Test(config, values_at_the_ends_of_ranges_work, .timeout = TEST_TIMEOUT_S)
         {.workers = 1, .max_operations = 1},
         {.workers = 1, .max_operations = UINT32_MAX},
         {.workers = 1, .max_connections = 1},
-        {.workers = 1, .max_connections = UINT32_MAX},
+        {.workers = 1, .max_connections = 1048575},
         {.workers = 1, .max_buffer_memory_kib = 16},
-        {.workers = 1, .max_buffer_memory_kib = UINT32_MAX},
+        {.workers = 1, .max_buffer_memory_kib = 67108864},
     };
 
     for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++)

@@ -42,7 +42,7 @@ static ssize_t receive(int fd, void **buffer, int flags, uint32_t epoch, weft_ti
                        .epoch = epoch};
     uint32_t number;
     struct lent *lent;
-    ssize_t result = wf_limits_take(WF_LIMIT_BUFFERS, fd, deadline, &number);
+    ssize_t result = wf_limits_take(WF_LIMIT_BUFFERS, fd, epoch, deadline, &number);
 
     if (result != 0)
         return result;

@@ -201,8 +201,9 @@ void wf_limits_give(enum wf_limit kind, uint32_t number)
     wf_lock_release(&directory.lock);
 }
 
-/* 0 with a turn; 1 without, since the descriptor has an error or a hang-up; or a negative errno. */
-static int take_turn(struct stock *stock, int fd, weft_time deadline)
+/* 0 with a turn; 1 without, since the descriptor has an error or a hang-up, or its peer has said
+ * all, which io_uring takes for one; or a negative errno. */
+static int take_turn(struct stock *stock, int fd, uint32_t epoch, weft_time deadline)
 {
     weft_poll ended = WEFT_POLL_INIT(fd, 0); /* errors and hang-ups come unasked */
     char turn = 0;
@@ -215,11 +216,16 @@ static int take_turn(struct stock *stock, int fd, weft_time deadline)
         return 0;
     /* relaxed: it only tells. */
     (void)atomic_fetch_add_explicit(&stock->waits, 1, memory_order_relaxed);
+    /* What the number is now is nothing to watch.  With a turn the operation looks itself. */
+    if (wf_epoch_now(fd) != epoch)
+        return -EBADF;
     index = weft_select(cases, 2, deadline);
+    if (index == 1 && wf_epoch_now(fd) != epoch)
+        return -EBADF;
     return index == 1 && cases[1].result < 0 ? cases[1].result : index;
 }
 
-int wf_limits_take(enum wf_limit kind, int fd, weft_time deadline, uint32_t *number)
+int wf_limits_take(enum wf_limit kind, int fd, uint32_t epoch, weft_time deadline, uint32_t *number)
 {
     struct wf_limits *limits = own_limits(kind);
     char turn = 0;
@@ -229,13 +235,13 @@ int wf_limits_take(enum wf_limit kind, int fd, weft_time deadline, uint32_t *num
     if (limits == NULL)
         return 0;
     *number = limits->number;
-    result = take_turn(&limits->stocks[kind], fd, deadline);
+    result = take_turn(&limits->stocks[kind], fd, epoch, deadline);
     if (result != 1)
         return result;
     /* No listener any more: what accept(2) says. */
     if (kind == WF_LIMIT_CONNECTIONS)
         return -EINVAL;
-    /* There may be data yet; but nothing to watch for. */
+    /* There may be data yet.  Each watch would end at once now, so there is none. */
     return weft_channel_receive(limits->stocks[kind].turns, &turn, sizeof turn, deadline);
 }
 
@@ -258,18 +264,21 @@ int wf_limits_accept(const struct wf_op *accept, weft_time deadline)
     struct wf_op op = *accept;
     int result;
 
-    if (own_limits(WF_LIMIT_CONNECTIONS) == NULL)
-        return wf_op_run_ready(&op, POLLIN, deadline);
+    if (own_limits(WF_LIMIT_CONNECTIONS) == NULL) {
+        result = wf_op_run_ready(&op, POLLIN, deadline);
+        wf_limits_give(WF_LIMIT_CONNECTIONS, exchange_holder(result, 0));
+        return result;
+    }
     /* No turn is kept while no client is there: another listener may have one. */
     do {
-        result = wf_limits_take(WF_LIMIT_CONNECTIONS, accept->fd, deadline, &number);
+        result = wf_limits_take(WF_LIMIT_CONNECTIONS, accept->fd, epoch, deadline, &number);
         if (result != 0)
             return result;
         op = *accept;
         op.epoch = epoch;
         result = wf_op_try(&op, deadline);
-        /* It has our turn now.  What comes back is that of a connection which had the number before
-         * and was closed by other means than weft_close(); or our own, beyond the last place. */
+        /* The connection takes our turn.  We give back the one that we find in its place: of an
+         * earlier connection that close(2) has closed, or our own where there is no place. */
         if (result >= 0)
             number = exchange_holder(result, number);
         wf_limits_give(WF_LIMIT_CONNECTIONS, number);

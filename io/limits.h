@@ -40,13 +40,16 @@ static inline bool wf_limits_are_set(void)
 }
 
 /*
- * Takes a turn; waits for one, but no longer than until the descriptor is closed that it is for.
+ * Takes a turn; waits for one, but no longer than until the descriptor is closed that it is for, as
+ * long as that has no hang-up: then the turn of a buffer is waited for from the queue's end, and
+ * the close does not end that.  `epoch`: the descriptor's when the call began that wants the turn.
  * `*number` is that of the limits, 0 where this runtime has none of the kind.
  *
  * Returns 0; a negative errno with no turn, which is -EINVAL for connections if the listener has
  * been shut down.  Caller: a fiber.
  */
-int wf_limits_take(enum wf_limit kind, int fd, weft_time deadline, uint32_t *number);
+int wf_limits_take(enum wf_limit kind, int fd, uint32_t epoch, weft_time deadline,
+                   uint32_t *number);
 
 /* Gives it back.  0 is allowed.  Caller: anyone, on any thread. */
 void wf_limits_give(enum wf_limit kind, uint32_t number);

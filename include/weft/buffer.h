@@ -35,16 +35,20 @@ extern "C" {
 
 /*
  * Receive up to WEFT_LENT_SIZE bytes from the socket `fd` into a buffer that is lent; `flags` as
- * for recv(2), where MSG_DONTWAIT says nothing: a deadline that has passed does.
+ * for recv(2), but that it waits for data before it asks: MSG_DONTWAIT says nothing, a deadline
+ * that has passed does; nor does MSG_WAITALL; and MSG_OOB waits also where there is no urgent data
+ * yet.
  *
  * Returns   the number of bytes, with the buffer in `*buffer`, which the caller returns by
- *           weft_lent_return(); 0 when the peer has shut down, or a negative errno, and then
- *           nothing is lent and `*buffer` untouched.
+ *           weft_lent_return(); 0 when the peer has shut down, or for an empty datagram, or a
+ *           negative errno, and then nothing is lent and `*buffer` untouched.
  * Deadline  absolute; see weft/io.h.
  * Context   fiber.
  * Switches  yes.
  * Cancel    -ECANCELED; bytes that arrived first win.
- * Errors    -ENOMEM, and those of weft_recv().
+ * Errors    -ENOMEM, -EINVAL (MSG_ERRQUEUE), and those of weft_recv().  Where it waits for a buffer
+ *           and the peer has hung up, or on io_uring shut down its side, weft_close() does not end
+ *           that wait, and it is no longer in order.
  */
 WEFT_API WEFT_MUST_USE ssize_t weft_recv_lent(int fd, void **buffer, int flags, weft_time deadline);
 

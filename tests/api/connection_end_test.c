@@ -89,6 +89,37 @@ WORKER_TEST(connection_end, others_give_turns_back, TEST_TIMEOUT_S)
     (void)must_end(other);
 }
 
+static int accept_elsewhere(void *arg)
+{
+    weft_runtime *other = arg;
+    struct door door = open_door();
+    int clients[2] = {knock(&door), knock(&door)};
+    int fd = weft_accept(door.listener, WEFT_FOREVER), again;
+    weft_fiber *acceptor;
+
+    CHECK(fd >= 0);
+    CHECK_EQ(close(fd), 0);
+    CHECK_EQ(weft_spawn_on(other, NULL, &acceptor, accept_one, &door), 0);
+    again = must_join(acceptor);
+    CHECK(again >= 0);
+    /* A spare worker may have taken the number meanwhile. */
+    CHECK_EQ(stats_now().connections, again == fd ? 0 : 1);
+    CHECK_EQ(weft_connection_forget(fd), again == fd ? -ENOENT : 0);
+    close_all((int[]){again, door.listener}, 2);
+    close_all(clients, 2);
+    return 0;
+}
+
+/* Nor does it count for another runtime what has the number of one that close(2) has closed. */
+WORKER_TEST(connection_end, a_runtime_without_limits_finds_out_too, TEST_TIMEOUT_S)
+{
+    weft_runtime *other = start_other();
+
+    cr_expect_eq(run_limited(*workers, 1, accept_elsewhere, other), 0);
+    cr_assert_eq(weft_stop(other), 0);
+    (void)must_end(other);
+}
+
 static int close_by_other_means(void *arg)
 {
     struct door door = open_door();

@@ -159,6 +159,8 @@ WORKER_TEST(io_fault, each_call_on_children_meets_each_error, TEST_TIMEOUT_S)
     static const char *const others[] = {"pidfd_open", "posix_spawnp", "waitid"};
     struct weft_config config = {.workers = *workers, .monitor = 3};
 
-    cr_assert_eq(run_config(&config, sweep_processes, NULL), 0);
+    for (config.backend = WEFT_BACKEND_IO_URING; config.backend <= WEFT_BACKEND_EPOLL;
+         config.backend++)
+        cr_assert_eq(run_config(&config, sweep_processes, NULL), 0);
     expect_tried(others, COUNT(others));
 }

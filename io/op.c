@@ -113,15 +113,18 @@ int32_t wf_op_run_to_end(struct wf_op *op)
 
 int32_t wf_op_run_ready(struct wf_op *op, int events, weft_time deadline)
 {
+    bool was_told = false;
     int32_t result;
 
-    while ((result = wf_op_run(op, deadline)) == -EAGAIN) {
+    while ((result = wf_op_run(op, deadline)) == -EAGAIN && !was_told) {
         result = wf_op_poll(op->fd, events, op->epoch, deadline);
         if (result < 0)
             return result;
-        /* It waits for errors alone, and a hang-up would end each wait for more. */
+        /* It waits for queued errors alone.  A hang-up would end each wait for more, and so would
+         * an error of the socket's own, which is in no queue and stays. */
         if (WF_UNLIKELY(events == 0 && (result & POLLERR) == 0))
             return -EAGAIN;
+        was_told = events == 0;
     }
     return result;
 }

@@ -188,7 +188,8 @@ WEFT_API WEFT_MUST_USE ssize_t weft_read_exact(int fd, void *buf, size_t len, we
  * Switches  yes.
  * Cancel    -ECANCELED, once the kernel has let go of `buf`; bytes that arrived first win.
  * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EAGAIN (MSG_DONTWAIT and nothing
- *           there; MSG_ERRQUEUE, nothing there, and a hang-up), and those of recv(2).
+ *           there; MSG_ERRQUEUE, nothing there, and a hang-up or another error), and those of
+ *           recv(2).
  */
 WEFT_API WEFT_MUST_USE ssize_t weft_recv(int fd, void *buf, size_t len, int flags,
                                          weft_time deadline);
@@ -232,7 +233,8 @@ WEFT_API WEFT_MUST_USE ssize_t weft_send_all(int fd, const void *buf, size_t len
  * Cancel    -ECANCELED, once the kernel has let go of all that `message` points to; a message that
  *           arrived first is returned, with its descriptors, never lost.
  * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EAGAIN (MSG_DONTWAIT and nothing
- *           there; MSG_ERRQUEUE, nothing there, and a hang-up), and those of recvmsg(2).
+ *           there; MSG_ERRQUEUE, nothing there, and a hang-up or another error), and those of
+ *           recvmsg(2).
  */
 WEFT_API WEFT_MUST_USE ssize_t weft_recvmsg(int fd, struct msghdr *message, int flags,
                                             weft_time deadline);

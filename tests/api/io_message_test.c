@@ -376,3 +376,22 @@ WORKER_TEST(io_message, a_hang_up_ends_the_wait_for_errors, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_workers(*workers, await_an_error_of_what_has_ended, NULL), 0);
 }
+
+static int await_an_error_of_what_was_reset(void *arg)
+{
+    struct linger at_once = {.l_onoff = 1};
+    int fds[2];
+
+    (void)arg;
+    make_tcp_pair(fds);
+    CHECK_EQ(setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    CHECK_EQ(weft_close(fds[1]), 0);
+    CHECK_EQ(receive_error(fds[0], WEFT_FOREVER), -EAGAIN);
+    return weft_close(fds[0]);
+}
+
+/* So would the socket's own error, which a poll reports and no queue holds. */
+WORKER_TEST(io_message, a_reset_ends_the_wait_for_errors, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, await_an_error_of_what_was_reset, NULL), 0);
+}

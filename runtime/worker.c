@@ -176,20 +176,29 @@ bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker)
     return made_ready;
 }
 
-/* The fiber from the next slot has had its runs: it goes behind the ready ones.  Returns the first
- * of them, or else a fresh one, or the fiber itself if there is neither. */
-WF_INLINE struct weft_fiber *put_last(struct wf_worker *self, struct weft_fiber *fiber)
+/* Of the two queues the one whose turn it is, or else the other; NULL if both are empty. */
+WF_INLINE struct weft_fiber *take_in_turn(struct wf_worker *self)
 {
-    struct weft_fiber *first = wf_ready_pop(&self->ready);
-    bool has_room;
+    struct weft_fiber *fiber;
+
+    /* A flag of its own: runs of the next slot in between can keep step with any count of turns. */
+    self->is_fresh_first = !self->is_fresh_first;
+    fiber = self->is_fresh_first ? wf_deque_pop(&self->fresh) : wf_ready_pop(&self->ready);
+    if (fiber != NULL)
+        return fiber;
+    return self->is_fresh_first ? wf_ready_pop(&self->ready) : wf_deque_pop(&self->fresh);
+}
+
+/* The fiber from the next slot has had its runs: it goes behind the ready ones.  Returns who runs
+ * in its place, or the fiber itself if there is nobody. */
+static WF_NOINLINE struct weft_fiber *put_last(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    struct weft_fiber *first = take_in_turn(self);
 
     self->next_runs = 0;
-    if (first == NULL && (first = wf_deque_pop(&self->fresh)) == NULL)
-        return fiber;
-    /* The queue is empty, or has the place of the one that we took. */
-    has_room = wf_ready_push_if_room(&self->ready, fiber);
-    WF_CHECK(has_room);
-    return first;
+    if (first != NULL)
+        push_ready(self, fiber);
+    return first != NULL ? first : fiber;
 }
 
 /* The next fiber of this worker's own queues; NULL when there is none, or when the loop has to look
@@ -201,20 +210,10 @@ WF_INLINE struct weft_fiber *find_next(struct wf_worker *self)
     if (WF_UNLIKELY(++self->tick >= self->fair_tick))
         return NULL;
     fiber = wf_next_take(&self->next);
-    if (WF_UNLIKELY(fiber != NULL)) {
-        if (++self->next_runs <= NEXT_RUNS_MAX)
-            return fiber;
-        return put_last(self, fiber);
-    }
+    if (WF_UNLIKELY(fiber != NULL))
+        return ++self->next_runs <= NEXT_RUNS_MAX ? fiber : put_last(self, fiber);
     self->next_runs = 0;
-    /* A flag of its own: runs of the next slot in between can keep step with any count of turns. */
-    self->is_fresh_first = !self->is_fresh_first;
-    if (self->is_fresh_first) {
-        fiber = wf_deque_pop(&self->fresh);
-        return fiber != NULL ? fiber : wf_ready_pop(&self->ready);
-    }
-    fiber = wf_ready_pop(&self->ready);
-    return fiber != NULL ? fiber : wf_deque_pop(&self->fresh);
+    return take_in_turn(self);
 }
 
 /* It may be a branch of a tree that unfolds, and each one that is begun before its turn lives

@@ -111,35 +111,58 @@ static int begin_beside(void *arg)
     return 0;
 }
 
+enum { PAIRS_MAX = 2 };
+
+struct match {
+    struct game games[PAIRS_MAX];
+    int pairs;
+};
+
 static int play_beside_new_fibers(void *arg)
 {
     static weft_fiber *fibers[CROWD];
-    struct game *game = arg;
-    weft_fiber *ping, *pong;
+    struct match *match = arg;
+    weft_fiber *players[PAIRS_MAX][2];
 
     for (int i = 0; i < CROWD; i++)
-        fibers[i] = must_spawn(begin_beside, game);
-    /* The youngest of all, so the pair begins. */
-    ping = must_spawn(play_ping, game);
-    pong = must_spawn(play_pong, game);
-    game->start = turns_now();
+        fibers[i] = must_spawn(begin_beside, &match->games[0]);
+    /* The youngest of all, so the pairs begin. */
+    for (int i = 0; i < match->pairs; i++) {
+        players[i][0] = must_spawn(play_ping, &match->games[i]);
+        players[i][1] = must_spawn(play_pong, &match->games[i]);
+    }
+    match->games[0].start = turns_now();
     for (int i = 0; i < CROWD; i++)
         CHECK_EQ(must_join(fibers[i]), 0);
-    game->is_over = true;
-    CHECK_EQ(must_join(ping), 0);
-    CHECK_EQ(must_join(pong), 0);
+    for (int i = 0; i < match->pairs; i++)
+        match->games[i].is_over = true;
+    for (int i = 0; i < match->pairs; i++)
+        for (int k = 0; k < 2; k++)
+            CHECK_EQ(must_join(players[i][k]), 0);
     return 0;
+}
+
+static void play_match(int pairs)
+{
+    struct match match = {.pairs = pairs};
+    struct weft_config config = {.workers = 1, .monitor = 3};
+
+    if (getenv("WEFT_CHAOS"))
+        cr_skip_test("chaos breaks every order on purpose");
+    cr_expect_eq(run_config(&config, play_beside_new_fibers, &match), 0);
+    cr_expect_eq(match.games[0].here, CROWD);
+    for (int i = 0; i < pairs; i++)
+        cr_expect_geq(match.games[i].passes, CROWD, "a pair has hardly played");
 }
 
 /* Nobody is ready but the pair: turns have to go to those that have not begun yet. */
 Test(next_slot, a_pair_that_wakes_each_other_leaves_turns_to_new_fibers, .timeout = TEST_TIMEOUT_S)
 {
-    struct game game = {.is_over = false};
-    struct weft_config config = {.workers = 1, .monitor = 3};
+    play_match(1);
+}
 
-    if (getenv("WEFT_CHAOS"))
-        cr_skip_test("chaos breaks every order on purpose");
-    cr_expect_eq(run_config(&config, play_beside_new_fibers, &game), 0);
-    cr_expect_eq(game.here, CROWD);
-    cr_expect_geq(game.passes, CROWD, "the pair has hardly played");
+/* Of two pairs one is always ready when the other's runs are over. */
+Test(next_slot, pairs_that_take_turns_leave_some_to_new_fibers, .timeout = TEST_TIMEOUT_S)
+{
+    play_match(2);
 }

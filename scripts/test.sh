@@ -81,7 +81,8 @@ done
 unset WEFT_WORKERS WEFT_STACK_SIZE_KIB WEFT_MAX_FIBERS WEFT_PIN WEFT_RING_ENTRIES \
     WEFT_WAKE_BACKLOG_US WEFT_GUARD WEFT_CHAOS WEFT_BLOCKING_THREADS WEFT_MONITOR WEFT_STALL_US \
     WEFT_STALL_REPORT_MS WEFT_SPARE_WORKERS WEFT_BACKEND WEFT_MAX_STACK_MEMORY_MIB \
-    WEFT_MAX_OPERATIONS WEFT_STRESS_ROUNDS WEFT_SPIN_US \
+    WEFT_MAX_OPERATIONS WEFT_MAX_CONNECTIONS WEFT_MAX_BUFFER_MEMORY_KIB WEFT_STACK_USAGE \
+    WEFT_OVERFLOW_REPORT WEFT_LEAKS WEFT_STRESS_ROUNDS WEFT_SPIN_US \
     WEFT_DEADLOCK WEFT_SEED WEFT_SIM_FAULTS WEFT_SIM_FAULTS_FOR WEFT_SIM_LIMIT WEFT_SIM_TRACE
 
 scripts/setup.sh --test
@@ -133,6 +134,15 @@ build()
 # Of a line of ctest's.
 failed_name='s/.* Test *#[0-9]*: \([^ ]*\) .*\*\*\*\(Failed\|Timeout\|Exception\).*/\1/p'
 
+# note_unsteady LOG WHERE: what has failed once and then passed
+note_unsteady()
+{
+    [ -n "$repeat" ] || return 0
+    # What fails twice is there twice.
+    sed -n "$failed_name" "$1" | sort | uniq -u | awk -v at=" $2" '{ print $0 at }' \
+        >>"$results/unsteady"
+}
+
 # run PRESET WHAT CTEST_OPTION...
 run()
 {
@@ -153,9 +163,7 @@ run()
     } | grep -a --line-buffered -v -e '^ *Start ' -e '^Test project' -e '^$' |
         tee "$results/ctest.log" || true
     [ -f "$results/$run_number.xml" ] || broken=$((broken + 1))
-    # What fails twice is there twice.
-    [ -z "$repeat" ] || sed -n "$failed_name" "$results/ctest.log" |
-        sort | uniq -u | awk -v at=" in $preset: $what" '{ print $0 at }' >>"$results/unsteady"
+    note_unsteady "$results/ctest.log" "in $preset: $what"
 }
 
 # build_and_run PRESET FOLDER...: builds and runs the tests of these folders
@@ -299,6 +307,7 @@ finish_mutants()
     wait "$mutants" || echo "the models' mutants" >>"$results/failed"
     mutants=
     grep -a -v -e '^ *Start ' -e '^Test project' -e '^$' "$results/mutants.log" || true
+    note_unsteady "$results/mutants.log" "in release"
 }
 
 # Fuzzing computes and never waits: it gets the time for which nothing else is ready to run.

@@ -15,7 +15,8 @@ enum {
     WEFT_SELECT_RECEIVE,  /* into `*item` */
     WEFT_SELECT_TIMER,    /* as weft_timer_wait(), with its count in `*item` */
     WEFT_SELECT_FUTURE,   /* as weft_future_await(), with the future's result in `*item` */
-    WEFT_SELECT_POLL,     /* as weft_poll_fd(), with the events that hold in `*item` */
+    WEFT_SELECT_POLL,     /* as weft_poll_fd(), with the events that hold in `*item`; on io_uring
+                             POLLRDHUP may be the only one (docs/limits.md) */
 };
 
 /* A descriptor, and the events of poll(2) that are waited for.  What is in `reserved` is the

@@ -10,15 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPTION(name, fallback, min, max, unit, help)                                    \
-    {                                                                                   \
-#name, offsetof(struct weft_config, name), fallback, min, max, unit, help, NULL \
+#define OPTION(name, fallback, min, max, unit, help)                                           \
+    {                                                                                          \
+#name, offsetof(struct weft_config, name), fallback, min, max, unit, help, NULL, false \
+    }
+
+/* Without a number that means none: what it counts has fewer than that. */
+#define LIMIT(name, min, max, unit, help)                                              \
+    {                                                                                  \
+#name, offsetof(struct weft_config, name), 0, min, max, unit, help, NULL, true \
     }
 
 #define NAMED(name, fallback, names, help)                                                      \
     {                                                                                           \
 #name, offsetof(struct weft_config, name), fallback, 1, sizeof(names) / sizeof(*names), \
-            "", help, names                                                                     \
+            "", help, names, false                                                              \
     }
 
 #if WF_CHECK_LEVEL >= 2
@@ -61,10 +67,10 @@ const struct wf_config_option wf_config_options[] = {
            "input and output operations under way at most; further ones wait"),
     OPTION(spin_us, 0, 1, 1000, "us",
            "look for work before a sleep; 1: none; default: measured, none on crowded CPUs"),
-    OPTION(max_connections, 0, 1, WF_LIMIT_CONNECTIONS_MAX, "connections",
-           "accepted and not closed at most; weft_accept() waits; default: no limit"),
-    OPTION(max_buffer_memory_kib, 0, 16, WF_LIMIT_BUFFERS_KIB_MAX, "KiB",
-           "buffers lent by weft_recv_lent() at most; it waits; default: no limit"),
+    LIMIT(max_connections, 1, WF_LIMIT_CONNECTIONS_MAX, "connections",
+          "accepted and not closed at most; weft_accept() waits; default: no limit"),
+    LIMIT(max_buffer_memory_kib, 16, WF_LIMIT_BUFFERS_KIB_MAX, "KiB",
+          "buffers lent by weft_recv_lent() at most; it waits; default: no limit"),
 };
 
 const unsigned wf_config_option_count = sizeof wf_config_options / sizeof wf_config_options[0];

@@ -5,6 +5,7 @@
 
 #include <weft/runtime.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,12 +52,13 @@ enum { WF_RING_ENTRIES = 1024, WF_RING_ENTRIES_MIN = 8 };
 struct wf_config_option {
     const char *name;  /* of the field; the variable is WEFT_ and the name in capitals */
     size_t offset;     /* of the uint32_t in struct weft_config */
-    uint32_t fallback; /* 0: computed at the start */
+    uint32_t fallback; /* 0: computed at the start, but for a limit */
     uint32_t min, max;
     const char *unit;
     const char *help;
     const char *const *names; /* of the values from `min` to `max`, which the environment may use
                                  instead of numbers; NULL: none */
+    bool is_limit;            /* 0 limits nothing */
 };
 
 extern const struct wf_config_option wf_config_options[];

@@ -216,8 +216,7 @@ static void print_options(FILE *out, const struct weft_config *config,
         else if (origins[i] == WF_ORIGIN_ENVIRONMENT)
             wf_config_variable(option, from, sizeof from);
 
-        /* A limit that is 0 is none: nothing finds one out by itself. */
-        if (value == UINT32_MAX || (value == 0 && strncmp(option->name, "max_", 4) == 0))
+        if (value == UINT32_MAX || (value == 0 && option->is_limit))
             strcpy(text, "unlimited");
         else if (value != 0 || option->min == 0)
             snprintf(text, sizeof text, "%u", value);

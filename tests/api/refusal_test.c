@@ -297,6 +297,22 @@ Test(refusal, doctor_tells_the_origin_of_values, .timeout = TEST_TIMEOUT_S)
     free(text);
 }
 
+/* What nobody has limited is not found out at the start, as the number of workers is. */
+Test(refusal, doctor_shows_limits_that_are_not_set, .timeout = TEST_TIMEOUT_S)
+{
+    static const char *const limits[] = {"max_fibers", "max_stack_memory_mib", "max_operations",
+                                         "max_connections", "max_buffer_memory_kib"};
+    char *text = doctor_report(NULL, 0);
+
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        char line[64];
+
+        snprintf(line, sizeof line, "\n%-22s %-10s default", limits[i], "unlimited");
+        cr_expect_not_null(strstr(text, line), "\"%s\" is missing in:\n%s", line + 1, text);
+    }
+    free(text);
+}
+
 /* A configuration that cannot start is reported as such, not diagnosed as healthy. */
 Test(refusal, doctor_refuses_what_run_refuses, .timeout = TEST_TIMEOUT_S)
 {

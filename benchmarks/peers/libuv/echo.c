@@ -134,15 +134,7 @@ void bench_echo_open(struct bench *b)
 
 void bench_connect_churn(struct bench *b)
 {
-    int fd;
-
     buffer_size = ROUND_BYTES;
     is_nodelay = false;
-    fd = servers_start(SOCK_STREAM, begin);
-    if (fd < 0) {
-        bench_fail(b, "the server did not start");
-        return;
-    }
-    round_load(b, fd, "churn", read);
-    servers_stop();
+    servers_answer_rounds(b, SOCK_STREAM, "churn", begin);
 }

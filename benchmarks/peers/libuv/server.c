@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "server.h"
 
+#include "harness/round_work.h"
+
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -74,4 +76,16 @@ void servers_stop(void)
         uv_thread_join(&servers[i].thread);
         uv_loop_close(&servers[i].loop);
     }
+}
+
+void servers_answer_rounds(struct bench *b, int type, const char *kind, server_begin *begin)
+{
+    int fd = servers_start(type, begin);
+
+    if (fd < 0) {
+        bench_fail(b, "the server did not start");
+        return;
+    }
+    round_load(b, fd, kind, read);
+    servers_stop();
 }

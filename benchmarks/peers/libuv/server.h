@@ -4,6 +4,8 @@
 #ifndef WEFT_BENCH_LIBUV_SERVER_H
 #define WEFT_BENCH_LIBUV_SERVER_H
 
+#include "harness/bench.h"
+
 #include <uv.h>
 
 struct server {
@@ -25,5 +27,8 @@ int servers_start(int type, server_begin *begin);
 
 /* Waits until the last connection is closed. */
 void servers_stop(void);
+
+/* Starts the servers, lets the load generator of this kind run against them, and stops them. */
+void servers_answer_rounds(struct bench *b, int type, const char *kind, server_begin *begin);
 
 #endif

@@ -69,12 +69,5 @@ static int begin(struct server *server, int fd)
 
 void bench_echo_udp(struct bench *b)
 {
-    int fd = servers_start(SOCK_DGRAM, begin);
-
-    if (fd < 0) {
-        bench_fail(b, "the server did not start");
-        return;
-    }
-    round_load(b, fd, "udp", read);
-    servers_stop();
+    servers_answer_rounds(b, SOCK_DGRAM, "udp", begin);
 }

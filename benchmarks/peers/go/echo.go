@@ -37,7 +37,7 @@ func hogWindow() time.Duration {
 type echoServer struct {
 	listener net.Listener
 	bytes    int           // of a message
-	serving  chan struct{} // closed when all connections have been accepted
+	serving  chan struct{} // closed when the awaited connections have been accepted
 	done     sync.WaitGroup
 }
 
@@ -69,18 +69,13 @@ func serve(connection net.Conn, message []byte, work uint64) {
 	}
 }
 
-// The buffer has room for more than a message, as that of all servers; net sets TCP_NODELAY by
-// itself.
-func startEcho(connections, bytes int, work uint64) (*echoServer, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	server := &echoServer{listener: listener, bytes: bytes, serving: make(chan struct{})}
+// Accepts until it is stopped; each connection has a buffer of `room` bytes.
+func startAccepting(listener net.Listener, awaited, room int, work uint64) *echoServer {
+	server := &echoServer{listener: listener, serving: make(chan struct{})}
 	server.done.Add(1)
 	go func() {
 		defer server.done.Done()
-		for i := 0; i < connections; i++ {
+		for accepted := 1; ; accepted++ {
 			connection, err := listener.Accept()
 			if err != nil {
 				return
@@ -88,11 +83,25 @@ func startEcho(connections, bytes int, work uint64) (*echoServer, error) {
 			server.done.Add(1)
 			go func() {
 				defer server.done.Done()
-				serve(connection, make([]byte, 4*bytes), work)
+				serve(connection, make([]byte, room), work)
 			}()
+			if accepted == awaited {
+				close(server.serving)
+			}
 		}
-		close(server.serving)
 	}()
+	return server
+}
+
+// The buffer has room for more than a message, as that of all servers; net sets TCP_NODELAY by
+// itself.
+func startEcho(connections, bytes int, work uint64) (*echoServer, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	server := startAccepting(listener, connections, 4*bytes, work)
+	server.bytes = bytes
 	return server, nil
 }
 

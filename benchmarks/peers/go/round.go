@@ -77,29 +77,12 @@ func echoUDP(int) (sample, error) {
 
 // As the others' sockets it has no keep-alive, which takes four system calls for each connection.
 func connectChurn(int) (sample, error) {
-	var done sync.WaitGroup
 	config := net.ListenConfig{KeepAlive: -1}
 	listener, err := config.Listen(context.Background(), "tcp4", "127.0.0.1:0")
 	if err != nil {
 		return sample{}, err
 	}
-	done.Add(1)
-	go func() {
-		defer done.Done()
-		for {
-			connection, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			done.Add(1)
-			go func() {
-				defer done.Done()
-				serve(connection, make([]byte, roundBytes), 0)
-			}()
-		}
-	}()
-	found, err := loadRounds("churn", listener.Addr().(*net.TCPAddr).Port)
-	listener.Close()
-	done.Wait()
-	return found, err
+	server := startAccepting(listener, 0, roundBytes, 0)
+	defer server.stop()
+	return loadRounds("churn", listener.Addr().(*net.TCPAddr).Port)
 }

@@ -143,6 +143,17 @@ note_unsteady()
         >>"$results/unsteady"
 }
 
+# What ctest does for each run.  The report holds the output of passed tests too: it tells how many
+# cases each program had.
+reporting="$repeat --output-on-failure --test-output-size-passed 4000000
+    --test-output-size-failed 4000000"
+
+# What ctest says, without the lines that tell nothing.
+grep_told()
+{
+    grep -a -v -e '^ *Start ' -e '^Test project' -e '^$' "$@"
+}
+
 # run PRESET WHAT CTEST_OPTION...
 run()
 {
@@ -151,17 +162,14 @@ run()
     shift 2
     run_number=$((run_number + 1))
     enter "$preset: $what"
-    # The report holds the output of passed tests too: it tells how many cases each program had.
     # What failed goes through a file, since a pipe has only the status of its last command.  Many
     # programs wait more than they compute: four for each processor keep it busy.
     {
-        # shellcheck disable=SC2086 # two words, or none
-        ctest $repeat --preset "$preset" -j "$((jobs * 4))" --no-tests=error --output-on-failure \
-            --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
+        # shellcheck disable=SC2086 # several words
+        ctest $reporting --preset "$preset" -j "$((jobs * 4))" --no-tests=error \
             --output-junit "$results/$run_number.xml" "$@" 2>&1 ||
             echo "$what in $preset" >>"$results/failed"
-    } | grep -a --line-buffered -v -e '^ *Start ' -e '^Test project' -e '^$' |
-        tee "$results/ctest.log" || true
+    } | grep_told --line-buffered | tee "$results/ctest.log" || true
     [ -f "$results/$run_number.xml" ] || broken=$((broken + 1))
     note_unsteady "$results/ctest.log" "in $preset: $what"
 }
@@ -268,7 +276,7 @@ run_script()
     enter "$what"
     status=0
     "$@" --results "$results/$run_number.xml" >"$results/script.log" 2>&1 || status=$?
-    grep -a -v -e '^ *Start ' -e '^Test project' -e '^$' "$results/script.log" || true
+    grep_told "$results/script.log" || true
     case $status in
     0) ;;
     77) echo "== $what: SKIPPED, as said above" ;;
@@ -292,9 +300,8 @@ run_cross()
 start_mutants()
 {
     run_number=$((run_number + 1))
-    # shellcheck disable=SC2086 # two words, or none
-    setsid ctest $repeat --preset release --no-tests=ignore --output-on-failure \
-        --test-output-size-passed 4000000 --test-output-size-failed 4000000 \
+    # shellcheck disable=SC2086 # several words
+    setsid ctest $reporting --preset release --no-tests=ignore \
         --output-junit "$results/$run_number.xml" -R "$model_mutants" \
         >"$results/mutants.log" 2>&1 &
     mutants=$!
@@ -306,7 +313,7 @@ finish_mutants()
     enter "release: the rest of the models' mutants"
     wait "$mutants" || echo "the models' mutants" >>"$results/failed"
     mutants=
-    grep -a -v -e '^ *Start ' -e '^Test project' -e '^$' "$results/mutants.log" || true
+    grep_told "$results/mutants.log" || true
     note_unsteady "$results/mutants.log" "in release"
 }
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,34 +22,26 @@ static void send_text(int fd, const char *text)
     CHECK_EQ(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
-struct lending_run {
-    int (*fn)(void *);
-    void *arg;
-    uint32_t limit;
-};
-
-/* Runs the test's own fiber, and looks whether there are as many buffers as before then. */
-static int run_and_count(void *arg)
+/* Looks whether there are as many buffers as there were at first. */
+static void count_buffers(int limit)
 {
-    struct lending_run *run = arg;
-    int result = run->fn(run->arg), fds[2];
     void *buffers[8], *none = NULL;
+    int fds[2];
 
     CHECK_EQ(stats_now().lent_buffers, 0);
-    CHECK(run->limit < sizeof buffers / sizeof *buffers);
+    CHECK(limit < (int)(sizeof buffers / sizeof *buffers));
     make_socket_pair(fds);
-    for (uint32_t i = 0; i < run->limit; i++) {
+    for (int i = 0; i < limit; i++) {
         send_text(fds[1], "x");
         CHECK_EQ(weft_recv_lent(fds[0], &buffers[i], 0, weft_after(DOOR_PATIENCE)), 1);
     }
     send_text(fds[1], "x");
-    if (run->limit != UNLIMITED)
+    if (limit != UNLIMITED)
         CHECK_EQ(weft_recv_lent(fds[0], &none, 0, 0), -ETIMEDOUT);
     CHECK(none == NULL);
-    for (uint32_t i = 0; i < run->limit; i++)
+    for (int i = 0; i < limit; i++)
         weft_lent_return(buffers[i]);
     close_all(fds, 2);
-    return result;
 }
 
 /* `limit`: of buffers. */
@@ -56,8 +49,7 @@ static int run_lending(unsigned workers, uint32_t limit, int (*fn)(void *), void
 {
     struct weft_config config = {.workers = workers,
                                  .max_buffer_memory_kib = limit * (WEFT_LENT_SIZE / 1024)};
-    struct lending_run run = {fn, arg, limit};
-    int result = run_config(&config, run_and_count, &run);
+    int result = run_checked(&config, fn, arg, count_buffers, (int)limit);
 
     cr_expect_eq(run_stats().lent_buffers, 0);
     return result;
@@ -136,15 +128,9 @@ static int read_one(void *arg)
     return 1;
 }
 
-/* Until so many calls have found no buffer, and so many operations are under way. */
 static void await_waiters(uint64_t calls, uint64_t operations)
 {
-    struct weft_stats stats;
-
-    do {
-        CHECK_EQ(weft_yield(), 0);
-        stats = stats_now();
-    } while (stats.buffer_waits < calls || stats.ops_submitted - stats.ops_completed < operations);
+    await_blocked(offsetof(struct weft_stats, buffer_waits), calls, operations);
 }
 
 static int read_idle_connections(void *arg)
@@ -227,6 +213,14 @@ static void *crowd(struct reader *readers, weft_fiber **fibers, _Atomic(int) *or
     return first;
 }
 
+static void end_crowd(struct reader *readers, weft_fiber **fibers)
+{
+    for (int i = 0; i < READERS; i++) {
+        CHECK_EQ(must_join(fibers[i]), 1);
+        CHECK_EQ(weft_close(readers[i].fds[0]), 0);
+    }
+}
+
 static int wait_in_order(void *arg)
 {
     struct reader readers[READERS];
@@ -235,10 +229,9 @@ static int wait_in_order(void *arg)
 
     (void)arg;
     weft_lent_return(crowd(readers, fibers, &order));
-    for (int i = 0; i < READERS; i++) {
-        CHECK_EQ(must_join(fibers[i]), 1);
-        close_all(readers[i].fds, 2);
-    }
+    end_crowd(readers, fibers);
+    for (int i = 0; i < READERS; i++)
+        CHECK_EQ(weft_close(readers[i].fds[1]), 0);
     return 0;
 }
 
@@ -270,6 +263,17 @@ WORKER_TEST(buffer, a_close_ends_the_wait, TEST_TIMEOUT_S)
     cr_expect_eq(run_lending(*workers, 1, close_all_at_the_limit, NULL), 0);
 }
 
+/* Nobody watches a descriptor any more. */
+static void await_end_of_watches(void)
+{
+    struct weft_stats stats;
+
+    do {
+        CHECK_EQ(weft_yield(), 0);
+        stats = stats_now();
+    } while (stats.ops_submitted != stats.ops_completed);
+}
+
 static int hang_up_at_the_limit(void *arg)
 {
     struct reader readers[READERS];
@@ -279,13 +283,10 @@ static int hang_up_at_the_limit(void *arg)
     (void)arg;
     for (int i = 0; i < READERS; i++)
         CHECK_EQ(weft_close(readers[i].fds[1]), 0);
-    CHECK_EQ(weft_sleep(2 * WEFT_MILLISECOND), 0);
+    await_end_of_watches();
     CHECK_EQ(stats_now().lent_buffers, 1);
     weft_lent_return(first);
-    for (int i = 0; i < READERS; i++) {
-        CHECK_EQ(must_join(fibers[i]), 1);
-        CHECK_EQ(weft_close(readers[i].fds[0]), 0);
-    }
+    end_crowd(readers, fibers);
     return 0;
 }
 
@@ -303,16 +304,11 @@ static int cancel_at_the_limit(void *arg)
     make_socket_pair(reader.fds);
     send_text(reader.fds[1], "x");
     for (int i = 0; i < RACES; i++) {
-        weft_fiber *fibers[3];
+        int results[DOOR_RACERS];
 
-        for (int k = 0; k < 3; k++)
-            fibers[k] = must_spawn(read_one, &reader);
-        for (unsigned n = random_below(&random, 6); n > 0; n--)
-            CHECK_EQ(weft_yield(), 0);
-        for (int k = 0; k < 3; k++)
-            weft_cancel(fibers[k]);
-        for (int k = 0; k < 3; k++) {
-            int n = must_join(fibers[k]);
+        cancel_soon(&random, read_one, &reader, results);
+        for (int k = 0; k < DOOR_RACERS; k++) {
+            int n = results[k];
 
             CHECK(n == 1 || n == -ECANCELED);
             if (n == 1)

@@ -157,13 +157,6 @@ WORKER_TEST(connection_end, forgotten_connections_do_not_count, TEST_TIMEOUT_S)
     cr_expect_eq(run_limited(*workers, 2, close_by_other_means, NULL), 0);
 }
 
-static int leave_open(void *arg)
-{
-    struct door *door = arg;
-
-    return weft_accept(door->listener, WEFT_FOREVER);
-}
-
 static int close_in_a_child(void *arg)
 {
     struct door door = open_door();
@@ -213,7 +206,7 @@ WORKER_TEST(connection_end, connections_of_earlier_runs_do_not_count, TEST_TIMEO
     struct weft_config config = {.workers = *workers, .max_connections = 1};
     struct door door = open_door();
     int clients[3] = {knock(&door), knock(&door), knock(&door)};
-    struct heirloom heirloom = {&door, weft_run(&config, leave_open, &door)};
+    struct heirloom heirloom = {&door, weft_run(&config, accept_one, &door)};
 
     cr_assert_geq(heirloom.fd, 0);
     cr_expect_eq(run_stats().connections, 1);

@@ -218,17 +218,11 @@ static int cancel_at_the_limit(void *arg)
     int client = knock(&door);
 
     for (int i = 0; i < RACES; i++) {
-        weft_fiber *fibers[3];
-        int accepted = 0;
+        int results[DOOR_RACERS], accepted = 0;
 
-        for (int k = 0; k < 3; k++)
-            fibers[k] = must_spawn(accept_one, &door);
-        for (unsigned n = random_below(&random, 6); n > 0; n--)
-            CHECK_EQ(weft_yield(), 0);
-        for (int k = 0; k < 3; k++)
-            weft_cancel(fibers[k]);
-        for (int k = 0; k < 3; k++) {
-            int fd = must_join(fibers[k]);
+        cancel_soon(&random, accept_one, &door, results);
+        for (int k = 0; k < DOOR_RACERS; k++) {
+            int fd = results[k];
 
             CHECK(fd >= 0 || fd == -ECANCELED);
             accepted += fd >= 0;

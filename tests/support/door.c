@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct door open_door(void)
 {
@@ -40,49 +41,79 @@ struct weft_stats stats_now(void)
     return stats;
 }
 
-void await_acceptors(uint64_t calls, uint64_t operations)
+void await_blocked(size_t waits, uint64_t calls, uint64_t operations)
 {
     struct weft_stats stats;
+    uint64_t blocked;
 
     do {
         CHECK_EQ(weft_yield(), 0);
         stats = stats_now();
-    } while (stats.connection_waits < calls ||
-             stats.ops_submitted - stats.ops_completed < operations);
+        memcpy(&blocked, (char *)&stats + waits, sizeof blocked);
+    } while (blocked < calls || stats.ops_submitted - stats.ops_completed < operations);
 }
 
-struct limited_run {
+void cancel_soon(struct random *random, int (*fn)(void *), void *arg, int results[DOOR_RACERS])
+{
+    weft_fiber *fibers[DOOR_RACERS];
+
+    for (int i = 0; i < DOOR_RACERS; i++)
+        fibers[i] = must_spawn(fn, arg);
+    for (unsigned n = random_below(random, 6); n > 0; n--)
+        CHECK_EQ(weft_yield(), 0);
+    for (int i = 0; i < DOOR_RACERS; i++)
+        weft_cancel(fibers[i]);
+    for (int i = 0; i < DOOR_RACERS; i++)
+        results[i] = must_join(fibers[i]);
+}
+
+struct checked_run {
     int (*fn)(void *);
     void *arg;
+    void (*check)(int);
     int limit;
 };
 
-static int run_and_count(void *arg)
+static int run_and_check(void *arg)
 {
-    struct limited_run *run = arg;
-    int result = run->fn(run->arg), clients[DOOR_LIMIT_MAX + 1], fds[DOOR_LIMIT_MAX];
+    struct checked_run *run = arg;
+    int result = run->fn(run->arg);
+
+    run->check(run->limit);
+    return result;
+}
+
+int run_checked(const struct weft_config *config, int (*fn)(void *), void *arg, void (*check)(int),
+                int limit)
+{
+    struct checked_run run = {fn, arg, check, limit};
+
+    return run_config(config, run_and_check, &run);
+}
+
+static void count_turns(int limit)
+{
+    int clients[DOOR_LIMIT_MAX + 1], fds[DOOR_LIMIT_MAX];
     struct door door = open_door();
 
-    CHECK(run->limit <= DOOR_LIMIT_MAX);
+    CHECK(limit <= DOOR_LIMIT_MAX);
     CHECK_EQ(stats_now().connections, 0);
-    for (int i = 0; i <= run->limit; i++)
+    for (int i = 0; i <= limit; i++)
         clients[i] = knock(&door);
-    for (int i = 0; i < run->limit; i++) {
+    for (int i = 0; i < limit; i++) {
         fds[i] = weft_accept(door.listener, weft_after(DOOR_PATIENCE));
         CHECK(fds[i] >= 0);
     }
     CHECK_EQ(weft_accept(door.listener, 0), -ETIMEDOUT);
-    close_all(fds, run->limit);
-    close_all(clients, run->limit + 1);
+    close_all(fds, limit);
+    close_all(clients, limit + 1);
     close_all(&door.listener, 1);
-    return result;
 }
 
 int run_limited(unsigned workers, uint32_t limit, int (*fn)(void *), void *arg)
 {
     struct weft_config config = {.workers = workers, .max_connections = limit};
-    struct limited_run run = {fn, arg, (int)limit};
-    int result = run_config(&config, run_and_count, &run);
+    int result = run_checked(&config, fn, arg, count_turns, (int)limit);
 
     cr_assert_eq(run_stats().connections, 0);
     return result;

@@ -5,11 +5,14 @@
 
 #include "fixture.h"
 #include "net.h"
+#include "random.h"
+
+#include <stddef.h>
 
 /* Only a turn that is lost takes this long. */
 #define DOOR_PATIENCE (20 * WEFT_SECOND)
 
-enum { DOOR_LIMIT_MAX = 3 };
+enum { DOOR_LIMIT_MAX = 3, DOOR_RACERS = 3 };
 
 /* A listener and its address. */
 struct door {
@@ -31,11 +34,24 @@ int accept_one(void *arg);
 /* Caller: a fiber. */
 struct weft_stats stats_now(void);
 
-/* Until so many calls have found the limit reached, and so many operations are under way: those who
- * wait have one each, for their listener. */
-void await_acceptors(uint64_t calls, uint64_t operations);
+/* Until so many calls have found a limit reached, which the field at `waits` of struct weft_stats
+ * counts, and so many operations are under way: those who wait have one each, for their descriptor.
+ */
+void await_blocked(size_t waits, uint64_t calls, uint64_t operations);
 
-/* run_config() with that limit of connections; asserts that there are as many turns afterwards. */
+static inline void await_acceptors(uint64_t calls, uint64_t operations)
+{
+    await_blocked(offsetof(struct weft_stats, connection_waits), calls, operations);
+}
+
+/* Starts fibers, and cancels them all a few yields later; their results. */
+void cancel_soon(struct random *random, int (*fn)(void *), void *arg, int results[DOOR_RACERS]);
+
+/* run_config() of `fn`, and of `check` after it, which is given the limit. */
+int run_checked(const struct weft_config *config, int (*fn)(void *), void *arg, void (*check)(int),
+                int limit);
+
+/* run_checked() with that limit of connections; asserts that there are as many turns afterwards. */
 int run_limited(unsigned workers, uint32_t limit, int (*fn)(void *), void *arg);
 
 /* Another runtime, for must_end(), with no spare workers: their threads, which come and stay when

@@ -97,7 +97,7 @@ static uint64_t do_batch(struct run *run, enum phase phase)
     if (scene->prepare != NULL && !scene->prepare(&run->place, count))
         run->failure = "a batch could not be prepared";
     if (run->limit_ns == 0)
-        trace_mark(phase);
+        trace_mark((int)phase);
     began = bench_now_ns();
     if (phase == SHARED && !scene->is_for_one)
         is_ok = operate_together(run);

@@ -177,7 +177,7 @@ static bool resolve_number(void)
     return free_found(error, found);
 }
 
-static const struct scene numbers = {NULL};
+static const struct scene numbers = {.set_up = NULL};
 
 /* A number, so that no server is asked. */
 OPERATION(resolve, numbers, 32, plain_resolve_number(), resolve_number());

@@ -8,6 +8,7 @@
 
 #include "engine.h"
 #include "model_atomic.h"
+#include "runtime/check.h"
 
 #include <cstdarg>
 #include <cstdio>

@@ -119,7 +119,7 @@ struct next_cancel : fiber_suite<next_cancel, 4> {
         wf_waiter *waiter = wf_wait_begin(wf_self(), take_out, &places[index]);
 
         atomic_store_explicit(&places[index], waiter, memory_order_release);
-        (void)wf_worker_wait(wf_self());
+        (void)!wf_worker_wait(wf_self());
         RL_ASSERT(waiter->result == WOKEN || (index == 0 && waiter->result == -ECANCELED));
         atomic_store_explicit(&returned[index], 1, memory_order_release);
     }

@@ -46,7 +46,7 @@ static ssize_t receive(int fd, void **buffer, int flags, uint32_t epoch, weft_ti
 
     if (result != 0)
         return result;
-    lent = wf_alloc(sizeof *lent);
+    lent = wf_alloc_unset(sizeof *lent);
     if (lent == NULL) {
         wf_limits_give(WF_LIMIT_BUFFERS, number);
         return -ENOMEM;

@@ -88,14 +88,15 @@ static void count(size_t size)
     atomic_fetch_add_explicit(&state.bytes, size, memory_order_relaxed);
 }
 
-static void *alloc_program(size_t size)
+static void *alloc_program(size_t size, bool is_zeroed)
 {
     size_t whole = size + ALIGNMENT;
     char *memory = state.program.alloc(state.program.context, whole, ALIGNMENT);
 
     if (memory == NULL)
         return NULL;
-    memset(memory, 0, whole);
+    if (is_zeroed)
+        memset(memory, 0, whole);
     ((struct header *)(void *)memory)->size = whole;
     count(whole);
     return memory + ALIGNMENT;
@@ -109,21 +110,22 @@ static void free_program(void *memory)
     state.program.free(state.program.context, header, header->size);
 }
 
-static void *alloc_malloc(size_t size)
+static void *alloc_malloc(size_t size, bool is_zeroed)
 {
     size_t rounded = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     void *memory = aligned_alloc(ALIGNMENT, rounded);
 
     if (memory == NULL)
         return NULL;
-    memset(memory, 0, rounded);
+    if (is_zeroed)
+        memset(memory, 0, rounded);
     count(malloc_usable_size(memory));
     return memory;
 }
 
-static void *alloc_jemalloc(size_t size, uint32_t home)
+static void *alloc_jemalloc(size_t size, uint32_t home, bool is_zeroed)
 {
-    int flags = JEMALLOC_ALIGN_128 | JEMALLOC_ZERO | JEMALLOC_NO_CACHE |
+    int flags = JEMALLOC_ALIGN_128 | (is_zeroed ? JEMALLOC_ZERO : 0) | JEMALLOC_NO_CACHE |
                 (int)((home != WF_HOME_NONE ? home : state.arena + 1) << JEMALLOC_ARENA_SHIFT);
     void *memory = mallocx(size, flags);
 
@@ -132,33 +134,43 @@ static void *alloc_jemalloc(size_t size, uint32_t home)
     return memory;
 }
 
-static void *alloc_near(size_t size)
+static void *alloc_near(size_t size, bool is_zeroed)
 {
     uint32_t home = wf_alloc_home();
-    void *memory = alloc_jemalloc(size, home);
+    void *memory = alloc_jemalloc(size, home, is_zeroed);
 
     if (memory != NULL && home != WF_HOME_NONE)
         wf_alloc_count_home();
     return memory;
 }
 
-void *wf_alloc(size_t size)
+static void *alloc_any(size_t size, bool is_zeroed)
 {
     int error = 0;
 
     switch (kind_now(&error)) {
     case KIND_PROGRAM:
-        return alloc_program(size);
+        return alloc_program(size, is_zeroed);
     case KIND_JEMALLOC:
-        return alloc_near(size);
+        return alloc_near(size, is_zeroed);
     default:
-        return alloc_malloc(size);
+        return alloc_malloc(size, is_zeroed);
     }
+}
+
+void *wf_alloc(size_t size)
+{
+    return alloc_any(size, true);
+}
+
+void *wf_alloc_unset(size_t size)
+{
+    return alloc_any(size, false);
 }
 
 void *wf_alloc_at(size_t size, uint32_t home)
 {
-    return home != WF_HOME_NONE ? alloc_jemalloc(size, home) : wf_alloc(size);
+    return home != WF_HOME_NONE ? alloc_jemalloc(size, home, true) : wf_alloc(size);
 }
 
 int wf_alloc_find_home(unsigned node, bool is_real, uint32_t *home)

@@ -14,6 +14,9 @@
 /* Zeroed, aligned to a pair of cache lines; NULL when there is none.  `size` is not 0. */
 void *wf_alloc(size_t size);
 
+/* The same, but not zeroed: for buffers, which are long and are filled from outside. */
+void *wf_alloc_unset(size_t size);
+
 /* `memory` may be NULL; wherever it came from. */
 void wf_free(void *memory);
 

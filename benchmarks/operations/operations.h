@@ -16,17 +16,17 @@
 
 /* Each is the function weft_NAME(); docs/io.md has a row for each (scripts/checks/operations.py).
  */
-#define OPERATIONS(each)                                                                       \
-    each(read), each(readv), each(read_exact), each(write), each(writev), each(write_all),     \
-        each(pread), each(preadv), each(pwrite), each(pwritev), each(recv), each(recvmsg),     \
-        each(recvfrom), each(send), each(send_all), each(sendmsg), each(sendto), each(accept), \
-        each(connect), each(listen_tcp), each(poll_fd), each(pipe), each(openat), each(close), \
-        each(fsync), each(fdatasync), each(statx), each(fallocate), each(ftruncate),           \
-        each(copy_file_range), each(renameat), each(unlinkat), each(mkdirat), each(linkat),    \
-        each(symlinkat), each(readlinkat), each(dir_open), each(dir_next), each(dir_close),    \
-        each(splice), each(tee), each(sendfile), each(process_spawn), each(process_wait),      \
-        each(signal_wait), each(resolve), each(reader_until), each(reader_line),               \
-        each(reader_read), each(reader_read_exact), each(writer_write), each(writer_printf),   \
+#define OPERATIONS(each)                                                                          \
+    each(read), each(readv), each(read_exact), each(write), each(writev), each(write_all),        \
+        each(pread), each(preadv), each(pwrite), each(pwritev), each(recv), each(recv_lent),      \
+        each(recvmsg), each(recvfrom), each(send), each(send_all), each(sendmsg), each(sendto),   \
+        each(accept), each(connect), each(listen_tcp), each(poll_fd), each(pipe), each(openat),   \
+        each(close), each(fsync), each(fdatasync), each(statx), each(fallocate), each(ftruncate), \
+        each(copy_file_range), each(renameat), each(unlinkat), each(mkdirat), each(linkat),       \
+        each(symlinkat), each(readlinkat), each(dir_open), each(dir_next), each(dir_close),       \
+        each(splice), each(tee), each(sendfile), each(process_spawn), each(process_wait),         \
+        each(signal_wait), each(resolve), each(reader_until), each(reader_line),                  \
+        each(reader_read), each(reader_read_exact), each(writer_write), each(writer_printf),      \
         each(writer_flush)
 
 enum {

@@ -54,6 +54,15 @@ static bool weft_receive_byte(struct place *p, unsigned i)
                          &length, WEFT_FOREVER) == 1;
 }
 
+static bool weft_borrow_byte(struct place *p)
+{
+    void *buffer = NULL;
+    bool is_ok = weft_recv_lent(p->in, &buffer, 0, WEFT_FOREVER) == 1;
+
+    weft_lent_return(buffer);
+    return is_ok;
+}
+
 static bool send_all(struct place *p, unsigned count)
 {
     bool is_ok = true;
@@ -76,6 +85,9 @@ static const struct scene datagrams = {.set_up = set_up_datagrams, .prepare = se
 static const struct scene no_datagrams = {.set_up = set_up_datagrams, .clean = receive_all};
 
 OPERATION(recvfrom, datagrams, 128, receive_byte(p, i), weft_receive_byte(p, i));
+OPERATION(recv_lent, datagrams, 128,
+          recv(p->in, p->blocks[i % OPERATION_FIBERS], OPERATION_BLOCK, 0) == 1,
+          weft_borrow_byte(p));
 OPERATION(sendto, no_datagrams, 128, send_byte(p, i), weft_send_byte(p, i));
 
 static bool set_up_listener(struct place *p)

@@ -9,7 +9,7 @@ import symbols
 
 DOCUMENT = "docs/io.md"
 HEADERS = [f"include/weft/{name}.h"
-           for name in ("io", "file", "process", "splice", "resolve", "stream")]
+           for name in ("io", "buffer", "file", "process", "splice", "resolve", "stream")]
 LIST = "benchmarks/operations/operations.h"
 MEASURED = re.compile(r"\beach\((\w+)\)")
 CALL = re.compile(r"`(weft_\w+)`")

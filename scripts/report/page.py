@@ -119,10 +119,11 @@ def summary(report):
 
 
 def not_first(report):
-    found = sections.behind(report.rows)
+    found = sections.not_first(report.rows)
     if not found:
         return "<p>In no row of this run.</p>"
     lines = []
+    note = f"<p>{escape(sections.FLOOR_NOTE)}</p>\n"
     for ours, theirs, verdict in found:
         why = sections.reason(report.reasons, theirs)
         why = escape(why) if why else '<span class="soft">not explained yet</span>'
@@ -130,10 +131,11 @@ def not_first(report):
         best = f"{escape(theirs['impl'])} {number(theirs['median'])}"
         lines.append([f"<code>{escape(ours['bench'])}</code>", escape(ours["metric"]),
                       number(ours["median"]), best,
-                      f'<td class="behind">{advantage_text(ours, theirs)} {verdict}</td>',
+                      f'<td class="{verdict.rstrip("?")}">{advantage_text(ours, theirs)} '
+                      f"{verdict}</td>",
                       f'<td class="wrap">{why}</td>'])
-    return table(["benchmark", "metric", "weft", "best peer", "weft against it",
-                  '<th class="left">why</th>'], lines, 2)
+    return note + table(["benchmark", "metric", "weft", "best peer", "weft against it",
+                         '<th class="left">why</th>'], lines, 2)
 
 
 def ratios(report):

@@ -4,6 +4,7 @@ its pictures.  All of it is written anew each time."""
 
 import os
 import re
+import textwrap
 
 import chart
 import results
@@ -160,7 +161,7 @@ def replace_part(text, part):
 
 def not_first(report):
     lines = []
-    for ours, theirs, verdict in sections.behind(report.rows):
+    for ours, theirs, verdict in sections.not_first(report.rows):
         why = sections.reason(report.reasons, theirs) or "not explained yet"
         lines.append([f"`{ours['bench']}`", ours["metric"], value_text(ours),
                       f"{name_of(theirs['impl'])} {value_text(theirs)}", verdict, why])
@@ -214,6 +215,8 @@ fewer than three processes on one side.
 {verdict_table(report.rows)}
 
 ## Where weft is not first
+
+{textwrap.fill(sections.FLOOR_NOTE, 100)}
 
 {not_first(report)}
 

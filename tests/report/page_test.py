@@ -34,6 +34,27 @@ def with_class(document, tag, css):
             if css in node.getAttribute("class").split()]
 
 
+class NotFirst(unittest.TestCase):
+    OURS = sample_rows.row("a/b", "ns_per_op", "weft", [10, 11, 15], "lower")
+
+    def found(self, **peers):
+        rows = [self.OURS, *(sample_rows.row("a/b", "ns_per_op", impl.replace("_", "-"), values,
+                                             "lower") for impl, values in peers.items())]
+        return [(theirs["impl"], verdict) for _, theirs, verdict in sections.not_first(rows)]
+
+    def test_who_is_far_from_a_floor_is_told_though_the_intervals_overlap(self):
+        self.assertEqual(self.found(epoll_floor=[9, 10, 11]), [("epoll-floor", "level")])
+        self.assertEqual(self.found(uring_loop=[9, 10, 11]), [("uring-loop", "level")])
+
+    def test_a_floor_that_is_near_and_a_peer_that_is_level_are_not(self):
+        self.assertEqual(self.found(epoll_floor=[10, 10.6, 11]), [])
+        self.assertEqual(self.found(go=[9, 10, 11]), [])
+
+    def test_who_is_ahead_comes_before_a_floor_that_is_level(self):
+        self.assertEqual(self.found(uring_floor=[5, 6, 16], go=[8, 8.1, 8.2], tokio=[7, 7.1, 7.2]),
+                         [("tokio", "behind")])
+
+
 class Page(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

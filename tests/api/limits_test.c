@@ -133,7 +133,9 @@ static int reach_the_stack_limit(void *arg)
         /* The first fiber has one.  Other workers may keep some of those that were given back. */
         CHECK(is_alone ? count == STACKS - 1 : count < STACKS);
         CHECK(round > 0 || count > 0);
-        expect_refusal(-ENOMEM);
+        /* What others keep may come back at any time: the monitor has them trim. */
+        if (count == STACKS - 1)
+            expect_refusal(-ENOMEM);
         CHECK_EQ(weft_sleep(WEFT_MILLISECOND), 0);
         cancel_and_join(fibers, count);
     }

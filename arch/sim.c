@@ -318,7 +318,7 @@ int wf_sim_thread_start(struct wf_os_thread *handle, void (*fn)(void *), void *a
     }
     *thread = (struct thread){.fn = fn, .arg = arg, .stack = stack};
     wf_san_fiber(&thread->san, stack + page, STACK_SIZE - page);
-    wf_context_init(&thread->context, stack + STACK_SIZE, begin_thread, thread);
+    wf_context_init(&thread->context, stack + STACK_SIZE, begin_thread, thread, NULL);
     if (number_of(thread) > run.thread_count)
         run.thread_count = number_of(thread);
     run.alive++;

@@ -81,7 +81,8 @@ static void fiber_main(void *arg, void *passed)
 }
 
 struct weft_fiber *wf_fiber_init(struct weft_runtime *runtime, struct wf_stack *stack,
-                                 const char *name, int (*fn)(void *), void *arg)
+                                 const char *name, int (*fn)(void *), void *arg,
+                                 const struct wf_context *running)
 {
     struct weft_fiber *fiber = (struct weft_fiber *)(void *)stack;
     char *bottom = wf_stack_bottom(&runtime->depot, stack);
@@ -102,7 +103,7 @@ struct weft_fiber *wf_fiber_init(struct weft_runtime *runtime, struct wf_stack *
     wf_san_fiber(&fiber->san, bottom, (size_t)((char *)fiber - bottom));
     if (WF_UNLIKELY(runtime->usage.sites != NULL))
         wf_usage_begin(runtime, fiber);
-    wf_context_init(&fiber->context, fiber, fiber_main, fiber);
+    wf_context_init(&fiber->context, fiber, fiber_main, fiber, running);
     return fiber;
 }
 
@@ -116,7 +117,8 @@ static struct weft_fiber *create(struct wf_worker *self, unsigned size_class, co
 
     if (stack == NULL)
         return NULL;
-    fiber = wf_fiber_init(runtime, stack, name, fn, arg);
+    fiber = wf_fiber_init(runtime, stack, name, fn, arg,
+                          self->current != NULL ? &self->current->context : &self->context);
     fiber->id = take_id(self);
     fiber->last_worker = self->index;
     wf_count(&self->counters.fibers_spawned, 1);

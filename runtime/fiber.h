@@ -7,6 +7,7 @@
 
 struct wf_stack;
 struct wf_waiter;
+struct wf_context;
 struct wf_worker;
 
 /* Makes the runtime's first fiber, detached.  0 or -ENOMEM.  Caller: worker 0, in its loop. */
@@ -33,9 +34,10 @@ unsigned wf_fiber_class(const struct weft_runtime *runtime, const struct weft_fi
 uint64_t wf_fiber_take_ids(uint64_t count);
 
 /* Makes a fiber of a stack, READY and in no queue.  The caller sets `id`, `last_worker`
- * and `spawn_site`. */
+ * and `spawn_site`.  `running`: see wf_context_init(). */
 struct weft_fiber *wf_fiber_init(struct weft_runtime *runtime, struct wf_stack *stack,
-                                 const char *name, int (*fn)(void *), void *arg);
+                                 const char *name, int (*fn)(void *), void *arg,
+                                 const struct wf_context *running);
 
 /* Waits until the fiber has ended, which it has not when this was last looked at.  0 or -errno.
  * Caller: a fiber, of any runtime. */

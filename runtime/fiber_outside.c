@@ -38,7 +38,7 @@ static int make(struct weft_runtime *runtime, unsigned size_class, const char *n
         wf_end_check(NULL, runtime);
         return wf_runtime_is_ending(runtime) ? -ECANCELED : -ENOMEM;
     }
-    fiber = wf_fiber_init(runtime, stack, name, fn, arg);
+    fiber = wf_fiber_init(runtime, stack, name, fn, arg, NULL);
     fiber->id = wf_fiber_take_ids(1);
     fiber->last_worker = UINT32_MAX;
     fiber->spawn_site = site;

@@ -177,7 +177,7 @@ int weft_generator_create(weft_generator **result, int (*fn)(weft_generator *gen
     generator->fn = fn;
     generator->arg = arg;
     wf_san_stack(&generator->own_san, bottom, (size_t)((char *)generator - bottom));
-    wf_context_init(&generator->own, generator, generator_main, generator);
+    wf_context_init(&generator->own, generator, generator_main, generator, NULL);
     *result = generator;
     return 0;
 }

@@ -210,6 +210,7 @@ struct weft_runtime {
     WF_ATOMIC(uint32_t) failed;   /* [A] of those, how many failed */
     WF_ATOMIC(uint32_t) loose;    /* [A] workers that could not be pinned */
     WF_ATOMIC(uint32_t) left;     /* [A] workers that have left their loops */
+    WF_ATOMIC(uint32_t) mended;   /* [A] 1: modes of fibers were lost, and it was told (modes.h) */
     WF_ATOMIC(uint64_t) live;     /* [A] live fibers; kept only where max_fibers is set */
     weft_semaphore operations;    /* [I] permits for them; used only where max_operations is set */
     struct wf_limits *limits;     /* [I] see limits.h; NULL: none */

@@ -21,7 +21,7 @@
 #include "runtime/balance.h"
 #include "runtime/chaos.h"
 #include "runtime/fiber.h"
-#include "runtime/model.h"
+#include "runtime/modes.h"
 #include "runtime/poller.h"
 #include "runtime/trim.h"
 #include "runtime/wait_internal.h"
@@ -236,6 +236,7 @@ static struct weft_fiber *find_oldest(struct wf_worker *self)
 
     self->fair_tick = self->tick + FAIR_INTERVAL;
     wf_trim_serve(self);
+    wf_modes_mend(self);
     (void)wf_worker_serve(self, self);
     (void)wf_balance_rescue(self);
     wf_balance_consider(self);
@@ -265,8 +266,7 @@ WF_INLINE void make_ready_again(struct weft_fiber *fiber)
 static void commit(struct wf_worker *self, struct weft_fiber *fiber)
 {
     /* A turn can have lasted for seconds, and the fibers behind it have waited for as long.  The
-     * clock is read only where a helper could be had, and not at each wait, where turns are short.
-     */
+     * clock is read where a helper could be had, not at each wait, where turns are short. */
     if (fiber->request == WF_REQUEST_EXIT || self->tick % TURNS_PER_LOOK == 0)
         wf_balance_look(self);
     if (WF_UNLIKELY(fiber->stack.guard == WF_GUARD_CANARY))
@@ -337,6 +337,7 @@ WF_INLINE struct wf_worker *leave_for(struct wf_worker *self, struct weft_fiber 
     struct wf_context *to = &self->context;
     struct wf_san *to_san = &self->san;
 
+    wf_modes_check(fiber);
     self->left = fiber;
     if (WF_LIKELY(next != NULL)) {
         begin_turn(self, next);

@@ -151,9 +151,9 @@ targets="weft weft_static weft-tool"
 left_out='^api/sim_'
 case $what in
 --quick)
-    chosen='^(unit/(context|tls)|api/(switch|spawn|join|channel|migrate))_test$|^unwind/'
-    targets="$targets unit_context_test unit_tls_test api_switch_test api_spawn_test api_join_test
-        api_channel_test api_migrate_test unwind_steps"
+    chosen='^(unit/(context|modes|tls)|api/(switch|spawn|join|channel|migrate))_test$|^unwind/'
+    targets="$targets unit_context_test unit_modes_test unit_tls_test api_switch_test api_spawn_test
+        api_join_test api_channel_test api_migrate_test unwind_steps"
     ;;
 --tests)
     chosen='^(unit|api|allocator|unwind)/'

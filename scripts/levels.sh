@@ -33,7 +33,7 @@ ran()
 # try COMPILER LEVEL...: as one program for each test
 try()
 {
-    for test in unit/context api/switch api/migrate; do
+    for test in unit/context unit/modes api/switch api/migrate; do
         runs=$((runs + 1))
         if "$@" -g -std=gnu11 -D_GNU_SOURCE -I. -Iinclude -Itests/support "tests/${test}_test.c" \
             tests/support/*.c "$build/libweft.a" -o "$folder/program" -lcriterion -luring -lhwloc \

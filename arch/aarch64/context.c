@@ -38,10 +38,12 @@ static uint64_t sign(void (*code)(void), const void *sp)
 }
 
 void wf_context_init(struct wf_context *context, void *stack_top,
-                     void (*entry)(void *arg, void *passed), void *arg)
+                     void (*entry)(void *arg, void *passed), void *arg,
+                     const struct wf_context *running)
 {
     struct frame *frame = (struct frame *)stack_top - 1;
 
+    (void)running;
     assert((uintptr_t)stack_top % 16 == 0);
     *frame = (struct frame){
         .x30 = sign(wf_context_begin, stack_top),

@@ -24,10 +24,12 @@ static_assert(sizeof(struct frame) == WF_FRAME_SIZE, "context.S drops that much"
 void wf_context_begin(void);
 
 void wf_context_init(struct wf_context *context, void *stack_top,
-                     void (*entry)(void *arg, void *passed), void *arg)
+                     void (*entry)(void *arg, void *passed), void *arg,
+                     const struct wf_context *running)
 {
     struct frame *frame = (struct frame *)stack_top - 1;
 
+    (void)running;
     assert((uintptr_t)stack_top % 16 == 0);
     *frame = (struct frame){
         .s = {[1] = (uint64_t)(uintptr_t)entry, [2] = (uint64_t)(uintptr_t)arg},

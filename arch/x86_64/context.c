@@ -12,22 +12,32 @@ static_assert(offsetof(struct wf_context, bx) == 16, "the switch stores it there
 static_assert(offsetof(struct wf_context, pc) == 24, "the switch stores it there");
 static_assert(offsetof(struct wf_context, r12_to_r15) == 32, "context.S stores them there");
 
-bool wf_context_loads_at_once;
-
-/* AMD's processors take 0.3 ns for a load, whatever the flags; others may be like Intel's, which
- * take 70 where they differ. */
-__attribute__((constructor)) static void choose_loads(void)
+bool wf_context_hides_modes(const struct wf_context *running)
 {
-    __builtin_cpu_init();
-    wf_context_loads_at_once = __builtin_cpu_is("amd");
+    uint32_t x87_word = wf_control_x87_word();
+
+    return wf_control_tells(&running->modes, x87_word) &&
+           wf_control_read(x87_word).mxcsr != running->modes.mxcsr;
+}
+
+void wf_context_restore_modes(const struct wf_context *running)
+{
+    __builtin_ia32_ldmxcsr(running->modes.mxcsr);
+}
+
+void wf_context_own_modes(void)
+{
+    wf_control_load_x87(wf_control_x87_word() | WF_CONTROL_OWN);
 }
 
 void wf_context_begin(void);
 void wf_context_begin_handed(void);
 
 void wf_context_init(struct wf_context *context, void *stack_top,
-                     void (*entry)(void *arg, void *passed), void *arg)
+                     void (*entry)(void *arg, void *passed), void *arg,
+                     const struct wf_context *running)
 {
+    uint32_t x87_word = wf_control_x87_word();
     void **top = stack_top;
 
     assert((uintptr_t)stack_top % 16 == 0);
@@ -37,7 +47,9 @@ void wf_context_init(struct wf_context *context, void *stack_top,
     context->bp = NULL;
     context->bx = (void *)(uintptr_t)entry;
     context->pc = (void *)(uintptr_t)wf_context_begin;
-    wf_context_store_modes(context);
+    context->modes = running != NULL && wf_control_tells(&running->modes, x87_word)
+                         ? running->modes
+                         : wf_control_read(x87_word);
 }
 
 void *wf_context_where(const struct wf_context *context, void **frame)

@@ -19,8 +19,8 @@
 #define WF_ARCH_X86_64_CONTEXT_SWITCH_H
 
 #include "arch/compiler.h"
+#include "arch/x86_64/control.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,13 +29,8 @@ struct wf_context {
     void *sp, *bp, *bx;
     void *pc;               /* where it goes on, if it was left by a switch */
     uint64_t r12_to_r15[4]; /* if it has handed over */
-    uint32_t mxcsr;
-    uint16_t x87_cw;
+    union wf_control modes;
 };
-
-/* The control bits of MXCSR: denormals-are-zero, exception masks, rounding, flush-to-zero.  The
- * six status flags below them differ as soon as one side did inexact arithmetic. */
-#define WF_MXCSR_CONTROL 0xffc0u
 
 #ifdef __AVX512F__
 #define WF_CLOBBERS_AVX512                                                                        \
@@ -46,25 +41,14 @@ struct wf_context {
 #define WF_CLOBBERS_AVX512
 #endif
 
-/* Whether a switch loads MXCSR without a look whether it differs: set before main(). */
-extern bool wf_context_loads_at_once __attribute__((visibility("hidden")));
-
-WF_INLINE void wf_context_store_modes(struct wf_context *context)
-{
-    __asm__ volatile("stmxcsr %0" : "=m"(context->mxcsr));
-    __asm__ volatile("fnstcw %0" : "=m"(context->x87_cw));
-}
-
 WF_INLINE void *wf_context_switch(struct wf_context *from, const struct wf_context *to,
                                   void *passed)
 {
-    wf_context_store_modes(from);
-    /* Where status flags that differ make a load slow, it is spared by the comparison; where they
-     * do not, reading back what has just been stored is what is slow (docs/adr/0004). */
-    if (WF_LIKELY(wf_context_loads_at_once) || ((from->mxcsr ^ to->mxcsr) & WF_MXCSR_CONTROL) != 0)
-        __asm__ volatile("ldmxcsr %0" : : "m"(to->mxcsr));
-    if (WF_UNLIKELY(from->x87_cw != to->x87_cw))
-        __asm__ volatile("fldcw %0" : : "m"(to->x87_cw));
+    uint32_t x87_word = wf_control_x87_word();
+
+    if (WF_UNLIKELY(!wf_control_tells(&from->modes, x87_word)) ||
+        WF_UNLIKELY(from->modes.both != to->modes.both))
+        wf_control_change(&from->modes, &to->modes, x87_word);
     __asm__ volatile("lea 1f(%%rip), %%rax\n\t"
                      "mov %%rsp, (%[from])\n\t"
                      "mov %%rbp, 8(%[from])\n\t"
@@ -90,8 +74,5 @@ WF_INLINE void *wf_context_switch(struct wf_context *from, const struct wf_conte
                        "xmm15" WF_CLOBBERS_AVX512);
     return passed;
 }
-
-int wf_context_hand_over(struct wf_context *from, const struct wf_context *to, int passed);
-int wf_context_hand_back(struct wf_context *from, const struct wf_context *to, int passed);
 
 #endif

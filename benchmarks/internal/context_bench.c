@@ -77,7 +77,7 @@ static void switch_to_and_fro(struct bench *b, void (*turn)(void *arg, void *pas
     struct pair pair = {.turns = 0};
 
     feclearexcept(FE_ALL_EXCEPT);
-    wf_context_init(&pair.other, stack + STACK_SIZE, turn, &pair);
+    wf_context_init(&pair.other, stack + STACK_SIZE, turn, &pair, NULL);
     (void)wf_context_switch(&pair.main, &pair.other, NULL);
     pair.turns = 0;
 

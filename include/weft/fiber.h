@@ -43,7 +43,7 @@ struct weft_fiber_attr {
  * `*fiber` becomes its handle; a null `fiber` detaches it at once.  `arg` must stay valid for as
  * long as `fn` uses it.  By convention `fn` returns 0 or more for success and a negative errno for
  * failure.  The floating-point control modes (rounding, masked exceptions) of the caller are
- * inherited.
+ * inherited; see weft_own_fp_modes() for others.
  *
  * Returns   0, or a negative errno with nothing created and `*fiber` untouched.
  * Context   fiber.
@@ -232,6 +232,27 @@ WEFT_API const char *weft_fiber_name(const weft_fiber *fiber);
  * Errors    -EPERM.
  */
 WEFT_API int weft_set_name(const char *name);
+
+/*
+ * Say that the caller changes its floating-point modes by other means than <fenv.h>, and keeps them
+ * while it suspends: flushing to zero or exception masks, by _mm_setcsr() and its like.  Call it
+ * before the change.  From then on each switch from and to the fiber keeps all its modes, at some
+ * nanoseconds each, and fibers that it spawns inherit that.
+ *
+ * What fesetround(), feenableexcept() and the others of <fenv.h> set is kept without it, but for
+ * fesetenv(FE_DFL_ENV) in a program that flushes to zero, as -ffast-math makes it.  Modes that are
+ * put back before the caller suspends or ends need nothing either.  Whoever leaves it out loses its
+ * modes at the next suspension, and others compute in them: builds of weft with checks abort, the
+ * others tell once, and mend it after some dozens of turns.
+ *
+ * fesetmode() takes it back, and on musl so does fesetenv().  On processors other than x86-64 all
+ * modes are kept anyway, and it does nothing.
+ *
+ * Returns   nothing; never fails.
+ * Context   any fiber, or any thread: fibers that it makes by weft_spawn_on() then inherit it.
+ * Switches  never.
+ */
+WEFT_API void weft_own_fp_modes(void);
 
 #ifdef __cplusplus
 }

@@ -69,7 +69,7 @@ static void turn(void *arg, void *passed)
 
 static void switch_contexts(unsigned count)
 {
-    wf_context_init(&there, stack + STACK_SIZE, turn, NULL);
+    wf_context_init(&there, stack + STACK_SIZE, turn, NULL, NULL);
     for (unsigned i = 0; i < count; i += 2) {
         (void)wf_context_switch(&here, &there, NULL);
         plant();

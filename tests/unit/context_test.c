@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The context switch, by itself. */
-#include "arch/context.h"
-
-#include "arch/sanitizer.h"
 #include "check.h"
 #include "registers.h"
-#include "ways.h"
+#include "two_contexts.h"
 
 #include <criterion/criterion.h>
-#include <fenv.h>
 #include <stdint.h>
 #include <string.h>
 #if defined(__aarch64__)
@@ -18,33 +14,7 @@
 #endif
 #include <unwind.h>
 
-enum { TIMEOUT_S = 60, STACK_BYTES = 256 * 1024 };
-
-static char stack[STACK_BYTES] __attribute__((aligned(16)));
-static struct wf_context outside, inside;
-static struct wf_san outside_san, inside_san;
-
-static void prepare(void (*entry)(void *arg, void *passed), void *arg)
-{
-    wf_san_thread(&outside_san);
-    wf_san_fiber(&inside_san, stack, sizeof stack);
-    wf_context_init(&inside, stack + sizeof stack, entry, arg);
-}
-
-static void enter(void)
-{
-    wf_san_switch(&outside_san, &inside_san, false);
-    (void)wf_context_switch(&outside, &inside, NULL);
-    wf_san_switched(&outside_san, &inside_san);
-}
-
-static void leave(bool dies)
-{
-    wf_san_switch(&inside_san, &outside_san, dies);
-    (void)wf_context_switch(&inside, &outside, NULL);
-    if (!dies)
-        wf_san_switched(&inside_san, &outside_san);
-}
+enum { TIMEOUT_S = 60 };
 
 static void count_rounds(void *arg, void *passed)
 {
@@ -151,171 +121,6 @@ Test(context, a_hand_over_passes_a_number_and_keeps_registers, .timeout = TIMEOU
         cr_expect_eq(handed, 2 * i);
     }
 }
-
-static int modes_at_entry[2];
-static int modes_on_return[2];
-
-#if defined(__x86_64__)
-static uint16_t x87_control(void)
-{
-    uint16_t word;
-
-    __asm__ volatile("fnstcw %0" : "=m"(word));
-    return word;
-}
-#endif
-
-static void change_modes(void *arg, void *passed)
-{
-    (void)arg, (void)passed;
-    wf_san_switched(&inside_san, &outside_san);
-    modes_at_entry[0] = fegetround();
-    (void)fesetround(FE_UPWARD);
-    leave(false);
-    modes_on_return[0] = fegetround();
-    leave(true);
-}
-
-static void keep_rounding_modes_apart(void)
-{
-    volatile double one = 1, three = 3, downward, nearest;
-
-    cr_assert_eq(fesetround(FE_DOWNWARD), 0);
-    downward = one / three;
-    prepare(change_modes, NULL);
-    enter();
-    cr_expect_eq(modes_at_entry[0], FE_DOWNWARD, "a context starts with its creator's modes");
-    cr_expect_eq(fegetround(), FE_DOWNWARD);
-    cr_expect(one / three == downward);
-    cr_assert_eq(fesetround(FE_TONEAREST), 0);
-    nearest = -one / three;
-    enter();
-    cr_expect_eq(modes_on_return[0], FE_UPWARD);
-    cr_expect_eq(fegetround(), FE_TONEAREST);
-    cr_expect(-one / three == nearest);
-#if defined(__x86_64__)
-    cr_expect_eq(x87_control() & 0xc00, 0, "x87 rounds to nearest again");
-#endif
-}
-
-/* Rounding belongs to the context: a fiber that rounds upwards must neither change the others nor
- * lose its mode.  (fegetround() reads the x87 word; the division reads MXCSR.) */
-Test(context, rounding_modes_are_kept_apart, .timeout = TIMEOUT_S)
-{
-    for (int i = 0; i < WAYS; i++) {
-        take_way(i);
-        keep_rounding_modes_apart();
-    }
-}
-
-static double inexact_result;
-
-static void divide(void *arg, void *passed)
-{
-    volatile double one = 1, three = 3;
-
-    (void)arg, (void)passed;
-    wf_san_switched(&inside_san, &outside_san);
-    (void)fesetround(FE_UPWARD);
-    leave(false);
-    inexact_result = one / three;
-    leave(true);
-}
-
-/* Where MXCSR is loaded only when its control bits differ, status flags of the other side must not
- * hide a difference in the modes. */
-Test(context, status_flags_do_not_hide_a_change_of_modes, .timeout = TIMEOUT_S)
-{
-    volatile double one = 1, three = 3, nearest = one / three;
-
-    for (int i = 0; i < WAYS; i++) {
-        take_way(i);
-        prepare(divide, NULL);
-        enter();
-        (void)feclearexcept(FE_ALL_EXCEPT);
-        (void)feraiseexcept(FE_INEXACT | FE_UNDERFLOW);
-        enter();
-        cr_expect_gt(inexact_result, nearest, "the division inside rounds upwards");
-        cr_expect(one / three == nearest);
-    }
-}
-
-#if defined(__x86_64__)
-enum {
-    FLUSH_TO_ZERO = 0x8000,
-    UNMASKED = 0x0080
-}; /* of MXCSR; invalid operations are not masked */
-
-static uint32_t mxcsr(void)
-{
-    uint32_t word;
-
-    __asm__ volatile("stmxcsr %0" : "=m"(word));
-    return word;
-}
-
-static void set_mxcsr(uint32_t word)
-{
-    __asm__ volatile("ldmxcsr %0" : : "m"(word));
-}
-
-static uint32_t mxcsr_on_return;
-
-static void change_mxcsr(void *arg, void *passed)
-{
-    (void)arg, (void)passed;
-    wf_san_switched(&inside_san, &outside_san);
-    set_mxcsr((mxcsr() | FLUSH_TO_ZERO) & ~(uint32_t)UNMASKED);
-    leave(false);
-    mxcsr_on_return = mxcsr();
-    leave(true);
-}
-
-/* Programs write to MXCSR themselves, where the x87 word has no such bit or keeps another value. */
-Test(context, modes_that_only_mxcsr_has_are_kept_apart, .timeout = TIMEOUT_S)
-{
-    uint32_t before = mxcsr() & WF_MXCSR_CONTROL;
-
-    for (int i = 0; i < WAYS; i++) {
-        take_way(i);
-        prepare(change_mxcsr, NULL);
-        enter();
-        cr_expect_eq(mxcsr() & WF_MXCSR_CONTROL, before);
-        enter();
-        cr_expect_eq(mxcsr() & WF_MXCSR_CONTROL, before);
-        cr_expect_eq(mxcsr_on_return & WF_MXCSR_CONTROL,
-                     (before | FLUSH_TO_ZERO) & ~(uint32_t)UNMASKED);
-    }
-}
-
-static void change_x87(void *arg, void *passed)
-{
-    uint16_t single = (uint16_t)(x87_control() & ~0x300u);
-
-    (void)arg, (void)passed;
-    wf_san_switched(&inside_san, &outside_san);
-    __asm__ volatile("fldcw %0" : : "m"(single));
-    leave(false);
-    modes_on_return[0] = x87_control();
-    leave(true);
-}
-
-/* The precision of the x87 unit, which MXCSR knows nothing of. */
-Test(context, modes_that_only_the_x87_unit_has_are_kept_apart, .timeout = TIMEOUT_S)
-{
-    uint16_t before = x87_control();
-
-    for (int i = 0; i < WAYS; i++) {
-        take_way(i);
-        prepare(change_x87, NULL);
-        enter();
-        cr_expect_eq(x87_control(), before);
-        enter();
-        cr_expect_eq(x87_control(), before);
-        cr_expect_eq(modes_on_return[0], before & ~0x300);
-    }
-}
-#endif
 
 /* Used by the assembly below, which link-time optimisation does not look into. */
 __attribute__((used)) uintptr_t context_test_sp;

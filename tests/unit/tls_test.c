@@ -78,7 +78,7 @@ Test(tls, a_context_that_moved_reads_its_new_thread, .timeout = TIMEOUT_S)
 
     wf_tls_set(&mine);
     wf_san_fiber(&inside_san, stack, sizeof stack);
-    wf_context_init(&inside, stack + sizeof stack, read_on_two_threads, NULL);
+    wf_context_init(&inside, stack + sizeof stack, read_on_two_threads, NULL, NULL);
     enter();
     cr_assert_eq(pthread_create(&thread, NULL, continue_elsewhere, &theirs), 0);
     cr_assert_eq(pthread_join(thread, NULL), 0);

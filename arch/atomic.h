@@ -60,6 +60,12 @@ void wf_atomic_point(void);
 #endif
 #endif
 
+/* Half of a barrier, for who comes often; who comes seldom has the other half: wf_os_barrier().
+ * GT.1 seq_cst: for the compiler; the processor sees nothing of it. */
+#ifndef WF_MODEL
+#define wf_barrier_light() atomic_signal_fence(memory_order_seq_cst)
+#endif
+
 #ifndef WF_ATOMIC_POINT
 #define WF_ATOMIC_POINT ((void)0)
 #endif

@@ -55,6 +55,15 @@ unsigned long wf_os_max_map_count(void);
 void wf_os_futex_wait(WF_ATOMIC(uint32_t) * word, uint32_t expected, int64_t deadline);
 void wf_os_futex_wake(WF_ATOMIC(uint32_t) * word, int count);
 
+/*
+ * A memory barrier in every thread of the process that runs: each one's accesses before it are seen
+ * by those after it, as if all had passed a full barrier between call and return.  It makes a pair
+ * with wf_barrier_light().  The first asks, once for each process, and returns false where the
+ * system has none; the second returns false if it has not happened.
+ */
+bool wf_os_barrier_prepare(void);
+bool wf_os_barrier(void);
+
 struct wf_os_thread {
     unsigned long id;
     char name[16]; /* of one that has a stack of the caller's; so have the others */

@@ -304,25 +304,36 @@ void wf_balance_look(struct wf_worker *self)
     wf_balance_consider(self);
 }
 
+/* Puts a thief before the queues of another worker.  False: its owner does not leave. */
+static bool begin_theft(struct wf_worker *self, struct wf_worker *victim)
+{
+    uint64_t barriers = 0;
+    bool is_shut = wf_gate_shut(&victim->gate, &barriers);
+
+    wf_count(&self->counters.barriers, barriers);
+    return is_shut;
+}
+
 static struct weft_fiber *steal_from(struct wf_worker *self, struct wf_worker *victim)
 {
+    bool may_take_ready = plight_of(victim) >= WF_OVERLOAD_READY;
+    bool has_ready = may_take_ready && wf_ready_size(&victim->ready) > 0;
     void *items[STEAL_BATCH];
-    struct weft_fiber *fiber;
     uint64_t count = 0;
 
-    if (plight_of(victim) >= WF_OVERLOAD_READY && wf_ready_size(&victim->ready) > 0)
+    if ((!has_ready && wf_deque_size(&victim->fresh) == 0) || !begin_theft(self, victim))
+        return NULL;
+    if (has_ready)
         count = wf_ready_take_half(&victim->ready, items, STEAL_BATCH);
-    if (count > 0) {
+    if (count == 0)
+        items[0] = wf_deque_steal(&victim->fresh);
+    wf_gate_withdraw(&victim->gate);
+    if (count > 0)
         begin_trial(self, victim);
-        for (uint64_t i = 1; i < count; i++)
-            wf_worker_push_ready(self, items[i]);
-        wf_count(&self->counters.steals, count);
-        return items[0];
-    }
-    fiber = wf_deque_steal(&victim->fresh);
-    if (fiber != NULL)
-        wf_count(&self->counters.steals, 1);
-    return fiber;
+    for (uint64_t i = 1; i < count; i++)
+        wf_worker_push_ready(self, items[i]);
+    wf_count(&self->counters.steals, count > 0 ? count : items[0] != NULL);
+    return items[0];
 }
 
 /* The next slot belongs to a fiber that is about to run where its data is warm.  It is taken only
@@ -338,9 +349,10 @@ static struct weft_fiber *steal_next_of(struct wf_worker *self, struct wf_worker
     turns = wf_counter_read(&victim->counters.turns);
     for (int i = 0; i < WATCH_PAUSES; i++)
         wf_cpu_pause();
-    if (turns != wf_counter_read(&victim->counters.turns))
+    if (turns != wf_counter_read(&victim->counters.turns) || !begin_theft(self, victim))
         return NULL;
     fiber = wf_worker_take_next(victim);
+    wf_gate_withdraw(&victim->gate);
     if (fiber != NULL)
         wf_count(&self->counters.steals, 1);
     return fiber;

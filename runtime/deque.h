@@ -315,6 +315,23 @@ static inline void *wf_deque_pop(struct wf_deque *deque)
     return item;
 }
 
+/* The same without a claim.  Caller: the owner, which has passed the gate (gate.h). */
+static inline void *wf_deque_pop_alone(struct wf_deque *deque)
+{
+    /* relaxed: only the owner writes it. */
+    int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed) - 1;
+
+    /* relaxed: while the gate is open nobody else writes it. */
+    if (atomic_load_explicit(&deque->top, memory_order_relaxed) > bottom)
+        return NULL;
+    /* relaxed: the gate tells thieves. */
+    atomic_store_explicit(&deque->bottom, bottom, memory_order_relaxed);
+    /* relaxed: only the owner writes it, and it wrote the slot. */
+    return atomic_load_explicit(
+        wf_deque_slot(atomic_load_explicit(&deque->buffer, memory_order_relaxed), bottom),
+        memory_order_relaxed);
+}
+
 /* Caller: the owner, or a thief that has entered.  Returns the oldest item, or NULL: nothing there,
  * or another was faster. */
 static inline void *wf_deque_steal(struct wf_deque *deque)

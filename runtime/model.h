@@ -17,6 +17,7 @@
 #include "arch/topology.h"
 #include "runtime/check.h"
 #include "runtime/deque.h"
+#include "runtime/gate.h"
 #include "runtime/inject.h"
 #include "runtime/monitor.h"
 #include "runtime/next.h"
@@ -150,6 +151,7 @@ struct wf_worker {
     WF_ATOMIC(uint32_t) duty;             /* [A] enum wf_duty (spare.h) */
     WF_ATOMIC(uint32_t) trim;             /* [A] enum wf_trim_request (trim.h) */
     WF_ATOMIC(int64_t) woken;             /* [A] when others last woke it from a sleep */
+    struct wf_gate gate;                  /* before these three: see gate.h */
     struct wf_thief thief;                /* while it takes from the queues of others */
     struct wf_deque fresh;                /* fibers just created */
     struct wf_ready ready;                /* fibers that were woken or have yielded */
@@ -194,6 +196,7 @@ struct weft_runtime {
     bool is_chaotic;              /* [I] */
     bool is_pinned;               /* [I] each worker has a CPU of its own */
     bool is_spread;               /* [I] and these are on several NUMA nodes */
+    bool has_barrier;             /* [I] gates can open: see gate.h */
     WF_ATOMIC(uint32_t)
     is_wary;                      /* [A] 1: chaotic, or a stack has a canary: yields take no short
                                      cut */

@@ -31,6 +31,18 @@ static inline struct weft_fiber *wf_next_put(wf_next_slot *next, struct weft_fib
     return atomic_exchange_explicit(next, fiber, memory_order_acq_rel);
 }
 
+/* The same without a claim.  Caller: the owner, which has passed the gate (gate.h). */
+static inline struct weft_fiber *wf_next_take_alone(wf_next_slot *next)
+{
+    /* relaxed: the owner filled it itself. */
+    struct weft_fiber *fiber = atomic_load_explicit(next, memory_order_relaxed);
+
+    /* relaxed: the gate tells thieves. */
+    if (fiber != NULL)
+        atomic_store_explicit(next, NULL, memory_order_relaxed);
+    return fiber;
+}
+
 /* Returns NULL if the slot is empty.  Caller: anyone. */
 static inline struct weft_fiber *wf_next_take(wf_next_slot *next)
 {

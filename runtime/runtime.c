@@ -144,6 +144,7 @@ static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t in
     worker->index = index;
     worker->park = index < runtime->worker_count ? &runtime->park : &runtime->spare_park;
     worker->random = wf_chaos_seed(runtime, index);
+    wf_gate_init(&worker->gate, runtime->has_barrier);
     wf_spin_init(&worker->spin,
                  index < runtime->worker_count ? runtime->config.spin_us : WF_SPIN_NONE_US,
                  runtime->config.stall_us);
@@ -308,6 +309,7 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
                              wf_topology_is_spread(runtime->topology, runtime->worker_count);
         runtime->spare_park.worker_count = config->spare_workers;
         runtime->is_chaotic = config->chaos != 0;
+        runtime->has_barrier = wf_os_barrier_prepare();
         if (runtime->is_chaotic)
             wf_chaos_begin(runtime);
         /* relaxed: no other thread exists yet. */

@@ -21,6 +21,7 @@
     X(fibers_freed)     \
     X(turns)            \
     X(steals)           \
+    X(barriers)         \
     X(parks)            \
     X(wakes_sent)       \
     X(polls)            \

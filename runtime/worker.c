@@ -22,6 +22,7 @@
 #include "runtime/chaos.h"
 #include "runtime/fiber.h"
 #include "runtime/modes.h"
+#include "runtime/own.h"
 #include "runtime/poller.h"
 #include "runtime/trim.h"
 #include "runtime/wait_internal.h"
@@ -176,24 +177,11 @@ bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker)
     return made_ready;
 }
 
-/* Of the two queues the one whose turn it is, or else the other; NULL if both are empty. */
-WF_INLINE struct weft_fiber *take_in_turn(struct wf_worker *self)
-{
-    struct weft_fiber *fiber;
-
-    /* A flag of its own: runs of the next slot in between can keep step with any count of turns. */
-    self->is_fresh_first = !self->is_fresh_first;
-    fiber = self->is_fresh_first ? wf_deque_pop(&self->fresh) : wf_ready_pop(&self->ready);
-    if (fiber != NULL)
-        return fiber;
-    return self->is_fresh_first ? wf_ready_pop(&self->ready) : wf_deque_pop(&self->fresh);
-}
-
 /* The fiber from the next slot has had its runs: it goes behind the ready ones.  Returns who runs
  * in its place, or the fiber itself if there is nobody. */
 static WF_NOINLINE struct weft_fiber *put_last(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    struct weft_fiber *first = take_in_turn(self);
+    struct weft_fiber *first = wf_own_take_in_turn(self, false);
 
     self->next_runs = 0;
     if (first != NULL)
@@ -206,14 +194,13 @@ static WF_NOINLINE struct weft_fiber *put_last(struct wf_worker *self, struct we
 WF_INLINE struct weft_fiber *find_next(struct wf_worker *self)
 {
     struct weft_fiber *fiber;
+    bool is_next;
 
     if (WF_UNLIKELY(++self->tick >= self->fair_tick))
         return NULL;
-    fiber = wf_next_take(&self->next);
-    if (WF_UNLIKELY(fiber != NULL))
-        return ++self->next_runs <= NEXT_RUNS_MAX ? fiber : put_last(self, fiber);
-    self->next_runs = 0;
-    return take_in_turn(self);
+    fiber = wf_own_take(self, &is_next);
+    self->next_runs = is_next ? self->next_runs + 1 : 0;
+    return WF_LIKELY(self->next_runs <= NEXT_RUNS_MAX) ? fiber : put_last(self, fiber);
 }
 
 /* It may be a branch of a tree that unfolds, and each one that is begun before its turn lives
@@ -240,6 +227,7 @@ static struct weft_fiber *find_oldest(struct wf_worker *self)
     (void)wf_worker_serve(self, self);
     (void)wf_balance_rescue(self);
     wf_balance_consider(self);
+    wf_gate_open(&self->gate, self->now);
     if (WF_UNLIKELY(self->runtime->is_chaotic)) {
         fiber = wf_chaos_take_injected(self);
         wf_chaos_stir(self);

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -152,4 +153,16 @@ void wf_os_thread_hurry(void)
     attributes.size = sizeof attributes;
     attributes.runtime = SLICE_NS;
     (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+/* Linux 4.14.  In simulation all threads are one. */
+bool wf_os_barrier_prepare(void)
+{
+    return wf_sim_is_here() ||
+           syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+bool wf_os_barrier(void)
+{
+    return wf_sim_is_here() || syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
 }

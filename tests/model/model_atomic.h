@@ -49,6 +49,9 @@
 #define atomic_compare_exchange_weak_explicit(object, expected, value, success, failure) \
     model_compare_exchange<true>((object), (expected), (value), (success), (failure), $)
 
+/* Together with the heavy barrier it does what two whole ones do. */
+#define wf_barrier_light() rl::atomic_thread_fence(memory_order_seq_cst, $)
+
 /* Destroys `object` when the memory around it goes: see model_heap.h. */
 void model_heap_adopt(void *object, void (*destroy)(void *));
 

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* What a worker takes from its own queues, within the gate (gate.h) or by claims. */
+#ifndef WF_RUNTIME_OWN_H
+#define WF_RUNTIME_OWN_H
+
+#include "runtime/model.h"
+
+WF_INLINE struct weft_fiber *wf_own_take_fresh(struct wf_worker *self, bool is_alone)
+{
+    return is_alone ? wf_deque_pop_alone(&self->fresh) : wf_deque_pop(&self->fresh);
+}
+
+WF_INLINE struct weft_fiber *wf_own_take_ready(struct wf_worker *self, bool is_alone)
+{
+    return is_alone ? wf_ready_pop_alone(&self->ready) : wf_ready_pop(&self->ready);
+}
+
+/* Of the two queues the one whose turn it is, or else the other; NULL if both are empty.
+ * `is_alone`: the caller is within the gate. */
+WF_INLINE struct weft_fiber *wf_own_take_in_turn(struct wf_worker *self, bool is_alone)
+{
+    /* A flag of its own: runs of the next slot in between can keep step with any count of turns. */
+    bool is_fresh_first = !self->is_fresh_first;
+    struct weft_fiber *fiber = is_fresh_first ? wf_own_take_fresh(self, is_alone)
+                                              : wf_own_take_ready(self, is_alone);
+
+    self->is_fresh_first = is_fresh_first;
+    if (fiber != NULL)
+        return fiber;
+    return is_fresh_first ? wf_own_take_ready(self, is_alone) : wf_own_take_fresh(self, is_alone);
+}
+
+/* The fiber of the next slot, which `*is_next` tells, or else of the queues. */
+WF_INLINE struct weft_fiber *wf_own_take(struct wf_worker *self, bool *is_next)
+{
+    bool is_alone = wf_gate_pass(&self->gate);
+    struct weft_fiber *fiber = is_alone ? wf_next_take_alone(&self->next)
+                                        : wf_next_take(&self->next);
+
+    *is_next = fiber != NULL;
+    if (fiber == NULL)
+        fiber = wf_own_take_in_turn(self, is_alone);
+    if (is_alone)
+        wf_gate_leave(&self->gate);
+    return fiber;
+}
+
+#endif

@@ -133,6 +133,9 @@ static void print_workers(FILE *out, const struct weft_config *config,
             wf_runtime_spin_us(config, topology, quota) == WF_SPIN_NONE_US
                 ? "workers do not look for work"
                 : "workers look for work, for as long as a wake takes (spin_us)");
+    fprintf(out, ROW "%s\n", "own queues",
+            wf_os_barrier_prepare() ? "taken from without locked instructions (membarrier)"
+                                    : "taken from by compare-and-swap: membarrier is refused");
     if (quota != 0 && (quota + 999) / 1000 < count)
         fprintf(out, ROW "more than the quota: the kernel will stop them all now and then\n", "");
     if (is_pinned)

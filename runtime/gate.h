@@ -32,10 +32,14 @@
 #include <stdint.h>
 
 enum {
-    WF_GATE_SHUT = 1,        /* every take is a claim */
-    WF_GATE_THIEF = 2,       /* added for each thief that is there */
-    WF_GATE_PATIENCE = 1000, /* looks whether the owner is still inside, which it is for 3 ns */
+    WF_GATE_SHUT = 1,  /* every take is a claim */
+    WF_GATE_THIEF = 2, /* added for each thief that is there */
 };
+
+/* Looks whether the owner is still inside, which it is for 3 ns.  A model has fewer. */
+#ifndef WF_GATE_PATIENCE
+#define WF_GATE_PATIENCE 1000
+#endif
 
 /* A heavy barrier at most so often, ns: 9 us of 2 ms. */
 #define WF_GATE_SHUT_NS INT64_C(2000000)
@@ -83,8 +87,10 @@ static inline void wf_gate_open(struct wf_gate *gate, int64_t now)
 {
     uint32_t shut = WF_GATE_SHUT;
 
-    /* relaxed: a hint. */
-    if (WF_LIKELY(atomic_load_explicit(&gate->thieves, memory_order_relaxed) == 0) || !gate->opens)
+    /* relaxed: a hint; a thief that waits for us has not shut it yet, and may give up. */
+    if (WF_LIKELY((atomic_load_explicit(&gate->thieves, memory_order_relaxed) & WF_GATE_SHUT) ==
+                  0) ||
+        !gate->opens)
         return;
     if (gate->shut_since == 0)
         gate->shut_since = now;

@@ -17,12 +17,14 @@ import sys
 import tempfile
 
 from mutant_close import CLOSE_MUTANTS
+from mutant_gate import GATE_MUTANTS
 from mutant_join import JOIN_MUTANTS
 from mutant_locks import LOCK_MUTANTS
 from mutant_next import NEXT_MUTANTS
 from mutant_table import MUTANTS
 
-ALL_MUTANTS = MUTANTS + LOCK_MUTANTS + CLOSE_MUTANTS + JOIN_MUTANTS + NEXT_MUTANTS
+ALL_MUTANTS = (MUTANTS + LOCK_MUTANTS + CLOSE_MUTANTS + JOIN_MUTANTS + NEXT_MUTANTS +
+               GATE_MUTANTS)
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]

@@ -5,7 +5,7 @@
 #include "runtime/chaos.h"
 #include "runtime/config.h"
 #include "runtime/load.h"
-#include "runtime/model.h"
+#include "runtime/own.h"
 #include "runtime/worker.h"
 
 enum {
@@ -29,6 +29,13 @@ void wf_balance_wake(struct wf_worker *self, uint32_t except)
 uint64_t wf_balance_backlog(struct wf_worker *worker)
 {
     return wf_ready_size(&worker->ready) + (uint64_t)wf_deque_size(&worker->fresh);
+}
+
+bool wf_self_is_alone(struct wf_worker *self)
+{
+    return wf_balance_backlog(self) == 0 && !self->runtime->is_chaotic && self->thread_locks == 0 &&
+           /* relaxed: only this worker fills the slot. */
+           atomic_load_explicit(&self->next, memory_order_relaxed) == NULL;
 }
 
 static uint32_t overload_of(struct wf_worker *worker)
@@ -296,9 +303,7 @@ void wf_balance_give(struct wf_worker *self)
 
 void wf_balance_look(struct wf_worker *self)
 {
-    /* What came from outside waits in the injector, and is in no worker's backlog. */
-    if (!wf_park_wants_helper(&self->runtime->park) ||
-        (wf_balance_backlog(self) < 2 && wf_inject_size(&self->runtime->inject) < 2))
+    if (!wf_own_has_backlog(self) || !wf_park_wants_helper(&self->runtime->park))
         return;
     self->now = wf_os_now();
     wf_balance_consider(self);

@@ -6,7 +6,7 @@
  *   - A fiber that has run resumes on another worker, if there is one.
  *   - Queues begin with room for four, and grow; the shared queue gives out what it likes; victims
  *     of thieves are chosen at random, whether they are overloaded or not; the loop looks further
- *     after one to eight turns instead of 61.
+ *     after one to eight turns instead of 61 or more.
  *   - Workers are woken for nothing, and waiting fibers pinned as by a cancel that is late.
  *   - In builds with WEFT_CHAOS_POINTS, some compare-and-swaps come late (arch/atomic.h).
  *

@@ -101,6 +101,8 @@ struct wf_worker {
     struct wf_poller *poller;     /* [I] see poller.h */
     uint64_t tick;                /* [W] turns looked for */
     uint64_t fair_tick;           /* [W] when the loop has to look beyond the worker's queues */
+    uint64_t look_tick;           /* [W] when it has done so last */
+    int64_t looked;               /* [W] and at what time */
     int64_t oldest_due;           /* [W] before then a look leaves the oldest fresh fiber alone */
     uint32_t next_runs;           /* [W] turns in a row that came from the next slot */
     uint32_t thread_locks;        /* [W] how many the running fiber has: see thread_lock.h */

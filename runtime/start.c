@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SPARE_ENTRIES = 128 }; /* guessed: a batch of 61 turns has room */
+enum { SPARE_ENTRIES = 128 }; /* guessed: a batch of 61 turns, the usual one, has room */
 
 void wf_runtime_report_started(struct weft_runtime *runtime, int error)
 {

@@ -6,9 +6,9 @@
  *   1. Fresh fibers run youngest first, so that recursive spawning stays deep and narrow; woken and
  *      yielded fibers run in their order.  The two take turns.
  *   2. A fiber that the running one just woke is next, but at most three times in a row.
- *   3. Every FAIR_INTERVAL turns come the timers and the ring, a share of the injector, which goes
- *      behind the ready fibers, the tasks of fibers that wait, and, at most once in `stall_us`, the
- *      oldest fresh fiber, whatever else is there.
+ *   3. Every FAIR_INTERVAL turns (LONG_INTERVAL if they were short) come the timers and the ring, a
+ *      share of the injector, which goes behind the ready fibers, the tasks of fibers that wait,
+ *      and, at most once in `stall_us`, the oldest fresh fiber, whatever else is there.
  *   (Rules 1 to 3 bound how long a fiber can wait for its turn: docs/fairness.md.)
  *   4. What a fiber asks for when it leaves (yield, wait, exit) is carried out by whatever the
  *      worker runs next, the loop or another fiber, as the first thing after the switch: only then
@@ -30,10 +30,12 @@
 #include <errno.h>
 
 enum {
-    FAIR_INTERVAL = 61, /* turns; prime, so that it keeps no step with the program (Go's choice) */
-    NEXT_RUNS_MAX = 3,  /* Tokio's MAX_LIFO_POLLS_PER_TICK */
-    SHARE_MAX = 128,    /* guessed: so many fibers are moved under the injector's lock */
-    TURNS_PER_LOOK = 8, /* guessed */
+    FAIR_INTERVAL = 61,  /* turns; prime, so that it keeps no step with the program (Go's choice) */
+    LONG_INTERVAL = 251, /* where turns are short: the look takes some 100 ns */
+    SHORT_TURN_NS = 32,  /* so that it is a twentieth of the time at most */
+    NEXT_RUNS_MAX = 3,   /* Tokio's MAX_LIFO_POLLS_PER_TICK */
+    SHARE_MAX = 128,     /* guessed: so many fibers are moved under the injector's lock */
+    TURNS_PER_LOOK = 8,  /* guessed */
     SPAWNS_PER_LOOK = 64, /* guessed: a clock reading in 64 spawns is lost in their cost */
 };
 
@@ -144,13 +146,6 @@ struct weft_fiber *wf_worker_take_next(struct wf_worker *worker)
     return wf_next_take(&worker->next);
 }
 
-bool wf_self_is_alone(struct wf_worker *self)
-{
-    return wf_balance_backlog(self) == 0 && !self->runtime->is_chaotic && self->thread_locks == 0 &&
-           /* relaxed: only this worker fills the slot. */
-           atomic_load_explicit(&self->next, memory_order_relaxed) == NULL;
-}
-
 void wf_worker_push_fresh(struct wf_worker *self, struct weft_fiber *fiber)
 {
     if (WF_UNLIKELY(self->runtime->is_chaotic) && wf_chaos_divert_fresh(self, fiber))
@@ -216,15 +211,27 @@ static struct weft_fiber *take_oldest_fresh(struct wf_worker *self)
     return fiber;
 }
 
+/* Decides when the next look is due.  (Tokio adapts its look at the injector in the same way:
+ * runtime/scheduler/multi_thread/stats.rs.) */
+static void plan_look(struct wf_worker *self)
+{
+    int64_t turns = (int64_t)(self->tick - self->look_tick);
+    bool are_short = self->now - self->looked < turns * SHORT_TURN_NS;
+
+    self->looked = self->now;
+    self->look_tick = self->tick;
+    self->fair_tick = self->tick + (are_short ? LONG_INTERVAL : FAIR_INTERVAL);
+}
+
 /* Rule 3. */
 static struct weft_fiber *find_oldest(struct wf_worker *self)
 {
     struct weft_fiber *fiber;
 
-    self->fair_tick = self->tick + FAIR_INTERVAL;
     wf_trim_serve(self);
     wf_modes_mend(self);
     (void)wf_worker_serve(self, self);
+    plan_look(self);
     (void)wf_balance_rescue(self);
     wf_balance_consider(self);
     wf_gate_open(&self->gate, self->now);
@@ -278,7 +285,8 @@ static void commit(struct wf_worker *self, struct weft_fiber *fiber)
 WF_INLINE bool commit_yield(struct wf_worker *self, struct weft_fiber *fiber)
 {
     /* relaxed: whoever handed the fiber on published it. */
-    if (fiber->request != WF_REQUEST_YIELD || self->tick % TURNS_PER_LOOK == 0 ||
+    if (fiber->request != WF_REQUEST_YIELD ||
+        (self->tick % TURNS_PER_LOOK == 0 && wf_own_has_backlog(self)) ||
         WF_UNLIKELY(atomic_load_explicit(&self->runtime->is_wary, memory_order_relaxed) != 0))
         return false;
     make_ready_again(fiber);

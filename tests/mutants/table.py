@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The mistakes of run.py, with those of table_sync.py."""
+"""The mistakes of run.py, with those of table_gate.py and table_sync.py."""
 from mutant import FOUR, TWO, Mutant
+from table_gate import GATE_MUTANTS
 from table_sync import SYNC_MUTANTS
 
 SWITCH_MUTANTS = [
@@ -85,14 +86,18 @@ SCHEDULER_MUTANTS = [
     Mutant("7/a-pair-keeps-the-next-slot", "runtime/worker.c",
            [("    NEXT_RUNS_MAX = 3,", "    NEXT_RUNS_MAX = 1 << 30,")],
            "unit_next_slot_test"),
+    Mutant("7/looks-seldom-however-long-the-turns", "runtime/worker.c",
+           [("(are_short ? LONG_INTERVAL : FAIR_INTERVAL)",
+             "(are_short ? LONG_INTERVAL : LONG_INTERVAL)")],
+           "api_look_test"),
     Mutant("7/a-pair-keeps-new-fibers-from-their-turns", "runtime/worker.c",
            [("    struct weft_fiber *first = wf_own_take_in_turn(self, false);",
              "    struct weft_fiber *first = wf_ready_pop(&self->ready);")],
            "unit_next_slot_test"),
     Mutant("7/every-push-wakes-a-worker", "runtime/balance.c",
-           [("    if (!wf_park_wants_helper(&self->runtime->park) ||",
+           [("    if (!wf_own_has_backlog(self) || !wf_park_wants",
              "    wf_balance_wake(self, self->index);\n"
-             "    if (!wf_park_wants_helper(&self->runtime->park) ||")],
+             "    if (!wf_own_has_backlog(self) || !wf_park_wants")],
            "api_wake_test", "*", TWO),
     Mutant("7/the-oldest-never-has-its-turn", "runtime/worker.c",
            [("    if (WF_UNLIKELY(++self->tick >= self->fair_tick))\n        return NULL;",
@@ -459,49 +464,6 @@ PIN_MUTANTS = [
            [("topology->cpus[i].place.node == cpu_at(topology, index)->place.node",
              "topology->cpus[i].place.node >= cpu_at(topology, index)->place.node")],
            "unit_topology_test"),
-]
-
-SHUTS = "    bool is_shut = wf_gate_shut(&victim->gate, &barriers);\n"
-CONTEST = "gate/threads_take_every_item_exactly_once"
-
-GATE_MUTANTS = [
-    Mutant("gate/a-thief-does-not-shut-it", "runtime/balance.c",
-           [(SHUTS, "    bool is_shut = victim != NULL;\n")],
-           "api_gate_test", "gate/opens_again_after_each_theft", {}),
-    Mutant("gate/a-thief-does-not-withdraw", "runtime/balance.c",
-           [("    wf_gate_withdraw(&victim->gate);\n    if (count > 0)\n", "    if (count > 0)\n")],
-           "api_gate_test", "gate/opens_again_after_each_theft", {}),
-    Mutant("gate/the-barriers-are-not-counted", "runtime/balance.c",
-           [("    wf_count(&self->counters.barriers, barriers);",
-             "    wf_count(&self->counters.barriers, 0 * barriers);")],
-           "api_gate_test", "gate/opens_again_after_each_theft", {}),
-    Mutant("gate/is-never-opened", "runtime/worker.c",
-           [("    wf_gate_open(&self->gate, self->now);\n", "")],
-           "api_gate_test", "gate/opens_again_after_each_theft", {}),
-    Mutant("gate/is-open-without-membarrier", "arch/linux/thread.c",
-           [("MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0",
-             "MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 1")],
-           "api_gate_test", "gate/everything_is_claimed_where_membarrier_is_refused", {}),
-    Mutant("gate/its-owner-never-leaves", "runtime/own.h",
-           [("    if (is_alone)\n        wf_gate_leave(&self->gate);\n", "")],
-           "api_gate_test", "gate/opens_again_after_each_theft", {}),
-    Mutant("gate/opens-at-once", "runtime/gate.h",
-           [("    if (now - gate->shut_since < WF_GATE_SHUT_NS)\n        return;\n", "")],
-           "unit_gate_test", "gate/opens_when_it_has_been_shut_for_long", {}),
-    Mutant("gate/counts-the-time-of-those-who-gave-up", "runtime/gate.h",
-           [("memory_order_relaxed) & WF_GATE_SHUT) ==", "memory_order_relaxed)) ==")],
-           "unit_gate_test", "gate/counts_its_time_from_when_it_was_shut", {}),
-    Mutant("gate/a-thief-waits-for-nobody", "runtime/gate.h",
-           [("if (!wf_os_barrier() || !wf_gate_await_leave(gate)) {", "if (!wf_os_barrier()) {")],
-           "unit_gate_test", "gate/is_left_open_by_a_thief_that_gives_up", {}),
-    Mutant("gate/goes-on-where-the-barrier-failed", "runtime/gate.h",
-           [("if (!wf_os_barrier() || !wf_gate_await_leave(gate)) {",
-             "(void)wf_os_barrier();\n    if (!wf_gate_await_leave(gate)) {")],
-           "unit_gate_test", "gate/stays_open_if_the_barrier_fails", {}),
-    Mutant("gate/a-thief-has-no-barrier", "runtime/gate.h",
-           [("if (!wf_os_barrier() || !wf_gate_await_leave(gate)) {",
-             "if (!wf_gate_await_leave(gate)) {")],
-           "unit_gate_test", CONTEST, {}, tries=20),
 ]
 
 MUTANTS = (SWITCH_MUTANTS + PIN_MUTANTS + SCHEDULER_MUTANTS + RING_MUTANTS + CLOSE_MUTANTS +

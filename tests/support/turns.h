@@ -17,8 +17,9 @@
 enum {
     /* docs/fairness.md: turns for each fiber ahead in the ready queue, and for the one itself. */
     TURNS_PER_READY = 9,
-    /* Turns until the oldest fresh fiber, the timers, the ring and the injector are looked at. */
-    TURNS_PER_LOOK = 62,
+    /* Turns until the oldest fresh fiber, the timers, the ring and the injector are looked at,
+     * where turns are short. */
+    TURNS_PER_LOOK = 252,
 };
 
 struct turns {

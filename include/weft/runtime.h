@@ -207,7 +207,7 @@ struct weft_stats {
     uint64_t turns;           /* times that a worker switched to a fiber */
     uint64_t steals;          /* fibers taken from another worker's queues */
     uint64_t barriers;        /* memory barriers in all running threads that this took: 0.3 to 9 us
-                                 each, at most one in 2 ms for each worker stolen from */
+                                 each, as a rule one in 2 ms at most for each worker stolen from */
     uint64_t parks;           /* times that a worker found nothing to do and slept */
     uint64_t wakes_sent;      /* sleeping workers woken by another thread */
     uint64_t polls;           /* system calls made to submit or to wait for I/O */

@@ -165,10 +165,7 @@ WORKER_TEST(exhaustion, a_start_needs_all_of_its_parts, TEST_TIMEOUT_S)
         "wf_alloc",
     };
     static const char *const spared[] = {
-        "fopen",
-        "io_uring_register_ring_fd",
-        "mmap",
-        "sigaltstack",
+        "fopen", "io_uring_register_ring_fd", "membarrier", "mmap", "sigaltstack",
     };
     struct weft_config config = small_config(*workers);
 

@@ -244,13 +244,15 @@ WRAPPED(int, posix_spawnp, pid_t *pid, const char *file, const posix_spawn_file_
                                  : REAL(posix_spawnp)(pid, file, actions, attr, argv, envp);
 }
 
-/* One of those that the C library has no name for gives something.  Arguments that were not handed
- * on are not looked at. */
+/* Of those that the C library has no name for, one gives something, and one can be refused.
+ * Arguments that were not handed on are not looked at. */
 WRAPPED(long, syscall, long number, long a, long b, long c, long d, long e, long f)
 {
-    return number == SYS_pidfd_open && fails("pidfd_open")
-               ? refuse(EMFILE)
-               : REAL(syscall)(number, a, b, c, d, e, f);
+    if (number == SYS_pidfd_open && fails("pidfd_open"))
+        return refuse(EMFILE);
+    if (number == SYS_membarrier && fails("membarrier"))
+        return refuse(EPERM);
+    return REAL(syscall)(number, a, b, c, d, e, f);
 }
 
 /* A mode that was not handed on is not looked at either. */

@@ -27,15 +27,18 @@ WF_INLINE bool wf_own_has_backlog(struct wf_worker *self)
  * `is_alone`: the caller is within the gate. */
 WF_INLINE struct weft_fiber *wf_own_take_in_turn(struct wf_worker *self, bool is_alone)
 {
-    /* A flag of its own: runs of the next slot in between can keep step with any count of turns. */
-    bool is_fresh_first = !self->is_fresh_first;
-    struct weft_fiber *fiber = is_fresh_first ? wf_own_take_fresh(self, is_alone)
-                                              : wf_own_take_ready(self, is_alone);
+    struct weft_fiber *fiber;
 
-    self->is_fresh_first = is_fresh_first;
+    if (wf_deque_size(&self->fresh) == 0)
+        return wf_own_take_ready(self, is_alone);
+    /* A flag of its own: runs of the next slot in between can keep step with any count of turns. */
+    self->is_fresh_first = !self->is_fresh_first;
+    fiber = self->is_fresh_first ? wf_own_take_fresh(self, is_alone)
+                                 : wf_own_take_ready(self, is_alone);
     if (fiber != NULL)
         return fiber;
-    return is_fresh_first ? wf_own_take_ready(self, is_alone) : wf_own_take_fresh(self, is_alone);
+    return self->is_fresh_first ? wf_own_take_ready(self, is_alone)
+                                : wf_own_take_fresh(self, is_alone);
 }
 
 /* The fiber of the next slot, which `*is_next` tells, or else of the queues. */

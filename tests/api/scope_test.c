@@ -215,6 +215,7 @@ Test(scope, plain_threads_are_refused)
 struct trace {
     char text[16];
     int length;
+    int64_t nap;
     weft_fiber *fiber;
 };
 
@@ -251,12 +252,13 @@ static int defer_all(void *arg)
     if (trace->length != 0)
         return -EIO;
     note(trace, '-');
-    return weft_sleep(WEFT_MILLISECOND);
+    return weft_sleep(trace->nap);
 }
 
 static int run_defers(void *arg)
 {
-    struct trace traces[3] = {{.length = 0}, {.length = 0}, {.length = 0}};
+    /* The second is cancelled, however late that is. */
+    struct trace traces[3] = {{.nap = WEFT_MILLISECOND}, {.nap = 3600 * WEFT_SECOND}, {.nap = 0}};
     weft_scope scope = WEFT_SCOPE_INIT;
     weft_fiber *fiber;
 

@@ -243,7 +243,7 @@ WEFT_API int weft_set_name(const char *name);
  * fesetenv(FE_DFL_ENV) in a program that flushes to zero, as -ffast-math makes it.  Modes that are
  * put back before the caller suspends or ends need nothing either.  Whoever leaves it out loses its
  * modes at the next suspension, and others compute in them: builds of weft with checks abort, the
- * others tell once, and mend it after some dozens of turns.
+ * others tell once, and mend it after 252 turns at most.
  *
  * fesetmode() takes it back, and on musl so does fesetenv().  On processors other than x86-64 all
  * modes are kept anyway, and it does nothing.

@@ -26,14 +26,9 @@ void wf_balance_wake(struct wf_worker *self, uint32_t except)
             return;
 }
 
-uint64_t wf_balance_backlog(struct wf_worker *worker)
-{
-    return wf_ready_size(&worker->ready) + (uint64_t)wf_deque_size(&worker->fresh);
-}
-
 bool wf_self_is_alone(struct wf_worker *self)
 {
-    return wf_balance_backlog(self) == 0 && !self->runtime->is_chaotic && self->thread_locks == 0 &&
+    return wf_own_backlog(self) == 0 && !self->runtime->is_chaotic && self->thread_locks == 0 &&
            /* relaxed: only this worker fills the slot. */
            atomic_load_explicit(&self->next, memory_order_relaxed) == NULL;
 }
@@ -231,7 +226,7 @@ static void share(struct wf_worker *self, uint32_t overload)
 {
     if ((overload >= WF_OVERLOAD_FRESH &&
          (wf_deque_size(&self->fresh) >= 2 || wf_inject_size(&self->runtime->inject) >= 2)) ||
-        (overload >= WF_OVERLOAD_READY && wf_balance_backlog(self) >= 2))
+        (overload >= WF_OVERLOAD_READY && wf_own_backlog(self) >= 2))
         if (wf_park_wants_helper(&self->runtime->park))
             wf_balance_wake(self, self->index);
 }

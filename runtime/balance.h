@@ -19,9 +19,6 @@
 struct weft_fiber;
 struct wf_worker;
 
-/* Fibers in the worker's queues.  A hint for anyone but the worker. */
-uint64_t wf_balance_backlog(struct wf_worker *worker);
-
 /* Decides anew whether the worker is overloaded, and wakes a helper if it is.  Costs a system call
  * once in a while, if the worker has waited meanwhile.  Caller: the worker, which has just read the
  * clock. */

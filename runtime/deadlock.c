@@ -7,6 +7,7 @@
 #include "runtime/config.h"
 #include "runtime/fiber.h"
 #include "runtime/model.h"
+#include "runtime/own.h"
 #include "runtime/poller.h"
 #include "runtime/scope.h"
 #include "runtime/task.h"
@@ -53,7 +54,7 @@ static bool is_at_rest(struct wf_worker *worker)
                WF_PARKER_SLEEPING &&
            /* relaxed: as above. */
            atomic_load_explicit(&worker->next, memory_order_relaxed) == NULL &&
-           wf_balance_backlog(worker) == 0 && !wf_wheel_is_armed(&worker->wheel) &&
+           wf_own_backlog(worker) == 0 && !wf_wheel_is_armed(&worker->wheel) &&
            !wf_poller_needs_service(worker->poller);
 }
 

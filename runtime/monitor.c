@@ -6,6 +6,7 @@
 #include "runtime/config.h"
 #include "runtime/deadlock.h"
 #include "runtime/model.h"
+#include "runtime/own.h"
 #include "runtime/pin.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
@@ -71,7 +72,7 @@ static bool has_waiting(struct wf_worker *worker, int64_t now)
 {
     /* relaxed: a hint. */
     return atomic_load_explicit(&worker->next, memory_order_relaxed) != NULL ||
-           wf_balance_backlog(worker) > 0 || wf_wheel_next(&worker->wheel) <= now ||
+           wf_own_backlog(worker) > 0 || wf_wheel_next(&worker->wheel) <= now ||
            wf_poller_needs_service(worker->poller);
 }
 

@@ -15,12 +15,17 @@ WF_INLINE struct weft_fiber *wf_own_take_ready(struct wf_worker *self, bool is_a
     return is_alone ? wf_ready_pop_alone(&self->ready) : wf_ready_pop(&self->ready);
 }
 
+/* Fibers in the worker's queues, but for the next slot.  A hint for anyone but the worker. */
+WF_INLINE uint64_t wf_own_backlog(struct wf_worker *worker)
+{
+    return wf_ready_size(&worker->ready) + (uint64_t)wf_deque_size(&worker->fresh);
+}
+
 /* Whether there is something that a helper could do.  What came from outside waits in the injector,
  * and is in no worker's backlog.  A hint. */
 WF_INLINE bool wf_own_has_backlog(struct wf_worker *self)
 {
-    return wf_ready_size(&self->ready) + (uint64_t)wf_deque_size(&self->fresh) >= 2 ||
-           wf_inject_size(&self->runtime->inject) >= 2;
+    return wf_own_backlog(self) >= 2 || wf_inject_size(&self->runtime->inject) >= 2;
 }
 
 /* Of the two queues the one whose turn it is, or else the other; NULL if both are empty.

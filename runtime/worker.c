@@ -457,7 +457,7 @@ static struct weft_fiber *find_elsewhere(struct wf_worker *self)
         fiber = sleep_for_work(self);
     }
     /* A notified worker goes round once more with its right to search, unless it has work. */
-    if (fiber != NULL || wf_balance_backlog(self) > 0)
+    if (fiber != NULL || wf_own_backlog(self) > 0)
         wf_balance_end_search(self);
     self->now = wf_os_now();
     if (self->now > asleep_since) {

@@ -6,8 +6,8 @@
 #include "io/backend.h"
 #include "net.h"
 #include "random.h"
-#include "runtime/balance.h"
 #include "runtime/model.h"
+#include "runtime/own.h"
 #include "runtime/poller.h"
 #include "runtime/worker.h"
 
@@ -71,7 +71,7 @@ static void compute(struct pair *pair)
     for (number = 0; number < pair->count; number++)
         pair->fibers[number] = must_spawn(wait_once, pair);
     /* While the other worker does nothing, all that is not in our queues waits. */
-    while (atomic_load(&pair->begun) < pair->count || wf_balance_backlog(wf_self()) > 0)
+    while (atomic_load(&pair->begun) < pair->count || wf_own_backlog(wf_self()) > 0)
         CHECK_EQ(weft_yield(), 0);
     atomic_store(&pair->computes, true);
     while (atomic_load(&pair->gone_on) < pair->count)

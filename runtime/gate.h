@@ -11,7 +11,9 @@
  * instruction takes some 5 ns and the way through an open gate 1, where the heavy barrier takes 0.3
  * us alone and 9 us while another thread runs: docs/adr/0042.
  *
- * The owner never waits here.  A thief gives up if the owner has lost its CPU inside.
+ * The owner never waits here.  A thief gives up if the owner has lost its CPU inside.  If the
+ * barrier fails, as after a filter that came late (seccomp(2)), the thief asks the owner to shut
+ * the gate for good, and goes.
  *
  *   Edge   From                       To                       Promises
  *   GT.1   shut: thieves acq_rel      pass: thieves acquire    with the two barriers: an owner that
@@ -19,6 +21,7 @@
  *   GT.2   leave: inside release      shut: inside acquire     what the owner took without a claim
  *   GT.3   shut: thieves acq_rel      shut: thieves acq_rel    the same, to later thieves
  *   GT.4   withdraw: thieves release  open: thieves acquire    what the thieves claimed
+ *   GT.5   give up: thieves release   shut: thieves acq_rel    as GT.2, where there is no barrier
  */
 #ifndef WF_RUNTIME_GATE_H
 #define WF_RUNTIME_GATE_H
@@ -32,8 +35,9 @@
 #include <stdint.h>
 
 enum {
-    WF_GATE_SHUT = 1,  /* every take is a claim */
-    WF_GATE_THIEF = 2, /* added for each thief that is there */
+    WF_GATE_SHUT = 1,    /* every take is a claim */
+    WF_GATE_REFUSED = 2, /* a thief's barrier has failed: stays, and so does what is shut then */
+    WF_GATE_THIEF = 4,   /* added for each thief that is there */
 };
 
 /* Looks whether the owner is still inside, which it is for 3 ns.  A model has fewer. */
@@ -47,7 +51,7 @@ enum {
 struct wf_gate {
     WF_ATOMIC(uint32_t) inside;  /* owner writes: 1 while it takes without a claim */
     WF_ATOMIC(uint32_t) thieves; /* how many there are, and whether it is shut */
-    bool opens;                  /* immutable: the system has the heavy barrier */
+    bool opens;                  /* owner: the system has the heavy barrier */
     int64_t shut_since;          /* owner: when it was first seen shut; 0: not yet */
 };
 
@@ -59,18 +63,31 @@ static inline void wf_gate_init(struct wf_gate *gate, bool opens)
     atomic_store_explicit(&gate->thieves, opens ? 0 : WF_GATE_SHUT, memory_order_relaxed);
 }
 
+/* Caller: the owner, which is not inside. */
+static inline void wf_gate_give_up(struct wf_gate *gate)
+{
+    gate->opens = false;
+    /* GT.5 release: what we took without claims. */
+    atomic_fetch_or_explicit(&gate->thieves, WF_GATE_SHUT, memory_order_release);
+}
+
 /* Returns true if the caller may take without claims, and then calls wf_gate_leave().  Caller: the
  * owner. */
 WF_INLINE bool wf_gate_pass(struct wf_gate *gate)
 {
+    uint32_t thieves;
+
     /* relaxed: the barriers order it. */
     atomic_store_explicit(&gate->inside, 1, memory_order_relaxed);
     wf_barrier_light();
     /* GT.1 acquire: our looks at the queues come after it. */
-    if (WF_LIKELY(atomic_load_explicit(&gate->thieves, memory_order_acquire) == 0))
+    thieves = atomic_load_explicit(&gate->thieves, memory_order_acquire);
+    if (WF_LIKELY(thieves == 0))
         return true;
     /* relaxed: nothing was taken. */
     atomic_store_explicit(&gate->inside, 0, memory_order_relaxed);
+    if (WF_UNLIKELY((thieves & (WF_GATE_SHUT | WF_GATE_REFUSED)) == WF_GATE_REFUSED))
+        wf_gate_give_up(gate);
     return false;
 }
 
@@ -123,22 +140,35 @@ static inline bool wf_gate_await_leave(struct wf_gate *gate)
     return false;
 }
 
+/* Caller: a thief whose barrier has failed, and that leaves. */
+static inline void wf_gate_refuse(struct wf_gate *gate)
+{
+    /* relaxed: the owner learns nothing but that. */
+    atomic_fetch_or_explicit(&gate->thieves, WF_GATE_REFUSED, memory_order_relaxed);
+    wf_gate_withdraw(gate);
+}
+
 /*
  * Shuts the gate.  Counts the heavy barrier in `barriers`, if it takes one.
  *
  * Returns true if the caller may claim, and then calls wf_gate_withdraw(); false if the owner does
- * not leave.  Caller: a thief.
+ * not leave, or the barrier fails.  Caller: a thief.
  */
 static inline bool wf_gate_shut(struct wf_gate *gate, uint64_t *barriers)
 {
-    /* GT.1 and GT.3 acq_rel: before the heavy barrier; and if it is shut, what was taken before. */
+    /* GT.1, GT.3 and GT.5 acq_rel: before the heavy barrier; and if it is shut, what was taken
+     * before. */
     uint32_t before = atomic_fetch_add_explicit(&gate->thieves, WF_GATE_THIEF,
                                                 memory_order_acq_rel);
 
     if ((before & WF_GATE_SHUT) != 0)
         return true;
     (*barriers)++;
-    if (!wf_os_barrier() || !wf_gate_await_leave(gate)) {
+    if (!wf_os_barrier()) {
+        wf_gate_refuse(gate);
+        return false;
+    }
+    if (!wf_gate_await_leave(gate)) {
         wf_gate_withdraw(gate);
         return false;
     }

@@ -3,20 +3,7 @@
 //
 // The scenarios are longer than they look they need be: with two steals and three pops, mutants
 // survive that three steals and four pops kill within a few hundred executions.
-#include "runtime/deque.h"
-
-#include "model.h"
-
-void *wf_alloc_pages(size_t size)
-{
-    return model_alloc(size);
-}
-
-void wf_free_pages(void *memory, size_t size)
-{
-    (void)size;
-    model_free(memory);
-}
+#include "model_deque.h"
 
 enum { ITEMS = 8, CAPACITY = 2 };
 
@@ -34,10 +21,7 @@ struct deque_suite : rl::test_suite<Derived, threads> {
 
     void before()
     {
-        atomic_store_explicit(&deque.top, 0, memory_order_relaxed);
-        atomic_store_explicit(&deque.bottom, 0, memory_order_relaxed);
-        atomic_store_explicit(&deque.excess, 0, memory_order_relaxed);
-        deque.retired = nullptr;
+        model_deque_zero(&deque);
         for (wf_thief &each : thieves)
             atomic_store_explicit(&each.looks, 0, memory_order_relaxed);
         for (item &each : items)

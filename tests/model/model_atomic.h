@@ -49,8 +49,8 @@
 #define atomic_compare_exchange_weak_explicit(object, expected, value, success, failure) \
     model_compare_exchange<true>((object), (expected), (value), (success), (failure), $)
 
-/* Together with the heavy barrier it does what two whole ones do. */
-#define wf_barrier_light() rl::atomic_thread_fence(memory_order_seq_cst, $)
+/* Together with the heavy barrier it does what two whole ones do: defined where that one is. */
+void wf_barrier_light();
 
 /* Destroys `object` when the memory around it goes: see model_heap.h. */
 void model_heap_adopt(void *object, void (*destroy)(void *));

@@ -14,14 +14,16 @@ def gate(name, before, after, path="runtime/gate.h"):
 
 
 LIGHT = "    wf_barrier_light();\n"
-HEAVY = "if (!wf_os_barrier() || !wf_gate_await_leave(gate)) {"
+HEAVY = "    if (!wf_os_barrier()) {\n"
+REFUSE = HEAVY + "        wf_gate_refuse(gate);\n        return false;\n    }\n"
 AWAITED = """\
-    if (!wf_os_barrier() || !wf_gate_await_leave(gate)) {
+    if (!wf_gate_await_leave(gate)) {
         wf_gate_withdraw(gate);
         return false;
     }
 """
-PASS = "    if (WF_LIKELY(atomic_load_explicit(&gate->thieves, memory_order_acquire) == 0))\n"
+GIVE_UP = "    atomic_fetch_or_explicit(&gate->thieves, WF_GATE_SHUT, memory_order_release);\n"
+PASS = "    if (WF_LIKELY(thieves == 0))\n"
 LEAVE = "    atomic_store_explicit(&gate->inside, 0, memory_order_release);\n"
 AWAIT = "        if (atomic_load_explicit(&gate->inside, memory_order_acquire) == 0)\n"
 WITHDRAW = \
@@ -40,16 +42,14 @@ FOUND_SHUT = "    if ((before & WF_GATE_SHUT) != 0)\n"
 GATE_MUTANTS = [
     # GT.1: one of the two sees the other.
     gate("the-owner-looks-before-it-says-so", LIGHT, ""),
-    gate("the-thief-looks-before-it-says-so", HEAVY, "if (!wf_gate_await_leave(gate)) {"),
+    gate("the-thief-looks-before-it-says-so", REFUSE, ""),
     gate("goes-on-where-the-barrier-has-failed", HEAVY,
-         "if (wf_os_barrier(), !wf_gate_await_leave(gate)) {"),
-    gate("does-not-wait-for-the-owner", HEAVY, "if (!wf_os_barrier()) {"),
-    gate("loses-its-patience-and-claims", HEAVY,
-         "if (!wf_os_barrier() || (wf_gate_await_leave(gate), false)) {"),
+         "    if (wf_os_barrier(), false) {\n"),
+    gate("does-not-wait-for-the-owner", AWAITED, ""),
+    gate("loses-its-patience-and-claims", AWAITED, "    (void)wf_gate_await_leave(gate);\n"),
     gate("passes-before-thieves", PASS,
-         "    if (atomic_load_explicit(&gate->thieves, memory_order_acquire) != 77)\n"),
-    gate("passes-a-gate-that-is-not-yet-shut", PASS,
-         "    if ((atomic_load_explicit(&gate->thieves, memory_order_acquire) & 1) == 0)\n"),
+         "    if (thieves != 77)\n"),
+    gate("passes-a-gate-that-is-not-yet-shut", PASS, "    if ((thieves & 1) == 0)\n"),
     gate("never-comes-out", LEAVE, ""),
     gate("stays-inside-where-it-may-not", "    /* relaxed: nothing was taken. */\n"
          "    atomic_store_explicit(&gate->inside, 0, memory_order_relaxed);\n", ""),
@@ -60,6 +60,7 @@ GATE_MUTANTS = [
     gate("finds-it-shut-without-what-was-taken", COME, COME.replace("acq_rel", "release")),
     gate("shuts-without-what-was-taken", SHUT, SHUT.replace("acq_rel", "acquire")),
     gate("shuts-before-it-waits", AWAITED, SHUT + AWAITED),
+    gate("gives-up-without-what-it-took", GIVE_UP, GIVE_UP.replace("release", "relaxed")),
     gate("takes-a-thief-for-a-shut-gate", FOUND_SHUT, "    if (before != 0)\n"),
     # GT.4: what the thieves claimed.
     gate("withdraws-without-its-claims", WITHDRAW, WITHDRAW.replace("release", "relaxed")),

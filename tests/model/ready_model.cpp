@@ -3,18 +3,7 @@
 // sees it, and whoever takes it sees what it points to.
 #include "runtime/ready.h"
 
-#include "model.h"
-
-void *wf_alloc_pages(size_t size)
-{
-    return model_alloc(size);
-}
-
-void wf_free_pages(void *memory, size_t size)
-{
-    (void)size;
-    model_free(memory);
-}
+#include "model_deque.h"
 
 enum { ITEMS = 9 };
 
@@ -33,10 +22,7 @@ struct ready_suite : rl::test_suite<Derived, threads> {
 
     void before()
     {
-        atomic_store_explicit(&ready.queue.top, 0, memory_order_relaxed);
-        atomic_store_explicit(&ready.queue.bottom, 0, memory_order_relaxed);
-        atomic_store_explicit(&ready.queue.excess, 0, memory_order_relaxed);
-        ready.queue.retired = nullptr;
+        model_deque_zero(&ready.queue);
         for (wf_thief &each : thieves)
             atomic_store_explicit(&each.looks, 0, memory_order_relaxed);
         RL_ASSERT(wf_ready_init(&ready, capacity));

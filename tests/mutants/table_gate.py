@@ -3,6 +3,8 @@
 from mutant import Mutant
 
 SHUTS = "    bool is_shut = wf_gate_shut(&victim->gate, &barriers);\n"
+BARRIER = "    if (!wf_os_barrier()) {"
+REFUSED = "gate/is_shut_by_its_owner_if_the_barrier_fails"
 CONTEST = "gate/threads_take_every_item_exactly_once"
 
 GATE_MUTANTS = [
@@ -33,14 +35,25 @@ GATE_MUTANTS = [
            [("memory_order_relaxed) & WF_GATE_SHUT) ==", "memory_order_relaxed)) ==")],
            "unit_gate_test", "gate/counts_its_time_from_when_it_was_shut", {}),
     Mutant("gate/a-thief-waits-for-nobody", "runtime/gate.h",
-           [("if (!wf_os_barrier() || !wf_gate_await_leave(gate)) {", "if (!wf_os_barrier()) {")],
+           [("    if (!wf_gate_await_leave(gate)) {", "    if (false) {")],
            "unit_gate_test", "gate/is_left_open_by_a_thief_that_gives_up", {}),
     Mutant("gate/goes-on-where-the-barrier-failed", "runtime/gate.h",
-           [("if (!wf_os_barrier() || !wf_gate_await_leave(gate)) {",
-             "(void)wf_os_barrier();\n    if (!wf_gate_await_leave(gate)) {")],
-           "unit_gate_test", "gate/stays_open_if_the_barrier_fails", {}),
+           [(BARRIER, "    (void)wf_os_barrier();\n    if (false) {")],
+           "unit_gate_test", REFUSED, {}),
+    Mutant("gate/nobody-asks-its-owner", "runtime/gate.h",
+           [("    atomic_fetch_or_explicit(&gate->thieves, WF_GATE_REFUSED, memory_order_relaxed);",
+             "")],
+           "unit_gate_test", REFUSED, {}),
+    Mutant("gate/its-owner-is-asked-for-nothing", "runtime/gate.h",
+           [("        wf_gate_give_up(gate);\n", "        (void)gate;\n")],
+           "unit_gate_test", REFUSED, {}),
+    Mutant("gate/opens-again-without-the-barrier", "runtime/gate.h",
+           [("    gate->opens = false;\n", ""),
+            ("    if (atomic_compare_exchange_strong_explicit(&gate->thieves, &shut, 0,",
+             "    shut = atomic_load(&gate->thieves);\n"
+             "    if (atomic_compare_exchange_strong_explicit(&gate->thieves, &shut, 0,")],
+           "unit_gate_test", REFUSED, {}),
     Mutant("gate/a-thief-has-no-barrier", "runtime/gate.h",
-           [("if (!wf_os_barrier() || !wf_gate_await_leave(gate)) {",
-             "if (!wf_gate_await_leave(gate)) {")],
+           [(BARRIER, "    if (false) {")],
            "unit_gate_test", CONTEST, {}, tries=20),
 ]

@@ -85,19 +85,24 @@ void wf_atomic_delay(void)
 }
 #endif
 
+uint32_t wf_chaos_except(const struct weft_runtime *runtime, const struct weft_fiber *fiber)
+{
+    return runtime->worker_count > 1 ? fiber->last_worker : UINT32_MAX;
+}
+
 bool wf_chaos_forbids(const struct wf_worker *self, const struct weft_fiber *fiber)
 {
-    return self->runtime->worker_count > 1 && fiber->last_worker == self->index;
+    return self->index == wf_chaos_except(self->runtime, fiber);
 }
 
 bool wf_chaos_divert(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    uint32_t last_worker = fiber->last_worker;
+    uint32_t except = wf_chaos_except(self->runtime, fiber);
 
     if (!wf_chaos_forbids(self, fiber) && !one_in(self, 4))
         return false;
     wf_inject_push(&self->runtime->inject, &fiber->node, &fiber->node, 1);
-    wf_balance_wake(self, last_worker);
+    wf_balance_wake(self, except);
     return true;
 }
 

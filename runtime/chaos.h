@@ -35,6 +35,9 @@ uint32_t wf_chaos_seed(const struct weft_runtime *runtime, uint32_t worker_index
 /* The next number of the worker's generator. */
 uint32_t wf_chaos_random(struct wf_worker *self);
 
+/* The worker that must not run the fiber now, and need not be woken for it; UINT32_MAX: none. */
+uint32_t wf_chaos_except(const struct weft_runtime *runtime, const struct weft_fiber *fiber);
+
 /* True if the fiber must not run on this worker now. */
 bool wf_chaos_forbids(const struct wf_worker *self, const struct weft_fiber *fiber);
 

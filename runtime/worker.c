@@ -65,7 +65,7 @@ void wf_worker_notify_all(struct wf_worker *self, struct weft_runtime *runtime)
 void wf_worker_inject(struct wf_worker *self, struct weft_fiber *fiber)
 {
     bool is_chaotic = self->runtime->is_chaotic;
-    uint32_t except = is_chaotic ? fiber->last_worker : self->index;
+    uint32_t except = is_chaotic ? wf_chaos_except(self->runtime, fiber) : self->index;
 
     wf_inject_push(&self->runtime->inject, &fiber->node, &fiber->node, 1);
     /* In chaos whoever is awake may be the one that must not take it. */

@@ -81,3 +81,66 @@ Test(spare, gives_its_ring_back_after_a_rest_and_comes_again, .timeout = TEST_TI
 
     cr_expect_eq(run_config(&config, call_again, NULL), 0);
 }
+
+enum { ROUNDS = 10 };
+
+struct shift {
+    weft_semaphore begins; /* what a fiber waits for that the worker ran before */
+    atomic_int is_relieved;
+};
+
+static int compute_until_relieved(void *arg)
+{
+    struct shift *shift = arg;
+
+    while (atomic_load(&shift->is_relieved) == 0)
+        continue;
+    return 0;
+}
+
+static int wait_for_shift(void *arg)
+{
+    struct shift *shift = arg;
+
+    return weft_semaphore_acquire(&shift->begins, 1, WEFT_FOREVER);
+}
+
+/* Goes on until its worker has been sent to the reserve, while the first one, which has all of its
+ * own back, sleeps. */
+static int relieve_and_stay(void *arg)
+{
+    struct shift *shift = arg;
+    weft_time end;
+
+    atomic_store(&shift->is_relieved, 1);
+    for (end = weft_after(200 * WEFT_MILLISECOND); weft_now() < end;)
+        continue;
+    weft_semaphore_release(&shift->begins, 1);
+    return 0;
+}
+
+static int hand_over_what_was_begun_elsewhere(void *arg)
+{
+    (void)arg;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct shift shift = {WEFT_SEMAPHORE_INIT(0), 0};
+        weft_fiber *fibers[3];
+
+        fibers[0] = must_spawn(wait_for_shift, &shift);
+        CHECK_EQ(weft_sleep(10 * WEFT_MILLISECOND), 0);
+        fibers[1] = must_spawn(relieve_and_stay, &shift);
+        fibers[2] = must_spawn(compute_until_relieved, &shift);
+        for (int i = 0; i < 3; i++)
+            CHECK_EQ(must_join(fibers[i]), 0);
+    }
+    return 0;
+}
+
+/* Chaos gives a fiber to another worker than its last one if it can, but where there is one worker
+ * that one has to wake for it. */
+Test(spare, hands_over_to_the_only_worker_in_chaos, .timeout = TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = 1, .spare_workers = 1, .chaos = 7};
+
+    cr_expect_eq(run_config(&config, hand_over_what_was_begun_elsewhere, NULL), 0);
+}

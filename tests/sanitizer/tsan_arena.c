@@ -15,12 +15,15 @@
 #include <sys/types.h>
 
 #define ARENA_LOWEST UINT64_C(0x200000000000)
-#define ARENA_HIGHEST UINT64_C(0x7f0000000000)
 
 /* Where position-independent programs load: anywhere in it, but they fill very little of it. */
 #define PROGRAM_LOWEST UINT64_C(0x550000000000)
 #define PROGRAM_HIGHEST UINT64_C(0x568000000000)
 #define PROGRAM_STRIDE UINT64_C(0x1000000)
+
+/* Where the kernel maps what names no place, and that goes below 0x7f0000000000 now and then:
+ * kHiAppMemBeg of compiler-rt/lib/tsan/rtl/tsan_platform.h. */
+#define MAPPINGS_LOWEST UINT64_C(0x7e8000000000)
 
 /* The sanitizer's own, which ours hide. */
 int __interceptor_mincore(void *addr, size_t len, unsigned char *resident);
@@ -30,7 +33,7 @@ static bool is_shadow(const void *addr)
 {
     uint64_t place = (uint64_t)(uintptr_t)addr;
 
-    return place >= ARENA_LOWEST && place < ARENA_HIGHEST &&
+    return place >= ARENA_LOWEST && place < MAPPINGS_LOWEST &&
            (place < PROGRAM_LOWEST || place >= PROGRAM_HIGHEST);
 }
 

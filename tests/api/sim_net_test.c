@@ -339,13 +339,9 @@ Test(sim_net, a_seed_gives_the_same_run_each_time)
     assert_replays(run_plain, 42);
 }
 
-Test(sim_net, every_kind_of_fault_happens)
+Test(sim_net, every_kind_of_fault_happens, .timeout = 2 * TEST_TIMEOUT_S)
 {
-    uint64_t faults[32] = {0};
-
-    count_faults(run_plain, faults);
-    for (int i = 0; i < 32; i++)
-        cr_expect_eq(faults[i] > 0, (NETWORK_FAULTS >> i & 1) != 0, "fault %d", i);
+    cr_expect_eq(faults_seen(run_plain, NETWORK_FAULTS), NETWORK_FAULTS);
 }
 
 /* A run that fails so leaves its memory behind: in a process of its own. */

@@ -105,8 +105,8 @@ static int wait_for_shift(void *arg)
     return weft_semaphore_acquire(&shift->begins, 1, WEFT_FOREVER);
 }
 
-/* Goes on until its worker has been sent to the reserve, while the first one, which has all of its
- * own back, sleeps. */
+/* Lets the worker go on, which then sleeps, and computes until the spare that runs it has been sent
+ * to the reserve. */
 static int relieve_and_stay(void *arg)
 {
     struct shift *shift = arg;

@@ -92,7 +92,8 @@ def parse_options(arguments):
     parser.add_argument("--html", metavar="FILE", help="write a report with charts")
     parser.add_argument("--read", action="append", default=[], metavar="FILE",
                         help="measure nothing: take the results of this file, of --json or of "
-                             "scripts/run.sh; may be given several times")
+                             "scripts/run.sh; may be given several times, and runs of the same are "
+                             "put together")
     parser.add_argument("--compare", metavar="FILE",
                         help="tell which verdicts differ from those of this earlier run; status 1 "
                              "if one contradicts")
@@ -165,17 +166,42 @@ def read_rows(paths):
     return rows
 
 
+def read_notes(paths):
+    """Those of all files in one: what they do not agree in is told one after the other."""
+    facts, skipped, failures, commands = {}, [], [], []
+    for path in paths:
+        notes = results.read_notes(path)
+        for name, value in notes.get("facts", []):
+            facts.setdefault(name, []).append(value)
+        skipped += notes.get("skipped", [])
+        failures += notes.get("failures", [])
+        commands += [notes["command"]] if notes.get("command") else []
+    told = [(name, "; ".join(dict.fromkeys(values))) for name, values in facts.items()]
+    return told, list(dict.fromkeys(skipped)), failures, "; ".join(dict.fromkeys(commands))
+
+
+def join_rows(options, rows, facts):
+    """Those of several runs of the same sources in one."""
+    try:
+        joined = results.join(rows)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    revision = dict(facts).get("revision", "")
+    if len(joined) < len(rows) and ";" in revision:
+        raise UsageError(f"{', '.join(options.read)} have measured the same, but not the same "
+                         f"sources: {revision}")
+    return joined
+
+
 def only_read(options):
-    rows = read_rows(options.read)
+    facts, skipped, failures, command = read_notes(options.read)
+    rows = join_rows(options, read_rows(options.read), facts)
     if options.only:
         rows = [row for row in rows
                 if any(fnmatch.fnmatchcase(row["bench"], glob) for glob in options.only)]
     print(results.bench_table(rows))
-    notes = results.read_notes(options.read[0])
-    facts = [tuple(fact) for fact in notes.get("facts", [])]
-    report = make_report(rows, facts or [("read from", ", ".join(options.read))],
-                         notes.get("skipped", []), notes.get("failures", []),
-                         notes.get("command", ""))
+    report = make_report(rows, facts or [("read from", ", ".join(options.read))], skipped,
+                         failures, command)
     return 0 if write_outputs(options, report) else 1
 
 

@@ -11,9 +11,10 @@ FIELDS = ("bench", "metric", "impl", "workers", "better", "median", "min", "max"
 # What a row may have besides.  `low` and `high` enclose the median (stats.py); `sample_count` is
 # that of `min` and `max`; `disturbed` is the part of the processes that was disturbed and `causes`
 # by what; `cpus` is CPU time over wall time and `peak_rss_bytes` resident memory, of the whole
-# process, its calibration included.
+# process, its calibration included.  `processes` has what the row was made of: `samples`, `causes`,
+# `cpus` and `peak_rss_bytes` of each.
 EXTRA_FIELDS = ("low", "high", "sample_count", "outliers", "disturbed", "causes", "cpus",
-                "peak_rss_bytes")
+                "peak_rss_bytes", "processes")
 
 # Ratios this close to 1 are called level, however narrow the intervals are.
 LEVEL_SHARE = 0.02
@@ -89,14 +90,33 @@ def make_row(bench, metric, impl, workers, better, values, samples=None):
     return row
 
 
-def merge(rows, best=0):
-    """One row for each (bench, metric, impl, workers), over the processes of all rounds; each of
-    `rows` is of one process.  `best` is the probe's best ratio.  The order is that of first
-    appearance."""
+def group_rows(rows):
+    """{(bench, metric, impl, workers, better): its rows}, in the order of first appearance."""
     groups = {}
     for row in rows:
         groups.setdefault(tuple(row[field] for field in FIELDS[:5]), []).append(row)
-    return [merge_group(key, group, best) for key, group in groups.items()]
+    return groups
+
+
+def merge(rows, best=0):
+    """One row for each (bench, metric, impl, workers), over the processes of all rounds; each of
+    `rows` is of one process.  `best` is the probe's best ratio."""
+    return [merge_group(key, group, best) for key, group in group_rows(rows).items()]
+
+
+def join(rows):
+    """The same over the processes of several runs; each of `rows` is of one run."""
+    return [group[0] if len(group) == 1 else join_group(key, group)
+            for key, group in group_rows(rows).items()]
+
+
+def join_group(key, group):
+    if not all("processes" in row for row in group):
+        raise ValueError(f"{key[0]} of {key[2]} is in more than one file, and one of them does not "
+                         "tell of each process: it is of an older version, or of something else")
+    metric = {"metric": key[1]}
+    return merge_group(key, [{**process, **metric} for row in group
+                             for process in row["processes"]], 0)
 
 
 def causes_of(row, best):
@@ -113,7 +133,8 @@ def merge_group(key, group, best):
     ones; else the row is marked."""
     merged = make_row(*key, [statistics.median(row["samples"]) for row in group],
                       [sample for row in group for sample in row["samples"]])
-    found = [causes for causes in (causes_of(row, best) for row in group) if causes]
+    causes = [causes_of(row, best) for row in group]
+    found = [each for each in causes if each]
     if 2 * len(found) >= len(group):
         merged["disturbed"] = round(len(found) / len(group), 3)
         merged["causes"] = sorted(set().union(*found))
@@ -121,6 +142,10 @@ def merge_group(key, group, best):
         values = [row[field] for row in group if field in row]
         if values:
             merged[field] = round(statistics.median(values), 3)
+    merged["processes"] = [
+        {"samples": row["samples"], "causes": sorted(each),
+         **{field: row[field] for field in ("cpus", "peak_rss_bytes") if field in row}}
+        for row, each in zip(group, causes)]
     return merged
 
 

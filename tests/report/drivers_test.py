@@ -183,6 +183,47 @@ class BenchDriver(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("cannot be read", done.stderr)
 
+    def two_runs(self):
+        paths = [os.path.join(self.folder, name) for name in ("a.json", "b.json")]
+        for path in paths:
+            self.drive("--quick", "--only", "a/one", "--peers", "tokio", "--json", path)
+        return paths
+
+    def add_fact(self, path, name, value):
+        notes = results.read_notes(path)
+        notes["facts"].append([name, value])
+        results.write_notes(notes, path)
+
+    def test_runs_of_the_same_sources_are_put_together(self):
+        first, second = self.two_runs()
+        joined = os.path.join(self.folder, "c.json")
+        self.add_fact(first, "time", "today")
+        self.add_fact(second, "time", "tomorrow")
+        done = self.drive("--read", first, "--read", second, "--json", joined)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rows = results.read_json(joined)
+        self.assertEqual([(row["impl"], row["n"]) for row in rows], [("weft", 6), ("tokio", 6)])
+        facts = dict(results.read_notes(joined)["facts"])
+        self.assertEqual((facts["time"], facts["processor"]), ("today; tomorrow", "a fast one"))
+
+    def test_runs_of_different_sources_are_not(self):
+        first, second = self.two_runs()
+        self.add_fact(first, "revision", "1234")
+        self.add_fact(second, "revision", "5678")
+        done = self.drive("--read", first, "--read", second)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("not the same sources: 1234; 5678", done.stderr)
+
+    def test_nor_is_a_file_that_does_not_tell_of_its_processes(self):
+        first, second = self.two_runs()
+        rows = results.read_json(second)
+        for row in rows:
+            del row["processes"]
+        results.write_json(rows, second)
+        done = self.drive("--read", first, "--read", second)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("a/one of weft is in more than one file", done.stderr)
+
     def test_a_run_can_be_published_and_compared_later(self):
         path = os.path.join(self.folder, "out.json")
         os.mkdir(os.path.join(self.folder, "docs"))

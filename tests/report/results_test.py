@@ -120,6 +120,37 @@ class Disturbed(unittest.TestCase):
                 self.assertEqual(json.load(file)[0]["disturbed"], 0.667)
 
 
+class Join(unittest.TestCase):
+    def lines(self):
+        return [{**json.loads(LINE), "samples": samples, "probe": probe, "cpus": cpus}
+                for samples, probe, cpus in (([3, 1, 2], 1.0, 1), ([9, 7, 30], 1.5, 2),
+                                             ([4, 4, 4], 1.5, 6))]
+
+    def test_two_runs_are_as_one_of_all_their_processes(self):
+        first, *others = self.lines()
+        runs = results.merge([first], 1.0) + results.merge(others, 1.0)
+        self.assertEqual(results.join(runs), results.merge(self.lines(), 1.0))
+
+    def test_so_are_three_put_together_one_after_another_through_files(self):
+        joined = []
+        for line in self.lines():
+            joined = results.join(joined + results.merge([line], 1.0))
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "out.json")
+                results.write_json(joined, path)
+                joined = results.read_json(path)
+        self.assertEqual(joined, results.merge(self.lines(), 1.0))
+
+    def test_what_is_in_one_run_stays_as_it_is(self):
+        rows = [row("weft", [1, 2]), row("go", [3])]
+        self.assertEqual(results.join(rows), rows)
+
+    def test_what_does_not_tell_of_its_processes_is_refused(self):
+        rows = results.merge(self.lines()) + [row("weft", [1], bench="switch/raw")]
+        with self.assertRaisesRegex(ValueError, "switch/raw of weft is in more than one file"):
+            results.join(rows)
+
+
 class Ratio(unittest.TestCase):
     def test_it_is_ours_over_theirs_by_median(self):
         self.assertEqual(results.ratio(row("weft", [1, 2, 9]), row("go", [8])), 0.25)

@@ -166,36 +166,39 @@ def read_rows(paths):
     return rows
 
 
-def read_notes(paths):
-    """Those of all files in one: what they do not agree in is told one after the other."""
-    facts, skipped, failures, commands = {}, [], [], []
-    for path in paths:
-        notes = results.read_notes(path)
-        for name, value in notes.get("facts", []):
+def without_repeats(texts):
+    return list(dict.fromkeys(texts))
+
+
+def told_of_all(notes):
+    """(facts, skipped, failures, command): what the runs do not agree in, one after the other."""
+    facts = {}
+    for each in notes:
+        for name, value in each.get("facts", []):
             facts.setdefault(name, []).append(value)
-        skipped += notes.get("skipped", [])
-        failures += notes.get("failures", [])
-        commands += [notes["command"]] if notes.get("command") else []
-    told = [(name, "; ".join(dict.fromkeys(values))) for name, values in facts.items()]
-    return told, list(dict.fromkeys(skipped)), failures, "; ".join(dict.fromkeys(commands))
+    return ([(name, "; ".join(without_repeats(values))) for name, values in facts.items()],
+            without_repeats(text for each in notes for text in each.get("skipped", [])),
+            [text for each in notes for text in each.get("failures", [])],
+            "; ".join(without_repeats(each["command"] for each in notes if each.get("command"))))
 
 
-def join_rows(options, rows, facts):
+def join_rows(rows, notes):
     """Those of several runs of the same sources in one."""
     try:
         joined = results.join(rows)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    revision = dict(facts).get("revision", "")
-    if len(joined) < len(rows) and ";" in revision:
-        raise UsageError(f"{', '.join(options.read)} have measured the same, but not the same "
-                         f"sources: {revision}")
+    revisions = without_repeats(dict(each.get("facts", [])).get("revision", "") for each in notes)
+    if len(joined) < len(rows) and len(revisions) > 1:
+        raise UsageError("the files have measured the same, but not the same sources: " +
+                         "; ".join(revisions))
     return joined
 
 
 def only_read(options):
-    facts, skipped, failures, command = read_notes(options.read)
-    rows = join_rows(options, read_rows(options.read), facts)
+    notes = [results.read_notes(path) for path in options.read]
+    facts, skipped, failures, command = told_of_all(notes)
+    rows = join_rows(read_rows(options.read), notes)
     if options.only:
         rows = [row for row in rows
                 if any(fnmatch.fnmatchcase(row["bench"], glob) for glob in options.only)]

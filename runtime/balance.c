@@ -304,7 +304,8 @@ void wf_balance_look(struct wf_worker *self)
     wf_balance_consider(self);
 }
 
-/* Puts a thief before the queues of another worker.  False: its owner does not leave. */
+/* Puts a thief before the queues of another worker.  False: its owner does not leave, or does not
+ * know yet that there is no barrier. */
 static bool begin_theft(struct wf_worker *self, struct wf_worker *victim)
 {
     uint64_t barriers = 0;

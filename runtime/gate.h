@@ -36,7 +36,7 @@
 
 enum {
     WF_GATE_SHUT = 1,    /* every take is a claim */
-    WF_GATE_REFUSED = 2, /* a thief's barrier has failed: stays, and so does what is shut then */
+    WF_GATE_REFUSED = 2, /* there is no heavy barrier: what is shut then stays shut */
     WF_GATE_THIEF = 4,   /* added for each thief that is there */
 };
 
@@ -51,22 +51,20 @@ enum {
 struct wf_gate {
     WF_ATOMIC(uint32_t) inside;  /* owner writes: 1 while it takes without a claim */
     WF_ATOMIC(uint32_t) thieves; /* how many there are, and whether it is shut */
-    bool opens;                  /* owner: the system has the heavy barrier */
     int64_t shut_since;          /* owner: when it was first seen shut; 0: not yet */
 };
 
 /* The struct is zeroed by the caller.  Without the heavy barrier the gate stays shut. */
-static inline void wf_gate_init(struct wf_gate *gate, bool opens)
+static inline void wf_gate_init(struct wf_gate *gate, bool has_barrier)
 {
-    gate->opens = opens;
     /* relaxed: no other thread knows it yet. */
-    atomic_store_explicit(&gate->thieves, opens ? 0 : WF_GATE_SHUT, memory_order_relaxed);
+    atomic_store_explicit(&gate->thieves, has_barrier ? 0 : WF_GATE_SHUT | WF_GATE_REFUSED,
+                          memory_order_relaxed);
 }
 
 /* Caller: the owner, which is not inside. */
 static inline void wf_gate_give_up(struct wf_gate *gate)
 {
-    gate->opens = false;
     /* GT.5 release: what we took without claims. */
     atomic_fetch_or_explicit(&gate->thieves, WF_GATE_SHUT, memory_order_release);
 }
@@ -102,12 +100,11 @@ WF_INLINE void wf_gate_leave(struct wf_gate *gate)
  * then, with the time. */
 static inline void wf_gate_open(struct wf_gate *gate, int64_t now)
 {
+    /* relaxed: a hint; a thief that waits for us has not shut it yet, and may give up. */
+    uint32_t thieves = atomic_load_explicit(&gate->thieves, memory_order_relaxed);
     uint32_t shut = WF_GATE_SHUT;
 
-    /* relaxed: a hint; a thief that waits for us has not shut it yet, and may give up. */
-    if (WF_LIKELY((atomic_load_explicit(&gate->thieves, memory_order_relaxed) & WF_GATE_SHUT) ==
-                  0) ||
-        !gate->opens)
+    if (WF_LIKELY((thieves & (WF_GATE_SHUT | WF_GATE_REFUSED)) != WF_GATE_SHUT))
         return;
     if (gate->shut_since == 0)
         gate->shut_since = now;

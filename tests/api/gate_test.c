@@ -134,6 +134,45 @@ CHILD(run_without_membarrier)
     return weft_doctor(NULL, stdout);
 }
 
+static unsigned long long steal_more(unsigned long long steals)
+{
+    struct weft_stats stats;
+
+    do {
+        run_a_crowd();
+        CHECK_EQ(weft_stats_read(&stats), 0);
+    } while (stats.steals <= steals);
+    return stats.steals;
+}
+
+static int lose_membarrier(void *arg)
+{
+    unsigned long long steals = steal_more(0);
+
+    forbid_system_call(SYS_membarrier, *(unsigned *)arg);
+    for (int i = 0; i < ROUNDS; i++)
+        steals = steal_more(steals);
+    return 0;
+}
+
+CHILD(run_and_lose_membarrier)
+{
+    struct weft_config config = {.workers = 2, .monitor = 2, .wake_backlog_us = 20};
+    unsigned error = parameter;
+
+    return weft_run(&config, lose_membarrier, &error);
+}
+
+/* A program can shut itself in when it has started.  Whoever waited for a barrier that does not
+ * come any more would never steal again. */
+Test(gate, goes_on_where_membarrier_is_refused_later, .timeout = TEST_TIMEOUT_S)
+{
+    struct child_end end;
+
+    run_child("run_and_lose_membarrier", EPERM, NULL, &end);
+    cr_expect_eq(end.exit_status, 0, "signal %d: %s", end.signal, end.output);
+}
+
 /* Sandboxes refuse what is newer than they are. */
 Test(gate, everything_is_claimed_where_membarrier_is_refused, .timeout = TEST_TIMEOUT_S)
 {

@@ -278,7 +278,8 @@ struct gate_shut_for_good : gate_thief<gate_shut_for_good, fresh_queue> {
 
     void after()
     {
-        RL_ASSERT(atomic_load_explicit(&gate.thieves, memory_order_relaxed) == WF_GATE_SHUT);
+        RL_ASSERT(atomic_load_explicit(&gate.thieves, memory_order_relaxed) ==
+                  (WF_GATE_SHUT | WF_GATE_REFUSED));
         gate_thief<gate_shut_for_good, fresh_queue>::after();
     }
 };

@@ -70,7 +70,8 @@ GATE_MUTANTS = [
     gate("opens-and-forgets-who-came", OPEN,
          "    if (atomic_load_explicit(&gate->thieves, memory_order_acquire) == shut)\n"
          "        atomic_store_explicit(&gate->thieves, 0, memory_order_relaxed);\n"),
-    gate("opens-without-the-heavy-barrier", "        !gate->opens)\n", "        false)\n"),
+    gate("opens-without-the-heavy-barrier", "has_barrier ? 0 : WF_GATE_SHUT | WF_GATE_REFUSED,",
+         "has_barrier ? 0 : WF_GATE_SHUT,"),
     gate("is-there-no-more-when-it-claims",
          "            count = queue.steal(stolen);\n            wf_gate_withdraw(&gate);\n",
          "            wf_gate_withdraw(&gate);\n            count = queue.steal(stolen);\n",

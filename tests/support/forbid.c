@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 const char *const environment_without_threads[] = {"ASAN_OPTIONS=detect_leaks=0", NULL};
@@ -38,5 +39,5 @@ void forbid_system_call(long number, unsigned error)
     struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
 
     CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    CHECK_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+    CHECK_EQ(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program), 0);
 }

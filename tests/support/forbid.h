@@ -6,7 +6,8 @@
 /* Lets this process start no further thread: the system refuses it with EAGAIN. */
 void forbid_threads(void);
 
-/* Makes the system call fail with `error`, as the profiles of container engines do. */
+/* Makes the system call fail with `error` in all threads, as the profiles of container engines do.
+ */
 void forbid_system_call(long number, unsigned error);
 
 /* The environment of such a process: LeakSanitizer would start a thread at its end. */

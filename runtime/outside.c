@@ -2,6 +2,7 @@
 #include "runtime/outside.h"
 
 #include "arch/sim.h"
+#include "runtime/chaos.h"
 #include "runtime/model.h"
 #include "runtime/wait_internal.h"
 #include "runtime/worker.h"
@@ -47,7 +48,7 @@ void wf_outside_await_leave(struct weft_runtime *runtime)
 }
 
 /* The nearest sleeper, counting from the worker that ran the fiber last, where it is warm. */
-static void wake_for(struct weft_runtime *runtime, uint32_t last_worker, bool may_be_last)
+static void wake_for(struct weft_runtime *runtime, uint32_t last_worker, uint32_t except)
 {
     uint32_t count = runtime->worker_count;
     uint32_t first = last_worker < count ? last_worker : 0;
@@ -55,7 +56,7 @@ static void wake_for(struct weft_runtime *runtime, uint32_t last_worker, bool ma
     for (uint32_t i = 0; i < count; i++) {
         struct wf_worker *worker = runtime->workers[(first + i) % count];
 
-        if ((may_be_last || worker->index != last_worker) && wf_worker_notify(NULL, worker))
+        if (worker->index != except && wf_worker_notify(NULL, worker))
             return;
     }
 }
@@ -64,13 +65,14 @@ void wf_outside_push(struct weft_fiber *fiber)
 {
     struct weft_runtime *runtime = fiber->waiter.runtime;
     uint32_t last_worker = fiber->last_worker;
+    bool is_chaotic = runtime->is_chaotic;
+    uint32_t except = is_chaotic ? wf_chaos_except(runtime, fiber) : UINT32_MAX;
 
     /* From here on the fiber may run, and end. */
     wf_inject_push(&runtime->inject, &fiber->node, &fiber->node, 1);
-    if (WF_UNLIKELY(runtime->is_chaotic && runtime->worker_count > 1))
-        wake_for(runtime, last_worker, false); /* the one that is awake may not take it */
-    else if (wf_park_all_asleep(&runtime->park))
-        wake_for(runtime, last_worker, true);
+    /* In chaos the one that is awake may not take it. */
+    if (WF_UNLIKELY(is_chaotic) || wf_park_all_asleep(&runtime->park))
+        wake_for(runtime, last_worker, except);
 }
 
 void wf_outside_wake(struct wf_waiter *waiter, int result)

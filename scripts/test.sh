@@ -143,9 +143,6 @@ note_unsteady()
         >>"$results/unsteady"
 }
 
-# Many programs wait more than they compute: four for each processor keep it busy.
-at_once=$((jobs * 4))
-
 # What ctest does for each run.  The report holds the output of passed tests too: it tells how many
 # cases each program had.
 reporting="$repeat --output-on-failure --test-output-size-passed 4000000
@@ -165,10 +162,11 @@ run()
     shift 2
     run_number=$((run_number + 1))
     enter "$preset: $what"
-    # What failed goes through a file, since a pipe has only the status of its last command.
+    # What failed goes through a file, since a pipe has only the status of its last command.  Many
+    # programs wait more than they compute: four for each processor keep it busy.
     {
         # shellcheck disable=SC2086 # several words
-        ctest $reporting --preset "$preset" -j "$at_once" --no-tests=error \
+        ctest $reporting --preset "$preset" -j "$((jobs * 4))" --no-tests=error \
             --output-junit "$results/$run_number.xml" "$@" 2>&1 ||
             echo "$what in $preset" >>"$results/failed"
     } | grep_told --line-buffered | tee "$results/ctest.log" || true
@@ -221,13 +219,11 @@ run_io_on_epoll()
 run_chaos()
 {
     [ -d "build/$1" ] || return 0
-    at_once=$jobs
     seed=$(($(date +%s) % 1000000 + 1))
     export WEFT_CHAOS=$seed WEFT_WORKERS="$2"
-    run "$1" "$3 tests in chaos, WEFT_CHAOS=$seed WEFT_WORKERS=$2" -R "^($3)/.*_test\$" \
-        -E '^api/stall_test$'
+    run "$1" "$3 tests in chaos, WEFT_CHAOS=$seed WEFT_WORKERS=$2" -j "$jobs" \
+        -R "^($3)/.*_test\$" -E '^api/stall_test$'
     unset WEFT_CHAOS WEFT_WORKERS
-    at_once=$((jobs * 4))
 }
 
 # The HTTP tests say themselves how many workers their servers have.  Threads have no chaos.

@@ -62,25 +62,29 @@ static bool is_passing(int directory, const char *name)
     return start >= 0 && memcmp(target + start, end, sizeof end - 1) == 0;
 }
 
-static unsigned count_entries(const char *path)
+static unsigned count_entries(const char *path, unsigned *passing)
 {
     DIR *directory = opendir(path);
     const struct dirent *entry;
     unsigned count = 0;
 
     cr_assert_not_null(directory);
-    while ((entry = readdir(directory)) != NULL)
-        count += !is_passing(dirfd(directory), entry->d_name);
+    while ((entry = readdir(directory)) != NULL) {
+        bool passes = is_passing(dirfd(directory), entry->d_name);
+
+        count += !passes;
+        *passing += passes;
+    }
     (void)closedir(directory);
     return count;
 }
 
 struct resources resources_now(void)
 {
-    struct resources now;
+    struct resources now = {.passing = 0};
 
-    now.fds = count_entries("/proc/self/fd");
-    now.threads = count_entries("/proc/self/task");
+    now.fds = count_entries("/proc/self/fd", &now.passing);
+    now.threads = count_entries("/proc/self/task", &now.passing);
     return now;
 }
 
@@ -91,7 +95,7 @@ void assert_resources_return_to(struct resources before)
 
     /* A joined thread leaves /proc a moment after its joiner has gone on, and so do the kernel's
      * helper threads of a closed ring; only a leak keeps the count up for ten seconds. */
-    for (int i = 0; i < 10000 && now.threads > before.threads; i++) {
+    for (int i = 0; i < 10000 && (now.threads > before.threads || now.passing > 0); i++) {
         (void)nanosleep(&pause, NULL);
         now = resources_now();
     }
@@ -99,6 +103,7 @@ void assert_resources_return_to(struct resources before)
                  before.threads, now.threads);
     cr_assert_eq(now.fds, before.fds, "descriptors: %u before the run, %u after it", before.fds,
                  now.fds);
+    cr_assert_eq(now.passing, 0, "%u descriptors of schedstat stay open", now.passing);
 }
 
 void assert_stats_balance(const struct weft_stats *stats)

@@ -79,7 +79,9 @@ struct weft_stats run_stats(void);
 
 /* Asserts what run_config() asserts, for runs that a test starts by itself. */
 struct resources {
-    unsigned fds;
+    unsigned
+        fds; /* but for those by which a worker of another runtime reads its use right now... */
+    unsigned passing; /* ...which are here */
     unsigned threads;
 };
 struct resources resources_now(void);

@@ -22,8 +22,9 @@ struct weft_sim_options faulty_options(uint64_t seed, bool fails, struct weft_si
 /* Asserts that the seed gives the same run each time, and another seed another one. */
 void assert_replays(simulate_seed *run, uint64_t seed);
 
-/* Runs many seeds, none of which may fail, and with a sanitizer fewer if all that are wanted have
- * happened by then.  Returns the kinds of faults (enum weft_sim_fault) that have happened. */
+/* Runs many seeds, none of which may fail, and returns the kinds of faults (enum weft_sim_fault)
+ * that have happened.  A sanitizer with a fixed number of workers stops when it has seen all that
+ * are wanted, after SIMULATE_SEEDS at the least. */
 uint32_t faults_seen(simulate_seed *run, uint32_t wanted);
 
 /* For a suite's .init: what CI sets to run other tests on another backend would be taken at its

@@ -188,7 +188,8 @@ def join_rows(rows, notes):
         joined = results.join(rows)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    revisions = without_repeats(dict(each.get("facts", [])).get("revision", "") for each in notes)
+    revisions = without_repeats(dict(each.get("facts", [])).get("revision", "unknown")
+                                for each in notes)
     if len(joined) < len(rows) and len(revisions) > 1:
         raise UsageError("the files have measured the same, but not the same sources: " +
                          "; ".join(revisions))

@@ -4,20 +4,22 @@
 
 #include "arch/compiler.h"
 
-/* initial-exec: one instruction instead of a call to __tls_get_addr() in the shared library.  Its
- * price, eight bytes of the static block, is within what dlopen() keeps in reserve. */
-static _Thread_local void *slot __attribute__((tls_model("initial-exec")));
+#if defined(__x86_64__)
+_Thread_local void *wf_tls_slot;
+#else
+static _Thread_local void *wf_tls_slot __attribute__((tls_model("initial-exec")));
 
 WF_NOINLINE void *wf_tls_get(void)
 {
-    void *value = slot;
+    void *value = wf_tls_slot;
 
     __asm__ volatile("" : "+r"(value));
     return value;
 }
+#endif
 
 WF_NOINLINE void wf_tls_set(void *value)
 {
-    slot = value;
+    wf_tls_slot = value;
     __asm__ volatile("" ::: "memory");
 }

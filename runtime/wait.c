@@ -2,7 +2,6 @@
 /* See wait.h for the rules and the edges. */
 #include "runtime/wait.h"
 
-#include "arch/tls.h"
 #include "runtime/chaos.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
@@ -12,11 +11,6 @@
 #include "runtime/worker.h"
 
 #include <errno.h>
-
-struct wf_worker *wf_self(void)
-{
-    return wf_tls_get();
-}
 
 weft_semaphore *wf_worker_operations(struct wf_worker *self)
 {

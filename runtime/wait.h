@@ -43,6 +43,7 @@
 
 #include "arch/atomic.h"
 #include "arch/compiler.h"
+#include "arch/tls.h"
 #include "runtime/timer.h"
 
 #include <stdbool.h>
@@ -91,7 +92,10 @@ struct wf_wait_target {
 bool wf_wait_describe(const struct wf_waiter *waiter, struct wf_wait_target *target);
 
 /* The worker that runs the caller; NULL on a plain thread.  Stale after any suspension. */
-struct wf_worker *wf_self(void);
+WF_INLINE struct wf_worker *wf_self(void)
+{
+    return (struct wf_worker *)wf_tls_get();
+}
 
 struct wf_poller *wf_worker_poller(struct wf_worker *self);
 

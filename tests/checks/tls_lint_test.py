@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """scripts/tls-lint on small programs, each compiled by every compiler that is there."""
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,16 @@ class TlsLint(unittest.TestCase):
             "__attribute__((noinline)) static void g(void) { weft_yield(); see(1); }\n"
             "__attribute__((noinline)) static void h(void) { g(); see(2); }\n"
             "void f(void) { use(&variable); h(); see(3); }"), "f")
+
+    @unittest.skipUnless(platform.machine() == "x86_64", "how x86-64 reads such a variable")
+    def test_a_read_that_leaves_no_address(self):
+        read = ("void f(void) {{ void *p;\n"
+                "__asm__ volatile(\"mov variable@gottpoff(%%rip), %%{0}\\n\\t\"\n"
+                "\"mov %%fs:(%%{0}), %%{1}\" : \"=r\"(p) : : \"r13\", \"rcx\", \"rdx\");\n"
+                "weft_yield(); see(1); }}")
+        self.assertEqual(self.lint(read.format("r13", "r13")), "")
+        self.assertEqual(self.lint(read.format("rdx", "rdx")), "")
+        self.assertEqual(self.lint(read.format("rdx", "rcx")), "f")
 
     def test_what_does_not_switch(self):
         self.assertEqual(self.lint("void f(void) { errno = 0; weft_now(); see(errno); }"), "")

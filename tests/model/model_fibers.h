@@ -18,10 +18,7 @@
 
 #include <cstring>
 
-// C converts from void pointers by itself.
-#define wf_tls_get() static_cast<wf_worker *>(wf_tls_get())
 #include "runtime/wait.c"
-#undef wf_tls_get
 
 enum { MODEL_FIBERS_MAX = 4 };
 
@@ -41,7 +38,7 @@ struct model_fibers {
 
 static model_fibers *fibers;
 
-void *(wf_tls_get)(void)
+void *wf_tls_get(void)
 {
     return &fibers->fibers[rl::ctx().current_thread()].worker;
 }

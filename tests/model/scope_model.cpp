@@ -14,10 +14,7 @@
 
 #include <cstring>
 
-// C converts from void pointers by itself.
-#define wf_tls_get() static_cast<wf_worker *>(wf_tls_get())
 #include "runtime/wait.c"
-#undef wf_tls_get
 
 // The size is that of the library's atomics, not of the model's.
 #define _Static_assert(condition, text) static_assert(true, text)
@@ -47,7 +44,7 @@ static unsigned index_of(weft_fiber *fiber)
     return static_cast<unsigned>(fiber - state->fibers);
 }
 
-void *(wf_tls_get)(void)
+void *wf_tls_get(void)
 {
     return &state->workers[rl::ctx().threadx_->index_];
 }

@@ -12,10 +12,7 @@
 #include "model.h"
 #include "model_wheel.h"
 
-// C converts from void pointers by itself.
-#define wf_tls_get() static_cast<wf_worker *>(wf_tls_get())
 #include "runtime/wait.c"
-#undef wf_tls_get
 
 enum { WOKEN = 7, WOKEN_ELSEWHERE = 8, THREADS = 3 };
 
@@ -35,7 +32,7 @@ struct wait_state {
 
 static wait_state *state;
 
-void *(wf_tls_get)(void)
+void *wf_tls_get(void)
 {
     return nullptr;
 }

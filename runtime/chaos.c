@@ -145,7 +145,8 @@ void wf_chaos_stir(struct wf_worker *self)
     struct weft_runtime *runtime = self->runtime;
     struct weft_fiber **seen = &self->seen[wf_chaos_random(self) % WF_CHAOS_SEEN];
 
-    self->fair_tick = self->tick + 1 + wf_chaos_random(self) % LOOK_INTERVAL_MAX;
+    self->fair_turn = wf_counter_read(&self->counters.turns) + 1 +
+                      wf_chaos_random(self) % LOOK_INTERVAL_MAX;
     self->oldest_due = 0;
     self->is_fresh_first = one_in(self, 2);
     if (one_in(self, 8))

@@ -44,9 +44,9 @@
 enum { WF_DEQUE_KEPT = 256 }; /* slots that a deque does not give back */
 
 struct wf_deque_buffer {
-    int64_t capacity;                /* immutable */
+    int64_t mask;                    /* immutable: of an index; one less than its slots */
     struct wf_deque_buffer *retired; /* owner: the next of those that were left */
-    /* [capacity] slots follow */
+    /* [mask + 1] slots follow */
 };
 
 struct wf_deque {
@@ -87,7 +87,7 @@ static inline bool wf_thief_looks(struct wf_thief *thief)
 /* Computed, not kept: one load less on the way of every fiber. */
 static inline WF_ATOMIC(void *) * wf_deque_slot(struct wf_deque_buffer *buffer, int64_t index)
 {
-    return (WF_ATOMIC(void *) *)(void *)(buffer + 1) + (index & (buffer->capacity - 1));
+    return (WF_ATOMIC(void *) *)(void *)(buffer + 1) + (index & buffer->mask);
 }
 
 static inline size_t wf_deque_buffer_size(int64_t capacity)
@@ -102,7 +102,7 @@ static inline struct wf_deque_buffer *wf_deque_buffer_create(int64_t capacity)
 
     if (buffer == NULL)
         return NULL;
-    buffer->capacity = capacity;
+    buffer->mask = capacity - 1;
     for (int64_t i = 0; i < capacity; i++)
         atomic_init(wf_deque_slot(buffer, i), NULL);
     return buffer;
@@ -126,7 +126,7 @@ static inline void wf_deque_free_retired(struct wf_deque *deque)
 
     while ((buffer = deque->retired) != NULL) {
         deque->retired = buffer->retired;
-        wf_free_pages(buffer, wf_deque_buffer_size(buffer->capacity));
+        wf_free_pages(buffer, wf_deque_buffer_size(buffer->mask + 1));
     }
 }
 
@@ -138,7 +138,7 @@ static inline void wf_deque_destroy(struct wf_deque *deque)
 
     wf_deque_free_retired(deque);
     if (buffer != NULL)
-        wf_free_pages(buffer, wf_deque_buffer_size(buffer->capacity));
+        wf_free_pages(buffer, wf_deque_buffer_size(buffer->mask + 1));
 }
 
 /* Items in the deque, exact for the owner between its calls, a hint for anyone else. */
@@ -175,7 +175,7 @@ static inline void wf_deque_move(struct wf_deque *deque, struct wf_deque_buffer 
 static inline struct wf_deque_buffer *
 wf_deque_grow(struct wf_deque *deque, struct wf_deque_buffer *old, int64_t top, int64_t bottom)
 {
-    struct wf_deque_buffer *buffer = wf_deque_buffer_create(old->capacity * 2);
+    struct wf_deque_buffer *buffer = wf_deque_buffer_create((old->mask + 1) * 2);
 
     if (buffer == NULL)
         return NULL;
@@ -196,8 +196,8 @@ static inline bool wf_deque_shrink(struct wf_deque *deque, int64_t kept)
     struct wf_deque_buffer *old = atomic_load_explicit(&deque->buffer, memory_order_relaxed);
     struct wf_deque_buffer *buffer = NULL;
 
-    if (old->capacity > kept && bottom - top <= old->capacity / 4)
-        buffer = wf_deque_buffer_create(old->capacity / 2);
+    if (old->mask >= kept && bottom - top <= (old->mask + 1) / 4)
+        buffer = wf_deque_buffer_create((old->mask + 1) / 2);
     if (buffer == NULL)
         return false;
     wf_deque_move(deque, old, buffer, top, bottom);
@@ -236,8 +236,7 @@ static inline void wf_deque_clean(struct wf_deque *deque, bool may, bool all)
         wf_deque_free_retired(deque);
     /* relaxed: a hint. */
     atomic_store_explicit(&deque->excess,
-                          deque->retired != NULL || (!all && buffer->capacity > WF_DEQUE_KEPT) ? 1
-                                                                                               : 0,
+                          deque->retired != NULL || (!all && buffer->mask >= WF_DEQUE_KEPT) ? 1 : 0,
                           memory_order_relaxed);
 }
 
@@ -250,7 +249,7 @@ WF_INLINE bool wf_deque_push_or_grow(struct wf_deque *deque, void *item, bool ma
     /* relaxed: only the owner writes it. */
     struct wf_deque_buffer *buffer = atomic_load_explicit(&deque->buffer, memory_order_relaxed);
 
-    if (WF_UNLIKELY(bottom - top >= buffer->capacity)) {
+    if (WF_UNLIKELY(bottom - top > buffer->mask)) {
         buffer = may_grow ? wf_deque_grow(deque, buffer, top, bottom) : NULL;
         if (buffer == NULL)
             return false;

@@ -347,15 +347,6 @@ bool weft_is_cancelled(void)
     return wf_self_refusal(self) != 0;
 }
 
-int weft_yield(void)
-{
-    struct wf_worker *self = wf_self();
-
-    if (self == NULL)
-        return -EPERM;
-    return wf_worker_yield(self);
-}
-
 bool weft_yield_if_due(void)
 {
     struct wf_worker *self = wf_self();

@@ -65,15 +65,14 @@ struct weft_fiber {
     WF_ATOMIC(uint32_t) cancelled;        /* [A] bits of enum wf_cancel */
     WF_ATOMIC(uint32_t) joined_outside;   /* [A] 1 once joined by none of its runtime's fibers */
     int32_t result;                       /* [J] */
-    enum wf_request request;              /* [F] why it gave up its worker last */
     int (*fn)(void *);                    /* [I] */
     void *arg;                            /* [I] */
     uint64_t id;                          /* [I] */
     const void *spawn_site;               /* [I] for reports; NULL: the first fiber */
-    uint32_t last_worker;                 /* [F] index of the worker that ran it last */
-    bool is_main;                         /* [I] the runtime ends with it; false in a free record */
-    bool has_more;                        /* [F] its end has more to do: see extra.h; the same */
-    char name[WEFT_FIBER_NAME_MAX];       /* [F] */
+    uint32_t last_worker;           /* [F] who ran it last, if it was not left by a short yield */
+    bool is_main;                   /* [I] the runtime ends with it; false in a free record */
+    bool has_more;                  /* [F] its end has more to do: see extra.h; the same */
+    char name[WEFT_FIBER_NAME_MAX]; /* [F] */
 };
 
 enum { WF_CHAOS_SEEN = 8 };
@@ -94,16 +93,18 @@ struct wf_worker {
     struct wf_context context;    /* [W] of the loop, while a fiber runs */
     struct wf_san san;            /* [W] */
     struct weft_fiber *current;   /* [W] the fiber that runs, or NULL */
-    struct weft_fiber *left;      /* [W] the fiber that was switched out; NULL: it was the loop */
+    struct weft_fiber *left;      /* [W] the fiber that was switched out last */
+    enum wf_request request;      /* [W] and why */
     uint32_t index;               /* [I] */
     struct weft_runtime *runtime; /* [I] */
     struct wf_park *park;         /* [I] the runtime's, or that of the spares */
     struct wf_poller *poller;     /* [I] see poller.h */
-    uint64_t tick;                /* [W] turns looked for */
-    uint64_t fair_tick;           /* [W] when the loop has to look beyond the worker's queues */
-    uint64_t look_tick;           /* [W] when it has done so last */
+    uint64_t fair_turn;           /* [W] when the loop has to look beyond the worker's queues */
+    uint64_t looked_turn;         /* [W] when it has done so last */
     int64_t looked;               /* [W] and at what time */
     int64_t oldest_due;           /* [W] before then a look leaves the oldest fresh fiber alone */
+    uint64_t short_turns;         /* [I] bits of a turn's number; if one is set, a yield need not
+                                     look around.  In chaos none */
     uint32_t next_runs;           /* [W] turns in a row that came from the next slot */
     uint32_t thread_locks;        /* [W] how many the running fiber has: see thread_lock.h */
     bool is_fresh_first;          /* [W] of the two queues, which one has its turn */
@@ -199,9 +200,6 @@ struct weft_runtime {
     bool is_pinned;               /* [I] each worker has a CPU of its own */
     bool is_spread;               /* [I] and these are on several NUMA nodes */
     bool has_barrier;             /* [I] gates can open: see gate.h */
-    WF_ATOMIC(uint32_t)
-    is_wary;                      /* [A] 1: chaotic, or a stack has a canary: yields take no short
-                                     cut */
     uint32_t stack_class;         /* [I] default */
     struct wf_worker **workers;   /* those below `crew` [I]; the others the monitor's */
     int (*main_fn)(void *);       /* [I] */

@@ -69,7 +69,7 @@ static inline uint64_t wf_ready_take_half(struct wf_ready *ready, void **items, 
     int64_t count = tail - head - (tail - head) / 2;
 
     /* An old head with a new tail can span more than the ring: then the claim would fail. */
-    if (tail <= head || tail - head > buffer->capacity)
+    if (tail <= head || tail - head > buffer->mask + 1)
         return 0;
     if ((uint64_t)count > limit)
         count = (int64_t)limit;

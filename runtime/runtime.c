@@ -144,6 +144,7 @@ static struct wf_worker *create_worker(struct weft_runtime *runtime, uint32_t in
     worker->index = index;
     worker->park = index < runtime->worker_count ? &runtime->park : &runtime->spare_park;
     worker->random = wf_chaos_seed(runtime, index);
+    worker->short_turns = runtime->is_chaotic ? 0 : WF_TURNS_PER_LOOK - 1;
     wf_gate_init(&worker->gate, runtime->has_barrier);
     wf_spin_init(&worker->spin,
                  index < runtime->worker_count ? runtime->config.spin_us : WF_SPIN_NONE_US,
@@ -312,9 +313,6 @@ int wf_runtime_create(const struct weft_config *config, struct weft_runtime **re
         runtime->has_barrier = wf_os_barrier_prepare();
         if (runtime->is_chaotic)
             wf_chaos_begin(runtime);
-        /* relaxed: no other thread exists yet. */
-        atomic_store_explicit(&runtime->is_wary, runtime->is_chaotic, memory_order_relaxed);
-        runtime->depot.has_canaries = &runtime->is_wary;
         runtime->stack_class = wf_stack_class((size_t)config->stack_size_kib * 1024);
         error = wf_spare_map(runtime);
         if (error == 0)

@@ -108,10 +108,6 @@ static enum wf_guard make_guard(struct wf_stack_depot *depot, char *base)
     }
     if (depot->guard != WF_GUARD_CANARY)
         complain_of_guards(depot);
-    if (depot->has_canaries != NULL) {
-        /* relaxed: whoever hands the stack on publishes it. */
-        atomic_store_explicit(depot->has_canaries, 1, memory_order_relaxed);
-    }
     return WF_GUARD_CANARY;
 }
 

@@ -58,8 +58,6 @@ struct wf_stack_group {
     struct wf_shelf shelves[WF_STACK_CLASSES];
 };
 
-typedef WF_ATOMIC(uint32_t) wf_stack_flag;
-
 struct wf_stack_depot {
     size_t record_size;            /* immutable: a multiple of 64 */
     size_t page_size;              /* immutable */
@@ -67,8 +65,7 @@ struct wf_stack_depot {
     const uint32_t *group_order;   /* immutable: a row for each group, nearest first */
     struct wf_stack_group *groups; /* immutable */
 
-    wf_stack_flag *has_canaries; /* immutable: becomes 1 with the first canary; or NULL */
-    uint64_t carved_limit;       /* immutable: for carved_bytes */
+    uint64_t carved_limit; /* immutable: for carved_bytes */
 
     struct wf_lock lock;               /* guards all that follows; taken under a group's lock */
     struct wf_chunk_sheet *sheets;     /* what describes the chunks: see slab.c */

@@ -15,6 +15,9 @@ int weft_pthread_taken(int error, const void *lock, const char *place)
     if (self == NULL || (error != 0 && error != EOWNERDEAD))
         return error;
     self->thread_locks++;
+    /* Whoever leaves meanwhile finds no fiber that is next, and only that way asks for locks:
+     * leave_for() in worker.c. */
+    self->fair_turn = 0;
     locks = &self->locks;
     for (unsigned i = 0; i < WF_THREAD_LOCKS_KNOWN; i++)
         if (locks->known[i].lock == NULL) {
@@ -52,5 +55,5 @@ void wf_thread_lock_panic(const struct wf_worker *self)
                         locks->known[i].place);
     wf_panic("fiber %lu \"%s\" %s while its thread holds a pthread lock: use a weft_mutex",
              (unsigned long)fiber->id, fiber->name,
-             fiber->request == WF_REQUEST_EXIT ? "ends" : "suspends");
+             self->request == WF_REQUEST_EXIT ? "ends" : "suspends");
 }

@@ -24,6 +24,7 @@
 #include "runtime/modes.h"
 #include "runtime/own.h"
 #include "runtime/poller.h"
+#include "runtime/take.h"
 #include "runtime/trim.h"
 #include "runtime/wait_internal.h"
 
@@ -33,9 +34,7 @@ enum {
     FAIR_INTERVAL = 61,  /* turns; prime, so that it keeps no step with the program (Go's choice) */
     LONG_INTERVAL = 251, /* where turns are short: the look takes some 100 ns */
     SHORT_TURN_NS = 32,  /* so that it is a twentieth of the time at most */
-    NEXT_RUNS_MAX = 3,   /* Tokio's MAX_LIFO_POLLS_PER_TICK */
     SHARE_MAX = 128,     /* guessed: so many fibers are moved under the injector's lock */
-    TURNS_PER_LOOK = 8,  /* guessed */
     SPAWNS_PER_LOOK = 64, /* guessed: a clock reading in 64 spawns is lost in their cost */
 };
 
@@ -172,30 +171,16 @@ bool wf_worker_serve(struct wf_worker *self, struct wf_worker *worker)
     return made_ready;
 }
 
-/* The fiber from the next slot has had its runs: it goes behind the ready ones.  Returns who runs
- * in its place, or the fiber itself if there is nobody. */
-static WF_NOINLINE struct weft_fiber *put_last(struct wf_worker *self, struct weft_fiber *fiber)
+WF_INLINE uint64_t turns_of(struct wf_worker *self)
 {
-    struct weft_fiber *first = wf_own_take_in_turn(self, false);
-
-    self->next_runs = 0;
-    if (first != NULL)
-        push_ready(self, fiber);
-    return first != NULL ? first : fiber;
+    return wf_counter_read(&self->counters.turns);
 }
 
 /* The next fiber of this worker's own queues; NULL when there is none, or when the loop has to look
  * further (rule 3).  Caller: the loop, or a fiber about to leave. */
 WF_INLINE struct weft_fiber *find_next(struct wf_worker *self)
 {
-    struct weft_fiber *fiber;
-    bool is_next;
-
-    if (WF_UNLIKELY(++self->tick >= self->fair_tick))
-        return NULL;
-    fiber = wf_own_take(self, &is_next);
-    self->next_runs = is_next ? self->next_runs + 1 : 0;
-    return WF_LIKELY(self->next_runs <= NEXT_RUNS_MAX) ? fiber : put_last(self, fiber);
+    return WF_UNLIKELY(turns_of(self) >= self->fair_turn) ? NULL : wf_take(self);
 }
 
 /* It may be a branch of a tree that unfolds, and each one that is begun before its turn lives
@@ -215,12 +200,13 @@ static struct weft_fiber *take_oldest_fresh(struct wf_worker *self)
  * runtime/scheduler/multi_thread/stats.rs.) */
 static void plan_look(struct wf_worker *self)
 {
-    int64_t turns = (int64_t)(self->tick - self->look_tick);
-    bool are_short = self->now - self->looked < turns * SHORT_TURN_NS;
+    uint64_t turns = turns_of(self);
+    int64_t taken = (int64_t)(turns - self->looked_turn);
+    bool are_short = self->now - self->looked < taken * SHORT_TURN_NS;
 
     self->looked = self->now;
-    self->look_tick = self->tick;
-    self->fair_tick = self->tick + (are_short ? LONG_INTERVAL : FAIR_INTERVAL);
+    self->looked_turn = turns;
+    self->fair_turn = turns + (are_short ? LONG_INTERVAL : FAIR_INTERVAL);
 }
 
 /* Rule 3. */
@@ -262,11 +248,14 @@ static void commit(struct wf_worker *self, struct weft_fiber *fiber)
 {
     /* A turn can have lasted for seconds, and the fibers behind it have waited for as long.  The
      * clock is read where a helper could be had, not at each wait, where turns are short. */
-    if (fiber->request == WF_REQUEST_EXIT || self->tick % TURNS_PER_LOOK == 0)
+    if (self->request == WF_REQUEST_EXIT || turns_of(self) % WF_TURNS_PER_LOOK == 0)
         wf_balance_look(self);
+    fiber->last_worker = self->index;
     if (WF_UNLIKELY(fiber->stack.guard == WF_GUARD_CANARY))
         wf_overflow_check(self->runtime, fiber);
-    switch (fiber->request) {
+    switch (self->request) {
+    case WF_REQUEST_NOTHING:
+        break;
     case WF_REQUEST_YIELD:
         make_ready_again(fiber);
         wf_worker_push_ready(self, fiber);
@@ -284,10 +273,9 @@ static void commit(struct wf_worker *self, struct weft_fiber *fiber)
  * not so. */
 WF_INLINE bool commit_yield(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    /* relaxed: whoever handed the fiber on published it. */
-    if (fiber->request != WF_REQUEST_YIELD ||
-        (self->tick % TURNS_PER_LOOK == 0 && wf_own_has_backlog(self)) ||
-        WF_UNLIKELY(atomic_load_explicit(&self->runtime->is_wary, memory_order_relaxed) != 0))
+    if (self->request != WF_REQUEST_YIELD || fiber->stack.guard == WF_GUARD_CANARY ||
+        ((turns_of(self) & self->short_turns) == 0 &&
+         (self->runtime->is_chaotic || wf_own_has_backlog(self))))
         return false;
     make_ready_again(fiber);
     return wf_ready_push_if_room(&self->ready, fiber);
@@ -299,14 +287,13 @@ WF_INLINE void begin_turn(struct wf_worker *self, struct weft_fiber *fiber)
     /* relaxed: the queue that handed the fiber over published its fields, and READY is left by
      * nobody else. */
     atomic_store_explicit(&fiber->waiter.state, WF_WAIT_RUNNING, memory_order_relaxed);
-    fiber->last_worker = self->index;
     self->current = fiber;
     wf_count(&self->counters.turns, 1);
 }
 
 static WF_NOINLINE void land_slowly(struct wf_worker *self)
 {
-    if (self->left != NULL)
+    if (self->request != WF_REQUEST_NOTHING)
         commit(self, self->left);
 }
 
@@ -314,8 +301,8 @@ static WF_NOINLINE void land_slowly(struct wf_worker *self)
  * of a yield is kept free of calls. */
 WF_INLINE void land(struct wf_worker *self, struct wf_san *san)
 {
-    wf_san_switched(san, self->left != NULL ? &self->left->san : &self->san);
-    if (self->left == NULL || !commit_yield(self, self->left))
+    wf_san_switched(san, self->request != WF_REQUEST_NOTHING ? &self->left->san : &self->san);
+    if (!commit_yield(self, self->left))
         land_slowly(self);
 }
 
@@ -340,42 +327,39 @@ WF_INLINE struct wf_worker *leave_for(struct wf_worker *self, struct weft_fiber 
         to = &next->context;
         to_san = &next->san;
     } else {
+        /* Who holds a lock of its thread finds nobody: see weft_pthread_taken(). */
+        if (WF_UNLIKELY(self->thread_locks != 0))
+            wf_thread_lock_panic(self);
         self->current = NULL;
     }
-    wf_san_switch(&fiber->san, to_san, fiber->request == WF_REQUEST_EXIT);
+    wf_san_switch(&fiber->san, to_san, self->request == WF_REQUEST_EXIT);
     self = wf_context_switch(&fiber->context, to, self);
     land(self, &fiber->san);
     return self;
 }
 
 /* Keeps the calls out of the way of the others. */
-static WF_NOINLINE struct wf_worker *leave_in_region(struct wf_worker *self,
-                                                     struct weft_fiber *next)
+static WF_NOINLINE struct wf_worker *
+leave_in_region(struct wf_worker *self, struct weft_fiber *fiber, struct weft_fiber *next)
 {
-    struct weft_fiber *fiber = self->current;
-
     wf_region_leave(self, fiber->region);
     self = leave_for(self, fiber, next);
     wf_region_return(self, fiber->region);
     return self;
 }
 
-WF_INLINE struct wf_worker *leave(struct wf_worker *self, enum wf_request request,
-                                  struct weft_fiber *next)
+WF_INLINE struct wf_worker *leave(struct wf_worker *self, struct weft_fiber *fiber,
+                                  enum wf_request request, struct weft_fiber *next)
 {
-    struct weft_fiber *fiber = self->current;
-
-    fiber->request = request;
-    if (WF_UNLIKELY(self->thread_locks != 0))
-        wf_thread_lock_panic(self);
+    self->request = request;
     if (WF_UNLIKELY(fiber->region != NULL))
-        return leave_in_region(self, next);
+        return leave_in_region(self, fiber, next);
     return leave_for(self, fiber, next);
 }
 
 struct wf_worker *wf_worker_wait(struct wf_worker *self)
 {
-    return leave(self, WF_REQUEST_WAIT, find_next(self));
+    return leave(self, self->current, WF_REQUEST_WAIT, find_next(self));
 }
 
 struct weft_fiber *wf_worker_find_next(struct wf_worker *self)
@@ -386,26 +370,30 @@ struct weft_fiber *wf_worker_find_next(struct wf_worker *self)
 struct wf_worker *wf_worker_leave(struct wf_worker *self, enum wf_request request,
                                   struct weft_fiber *next)
 {
-    return leave(self, request, next);
+    return leave(self, self->current, request, next);
 }
 
-int wf_worker_yield(struct wf_worker *self)
+int weft_yield(void)
 {
-    struct weft_fiber *fiber = self->current;
+    struct wf_worker *self = wf_self();
+    struct weft_fiber *fiber;
 
-    self = leave(self, WF_REQUEST_YIELD, find_next(self));
+    if (WF_UNLIKELY(self == NULL))
+        return -EPERM;
+    fiber = self->current;
+    self = leave(self, fiber, WF_REQUEST_YIELD, find_next(self));
     return wf_fiber_refusal(self->runtime, fiber);
 }
 
 void wf_self_give_way(struct wf_worker *self)
 {
-    self->fair_tick = self->tick; /* the loop has to look further (rule 3) */
-    (void)!wf_worker_yield(self);
+    self->fair_turn = 0; /* the loop has to look further (rule 3) */
+    (void)!weft_yield();
 }
 
 void wf_worker_exit(struct wf_worker *self, struct weft_fiber *next)
 {
-    self->current->request = WF_REQUEST_EXIT;
+    self->request = WF_REQUEST_EXIT;
     if (WF_UNLIKELY(self->thread_locks != 0))
         wf_thread_lock_panic(self);
     (void)leave_for(self, self->current, next != NULL ? next : find_next(self));
@@ -415,7 +403,7 @@ void wf_worker_exit(struct wf_worker *self, struct weft_fiber *next)
 static void run(struct wf_worker *self, struct weft_fiber *fiber)
 {
     begin_turn(self, fiber);
-    self->left = NULL;
+    self->request = WF_REQUEST_NOTHING;
     wf_san_switch(&self->san, &fiber->san, false);
     (void)wf_context_switch(&self->context, &fiber->context, self);
     land(self, &self->san);
@@ -476,7 +464,7 @@ void wf_worker_pass(struct wf_worker *self)
 {
     struct weft_fiber *fiber = find_next(self);
 
-    if (fiber == NULL && self->tick >= self->fair_tick)
+    if (fiber == NULL && turns_of(self) >= self->fair_turn)
         fiber = find_oldest(self);
     else if (fiber == NULL)
         fiber = find_elsewhere(self);

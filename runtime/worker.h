@@ -19,8 +19,12 @@ void wf_worker_loop(struct wf_worker *self);
  */
 void wf_worker_pass(struct wf_worker *self);
 
+/* How often the end of a turn looks whether a helper could be had: guessed; a power of two. */
+enum { WF_TURNS_PER_LOOK = 8 };
+
 /* Why a fiber gives up its worker; carried out once its registers are saved. */
 enum wf_request {
+    WF_REQUEST_NOTHING, /* it was the loop that left */
     WF_REQUEST_WAIT,
     WF_REQUEST_YIELD,
     WF_REQUEST_EXIT,
@@ -35,9 +39,6 @@ WF_MUST_USE struct wf_worker *wf_worker_wait(struct wf_worker *self);
 WF_MUST_USE struct weft_fiber *wf_worker_find_next(struct wf_worker *self);
 WF_MUST_USE struct wf_worker *wf_worker_leave(struct wf_worker *self, enum wf_request request,
                                               struct weft_fiber *next);
-
-/* Leaves the running fiber, which stays ready.  Returns 0, or -ECANCELED if it is cancelled. */
-WF_MUST_USE int wf_worker_yield(struct wf_worker *self);
 
 /* Leaves the running fiber for good, for `next` if that is not NULL: a fiber that is READY and in
  * no queue. */

@@ -181,7 +181,7 @@ struct gate_suite : rl::test_suite<Derived, threads> {
         run(queue.put(next));
     }
 
-    // As in own.h.
+    // As in take.h.
     void pop()
     {
         bool is_alone = wf_gate_pass(&gate);

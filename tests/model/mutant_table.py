@@ -56,7 +56,7 @@ RETIRE = """\
     old->retired = deque->retired;
     deque->retired = old;
 """
-FREE_AT_ONCE = "    wf_free_pages(old, wf_deque_buffer_size(old->capacity));\n"
+FREE_AT_ONCE = "    wf_free_pages(old, wf_deque_buffer_size(old->mask + 1));\n"
 CLAIM = """\
     return atomic_compare_exchange_strong_explicit(&deque->top, &top, top + 1, memory_order_seq_cst,
                                                    memory_order_relaxed);"""
@@ -178,14 +178,14 @@ MUTANTS = [
     ready("enters-with-release",
           "atomic_store_explicit(&thief->looks, 1, memory_order_seq_cst);",
           "atomic_store_explicit(&thief->looks, 1, memory_order_release);", DEQUE_H),
-    deque("push-grows-too-late", "bottom - top >= buffer->capacity",
-          "bottom - top > buffer->capacity"),
+    deque("push-grows-too-late", "bottom - top > buffer->mask",
+          "bottom - top > buffer->mask + 1"),
     # DQ.1, DQ.4 and DQ.5 as the ready queue uses them.
     ready("push-publishes-relaxed",
           "atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_release);",
           "atomic_store_explicit(&deque->bottom, bottom + 1, memory_order_relaxed);", DEQUE_H),
-    ready("push-fills-one-too-many", "bottom - top >= buffer->capacity",
-          "bottom - top > buffer->capacity", DEQUE_H),
+    ready("push-fills-one-too-many", "bottom - top > buffer->mask",
+          "bottom - top > buffer->mask + 1", DEQUE_H),
     ready("grow-publishes-relaxed",
           "atomic_store_explicit(&deque->buffer, buffer, memory_order_seq_cst);",
           "atomic_store_explicit(&deque->buffer, buffer, memory_order_relaxed);", DEQUE_H),

@@ -234,7 +234,7 @@ static size_t resident_bytes(struct wf_deque *deque)
          buffer = buffer == atomic_load(&deque->buffer) ? deque->retired : buffer->retired) {
         uintptr_t at = (uintptr_t)buffer / page * page;
 
-        for (; at < (uintptr_t)(buffer + 1) + (size_t)buffer->capacity * sizeof(void *);
+        for (; at < (uintptr_t)(buffer + 1) + (size_t)(buffer->mask + 1) * sizeof(void *);
              at += page) {
             unsigned char resident = 0;
 

@@ -241,7 +241,7 @@ static void *run_thief(void *arg)
     return NULL;
 }
 
-/* As in own.h. */
+/* As in take.h. */
 static void take_own(struct contest *contest, uintptr_t turn)
 {
     bool is_alone = wf_gate_pass(&contest->gate);

@@ -105,6 +105,63 @@ WORKER_TEST(mutex_stress, holders_are_known_one_at_a_time, STRESS_TIMEOUT_S)
     run_races(&race, *workers, stress_end_soon());
 }
 
+struct shared {
+    weft_mutex mutex;
+    int users; /* under the mutex */
+};
+
+static struct shared *things[TURNS];
+
+static void begin_shared(int racers)
+{
+    for (int i = 0; i < TURNS; i++) {
+        things[i] = calloc(1, sizeof *things[i]);
+        CHECK(things[i] != NULL);
+        things[i]->users = racers;
+    }
+}
+
+/* Also one that is cancelled, and so may not wait, has to. */
+static void must_lock(weft_mutex *wanted, bool is_fiber)
+{
+    if (weft_mutex_lock(wanted, WEFT_FOREVER) == 0)
+        return;
+    while (weft_mutex_try_lock(wanted) != 0)
+        if (is_fiber)
+            (void)weft_yield();
+}
+
+static int leave_each(struct random *random, bool is_fiber)
+{
+    for (int i = 0; i < TURNS; i++) {
+        struct shared *thing = things[i];
+        bool is_last;
+
+        must_lock(&thing->mutex, is_fiber);
+        if (random_below(random, 8) == 0)
+            race_pause(random, is_fiber);
+        is_last = --thing->users == 0;
+        weft_mutex_unlock(&thing->mutex);
+        if (is_last)
+            free(thing);
+    }
+    return 0;
+}
+
+static void end_shared(const int *results, int racers)
+{
+    (void)racers;
+    CHECK_EQ(results[0], 0);
+}
+
+/* Whoever comes last frees it, while others are still in their unlock. */
+WORKER_TEST(mutex_stress, the_last_holder_may_free_it, STRESS_TIMEOUT_S)
+{
+    static const struct race race = {"mutex_stress/free", begin_shared, leave_each, end_shared};
+
+    run_races(&race, *workers, stress_end_soon());
+}
+
 static struct {
     weft_recursive_mutex mutex;
     long count; /* under the mutex, as is the next: plain on purpose */

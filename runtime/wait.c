@@ -77,18 +77,24 @@ struct wf_waiter *wf_wait_begin(struct wf_worker *self, wf_interrupt_fn *interru
     return waiter;
 }
 
-struct wf_worker *wf_wait_end(struct wf_worker *self, int64_t deadline)
+/* Keeps what has to outlive a wait with a deadline out of the way of those without. */
+static WF_NOINLINE struct wf_worker *end_with_deadline(struct wf_worker *self, int64_t deadline)
 {
     return wf_wait_end_inline(self, deadline);
 }
 
-bool wf_wait_make_ready(struct wf_waiter *waiter, int result)
+struct wf_worker *wf_wait_end(struct wf_worker *self, int64_t deadline)
 {
-    uint32_t state;
+    if (deadline == INT64_MAX)
+        return wf_worker_wait(self);
+    return end_with_deadline(self, deadline);
+}
+
+WF_INLINE bool make_ready(struct wf_waiter *waiter, int result)
+{
+    uint32_t state = WF_WAIT_WAITING; /* as a rule; the compare-and-swap looks */
 
     waiter->result = result;
-    /* relaxed: the compare-and-swap below decides. */
-    state = atomic_load_explicit(&waiter->state, memory_order_relaxed);
     for (;;) {
         uint32_t target = state == WF_WAIT_WAITING   ? WF_WAIT_READY
                           : state == WF_WAIT_RUNNING ? WF_WAIT_NOTIFIED
@@ -103,11 +109,16 @@ bool wf_wait_make_ready(struct wf_waiter *waiter, int result)
     }
 }
 
+bool wf_wait_make_ready(struct wf_waiter *waiter, int result)
+{
+    return make_ready(waiter, result);
+}
+
 void wf_wake(struct wf_worker *self, struct wf_waiter *waiter, int result)
 {
     if (WF_UNLIKELY(!wf_worker_is_of(self, waiter->runtime)))
         wf_outside_wake(waiter, result);
-    else if (wf_wait_make_ready(waiter, result))
+    else if (make_ready(waiter, result))
         wf_worker_push_next(self, wf_fiber_of_waiter(waiter));
 }
 
@@ -115,7 +126,7 @@ void wf_wake_later(struct wf_worker *self, struct wf_waiter *waiter, int result)
 {
     if (WF_UNLIKELY(!wf_worker_is_of(self, waiter->runtime)))
         wf_outside_wake(waiter, result);
-    else if (wf_wait_make_ready(waiter, result))
+    else if (make_ready(waiter, result))
         wf_worker_push_ready(self, wf_fiber_of_waiter(waiter));
 }
 

@@ -87,16 +87,11 @@ static WF_COLD void push_ready_slowly(struct wf_worker *self, struct weft_fiber 
         spill_fiber(self, fiber);
 }
 
-WF_INLINE void push_ready(struct wf_worker *self, struct weft_fiber *fiber)
+void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber)
 {
     if (WF_UNLIKELY(self->runtime->is_chaotic) ||
         WF_UNLIKELY(!wf_ready_push_if_room(&self->ready, fiber)))
         push_ready_slowly(self, fiber);
-}
-
-void wf_worker_push_ready(struct wf_worker *self, struct weft_fiber *fiber)
-{
-    push_ready(self, fiber);
 }
 
 /* Moves this worker's share of the injector to the end of its ready queue. */
@@ -129,15 +124,26 @@ static struct weft_fiber *take_injected(struct wf_worker *self)
     return wf_ready_pop(&self->ready);
 }
 
-void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
+WF_INLINE void push_next(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    struct weft_fiber *old;
+    struct weft_fiber *old = wf_next_put(&self->next, fiber);
 
-    if (WF_UNLIKELY(self->runtime->is_chaotic) && wf_chaos_divert(self, fiber))
-        return;
-    old = wf_next_put(&self->next, fiber);
     if (old != NULL)
         wf_worker_push_ready(self, old);
+}
+
+static WF_COLD void push_next_in_chaos(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    if (!wf_chaos_divert(self, fiber))
+        push_next(self, fiber);
+}
+
+void wf_worker_push_next(struct wf_worker *self, struct weft_fiber *fiber)
+{
+    if (WF_UNLIKELY(self->runtime->is_chaotic))
+        push_next_in_chaos(self, fiber);
+    else
+        push_next(self, fiber);
 }
 
 struct weft_fiber *wf_worker_take_next(struct wf_worker *worker)
@@ -244,12 +250,8 @@ WF_INLINE void make_ready_again(struct weft_fiber *fiber)
 }
 
 /* Carries out what the fiber asked for that the worker has just left. */
-static void commit(struct wf_worker *self, struct weft_fiber *fiber)
+WF_INLINE void commit(struct wf_worker *self, struct weft_fiber *fiber)
 {
-    /* A turn can have lasted for seconds, and the fibers behind it have waited for as long.  The
-     * clock is read where a helper could be had, not at each wait, where turns are short. */
-    if (self->request == WF_REQUEST_EXIT || turns_of(self) % WF_TURNS_PER_LOOK == 0)
-        wf_balance_look(self);
     fiber->last_worker = self->index;
     if (WF_UNLIKELY(fiber->stack.guard == WF_GUARD_CANARY))
         wf_overflow_check(self->runtime, fiber);
@@ -291,9 +293,21 @@ WF_INLINE void begin_turn(struct wf_worker *self, struct weft_fiber *fiber)
     wf_count(&self->counters.turns, 1);
 }
 
+static WF_NOINLINE void look_and_commit(struct wf_worker *self)
+{
+    wf_balance_look(self);
+    commit(self, self->left);
+}
+
 static WF_NOINLINE void land_slowly(struct wf_worker *self)
 {
-    if (self->request != WF_REQUEST_NOTHING)
+    if (self->request == WF_REQUEST_NOTHING)
+        return;
+    /* A turn can have lasted for seconds, and the fibers behind it have waited for as long.  The
+     * clock is read where a helper could be had, not at each wait, where turns are short. */
+    if (self->request == WF_REQUEST_EXIT || turns_of(self) % WF_TURNS_PER_LOOK == 0)
+        look_and_commit(self);
+    else
         commit(self, self->left);
 }
 

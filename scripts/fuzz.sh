@@ -96,8 +96,9 @@ fuzz()
     kept=tests/fuzz/corpus/$1
     log=$build/$1.log
     mkdir -p "$found" "$build/found" "$kept"
-    # In the background and waited for: a signal to this shell then ends it, too.
-    "$program" -max_total_time="$seconds" -max_len=400 -timeout=30 -print_final_stats=1 \
+    # In the background and waited for: a signal to this shell then ends it, too.  The time-out
+    # is for what hangs: beside other tests a target can get no CPU for half a minute.
+    "$program" -max_total_time="$seconds" -max_len=400 -timeout=180 -print_final_stats=1 \
         -artifact_prefix="$build/found/$1-" "$found" "$kept" >"$log" 2>&1 &
     child=$!
     wait "$child" || {

@@ -79,9 +79,8 @@ struct weft_stats run_stats(void);
 
 /* Asserts what run_config() asserts, for runs that a test starts by itself. */
 struct resources {
-    unsigned
-        fds; /* but for those by which a worker of another runtime reads its use right now... */
-    unsigned passing; /* ...which are here */
+    unsigned fds;     /* without those that come and go... */
+    unsigned passing; /* ...by which workers of other runtimes read their use right now */
     unsigned threads;
 };
 struct resources resources_now(void);

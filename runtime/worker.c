@@ -408,6 +408,7 @@ void wf_self_give_way(struct wf_worker *self)
 void wf_worker_exit(struct wf_worker *self, struct weft_fiber *next)
 {
     self->request = WF_REQUEST_EXIT;
+    /* What find_next() says does not count where the joiner is next. */
     if (WF_UNLIKELY(self->thread_locks != 0))
         wf_thread_lock_panic(self);
     (void)leave_for(self, self->current, next != NULL ? next : find_next(self));

@@ -126,13 +126,18 @@ static inline bool wf_join_detach(struct weft_fiber *fiber)
 
 /* Ends the wait of the joiner, if it is in one: it then runs right after this fiber, without a turn
  * through the queues and through the loop.  NULL: wf_join_end() will see to it.  Caller: the fiber,
- * as the last thing that it does. */
+ * as the last thing that it does.
+ *
+ * Such a turn counts as one of the next slot.  Else a chain of joins, which unwinds without a look
+ * at the queues, would keep all others from their turns. */
 static inline struct weft_fiber *wf_join_take(struct wf_worker *self, struct weft_fiber *fiber)
 {
     /* JN.2 acquire: the waiter's fields. */
     struct wf_waiter *joiner = atomic_load_explicit(&fiber->joiner, memory_order_acquire);
 
     if (!wf_join_is_waiter(joiner) || self->runtime->is_chaotic)
+        return NULL;
+    if (WF_UNLIKELY(++self->next_runs > WF_NEXT_RUNS_MAX))
         return NULL;
     /* A waiter from outside may be gone by now, with the memory that it was in.  relaxed: set
      * before JN.2 by whoever is such a waiter. */

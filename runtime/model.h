@@ -105,7 +105,7 @@ struct wf_worker {
     int64_t oldest_due;           /* [W] before then a look leaves the oldest fresh fiber alone */
     uint64_t short_turns;         /* [I] bits of a turn's number; if one is set, a yield need not
                                      look around.  In chaos none */
-    uint32_t next_runs;           /* [W] turns in a row that came from the next slot */
+    uint32_t next_runs;           /* [W] turns in a row by rule 2 of worker.c */
     uint32_t thread_locks;        /* [W] how many the running fiber has: see thread_lock.h */
     bool is_fresh_first;          /* [W] of the two queues, which one has its turn */
     bool is_task_first;           /* [W] whether the last look began with tasks */

@@ -9,8 +9,6 @@
 #include "runtime/model.h"
 #include "runtime/worker.h"
 
-enum { WF_NEXT_RUNS_MAX = 3 }; /* Tokio's MAX_LIFO_POLLS_PER_TICK */
-
 WF_INLINE struct weft_fiber *wf_take_fresh(struct wf_worker *self, bool is_alone)
 {
     return is_alone ? wf_deque_pop_alone(&self->fresh) : wf_deque_pop(&self->fresh);

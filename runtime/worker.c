@@ -5,7 +5,8 @@
  * Rules:
  *   1. Fresh fibers run youngest first, so that recursive spawning stays deep and narrow; woken and
  *      yielded fibers run in their order.  The two take turns.
- *   2. A fiber that the running one just woke is next, but at most three times in a row.
+ *   2. A fiber that the running one just woke, or whose join its end ends, is next, but at most
+ *      three times in a row.
  *   3. Every FAIR_INTERVAL turns (LONG_INTERVAL if they were short) come the timers and the ring, a
  *      share of the injector, which goes behind the ready fibers, the tasks of fibers that wait,
  *      and, at most once in `stall_us`, the oldest fresh fiber, whatever else is there.

@@ -22,6 +22,10 @@ void wf_worker_pass(struct wf_worker *self);
 /* How often the end of a turn looks whether a helper could be had: guessed; a power of two. */
 enum { WF_TURNS_PER_LOOK = 8 };
 
+/* So often in a row runs a fiber that the one before made ready (rule 2 of worker.c): Tokio's
+ * MAX_LIFO_POLLS_PER_TICK. */
+enum { WF_NEXT_RUNS_MAX = 3 };
+
 /* Why a fiber gives up its worker; carried out once its registers are saved. */
 enum wf_request {
     WF_REQUEST_NOTHING, /* it was the loop that left */

@@ -84,9 +84,13 @@ SCHEDULER_MUTANTS = [
              "    atomic_fetch_add_explicit(&park->searching, 1, memory_order_relaxed);\n"
              "    return true;", "        return false;\n    return true;")],
            "unit_park_test", "*", {}, "debug"),
-    Mutant("7/a-pair-keeps-the-next-slot", "runtime/take.h",
+    Mutant("7/a-pair-keeps-the-next-slot", "runtime/worker.h",
            [("{ WF_NEXT_RUNS_MAX = 3 }", "{ WF_NEXT_RUNS_MAX = 1 << 30 }")],
            "unit_next_slot_test"),
+    Mutant("7/a-chain-of-joins-unwinds-in-one-go", "runtime/join.h",
+           [("    if (WF_UNLIKELY(++self->next_runs > WF_NEXT_RUNS_MAX))\n"
+             "        return NULL;\n", "")],
+           "api_fairness_join_test"),
     Mutant("7/looks-seldom-however-long-the-turns", "runtime/worker.c",
            [("(are_short ? LONG_INTERVAL : FAIR_INTERVAL)",
              "(are_short ? LONG_INTERVAL : LONG_INTERVAL)")],

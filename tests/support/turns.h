@@ -19,7 +19,7 @@ enum {
     TURNS_PER_READY = 9,
     /* Turns until the oldest fresh fiber, the timers, the ring and the injector are looked at,
      * where turns are short. */
-    TURNS_PER_LOOK = 252,
+    TURNS_PER_LOOK = 255,
 };
 
 struct turns {

@@ -103,6 +103,22 @@ static int run_future(void *arg)
     return 0;
 }
 
+/* There is no fiber after all: the future is as before, or has what it was given meanwhile. */
+static int refuse(struct wf_future *future, int error)
+{
+    wf_lock_acquire(&future->lock);
+    future->has_fiber = false;
+    if (future->state == WF_FUTURE_SPAWNED) {
+        future->state = WF_FUTURE_PENDING;
+        if (future->is_cancelled) {
+            complete(future, -ECANCELED, NULL);
+            return error;
+        }
+    }
+    wf_lock_release(&future->lock);
+    return error;
+}
+
 static int spawn(weft_future *opaque, const struct weft_fiber_attr *attr, int (*fn)(void *),
                  void *arg, const void *site)
 {
@@ -115,14 +131,13 @@ static int spawn(weft_future *opaque, const struct weft_fiber_attr *attr, int (*
                  "WEFT_FUTURE_INIT");
     future->fn = fn;
     future->arg = arg;
-    /* The fiber may run at once, on another worker, but it waits for our lock. */
-    error = wf_fiber_spawn_at(attr, NULL, run_future, future, site);
-    if (error == 0) {
-        future->state = WF_FUTURE_SPAWNED;
-        future->has_fiber = true;
-    }
+    future->state = WF_FUTURE_SPAWNED;
+    future->has_fiber = true;
     wf_lock_release(&future->lock);
-    return error;
+    /* What the fiber inherits is copied by functions of the program, which may wait for others that
+     * look at the future.  And the fiber may end before this returns. */
+    error = wf_fiber_spawn_at(attr, NULL, run_future, future, site);
+    return WF_UNLIKELY(error != 0) ? refuse(future, error) : 0;
 }
 
 int weft_future_spawn_with(weft_future *future, const struct weft_fiber_attr *attr,

@@ -47,7 +47,8 @@ typedef struct weft_future {
  * Make a fiber whose result the future will be.  It belongs to no scope; the close of the future
  * waits for it.
  *
- * Returns   0, or a negative errno with nothing created and the future as before.
+ * Returns   0, or a negative errno with nothing created and the future as before, but for what
+ *           others have done with it meanwhile: a result or a cancel stays.
  * Context   fiber.  Aborts if the future has been used before.
  * Switches  never.
  * Errors    those of weft_spawn().

@@ -54,7 +54,8 @@ struct weft_local_attr {
     void (*destroy)(void *value); /* for a value that is not null, at the end; default: none */
 
     /* Makes the value of a child: 0 with the copy in `*copy`, or a negative errno, which the spawn
-     * then returns.  It is called in the spawner.  Only with `inherit`; default: see above. */
+     * then returns.  It is called in the spawner, which switches if it waits.  Only with `inherit`;
+     * default: see above. */
     int (*copy)(void *value, void **copy);
     bool inherit;
     uint8_t reserved8[7]; /* zero */

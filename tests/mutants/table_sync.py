@@ -114,6 +114,18 @@ OBJECT_MUTANTS = [
     Mutant("future/the-group-hears-nothing", "sync/future.c",
            [("    entry = wf_wait_queue_take(&group->waiting);\n", "    entry = NULL;\n")],
            "stress_gather_stress_test", "*", FOUR),
+    Mutant("future/is-locked-while-its-fiber-is-made", "sync/future.c",
+           [("    wf_lock_release(&future->lock);\n    /* What the fiber inherits", "    /* What"),
+            ("run_future, future, site);\n",
+             "run_future, future, site);\n    wf_lock_release(&future->lock);\n")],
+           "api_future_spawn_test", "future_spawn/others_use_the_future_while_its_fiber_is_made"),
+    Mutant("future/a-spawn-that-fails-forgets-a-cancel", "sync/future.c",
+           [("        if (future->is_cancelled) {\n            complete", "        if (false) {\n"
+             "            complete")],
+           "api_future_spawn_test"),
+    Mutant("future/a-spawn-that-fails-is-the-end", "sync/future.c",
+           [("        future->state = WF_FUTURE_PENDING;\n", "")],
+           "api_future_spawn_test"),
 ]
 
 GENERATOR_MUTANTS = [

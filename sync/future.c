@@ -236,6 +236,10 @@ void weft_future_cancel(weft_future *opaque)
         complete(future, -ECANCELED, NULL);
         return;
     }
+    if (future->state == WF_FUTURE_DONE) { /* a fiber that gave it early is on its own */
+        wf_lock_release(&future->lock);
+        return;
+    }
     fiber = future->fiber;
     future->is_cancelled = true;
     if (fiber != NULL)

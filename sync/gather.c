@@ -25,7 +25,8 @@ struct gathering {
     int failure;         /* the first one */
 };
 
-static void cancel_all(const struct gathering *gathering)
+/* Those that have results go on: who gave one early may be cleaning up. */
+static void cancel_rest(const struct gathering *gathering)
 {
     for (size_t i = 0; i < gathering->count; i++)
         weft_future_cancel(gathering->futures[i]);
@@ -76,7 +77,7 @@ static void gather(struct gathering *gathering, weft_time deadline)
     if (error == -ENOENT)
         return;
     gathering->result = error != 0 ? error : gathering->result;
-    cancel_all(gathering);
+    cancel_rest(gathering);
     await_rest(gathering);
 }
 

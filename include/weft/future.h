@@ -69,7 +69,8 @@ WEFT_API WEFT_MUST_USE int weft_future_spawn_with(weft_future *future,
 
 /*
  * Give a result to a future that has no fiber: a promise is kept.  In a fiber of
- * weft_future_spawn() it gives the fiber's result early; what its function returns is then ignored.
+ * weft_future_spawn() it gives the fiber's result early; what its function returns is then ignored,
+ * and from then on calls with the future do not cancel it.
  *
  * Returns   0, or -EALREADY: it has a result, perhaps because it was cancelled.
  * Context   any fiber, any thread.
@@ -114,7 +115,8 @@ WEFT_API bool weft_future_is_done(weft_future *future);
  * Ask for an early end: the fiber behind the future is cancelled, and its result is still to come.
  * A future without a fiber has the result -ECANCELED from now on.
  *
- * Returns   nothing; changes nothing if the result is there.
+ * Returns   nothing; changes nothing if the result is there, also for a fiber that gave it early
+ *           and goes on.
  * Context   any fiber, any thread.
  * Switches  if the fiber is just ending.
  */
@@ -125,8 +127,9 @@ WEFT_API void weft_future_cancel(weft_future *future);
  *
  * Returns   nothing; aborts while somebody awaits it.
  * Context   any fiber, any thread, which blocks.
- * Switches  yes, unless the result is there.
- * Cancel    waits all the same.  Use weft_future_cancel() first to be done sooner.
+ * Switches  yes, unless the fiber has ended.
+ * Cancel    waits all the same.  Use weft_future_cancel() first to be done sooner; that does not
+ *           reach a fiber that has given its result.
  */
 WEFT_API void weft_future_close(weft_future *future);
 

@@ -85,8 +85,8 @@ OBJECT_MUTANTS = [
              "    error = weft_mutex_lock(mutex, deadline);\n")],
            "stress_mutex_stress_test", "mutex_stress/holders_are_known_one_at_a_time", FOUR),
     Mutant("gather/leaves-those-behind-that-have-not-ended", "sync/gather.c",
-           [("    cancel_all(gathering);\n    await_rest(gathering);",
-             "    cancel_all(gathering);\n    weft_future_group_close(&gathering->group);\n"
+           [("    cancel_rest(gathering);\n    await_rest(gathering);",
+             "    cancel_rest(gathering);\n    weft_future_group_close(&gathering->group);\n"
              "    (void)await_rest;")],
            "stress_gather_stress_test", "*", FOUR),
     Mutant("gather/a-cancel-leaves-them-behind", "sync/gather.c",
@@ -114,6 +114,9 @@ OBJECT_MUTANTS = [
     Mutant("future/the-group-hears-nothing", "sync/future.c",
            [("    entry = wf_wait_queue_take(&group->waiting);\n", "    entry = NULL;\n")],
            "stress_gather_stress_test", "*", FOUR),
+    Mutant("future/cancels-a-fiber-that-gave-its-result", "sync/future.c",
+           [("    if (future->state == WF_FUTURE_DONE) { /* a", "    if (false) { /* a")],
+           "api_future_early_test"),
     Mutant("future/is-locked-while-its-fiber-is-made", "sync/future.c",
            [("    wf_lock_release(&future->lock);\n    /* What the fiber inherits", "    /* What"),
             ("run_future, future, site);\n",

@@ -229,6 +229,9 @@ int weft_rate_limiter_acquire(weft_rate_limiter *handle, uint64_t count, weft_ti
     if (error != -EAGAIN)
         return error;
     wf_lock_acquire(&limiter->lock);
+    /* Of those before us some may have given up, and found nobody to tell that we come earlier. */
+    if (!turn.is_granted)
+        turn.wake_at = due_in_list(limiter, &turn);
     return await(limiter, &turn);
 }
 

@@ -4,8 +4,9 @@
  *
  * One word counts the permits, and has a bit QUEUED while somebody waits, or has just given up.
  * Without it permits are taken and given by one compare-and-swap; with it only under the lock,
- * which the queue has too, so that permits are given in order.  Whoever waits sets it, and whoever
- * finds the queue empty under the lock clears it.
+ * which the queue has too, so that permits are given in order.  Whoever waits sets it, but nobody
+ * who may not, and whoever finds the queue empty under the lock clears it: those who find the bit
+ * look there before they give up.
  *
  * Whoever releases does not touch the semaphore once another can have all that is released: the
  * compare-and-swap is the last thing, and so is the lock's release, since those who are woken after
@@ -128,19 +129,37 @@ static bool grant(struct semaphore *semaphore, uint64_t added, struct wf_wait_en
     return true;
 }
 
-/* Takes the permits, or announces somebody who waits for them.  Caller holds the lock. */
-static bool take_or_announce(struct semaphore *semaphore, uint64_t count)
+/* Clears the bit of one that waits no more, but has not been here since: it is in nobody's way.
+ * Caller holds the lock. */
+static void retract(struct semaphore *semaphore)
+{
+    struct wf_wait_entry *nobody;
+
+    if (wf_wait_queue_is_empty(&semaphore->queue))
+        (void)grant(semaphore, 0, &nobody);
+}
+
+/* Takes the permits: 0; or announces somebody who waits for them: -EAGAIN; or neither, and returns
+ * why the caller may not wait.  Caller holds the lock. */
+static int take_or_announce(struct semaphore *semaphore, uint64_t count, weft_time deadline)
 {
     uint64_t word;
 
+    retract(semaphore);
     for (;;) {
+        int refusal;
+
         if (take(semaphore, count, &word))
-            return true;
+            return 0;
+        /* Before the bit is set: it would send others to the lock for one that does not wait. */
+        refusal = wf_wait_refusal(wf_self(), deadline);
+        if (refusal != 0)
+            return refusal;
         /* relaxed: the queue is published by its lock; on failure we look again. */
         if ((word & QUEUED) != 0 ||
             atomic_compare_exchange_weak_explicit(&semaphore->permits, &word, word | QUEUED,
                                                   memory_order_relaxed, memory_order_relaxed))
-            return false;
+            return -EAGAIN;
     }
 }
 
@@ -151,12 +170,13 @@ static WF_NOINLINE int acquire_slow(struct semaphore *semaphore, uint64_t count,
     int error;
 
     wf_lock_acquire(&semaphore->lock);
-    if (take_or_announce(semaphore, count)) {
+    error = take_or_announce(semaphore, count, deadline);
+    if (error != -EAGAIN) {
         wf_lock_release(&semaphore->lock);
-        return 0;
+        return error;
     }
-    error = wf_wait_queue_sleep(wf_self(), &semaphore->queue, &semaphore->lock, &wait.entry,
-                                deadline, &semaphore_kind);
+    error = wf_wait_queue_sleep_asked(wf_self(), &semaphore->queue, &semaphore->lock, &wait.entry,
+                                      deadline, &semaphore_kind);
     if (error == 0)
         return 0;
     /* Those behind us may want less than we did. */
@@ -176,6 +196,19 @@ int weft_semaphore_acquire(weft_semaphore *handle, uint64_t count, weft_time dea
     return acquire_slow(internal(handle), count, deadline);
 }
 
+/* There are permits enough, but somebody has announced a wait that may have ended. */
+static WF_NOINLINE int try_slow(struct semaphore *semaphore, uint64_t count)
+{
+    uint64_t word;
+    bool is_taken;
+
+    wf_lock_acquire(&semaphore->lock);
+    retract(semaphore);
+    is_taken = take(semaphore, count, &word);
+    wf_lock_release(&semaphore->lock);
+    return is_taken ? 0 : -EBUSY;
+}
+
 int weft_semaphore_try_acquire(weft_semaphore *handle, uint64_t count)
 {
     struct semaphore *semaphore = internal(handle);
@@ -185,7 +218,7 @@ int weft_semaphore_try_acquire(weft_semaphore *handle, uint64_t count)
         return 0;
     if (WF_UNLIKELY(wf_lock_is_gone(&semaphore->lock)))
         wf_panic("weft_semaphore_try_acquire: the semaphore %p was destroyed", (void *)semaphore);
-    return -EBUSY;
+    return (word & QUEUED) != 0 && (word & ~QUEUED) >= count ? try_slow(semaphore, count) : -EBUSY;
 }
 
 static WF_NOINLINE void release_slow(struct semaphore *semaphore, uint64_t count)

@@ -5,6 +5,7 @@
 #include "../support/fixture.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -175,6 +176,89 @@ WORKER_TEST(semaphore, a_cancelled_fiber_takes_what_is_there, TEST_TIMEOUT_S)
 
     cr_expect_eq(run_workers(*workers, take_cancelled, &semaphore), 0);
     cr_expect_eq(weft_semaphore_available(&semaphore), 2);
+}
+
+struct bystanders {
+    weft_semaphore semaphore;
+    _Atomic(int) begun, is_over, ended;
+};
+
+/* More than there are, again and again, without waiting for them. */
+static void *ask_too_much(void *arg)
+{
+    struct bystanders *bystanders = arg;
+
+    (void)atomic_fetch_add(&bystanders->begun, 1);
+    while (!atomic_load(&bystanders->is_over)) {
+        CHECK_EQ(weft_semaphore_acquire(&bystanders->semaphore, 2, 0), -ETIMEDOUT);
+        CHECK_EQ(weft_semaphore_acquire(&bystanders->semaphore, 2, weft_now()), -ETIMEDOUT);
+        CHECK_EQ(weft_semaphore_try_acquire(&bystanders->semaphore, 2), -EBUSY);
+    }
+    (void)atomic_fetch_add(&bystanders->ended, 1);
+    return NULL;
+}
+
+static int take_beside_them(void *arg)
+{
+    struct bystanders *bystanders = arg;
+    pthread_t threads[THREADS];
+
+    for (int i = 0; i < THREADS; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, ask_too_much, bystanders), 0);
+    while (atomic_load(&bystanders->begun) < THREADS)
+        CHECK_EQ(weft_yield(), 0);
+    for (int i = 0; i < 100 * ROUNDS; i++) {
+        CHECK_EQ(weft_semaphore_try_acquire(&bystanders->semaphore, 1), 0);
+        weft_semaphore_release(&bystanders->semaphore, 1);
+        CHECK_EQ(weft_semaphore_acquire(&bystanders->semaphore, 1, 0), 0);
+        weft_semaphore_release(&bystanders->semaphore, 1);
+    }
+    atomic_store(&bystanders->is_over, 1);
+    while (atomic_load(&bystanders->ended) < THREADS)
+        CHECK_EQ(weft_yield(), 0);
+    for (int i = 0; i < THREADS; i++)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    return 0;
+}
+
+/* The permit is there, and nobody waits. */
+WORKER_TEST(semaphore, who_does_not_wait_is_in_nobodys_way, TEST_TIMEOUT_S)
+{
+    struct bystanders bystanders = {.semaphore = WEFT_SEMAPHORE_INIT(1)};
+
+    cr_expect_eq(run_workers(*workers, take_beside_them, &bystanders), 0);
+    cr_expect_eq(weft_semaphore_available(&bystanders.semaphore), 1);
+}
+
+static int cancel_and_take(void *arg)
+{
+    struct shared *shared = arg;
+
+    for (int i = 0; i < 2; i++) {
+        weft_fiber *large = must_spawn(take_three, shared);
+
+        await_waiters(shared);
+        CHECK_EQ(weft_semaphore_try_acquire(&shared->semaphore, 2), -EBUSY);
+        weft_cancel(large);
+        /* It has not run since. */
+        CHECK_EQ(i == 0 ? weft_semaphore_try_acquire(&shared->semaphore, 2)
+                        : weft_semaphore_acquire(&shared->semaphore, 2, 0),
+                 0);
+        CHECK_EQ(weft_semaphore_try_acquire(&shared->semaphore, 1), -EBUSY);
+        weft_semaphore_release(&shared->semaphore, 2);
+        CHECK_EQ(must_join(large), -ECANCELED);
+        CHECK_EQ(weft_semaphore_available(&shared->semaphore), 2);
+    }
+    return 0;
+}
+
+/* With one worker nobody runs between the cancel and the look. */
+Test(semaphore, who_waits_no_more_is_in_nobodys_way, .timeout = TEST_TIMEOUT_S)
+{
+    struct shared shared = {.semaphore = WEFT_SEMAPHORE_INIT(2)};
+
+    cr_expect_eq(run_workers(1, cancel_and_take, &shared), 0);
+    cr_expect_null(shared.semaphore.queue);
 }
 
 static int release_one(void *arg)

@@ -10,10 +10,10 @@
 template <typename T, unsigned THREADS> struct semaphore_suite : fiber_suite<T, THREADS> {
     semaphore *shared;
 
-    void prepare()
+    void prepare(uint64_t permits = 0)
     {
         shared = static_cast<semaphore *>(model_alloc(sizeof *shared));
-        atomic_init(&shared->permits, 0);
+        atomic_init(&shared->permits, permits);
         atomic_init(&shared->lock.word, WF_LOCK_FREE);
     }
 
@@ -211,6 +211,31 @@ struct semaphore_leftover : semaphore_suite<semaphore_leftover, 3> {
     }
 };
 
+// There is one permit: one that wants two, and does not wait, takes it from nobody.
+struct semaphore_refused : semaphore_suite<semaphore_refused, 2> {
+    void setup()
+    {
+        prepare(1);
+    }
+
+    void fiber(unsigned index)
+    {
+        if (index == 0) {
+            RL_ASSERT(weft_semaphore_acquire(outer(), 2, 0) == -ETIMEDOUT);
+        } else {
+            RL_ASSERT(weft_semaphore_try_acquire(outer(), 1) == 0);
+            weft_semaphore_release(outer(), 1);
+            RL_ASSERT(weft_semaphore_acquire(outer(), 1, 0) == 0);
+            weft_semaphore_release(outer(), 1);
+        }
+    }
+
+    void at_rest()
+    {
+        expect_at_rest(1);
+    }
+};
+
 int main()
 {
     bool good = model_run<semaphore_cancel>("cancel");
@@ -220,5 +245,6 @@ int main()
     good = good && model_run<semaphore_sees>("sees");
     good = good && model_run<semaphore_tries>("tries");
     good = good && model_run<semaphore_leftover>("leftover");
+    good = good && model_run<semaphore_refused>("refused");
     return good ? 0 : 1;
 }

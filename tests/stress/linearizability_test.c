@@ -98,27 +98,54 @@ static void expect_free_mutex(struct round *round)
     CHECK(round->mutex.word == 0 && round->mutex.queue == NULL);
 }
 
+/* What no-one waits for is there for all: a call that fails needs a reason, too. */
+static int take_now(struct round *round, int actor, int count, struct random *random)
+{
+    struct history *history = &round->history;
+    bool tries = random_below(random, 2) == 0;
+    uint64_t called = history_call(history);
+    int error = tries ? weft_semaphore_try_acquire(&round->semaphore, (uint64_t)count)
+                      : weft_semaphore_acquire(&round->semaphore, (uint64_t)count, 0);
+
+    history_add(history, called, error == 0 ? SEMAPHORE_TAKE : SEMAPHORE_BUSY, actor, count);
+    return error;
+}
+
+static int take_later(struct round *round, int actor, int count, struct random *random)
+{
+    struct history *history = &round->history;
+    uint64_t called = history_call(history);
+    int error = weft_semaphore_acquire(&round->semaphore, (uint64_t)count, soon_or_never(random));
+    uint64_t returned = history_call(history);
+    int end = error == 0 ? SEMAPHORE_ACQUIRE : SEMAPHORE_LEAVE;
+
+    history_add_part(history, called, returned, SEMAPHORE_ASK, actor, count);
+    history_add_part(history, called, returned, end, actor, count);
+    return error;
+}
+
 static void take_permits(struct round *round, int actor, struct random *random)
 {
     struct history *history = &round->history;
 
     for (int i = 0; i < 3; i++) {
         int count = 1 + (int)random_below(random, PERMITS);
-        uint64_t called = history_call(history);
-        int error = random_below(random, 4) == 0
-                        ? weft_semaphore_try_acquire(&round->semaphore, (uint64_t)count)
-                        : weft_semaphore_acquire(&round->semaphore, (uint64_t)count,
-                                                 soon_or_never(random));
+        /* In every other round nobody waits, who could be the reason. */
+        int error = round->seed % 2 == 0 || random_below(random, 3) == 0
+                        ? take_now(round, actor, count, random)
+                        : take_later(round, actor, count, random);
+        uint64_t called;
 
         if (error != 0) {
             expect_no_effect(error);
             continue;
         }
-        history_add(history, called, SEMAPHORE_ACQUIRE, actor, count);
         pause_a_little(random);
         called = history_call(history);
         weft_semaphore_release(&round->semaphore, (uint64_t)count);
         history_add(history, called, SEMAPHORE_RELEASE, actor, count);
+        if (i > 0) /* there is no room for more */
+            continue;
         called = history_call(history);
         count = (int)weft_semaphore_available(&round->semaphore);
         history_add(history, called, SEMAPHORE_AVAILABLE, actor, count);

@@ -55,14 +55,40 @@ bool model_mutex(struct history_state *state, const struct history_op *op)
     return false;
 }
 
+static bool clear(int *bits, int bit)
+{
+    bool was_set = (*bits & bit) != 0;
+
+    *bits &= ~bit;
+    return was_set;
+}
+
 bool model_semaphore(struct history_state *state, const struct history_op *op)
 {
     int *permits = &state->words[0];
+    int *waiting = &state->words[1];
+    int *served = &state->words[2];
+    int bit = 1 << op->actor;
+    bool is_there = *permits >= op->value && *waiting == 0;
 
     switch ((enum model_semaphore_kind)op->kind) {
+    case SEMAPHORE_ASK:
+        if (is_there)
+            *permits -= op->value;
+        *(is_there ? served : waiting) |= bit;
+        return true;
     case SEMAPHORE_ACQUIRE:
+        if (clear(served, bit))
+            return true;
         *permits -= op->value;
-        return *permits >= 0;
+        return *permits >= 0 && clear(waiting, bit);
+    case SEMAPHORE_LEAVE:
+        return clear(waiting, bit);
+    case SEMAPHORE_TAKE:
+        *permits -= op->value;
+        return is_there;
+    case SEMAPHORE_BUSY:
+        return !is_there;
     case SEMAPHORE_RELEASE:
         *permits += op->value;
         return true;

@@ -19,9 +19,17 @@ enum model_mutex_kind {
 };
 history_model model_mutex;
 
-/* words[0]: how many there are, the initial state says so.  `value` is a number of permits. */
+/*
+ * words[0]: how many there are, the initial state says so; words[1]: a bit for each actor that
+ * waits; words[2]: one for each that has asked and found them there.  `value` is a number of
+ * permits.  A call that may wait has two parts: it asks, and then acquires or leaves.
+ */
 enum model_semaphore_kind {
+    SEMAPHORE_ASK,
     SEMAPHORE_ACQUIRE,
+    SEMAPHORE_LEAVE,
+    SEMAPHORE_TAKE, /* without waiting */
+    SEMAPHORE_BUSY, /* the same, and they were not there, or somebody waited */
     SEMAPHORE_RELEASE,
     SEMAPHORE_AVAILABLE, /* `value` was read */
 };

@@ -49,13 +49,32 @@ Test(history, a_mutex_has_one_holder, .timeout = TEST_TIMEOUT_S)
 
 Test(history, a_semaphore_gives_what_it_has, .timeout = TEST_TIMEOUT_S)
 {
-    EXPECT_RIGHT(model_semaphore, 3, {0, 1, SEMAPHORE_ACQUIRE, 1, 2},
-                 {2, 9, SEMAPHORE_ACQUIRE, 2, 2}, {3, 4, SEMAPHORE_AVAILABLE, 3, 1},
-                 {5, 6, SEMAPHORE_RELEASE, 1, 2}, {7, 8, SEMAPHORE_AVAILABLE, 3, 1});
-    EXPECT_WRONG(model_semaphore, 3, {0, 1, SEMAPHORE_ACQUIRE, 1, 2},
-                 {2, 4, SEMAPHORE_ACQUIRE, 2, 2}, {5, 6, SEMAPHORE_RELEASE, 1, 2});
-    EXPECT_WRONG(model_semaphore, 3, {0, 1, SEMAPHORE_ACQUIRE, 1, 2},
-                 {2, 3, SEMAPHORE_RELEASE, 1, 2}, {4, 5, SEMAPHORE_AVAILABLE, 2, 2});
+    EXPECT_RIGHT(model_semaphore, 3, {0, 1, SEMAPHORE_TAKE, 1, 2}, {2, 9, SEMAPHORE_TAKE, 2, 2},
+                 {3, 4, SEMAPHORE_AVAILABLE, 3, 1}, {5, 6, SEMAPHORE_RELEASE, 1, 2},
+                 {7, 8, SEMAPHORE_AVAILABLE, 3, 1});
+    EXPECT_WRONG(model_semaphore, 3, {0, 1, SEMAPHORE_TAKE, 1, 2}, {2, 4, SEMAPHORE_TAKE, 2, 2},
+                 {5, 6, SEMAPHORE_RELEASE, 1, 2});
+    EXPECT_WRONG(model_semaphore, 3, {0, 1, SEMAPHORE_TAKE, 1, 2}, {2, 3, SEMAPHORE_RELEASE, 1, 2},
+                 {4, 5, SEMAPHORE_AVAILABLE, 2, 2});
+}
+
+Test(history, of_a_semaphore_a_call_fails_if_others_wait, .timeout = TEST_TIMEOUT_S)
+{
+    EXPECT_RIGHT(model_semaphore, 1, {0, 5, SEMAPHORE_ASK, 1, 2}, {0, 5, SEMAPHORE_LEAVE, 1, 2},
+                 {1, 2, SEMAPHORE_BUSY, 2, 1}, {3, 4, SEMAPHORE_TAKE, 2, 1});
+    EXPECT_RIGHT(model_semaphore, 1, {0, 7, SEMAPHORE_ASK, 1, 2}, {0, 7, SEMAPHORE_ACQUIRE, 1, 2},
+                 {1, 2, SEMAPHORE_BUSY, 2, 1}, {3, 4, SEMAPHORE_RELEASE, 2, 1},
+                 {5, 6, SEMAPHORE_BUSY, 2, 1});
+    /* The one that wants more does not wait, or has left. */
+    EXPECT_WRONG(model_semaphore, 1, {0, 3, SEMAPHORE_BUSY, 1, 2}, {1, 2, SEMAPHORE_BUSY, 2, 1});
+    EXPECT_WRONG(model_semaphore, 1, {0, 1, SEMAPHORE_ASK, 1, 2}, {0, 1, SEMAPHORE_LEAVE, 1, 2},
+                 {2, 3, SEMAPHORE_BUSY, 2, 1});
+    /* Neither a wait nor its end without permits is for one that finds them. */
+    EXPECT_WRONG(model_semaphore, 1, {0, 1, SEMAPHORE_ASK, 1, 1}, {0, 1, SEMAPHORE_LEAVE, 1, 1});
+    EXPECT_WRONG(model_semaphore, 1, {0, 1, SEMAPHORE_ASK, 1, 2}, {0, 1, SEMAPHORE_ACQUIRE, 1, 2});
+    EXPECT_WRONG(model_semaphore, 1, {0, 5, SEMAPHORE_ASK, 1, 2}, {0, 5, SEMAPHORE_ACQUIRE, 1, 2},
+                 {1, 2, SEMAPHORE_BUSY, 2, 1}, {3, 4, SEMAPHORE_TAKE, 2, 1},
+                 {6, 7, SEMAPHORE_RELEASE, 2, 1});
 }
 
 Test(history, a_writer_is_alone, .timeout = TEST_TIMEOUT_S)

@@ -34,6 +34,10 @@
  *
  * Of a context's own modes:
  *
+ * wf_context_modes() gives those of the running context, as a word that can be compared.
+ *
+ * wf_context_set_modes() loads such a word, whoever had it: the modes are the running context's.
+ *
  * wf_context_own_modes() says that the running context changes its modes by other means than
  * <fenv.h>: from then on each switch keeps all of them.  New contexts inherit that.
  *
@@ -46,6 +50,7 @@
  * unwind from the instructions in the middle of them.
  */
 #include <stdbool.h>
+#include <stdint.h>
 
 #if defined(__x86_64__)
 #include "arch/x86_64/context_switch.h"
@@ -59,6 +64,8 @@ struct wf_context {
 };
 
 void *wf_context_switch(struct wf_context *from, const struct wf_context *to, void *passed);
+uint64_t wf_context_modes(const struct wf_context *running);
+void wf_context_set_modes(struct wf_context *running, uint64_t modes);
 
 /* Each switch reads the one word that all modes are in. */
 static inline bool wf_context_hides_modes(const struct wf_context *running)

@@ -59,23 +59,43 @@ static void show_region(struct wf_worker *self, struct wf_region *region)
     atomic_store_explicit(&self->region, region, memory_order_seq_cst);
 }
 
+/* Makes a region for the running fiber, which has none or one in other modes. */
+static inline struct wf_region *begin_region(struct wf_worker *self, uint64_t modes)
+{
+    struct weft_fiber *fiber = self->current;
+    struct wf_region *region = wf_region_take(self, fiber->stack.size_class);
+
+    if (region == NULL)
+        return NULL;
+    region->depth = 1;
+    region->fiber = fiber;
+    region->outer = fiber->region;
+    region->modes = modes;
+    if (region->outer != NULL)
+        wf_region_leave(self, region->outer);
+    wf_split_watch(&region->split, self->runtime->worker_count > 1);
+    fiber->region = region;
+    show_region(self, region);
+    return region;
+}
+
 weft_team weft_team_begin(void)
 {
     struct wf_worker *self = wf_self();
-    struct wf_region *region = self != NULL ? self->current->region : NULL;
+    struct wf_region *region;
+    uint64_t modes;
 
-    if (region != NULL) {
+    if (self == NULL)
+        return team_of(&no_split, no_split.first);
+    modes = wf_context_modes(&self->current->context);
+    region = self->current->region;
+    if (region != NULL && region->modes == modes) {
         region->depth++;
         return team_of(&region->split, wf_split_head(&region->split));
     }
-    region = self != NULL ? wf_region_take(self, self->current->stack.size_class) : NULL;
+    region = begin_region(self, modes);
     if (region == NULL)
         return team_of(&no_split, no_split.first);
-    region->depth = 1;
-    region->fiber = self->current;
-    wf_split_watch(&region->split, self->runtime->worker_count > 1);
-    self->current->region = region;
-    show_region(self, region);
     return team_of(&region->split, region->split.first);
 }
 
@@ -93,7 +113,9 @@ void weft_team_end(weft_team team)
         return;
     WF_ASSERT(head_of(team) == region->split.first);
     show_region(self, NULL);
-    self->current->region = NULL;
+    self->current->region = region->outer;
+    if (region->outer != NULL)
+        wf_region_return(self, region->outer);
     wf_region_give(self, region);
 }
 
@@ -310,6 +332,8 @@ static int run_stolen(void *arg)
     if (task == NULL)
         return 0; /* the owner or another thief was faster */
     wf_count(&self->counters.tasks_stolen, 1);
+    /* The loop that made this fiber has modes of its own. */
+    wf_context_set_modes(&self->current->context, region->modes);
     /* relaxed: a hint; the load spares the store. */
     if (atomic_load_explicit(&self->runtime->tasks.vain, memory_order_relaxed) != 0) {
         /* relaxed: as above. */

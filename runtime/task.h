@@ -2,6 +2,10 @@
 /*
  * Regions: the tasks of one fiber, from its first call of a task until that returns.
  *
+ * The tasks of a region run in the floating-point modes that its fiber began the region with.  A
+ * fiber that calls a task in other modes, while it runs one, gets another region for that call; the
+ * one further out is left meanwhile, as if the fiber were off its worker.
+ *
  * A region belongs to a fiber and moves with it from worker to worker.  Thieves find it by the
  * worker that runs the fiber or, while the fiber is off its worker and has tasks, in the pool's
  * list.  A region that has ended goes back to a cache and is used again, by another fiber of the
@@ -32,6 +36,8 @@ struct wf_region {
     bool was_listed;            /* the fiber: it left while it had tasks */
     unsigned stack_class;       /* immutable: of its fiber, and of those that run what is stolen */
     struct weft_fiber *fiber;   /* the fiber; anyone under `lock` while it waits in a join */
+    struct wf_region *outer;    /* the fiber: of a call further out, in other modes; or NULL */
+    uint64_t modes;             /* the fiber, before it shares; whoever has claimed a task */
     struct wf_lock lock;        /* between those who cancel and those who run what was stolen */
     struct wf_region *previous; /* under the pool's lock: in the list */
     struct wf_region *next;     /* under the pool's lock: in the list */

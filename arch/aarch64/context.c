@@ -43,15 +43,29 @@ void wf_context_init(struct wf_context *context, void *stack_top,
 {
     struct frame *frame = (struct frame *)stack_top - 1;
 
-    (void)running;
     assert((uintptr_t)stack_top % 16 == 0);
     *frame = (struct frame){
         .x30 = sign(wf_context_begin, stack_top),
         .x19 = (uint64_t)(uintptr_t)entry,
         .x20 = (uint64_t)(uintptr_t)arg,
     };
-    __asm__ volatile("mrs %0, fpcr" : "=r"(frame->fpcr));
+    frame->fpcr = wf_context_modes(running);
     context->sp = frame;
+}
+
+uint64_t wf_context_modes(const struct wf_context *running)
+{
+    uint64_t fpcr;
+
+    (void)running;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    return fpcr;
+}
+
+void wf_context_set_modes(struct wf_context *running, uint64_t modes)
+{
+    if (wf_context_modes(running) != modes)
+        __asm__ volatile("msr fpcr, %0" : : "r"(modes));
 }
 
 void *wf_context_where(const struct wf_context *context, void **frame)

@@ -29,14 +29,28 @@ void wf_context_init(struct wf_context *context, void *stack_top,
 {
     struct frame *frame = (struct frame *)stack_top - 1;
 
-    (void)running;
     assert((uintptr_t)stack_top % 16 == 0);
     *frame = (struct frame){
         .s = {[1] = (uint64_t)(uintptr_t)entry, [2] = (uint64_t)(uintptr_t)arg},
         .ra = (uint64_t)(uintptr_t)wf_context_begin,
     };
-    __asm__ volatile("frrm %0" : "=r"(frame->frm));
+    frame->frm = wf_context_modes(running);
     context->sp = frame;
+}
+
+uint64_t wf_context_modes(const struct wf_context *running)
+{
+    uint64_t frm;
+
+    (void)running;
+    __asm__ volatile("frrm %0" : "=r"(frm));
+    return frm;
+}
+
+void wf_context_set_modes(struct wf_context *running, uint64_t modes)
+{
+    (void)running;
+    __asm__ volatile("fsrm %0" : : "r"(modes));
 }
 
 void *wf_context_where(const struct wf_context *context, void **frame)

@@ -32,6 +32,26 @@ struct wf_context {
     union wf_control modes;
 };
 
+WF_INLINE uint64_t wf_context_modes(const struct wf_context *running)
+{
+    uint32_t x87_word = wf_control_x87_word();
+
+    return WF_LIKELY(wf_control_tells(&running->modes, x87_word)) ? running->modes.both
+                                                                  : wf_control_read(x87_word).both;
+}
+
+/* The record tells the words that are loaded, as after a switch. */
+WF_INLINE void wf_context_set_modes(struct wf_context *running, uint64_t modes)
+{
+    uint32_t x87_word = wf_control_x87_word();
+    union wf_control wanted = {.both = modes};
+
+    if (WF_LIKELY(wf_control_tells(&running->modes, x87_word) && running->modes.both == modes))
+        return;
+    wf_control_change(&running->modes, &wanted, x87_word);
+    running->modes = wanted;
+}
+
 #ifdef __AVX512F__
 #define WF_CLOBBERS_AVX512                                                                        \
     , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",   \

@@ -43,6 +43,10 @@
  * that this fiber has forked can be taken by others.  Between a fork and its join a fiber may wake
  * on another worker, as after any call that suspends.
  *
+ * Floating-point modes: a task that was taken starts with the rounding mode and the exception masks
+ * that its fiber had when it called name_call() or weft_parallel_for().  Whoever changes them while
+ * it runs a task, and wants them in what it forks, makes such a call again.
+ *
  * Cancel: forks and joins are never refused.  A task that was taken is cancelled with the fiber
  * that forked it: if that is cancelled when the task is taken, or when it waits in the join.  The
  * join still waits for the task to end.

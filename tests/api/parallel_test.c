@@ -3,6 +3,7 @@
 #include "../support/fixture.h"
 
 #include <errno.h>
+#include <fenv.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -98,4 +99,72 @@ static int run_reductions(void *arg)
 WORKER_TEST(parallel, a_reduction_keeps_the_order, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_workers(*workers, run_reductions, NULL), 0);
+}
+
+struct rounding {
+    int mode;
+    bool is_nested; /* the piece calls a loop in another mode */
+    _Atomic(int) pieces;
+    _Atomic(int) strangers; /* that ran in another mode */
+};
+
+static bool rounds(int mode)
+{
+    volatile double one = 1, three = 3, quotient = one / three;
+
+    /* What fegetround() looks at is not what rounds doubles on x86-64. */
+    return fegetround() == mode && (quotient * 3 > 1) == (mode == FE_UPWARD);
+}
+
+static void look_at_rounding(size_t begin, size_t end, void *arg)
+{
+    struct rounding *rounding = arg;
+    int other = rounding->mode == FE_UPWARD ? FE_DOWNWARD : FE_UPWARD;
+    bool is_right = rounds(rounding->mode);
+
+    (void)begin, (void)end;
+    /* What others take while this one is away is to be in the mode of the call, not in this. */
+    CHECK_EQ(fesetround(other), 0);
+    CHECK_EQ(weft_sleep(WEFT_MILLISECOND / 10), 0);
+    is_right &= rounds(other);
+    if (rounding->is_nested) {
+        struct rounding inner = {.mode = other};
+
+        weft_parallel_for(0, 8, 1, look_at_rounding, &inner);
+        CHECK_EQ(inner.pieces, 8);
+        CHECK_EQ(inner.strangers, 0);
+        is_right &= rounds(other);
+    }
+    CHECK_EQ(fesetround(rounding->mode), 0);
+    CHECK_EQ(weft_yield(), 0);
+    is_right &= rounds(rounding->mode);
+    (void)atomic_fetch_add(&rounding->pieces, 1);
+    if (!is_right)
+        (void)atomic_fetch_add(&rounding->strangers, 1);
+}
+
+static int run_rounding(void *arg)
+{
+    (void)arg;
+    for (int round = 0; round < 10; round++) {
+        struct rounding rounding = {.mode = round % 2 == 0 ? FE_UPWARD : FE_DOWNWARD,
+                                    .is_nested = round >= 5};
+
+        CHECK_EQ(fesetround(rounding.mode), 0);
+        weft_parallel_for(0, 32, 1, look_at_rounding, &rounding);
+        CHECK(rounds(rounding.mode));
+        CHECK_EQ(fesetround(FE_TONEAREST), 0);
+        CHECK_EQ(rounding.pieces, 32);
+        CHECK_EQ(rounding.strangers, 0);
+    }
+    return 0;
+}
+
+/* A piece that others have taken is made in a fiber of a worker's: it must not round as that worker
+ * does, nor as whatever the caller's fiber was at when it was taken. */
+WORKER_TEST(parallel, pieces_round_as_their_caller_does, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, run_rounding, NULL), 0);
+    if (*workers > 1)
+        cr_expect_gt(run_stats().tasks_stolen, 0);
 }

@@ -200,6 +200,16 @@ SCHEDULER_MUTANTS = [
            "api_abort_test"),
 ]
 
+TASK_MUTANTS = [
+    Mutant("task/leaves-a-stolen-task-in-the-modes-of-its-worker", "runtime/task.c",
+           [("    wf_context_set_modes(&self->current->context, region->modes);\n", "")],
+           "api_parallel_test", "parallel/pieces_round_as_their_caller_does"),
+    Mutant("task/shares-a-region-between-calls-in-different-modes", "runtime/task.c",
+           [("    if (region != NULL && region->modes == modes) {",
+             "    if (region != NULL) {")],
+           "api_parallel_test", "parallel/pieces_round_as_their_caller_does"),
+]
+
 TIMER_MUTANTS = [
     Mutant("timer/rounds-down", "runtime/timer.c",
            [("    return ((uint64_t)deadline + (1u << WF_WHEEL_TICK_SHIFT) - 1) >>",
@@ -306,5 +316,6 @@ PIN_MUTANTS = [
            "unit_topology_test"),
 ]
 
-MUTANTS = (SWITCH_MUTANTS + PIN_MUTANTS + SCHEDULER_MUTANTS + RING_MUTANTS + CLOSE_MUTANTS +
-           LIMIT_MUTANTS + TIMER_MUTANTS + SYNC_MUTANTS + STACK_MUTANTS + GATE_MUTANTS)
+MUTANTS = (SWITCH_MUTANTS + PIN_MUTANTS + SCHEDULER_MUTANTS + TASK_MUTANTS + RING_MUTANTS +
+           CLOSE_MUTANTS + LIMIT_MUTANTS + TIMER_MUTANTS + SYNC_MUTANTS + STACK_MUTANTS +
+           GATE_MUTANTS)

@@ -47,6 +47,11 @@ enum wf_cancel {
     WF_CANCEL_SCOPE = 2,  /* a scope around it is cancelled (scope.h) */
     WF_CANCEL_LATE = 4,   /* the same, by its deadline */
     WF_CANCEL_SHIELD = 8, /* a scope around it keeps everything off that comes from further out */
+    /* Of a fiber that runs a stolen task; they stay when it opens and closes scopes of its own. */
+    WF_CANCEL_TASK = 16,        /* the fiber that forked the task is cancelled (task.h) */
+    WF_CANCEL_TASK_LATE = 32,   /* the same, by the deadline of a scope */
+    WF_CANCEL_TASK_SHIELD = 64, /* that fiber is in a shield: other cancels are kept off, but what
+                                   it is cancelled by itself counts */
 };
 
 /* A fiber, at the high end of its own stack. */
@@ -270,12 +275,16 @@ static inline bool wf_runtime_is_done(struct weft_runtime *runtime)
 /* The same as wf_fiber_refusal(), where there is something to judge. */
 static WF_COLD int wf_cancel_judge(struct weft_runtime *runtime, uint32_t bits)
 {
-    if ((bits & WF_CANCEL_SHIELD) == 0 &&
-        ((bits & WF_CANCEL_FIBER) != 0 || wf_runtime_is_ending(runtime)))
+    uint32_t shields = bits & (WF_CANCEL_SHIELD | WF_CANCEL_TASK_SHIELD);
+    uint32_t from_task = (bits & WF_CANCEL_SHIELD) == 0 ? bits : 0;
+
+    if (shields == 0 && ((bits & WF_CANCEL_FIBER) != 0 || wf_runtime_is_ending(runtime)))
+        return -ECANCELED;
+    if ((from_task & WF_CANCEL_TASK) != 0)
         return -ECANCELED;
     if ((bits & WF_CANCEL_SCOPE) != 0)
         return (bits & WF_CANCEL_LATE) != 0 ? -ETIMEDOUT : -ECANCELED;
-    return 0;
+    return (from_task & WF_CANCEL_TASK_LATE) != 0 ? -ETIMEDOUT : 0;
 }
 
 /* 0, or why the fiber may not wait: -ECANCELED, -ETIMEDOUT.  The fiber may be gone: its flag is all

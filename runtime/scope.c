@@ -19,7 +19,8 @@ struct wf_scope *wf_scope_around(const struct weft_fiber *fiber)
 static uint32_t bits_of(const struct wf_scope *scope)
 {
     int32_t reason = wf_scope_cancelled(scope);
-    uint32_t bits = scope->in_shield ? WF_CANCEL_SHIELD : 0;
+    uint32_t bits = (scope->in_shield ? WF_CANCEL_SHIELD : 0) |
+                    (scope->in_task_shield ? WF_CANCEL_TASK_SHIELD : 0);
 
     if (reason != 0)
         bits |= WF_CANCEL_SCOPE | (reason == -ETIMEDOUT ? WF_CANCEL_LATE : 0);
@@ -29,7 +30,7 @@ static uint32_t bits_of(const struct wf_scope *scope)
 void wf_scope_move(struct weft_fiber *fiber, struct wf_scope *scope)
 {
     uint32_t old = WF_CANCEL_SCOPE | WF_CANCEL_LATE | WF_CANCEL_SHIELD;
-    uint32_t bits = scope != NULL ? bits_of(scope) : 0;
+    uint32_t bits = scope != NULL ? bits_of(scope) & old : 0;
 
     /* relaxed: see wf_scope_around(). */
     atomic_store_explicit(&fiber->scope, scope, memory_order_relaxed);

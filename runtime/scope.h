@@ -48,6 +48,7 @@ struct wf_scope {
     bool has_expired;                      /* [L] its timer has been claimed, once and for all */
     bool is_shield;                        /* [I] */
     bool in_shield;                        /* [I] it or one further out is a shield */
+    bool in_task_shield;                   /* [I] the owner runs a task that was forked in one */
     struct weft_fiber *owner;              /* [I] */
     struct weft_runtime *runtime;          /* [I] */
     struct wf_scope *outer;                /* [I] */

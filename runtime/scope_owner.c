@@ -55,6 +55,9 @@ static void enter(struct wf_worker *self, struct wf_scope *scope, bool is_shield
     scope->outer = outer;
     scope->is_shield = is_shield;
     scope->in_shield = is_shield || (outer != NULL && outer->in_shield);
+    /* relaxed: the bit has been there since the fiber began. */
+    scope->in_task_shield = (atomic_load_explicit(&fiber->cancelled, memory_order_relaxed) &
+                             WF_CANCEL_TASK_SHIELD) != 0;
     scope->timer.kind = WF_TIMER_OF_SCOPE;
     /* relaxed: no timer is armed. */
     atomic_store_explicit(&scope->deadline, WEFT_FOREVER, memory_order_relaxed);

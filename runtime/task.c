@@ -8,6 +8,8 @@
 #include "runtime/model.h"
 #include "runtime/wait_internal.h"
 
+#include <errno.h>
+
 enum {
     /* Guessed: longer than an owner takes to come to its next fork, shorter than a wake. */
     SEARCH_NS = 50 * 1000,
@@ -187,17 +189,24 @@ bool wf_task_is_wanted(weft_team team)
            wf_split_private(split, head_of(team)) == 0 && !wf_split_has_shared(split);
 }
 
+/* What a fiber that runs a stolen task is told when the one that forked it is cancelled. */
+static uint32_t bits_for(int refusal)
+{
+    if (refusal == 0)
+        return 0;
+    return refusal == -ETIMEDOUT ? WF_CANCEL_TASK_LATE : WF_CANCEL_TASK;
+}
+
 /* Cancels whoever runs the task that the waiter waits for.  The wait goes on. */
 bool wf_task_interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
     struct wf_region *region = wf_fiber_of_waiter(waiter)->region;
     struct wf_task *task = waiter->place;
 
-    (void)reason;
     wf_lock_acquire(&region->lock);
     if (task->runner != NULL) {
         /* WT.3 seq_cst: before our look whether it waits. */
-        atomic_fetch_or_explicit(&task->runner->cancelled, WF_CANCEL_FIBER, memory_order_seq_cst);
+        atomic_fetch_or_explicit(&task->runner->cancelled, bits_for(reason), memory_order_seq_cst);
         wf_wait_cancel(self, &task->runner->waiter);
     }
     wf_lock_release(&region->lock);
@@ -293,17 +302,32 @@ void wf_region_return(struct wf_worker *self, struct wf_region *region)
     wf_lock_release(&pool->lock);
 }
 
-/* Takes the right to run a claimed task, and the cancel of the fiber that forked it. */
+/* What the runner of a task is told when it begins.  A shield of its own in place of that bit would
+ * also keep off what cancels the forker within its shield. */
+static WF_COLD uint32_t inherit(struct weft_runtime *runtime, uint32_t owner)
+{
+    uint32_t bits = bits_for(wf_cancel_judge(runtime, owner));
+
+    if ((owner & (WF_CANCEL_SHIELD | WF_CANCEL_TASK_SHIELD)) != 0)
+        bits |= WF_CANCEL_TASK_SHIELD;
+    return bits;
+}
+
+/* Takes the right to run a claimed task, and the cancel and the shield of its owner. */
 static void start_task(struct wf_worker *self, struct wf_region *region, struct wf_task *task)
 {
     struct weft_fiber *fiber = self->current;
+    uint32_t owner;
 
     wf_lock_acquire(&region->lock);
     task->runner = fiber;
-    /* Whoever cancels the owner from now on takes the lock, or the owner does. */
-    if (wf_fiber_is_cancelled(self->runtime, region->fiber)) {
+    /* relaxed: whoever cancels the owner from now on takes the lock, or the owner does; what it was
+     * in when it forked the task came before the share (TK.1). */
+    owner = atomic_load_explicit(&region->fiber->cancelled, memory_order_relaxed);
+    if (WF_UNLIKELY(owner != 0 || wf_runtime_is_ending(self->runtime))) {
         /* relaxed: our own flag, and we do not wait. */
-        atomic_fetch_or_explicit(&fiber->cancelled, WF_CANCEL_FIBER, memory_order_relaxed);
+        atomic_fetch_or_explicit(&fiber->cancelled, inherit(self->runtime, owner),
+                                 memory_order_relaxed);
     }
     wf_lock_release(&region->lock);
 }

@@ -48,8 +48,9 @@
  * it runs a task, and wants them in what it forks, makes such a call again.
  *
  * Cancel: forks and joins are never refused.  A task that was taken is cancelled with the fiber
- * that forked it: if that is cancelled when the task is taken, or when it waits in the join.  The
- * join still waits for the task to end.
+ * that forked it, by the same error: if that is cancelled when the task is taken, or when it waits
+ * in the join.  The join still waits for the task to end.  A shield (weft/scope.h) that the fiber
+ * is in when the task is taken covers the task, and the scopes that are opened in it.
  *
  * On a plain thread, and where there is no memory, every task runs in place.
  */

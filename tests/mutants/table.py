@@ -208,6 +208,22 @@ TASK_MUTANTS = [
            [("    if (region != NULL && region->modes == modes) {",
              "    if (region != NULL) {")],
            "api_parallel_test", "parallel/pieces_round_as_their_caller_does"),
+    Mutant("task/has-no-shield-when-it-is-stolen", "runtime/task.c",
+           [("        bits |= WF_CANCEL_TASK_SHIELD;\n", "        bits |= 0;\n")],
+           "api_scope_task_test", "scope_task/a_shield_covers_stolen_tasks"),
+    Mutant("task/loses-the-shield-with-its-own-scope", "runtime/task.c",
+           [("        bits |= WF_CANCEL_TASK_SHIELD;\n", "        bits |= WF_CANCEL_SHIELD;\n")],
+           "api_scope_task_test", "scope_task/a_shield_covers_stolen_tasks"),
+    Mutant("task/spawns-into-scopes-without-the-shield", "runtime/scope.c",
+           [("(scope->in_task_shield ? WF_CANCEL_TASK_SHIELD : 0)", "0")],
+           "api_scope_task_test", "scope_task/a_shield_covers_stolen_tasks"),
+    Mutant("task/does-not-say-that-a-deadline-has-cancelled-it", "runtime/task.c",
+           [("    return refusal == -ETIMEDOUT ? WF_CANCEL_TASK_LATE : WF_CANCEL_TASK;",
+             "    return WF_CANCEL_TASK;")],
+           "api_scope_task_test", "scope_task/a_shields_own_end_reaches_stolen_tasks"),
+    Mutant("task/is-shielded-from-the-fiber-that-forked-it", "runtime/model.h",
+           [("(bits & WF_CANCEL_SHIELD) == 0 ? bits : 0;", "shields == 0 ? bits : 0;")],
+           "api_scope_task_test", "scope_task/a_shields_own_end_reaches_stolen_tasks"),
 ]
 
 TIMER_MUTANTS = [

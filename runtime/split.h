@@ -250,4 +250,15 @@ static inline bool wf_task_await(struct wf_task *task, void *waiter)
                                                    memory_order_acq_rel, memory_order_acquire);
 }
 
+/* Takes the waiter away from a stolen task again.  Returns false if it has been run: the thief has
+ * the waiter then.  Caller: an interrupter. */
+static inline bool wf_task_withdraw(struct wf_task *task, void *waiter)
+{
+    void *expected = waiter;
+
+    /* relaxed: taking it out publishes nothing; on failure the thief has it. */
+    return atomic_compare_exchange_strong_explicit(&task->state, &expected, NULL,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
 #endif

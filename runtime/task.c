@@ -197,12 +197,21 @@ static uint32_t bits_for(int refusal)
     return refusal == -ETIMEDOUT ? WF_CANCEL_TASK_LATE : WF_CANCEL_TASK;
 }
 
-/* Cancels whoever runs the task that the waiter waits for.  The wait goes on. */
+/* Takes the joiner out, once for each reason, to cancel the task's runner by itself: a canceller
+ * can be a plain thread, which must not wait for a ring while it holds a lock that workers take. */
 bool wf_task_interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
-    struct wf_region *region = wf_fiber_of_waiter(waiter)->region;
-    struct wf_task *task = waiter->place;
+    const struct wf_region *region = wf_fiber_of_waiter(waiter)->region;
 
+    (void)self;
+    return (region->passed_on & bits_for(reason)) == 0 && wf_task_withdraw(waiter->place, waiter);
+}
+
+/* Cancels whoever runs the task. */
+static void pass_cancel_on(struct wf_worker *self, struct wf_region *region, struct wf_task *task,
+                           int reason)
+{
+    region->passed_on |= bits_for(reason);
     wf_lock_acquire(&region->lock);
     if (task->runner != NULL) {
         /* WT.3 seq_cst: before our look whether it waits. */
@@ -210,20 +219,22 @@ bool wf_task_interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, in
         wf_wait_cancel(self, &task->runner->waiter);
     }
     wf_lock_release(&region->lock);
-    return false;
 }
 
-static void wait_for_task(struct wf_task *task)
+/* Keeps its registers out of the way of joins that need not wait. */
+static WF_NOINLINE void wait_for_task(struct wf_region *region, struct wf_task *task)
 {
-    struct wf_worker *self = wf_self();
-    struct wf_waiter *waiter;
+    region->passed_on = 0;
+    while (!wf_task_is_done(task)) {
+        struct wf_worker *self = wf_self();
+        struct wf_waiter *waiter = wf_wait_begin(self, wf_task_interrupt_join, task);
 
-    if (wf_task_is_done(task))
-        return;
-    waiter = wf_wait_begin(self, wf_task_interrupt_join, task);
-    if (wf_task_await(task, waiter))
+        if (!wf_task_await(task, waiter))
+            return;
         self = wf_wait_end(self, WEFT_FOREVER);
-    (void)self;
+        if (waiter->result != 0)
+            pass_cancel_on(self, region, task, waiter->result);
+    }
 }
 
 weft_team weft_task_join_slow(struct weft_task_deque *deque, struct weft_task **joined_head,
@@ -245,7 +256,8 @@ weft_team weft_task_join_slow(struct weft_task_deque *deque, struct weft_task **
         head[-1] = NULL;
         return team_of(split, head - 1);
     }
-    wait_for_task(task);
+    if (!wf_task_is_done(task))
+        wait_for_task(region_of(team), task);
     wf_split_forget(split, head);
     return team_of(NULL, head - 1);
 }

@@ -32,6 +32,8 @@ struct wf_worker;
 
 struct wf_region {
     struct wf_split split;      /* first: a struct weft_task_deque is a region */
+    uint32_t passed_on;         /* the fiber: what it told the runner of the task that it joins;
+                                   an interrupter while it waits there */
     uint32_t depth;             /* the fiber: calls of weft_team_begin() without their ends */
     bool was_listed;            /* the fiber: it left while it had tasks */
     unsigned stack_class;       /* immutable: of its fiber, and of those that run what is stolen */
@@ -79,7 +81,7 @@ void wf_region_give(struct wf_worker *self, struct wf_region *region);
 WF_COLD void wf_region_leave(struct wf_worker *self, struct wf_region *region);
 WF_COLD void wf_region_return(struct wf_worker *self, struct wf_region *region);
 
-/* Passes a cancel on to whoever runs the task that is the waiter's place. */
+/* Ends the wait for a task, the waiter's place, to have a cancel passed on to whoever runs it. */
 bool wf_task_interrupt_join(struct wf_worker *self, struct wf_waiter *waiter, int reason);
 
 /* A fiber that will take a task from another; NULL if there is none to be had.  Looks for a while

@@ -221,6 +221,22 @@ TASK_MUTANTS = [
            [("    return refusal == -ETIMEDOUT ? WF_CANCEL_TASK_LATE : WF_CANCEL_TASK;",
              "    return WF_CANCEL_TASK;")],
            "api_scope_task_test", "scope_task/a_shields_own_end_reaches_stolen_tasks"),
+    Mutant("task/a-thread-passes-a-cancel-on-under-the-lock", "runtime/task.c",
+           [("/* Takes the joiner out, once",
+             "static void pass_cancel_on(struct wf_worker *, struct wf_region *,\n"
+             "                           struct wf_task *, int);\n"
+             "/* Takes the joiner out, once"),
+            ("    return (region->passed_on & bits_for(reason)) == 0 && "
+             "wf_task_withdraw(waiter->place, waiter);",
+             "    if ((region->passed_on & bits_for(reason)) == 0)\n"
+             "        pass_cancel_on(self, region, waiter->place, reason);\n"
+             "    return false;"),
+            ("    const struct wf_region *region = wf_fiber_of",
+             "    struct wf_region *region = wf_fiber_of")],
+           "api_task_cancel_test"),
+    Mutant("task/passes-no-cancel-on", "runtime/task.c",
+           [("    if (task->runner != NULL) {", "    if (task->runner != NULL && reason == 0) {")],
+           "api_task_test", "task/a_cancel_reaches_the_stolen_task"),
     Mutant("task/is-shielded-from-the-fiber-that-forked-it", "runtime/model.h",
            [("(bits & WF_CANCEL_SHIELD) == 0 ? bits : 0;", "shields == 0 ? bits : 0;")],
            "api_scope_task_test", "scope_task/a_shields_own_end_reaches_stolen_tasks"),

@@ -9,8 +9,11 @@
  * Descriptors are watched for one event at a time (EPOLLONESHOT) and level-triggered.  Both cost a
  * system call for each wait, and both are what makes it safe: weft cannot see what else a program
  * does with its descriptors.  One may be closed and its number used again, or be read by somebody
- * else: since each wait tells the kernel anew what it waits for, the answer is about the file that
- * the number means now.
+ * else: each wait tells the kernel anew what it waits for, of the file that the number means now.
+ * What was told before can still be there, for a file that lives on under another number and has
+ * its event only now.  So each event bears the generation of the watch that asked for it, and one
+ * of an earlier generation is dropped.  Nothing is lost: the later one covers all who wait, and
+ * what holds comes again.
  *
  * Any worker may poll any instance (poller.h).  The lock guards the watches; it is held across
  * epoll_ctl(2), which does not block, because what is told to the kernel has to be the union of
@@ -39,8 +42,11 @@ enum {
     DONE_IN_A_ROW_MAX = 32, /* guessed: some 30 us of system calls */
 };
 
-/* Of the eventfd; no descriptor has this number. */
+/* Of the eventfd; no descriptor has the number in the lower half. */
 #define EVENT_MARK UINT64_MAX
+
+/* What an event bears: the number of the descriptor, and the generation above it. */
+enum { GENERATION_SHIFT = 32 };
 
 /* What poll(2) and epoll call alike. */
 _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLPRI == POLLPRI &&
@@ -137,11 +143,14 @@ static bool needs_service(struct wf_poller *poller)
     return waits && poll(&pollfd, 1, 0) > 0;
 }
 
-/* Tells the kernel what is waited for.  0 or -errno.  Caller has the lock. */
+/* Tells the kernel what is waited for.  0 or -errno, and then what it was told before still counts.
+ * Caller has the lock. */
 static int arm(struct instance *instance, struct wf_fd_ops *watch, int fd)
 {
-    struct epoll_event event = {.events = watch->events | EPOLLONESHOT,
-                                .data = {.u64 = (uint64_t)fd}};
+    uint32_t generation = watch->generation + 1;
+    struct epoll_event event = {
+        .events = watch->events | EPOLLONESHOT,
+        .data = {.u64 = (uint64_t)generation << GENERATION_SHIFT | (uint32_t)fd}};
     int first = watch->is_known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     int second = watch->is_known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 
@@ -151,6 +160,7 @@ static int arm(struct instance *instance, struct wf_fd_ops *watch, int fd)
          epoll_ctl(instance->epoll, second, fd, &event) != 0))
         return -errno;
     watch->is_known = true;
+    watch->generation = generation;
     return 0;
 }
 
@@ -259,17 +269,21 @@ static struct wf_op **end_into(struct wf_op **end, struct instance *instance, st
     return &op->next;
 }
 
-/* Ends those waits for which one of `events` matters, and returns a list of them.  The others are
+/* Ends those waits for which one of the events matters, and returns a list of them.  The others are
  * watched for anew.  Caller has the lock. */
-static struct wf_op *take_ready(struct instance *instance, int fd, uint32_t events)
+static struct wf_op *take_ready(struct instance *instance, const struct epoll_event *event)
 {
+    int fd = (int)(uint32_t)event->data.u64;
     struct wf_fd_ops *watch = wf_pending_watch(&instance->poller, fd);
     struct wf_op *ready = NULL, **end = &ready, *after;
     bool is_awaited = false;
 
+    /* Of a file that had the number before, or overtaken by a later wait. */
+    if (watch->generation != (uint32_t)(event->data.u64 >> GENERATION_SHIFT))
+        return NULL;
     watch->events = 0;
     for (struct wf_op *op = first_of(watch); op != NULL; op = after) {
-        uint32_t mine = events & (wf_attempt_events(op) | EPOLLERR | EPOLLHUP);
+        uint32_t mine = event->events & (wf_attempt_events(op) | EPOLLERR | EPOLLHUP);
 
         after = op->after;
         if (!op->is_listed)
@@ -372,7 +386,7 @@ static unsigned poll_instance(struct wf_poller *poller, struct wf_worker *self, 
             continue;
         }
         wf_lock_acquire(&instance->poller.lock);
-        ready = take_ready(instance, (int)events[i].data.u64, events[i].events);
+        ready = take_ready(instance, &events[i]);
         wf_lock_release(&instance->poller.lock);
         woken += wake_all(self, ready);
     }

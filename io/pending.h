@@ -46,7 +46,8 @@ enum { WF_EPOCHS = 1 << 20 }; /* of as many descriptors; numbers beyond have non
 struct wf_fd_ops {
     WF_ATOMIC(struct wf_op *) first; /* whoever closes looks without the lock whether it is NULL */
     struct wf_op *last;
-    uint32_t events; /* epoll: what they wait for, and perhaps some that have left waited for */
+    uint32_t events;     /* epoll: what they wait for, and perhaps some that have left waited for */
+    uint32_t generation; /* epoll: of what the kernel was last told */
     bool is_known; /* epoll: the kernel had this number among ours when it was last told; a hint */
     struct wf_luck in, out; /* io_uring: of attempts to read, and to write */
 };

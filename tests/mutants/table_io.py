@@ -132,6 +132,11 @@ RING_MUTANTS = [
     Mutant("epoll/wakes-whoever-waits-for-the-number", "io/epoll.c",
            [("        if (mine == 0)", "        if (false)")],
            "api_io_poll_test", "*", {"WEFT_BACKEND": "epoll"}),
+    Mutant("epoll/takes-what-an-old-file-is-told", "io/epoll.c",
+           [("    if (watch->generation != (uint32_t)(event->data.u64 >> GENERATION_SHIFT))\n"
+             "        return NULL;\n", "")],
+           "api_io_readiness_test", "io_readiness/of_an_old_file_is_not_that_of_the_number",
+           {"WEFT_BACKEND": "epoll"}),
     Mutant("epoll/the-end-of-a-wait-is-left-in-place", "io/epoll.c",
            [("            if (is_owner)\n                wf_os_event_reset(instance->event);",
              "            (void)is_owner;")],

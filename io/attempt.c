@@ -19,7 +19,6 @@
 #include "arch/atomic.h"
 #include "arch/compiler.h"
 #include "io/call.h"
-#include "io/epoll.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -473,21 +472,4 @@ static bool attempt_now(struct wf_op *op)
 bool wf_attempt_now(struct wf_op *op)
 {
     return attempt_now(op) && op->result != -EINTR;
-}
-
-bool wf_epoll_attempt(struct wf_op *op, weft_time deadline)
-{
-    bool is_done = false;
-
-    /* It goes on with what it began before: if the descriptor is still the same. */
-    if (WF_UNLIKELY(op->epoch != 0 && op->watch == NULL)) {
-        op->result = wf_op_hold(op);
-        is_done = op->result != 0;
-    }
-    if (!is_done)
-        is_done = wf_attempt(op, deadline);
-    /* A fiber that never has to wait gives way now and then. */
-    if (is_done && wf_epoll_count_done(wf_self(), op))
-        (void)weft_yield();
-    return is_done;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The two halves of the epoll backend: waiting (epoll.c) and doing (attempt.c). */
+/* The two halves of the epoll backend: waiting (epoll.c) and doing (epoll_attempt.c). */
 #ifndef WF_IO_EPOLL_H
 #define WF_IO_EPOLL_H
 

@@ -9,11 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <weft/fiber.h>
-
-/* Guessed: a thousand looks a second cost little beside a spin, and are soon enough for a peer that
- * was too slow to begin with. */
-#define HALF_CLOSED_PAUSE WEFT_MILLISECOND
 
 ssize_t weft_pread(int fd, void *buf, size_t len, off_t offset, weft_time deadline)
 {
@@ -151,18 +146,6 @@ ssize_t weft_write_all(int fd, const void *buf, size_t len, weft_time deadline)
     return (ssize_t)len;
 }
 
-/* A ring ends each poll of a socket at once whose peer has half-closed it (ring.h).  There is no
- * telling it to wait for room alone, so we look again after a while.  0, or a negative errno. */
-static WF_COLD int pause_half_closed(weft_time deadline)
-{
-    weft_time now = weft_now();
-
-    if (now >= deadline)
-        return -ETIMEDOUT;
-    return weft_sleep_until(deadline - now < HALF_CLOSED_PAUSE ? deadline
-                                                               : now + HALF_CLOSED_PAUSE);
-}
-
 int wf_op_poll(int fd, int events, uint32_t epoch, weft_time deadline)
 {
     struct wf_op op = {.code = WF_OP_POLL, .fd = fd, .flags = events, .epoch = epoch};
@@ -173,8 +156,10 @@ int wf_op_poll(int fd, int events, uint32_t epoch, weft_time deadline)
         result = wf_op_run(&op, deadline);
         if (result > 0)
             result = wf_op_events_confirmed(&op);
+        /* A ring ends each poll of a socket at once whose peer has half-closed it (ring.h).  There
+         * is no telling it to wait for room alone, so we look again after a while. */
         if (WF_UNLIKELY(result == POLLRDHUP && (events & (POLLRDHUP | POLLPRI)) == 0))
-            result = pause_half_closed(deadline);
+            result = wf_op_pause(deadline);
         op.epoch = began;
     } while (WF_UNLIKELY(result == 0));
     return result;

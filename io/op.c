@@ -2,9 +2,19 @@
 #include "io/op.h"
 
 #include "io/backend.h"
+#include "runtime/readiness.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <weft/fiber.h>
+
+/* Guessed: a thousand looks a second cost little beside a spin, and are soon enough for a peer that
+ * was too slow to begin with. */
+#define PAUSE WEFT_MILLISECOND
+
+/* Guessed: attempts in vain that nobody minds, and those in which a lie may still be an accident.
+ */
+enum { VAIN_UNSEEN = 2, VAIN_MAX = 4 };
 
 /* Never takes the waiter out: the wake belongs to the completion, which is sure to come. */
 static bool interrupt_op(struct wf_worker *self, struct wf_waiter *waiter, int reason)
@@ -111,12 +121,38 @@ int32_t wf_op_run_to_end(struct wf_op *op)
     return self == NULL ? -EPERM : run(self, op, NULL, WEFT_FOREVER);
 }
 
+int wf_op_pause(weft_time deadline)
+{
+    weft_time now = weft_now();
+
+    if (now >= deadline)
+        return -ETIMEDOUT;
+    return weft_sleep_until(deadline - now < PAUSE ? deadline : now + PAUSE);
+}
+
+int wf_op_note_vain(struct wf_op *op, int events, weft_time deadline)
+{
+    if (++op->vain <= VAIN_UNSEEN)
+        return 0;
+    if (wf_readiness_now(op->fd, events) <= 0) {
+        op->vain = 0;
+        return 0;
+    }
+    if (op->vain < VAIN_MAX)
+        return 0;
+    op->vain = VAIN_MAX - 1; /* the next attempt in vain is one too many as well */
+    return wf_op_pause(deadline);
+}
+
 int32_t wf_op_run_ready(struct wf_op *op, int events, weft_time deadline)
 {
     bool was_told = false;
     int32_t result;
 
     while ((result = wf_op_run(op, deadline)) == -EAGAIN && !was_told) {
+        result = wf_op_note_vain(op, events, deadline);
+        if (result != 0)
+            return result;
         result = wf_op_poll(op->fd, events, op->epoch, deadline);
         if (result < 0)
             return result;

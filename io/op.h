@@ -59,6 +59,7 @@ struct wf_op {
     bool is_listed;            /* the backend's: it waits */
     bool has_waited;           /* epoll: it has been attempted, or waited instead */
     bool cannot_wait;          /* epoll: the descriptor has no readiness to wait for */
+    uint8_t vain;              /* attempts in vain, one after another: see wf_op_note_vain() */
     int32_t result;            /* the backend's, once complete */
 
     /* Under the lock of `poller`; see pending.h. */
@@ -120,6 +121,23 @@ int wf_op_poll(int fd, int events, uint32_t epoch, weft_time deadline);
 ssize_t wf_op_read(int fd, void *buf, size_t len, uint32_t epoch, weft_time deadline);
 ssize_t wf_op_writev(int fd, const struct iovec *parts, int count, uint32_t epoch,
                      weft_time deadline);
+
+/*
+ * After an attempt that found nothing, before the next wait for `events`.
+ *
+ * Some descriptors say that they are ready, and are not: a datagram socket has room of its own
+ * while its receiver has none, and an error in the queue of a socket is no data.  Each wait then
+ * ends at once, and the fiber would do nothing but try.  So from the fourth attempt on, if the
+ * descriptor is ready after two in a row, this sleeps for a while.  Where somebody else was faster
+ * each time the descriptor is not ready any more, and nobody sleeps.
+ *
+ * Returns 0, or why the call is over.
+ */
+int wf_op_note_vain(struct wf_op *op, int events, weft_time deadline);
+
+/* Sleeps until it is time to look again at what cannot be waited for.  0; -ETIMEDOUT where the
+ * deadline has passed already; -ECANCELED. */
+WF_COLD int wf_op_pause(weft_time deadline);
 
 /* wf_op_run() for a transfer on a descriptor that may be in non-blocking mode: where the kernel
  * says -EAGAIN, waits for `events` and tries again. */

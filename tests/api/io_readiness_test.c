@@ -2,6 +2,7 @@
 /* io.h: readiness that is another file's, or that does not hold what it promises. */
 #define _GNU_SOURCE 1
 
+#include "../support/door.h"
 #include "../support/fixture.h"
 #include "../support/net.h"
 
@@ -9,6 +10,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define MS WEFT_MILLISECOND
@@ -106,4 +109,129 @@ static int tell_old_files(void *arg)
 WORKER_TEST(io_readiness, of_an_old_file_is_not_that_of_the_number, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_workers(*workers, tell_old_files, NULL), 0);
+}
+
+/* Two waits of 20 ms, and their ends, may take so many operations; a spin takes thousands. */
+enum { FEW = 200 };
+
+/* Another socket has filled the receiver's queue; this one has room of its own throughout. */
+struct datagrams {
+    int receiver, sender;
+    struct sockaddr_un address;
+};
+
+static void open_datagrams(struct datagrams *datagrams, bool blocks)
+{
+    int type = SOCK_DGRAM | (blocks ? 0 : SOCK_NONBLOCK);
+
+    datagrams->address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    (void)snprintf(datagrams->address.sun_path + 1, sizeof datagrams->address.sun_path - 1,
+                   "weft-readiness-%d", getpid());
+    datagrams->receiver = socket(AF_UNIX, SOCK_DGRAM, 0);
+    datagrams->sender = socket(AF_UNIX, type, 0);
+    CHECK(datagrams->receiver >= 0 && datagrams->sender >= 0);
+    CHECK_EQ(bind(datagrams->receiver, (struct sockaddr *)&datagrams->address,
+                  sizeof datagrams->address),
+             0);
+}
+
+/* Returns how many bytes went into it. */
+static size_t fill_queue(struct datagrams *datagrams)
+{
+    size_t length = 0;
+
+    while (sendto(datagrams->sender, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&datagrams->address,
+                  sizeof datagrams->address) == 1)
+        length++;
+    CHECK_EQ(errno, EAGAIN);
+    CHECK_EQ(poll(&(struct pollfd){.fd = datagrams->sender, .events = POLLOUT}, 1, 0), 1);
+    return length;
+}
+
+static ssize_t send_one(struct datagrams *datagrams, weft_time deadline)
+{
+    return weft_sendto(datagrams->sender, "x", 1, 0, (struct sockaddr *)&datagrams->address,
+                       sizeof datagrams->address, deadline);
+}
+
+static int send_for_ever(void *arg)
+{
+    return (int)send_one(arg, WEFT_FOREVER);
+}
+
+static void send_to_a_full_queue(bool blocks)
+{
+    struct datagrams datagrams;
+    uint64_t submitted;
+    weft_fiber *fiber;
+
+    open_datagrams(&datagrams, blocks);
+    CHECK(fill_queue(&datagrams) > 0);
+    submitted = stats_now().ops_submitted;
+    CHECK_EQ(send_one(&datagrams, weft_after(20 * MS)), -ETIMEDOUT);
+    CHECK_EQ(send_one(&datagrams, 0), -ETIMEDOUT);
+    fiber = must_spawn(send_for_ever, &datagrams);
+    CHECK_EQ(weft_sleep(20 * MS), 0);
+    weft_cancel(fiber);
+    CHECK_EQ(must_join(fiber), -ECANCELED);
+    CHECK(stats_now().ops_submitted - submitted < FEW);
+    fiber = must_spawn(send_for_ever, &datagrams);
+    CHECK_EQ(weft_sleep(10 * MS), 0);
+    CHECK(drain(datagrams.receiver) > 0);
+    CHECK(must_join(fiber) >= 0);
+    CHECK(fill_queue(&datagrams) > 0);
+    fiber = must_spawn(send_for_ever, &datagrams);
+    CHECK_EQ(weft_sleep(10 * MS), 0);
+    CHECK_EQ(weft_close(datagrams.sender), 0);
+    CHECK_EQ(must_join(fiber), -EBADF);
+    CHECK_EQ(weft_close(datagrams.receiver), 0);
+}
+
+static int send_to_full_queues(void *arg)
+{
+    (void)arg;
+    send_to_a_full_queue(true);
+    send_to_a_full_queue(false);
+    return 0;
+}
+
+/* A datagram socket says that there is room, and means its own: to try until there is some at its
+ * receiver would take the worker. */
+WORKER_TEST(io_readiness, room_that_is_none_is_looked_for_now_and_then, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, send_to_full_queues, NULL), 0);
+}
+
+static void receive_beside_an_error(int flags)
+{
+    int port = make_bound_socket(), on = 1, fd = socket(AF_INET, SOCK_DGRAM | flags, 0);
+    struct sockaddr_in address = local_address(port);
+    uint64_t submitted;
+    char byte;
+
+    CHECK(fd >= 0);
+    CHECK_EQ(setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on), 0);
+    CHECK_EQ(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    CHECK_EQ(send(fd, "x", 1, 0), 1); /* nobody takes datagrams there */
+    CHECK_EQ(weft_recv(fd, &byte, 1, 0, WEFT_FOREVER), -ECONNREFUSED);
+    submitted = stats_now().ops_submitted;
+    CHECK_EQ(weft_recv(fd, &byte, 1, 0, weft_after(20 * MS)), -ETIMEDOUT);
+    CHECK_EQ(weft_recv(fd, &byte, 1, 0, weft_after(20 * MS)), -ETIMEDOUT);
+    CHECK(stats_now().ops_submitted - submitted < FEW);
+    CHECK_EQ(weft_close(fd), 0);
+    CHECK_EQ(close(port), 0);
+}
+
+static int receive_beside_errors(void *arg)
+{
+    (void)arg;
+    receive_beside_an_error(0);
+    receive_beside_an_error(SOCK_NONBLOCK);
+    return 0;
+}
+
+/* An error that has been told stays in the queue of errors, and each wait for data ends for it. */
+WORKER_TEST(io_readiness, an_error_in_the_queue_is_no_data, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, receive_beside_errors, NULL), 0);
 }

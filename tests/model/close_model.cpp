@@ -207,6 +207,26 @@ void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, struct 
     RL_ASSERT(false);
 }
 
+weft_time weft_now(void)
+{
+    return 0;
+}
+
+int weft_sleep_until(weft_time time)
+{
+    (void)time;
+    RL_ASSERT(false); // no attempt is in vain
+    return 0;
+}
+
+int wf_readiness_now(int fd, int events)
+{
+    (void)fd;
+    (void)events;
+    RL_ASSERT(false); // as above
+    return 0;
+}
+
 static void await_begun()
 {
     while (atomic_load_explicit(&shared->begun, memory_order_acquire) == 0)

@@ -262,7 +262,8 @@ static bool transfer_when_ready(struct wf_op *op, weft_time deadline)
         op->result = wf_op_events_now(op->fd, is_read(op) ? POLLIN : POLLOUT);
         if (op->result <= 0)
             return op->result < 0;
-        /* Ready for writing is ready for so much, and no more (pipe(7)). */
+        /* Ready for writing is ready for so much, and no more (pipe(7)).  A terminal promises less
+         * (docs/limits.md). */
         if (!is_read(op))
             shorten(&parts, PIPE_BUF);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Input and output that suspends the fiber, never the worker. */
+/* Input and output that suspends the fiber, never the worker: docs/limits.md has the exceptions. */
 #ifndef WEFT_IO_H
 #define WEFT_IO_H
 

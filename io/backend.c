@@ -3,6 +3,7 @@
 #include "io/backend.h"
 
 #include "arch/atomic.h"
+#include "arch/os.h"
 #include "arch/sanitizer.h"
 #include "arch/sim.h"
 #include "runtime/check.h"
@@ -150,4 +151,11 @@ void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, struct 
     wf_lock_release(&poller->lock);
     if (is_complete)
         wf_op_complete(self, op);
+}
+
+void wf_backend_await_others(struct wf_worker *self)
+{
+    if (self != NULL)
+        (void)wf_poller_poll(wf_worker_poller(self), self, 0);
+    wf_os_yield();
 }

@@ -54,6 +54,13 @@ struct wf_backend {
      * the operation may be gone then.
      */
     bool (*stop)(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op);
+
+    /*
+     * Whether `stop` with NULL for `self` would return without a wait for a worker of the poller's
+     * runtime: who holds what such a worker may want asks first, and tries again without it.  NULL:
+     * it always would.  Caller has the lock of the poller.
+     */
+    bool (*can_stop)(struct wf_poller *poller, const struct wf_op *op);
 };
 
 /* What all pollers begin with. */
@@ -74,6 +81,10 @@ void wf_backend_start(struct wf_worker *self, struct wf_op *op);
  * for `self` a visitor of the runtime. */
 void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op,
                        int reason);
+
+/* For who waits until a worker of another runtime submits.  That one may wait for ours in the same
+ * way.  `self`: the caller's own worker; NULL: a plain thread. */
+void wf_backend_await_others(struct wf_worker *self);
 
 /* Lets weft_close() find a poller, from anywhere in the process, until it is destroyed. */
 void wf_close_enlist(struct wf_poller *poller);

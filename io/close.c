@@ -37,6 +37,7 @@ struct closer {
     struct wf_waiter thread; /* if it is a plain thread */
     struct wf_worker *self;  /* NULL: a plain thread */
     int fd;
+    bool lacks_room; /* not all could be told: it starts over */
 };
 
 static void count_pollers(uint32_t change)
@@ -107,6 +108,13 @@ static void tell(struct closer *closer, struct wf_op *op)
         op->reason = -EBADF;
 }
 
+/* Whether a poller can be told by who holds the lock of the directory.  `peer` does not. */
+static bool can_stop(struct wf_poller *poller, const struct wf_worker *peer, const struct wf_op *op)
+{
+    return peer != NULL || poller->backend->can_stop == NULL ||
+           poller->backend->can_stop(poller, op);
+}
+
 /* Asks all in one list to end.  Returns those that have, linked by `next`, before `complete`.
  * Caller has the lock. */
 static struct wf_op *stop_all(struct closer *closer, struct wf_poller *poller,
@@ -117,6 +125,10 @@ static struct wf_op *stop_all(struct closer *closer, struct wf_poller *poller,
     struct wf_op *op;
 
     while ((op = next_untold(watch, closer->fd, has_others)) != NULL) {
+        if (!can_stop(poller, peer, op)) {
+            closer->lacks_room = true;
+            break;
+        }
         tell(closer, op);
         wf_pending_move_last(op);
         if (poller->backend->stop(poller, peer, op)) {
@@ -164,14 +176,22 @@ static uint32_t end_at_peers(struct closer *closer)
     return count;
 }
 
-/* What another thread than theirs submits ends with that thread: they do so themselves. */
+/* What another thread than theirs submits ends with that thread: they do so themselves.  A worker
+ * that is to make room for more may be here itself, or wait for the lock because it closes, or is
+ * new: nobody waits for one with the lock. */
 static void end_everywhere(struct closer *closer)
 {
-    wf_lock_acquire(&pollers->lock);
-    for (struct wf_poller *poller = pollers->first; poller != NULL; poller = poller->next)
-        if (end_all(closer, poller, NULL))
-            wf_poller_interrupt(poller);
-    wf_lock_release(&pollers->lock);
+    for (;;) {
+        closer->lacks_room = false;
+        wf_lock_acquire(&pollers->lock);
+        for (struct wf_poller *poller = pollers->first; poller != NULL; poller = poller->next)
+            if (end_all(closer, poller, NULL))
+                wf_poller_interrupt(poller);
+        wf_lock_release(&pollers->lock);
+        if (!closer->lacks_room)
+            return;
+        wf_backend_await_others(closer->self);
+    }
 }
 
 /* Ends all that is under way on the descriptor, and waits for it.  Returns false if somebody else

@@ -329,7 +329,7 @@ static struct io_uring_sqe *take_slot(struct ring *ring, struct wf_worker *self)
         if (self == NULL) {
             wf_lock_release(&ring->poller.lock);
             interrupt_wait(&ring->poller);
-            wf_os_yield();
+            wf_backend_await_others(wf_self());
             wf_lock_acquire(&ring->poller.lock);
             continue;
         }
@@ -457,6 +457,11 @@ static bool stop(struct wf_poller *poller, struct wf_worker *self, struct wf_op 
     return false;
 }
 
+static bool can_stop(struct wf_poller *poller, const struct wf_op *op)
+{
+    return op->tag == TAG_NONE || io_uring_sq_space_left(&ring_of(poller)->uring) > 0;
+}
+
 const struct wf_backend wf_backend_ring = {
     .name = "io_uring",
     .create = create_ring,
@@ -471,4 +476,5 @@ const struct wf_backend wf_backend_ring = {
     .attempt = attempt,
     .start = start,
     .stop = stop,
+    .can_stop = can_stop,
 };

@@ -188,9 +188,9 @@ static bool model_stop(wf_poller *base, wf_worker *self, wf_op *op)
     return true;
 }
 
-static const wf_backend model_backend = {"model",       nullptr,     nullptr,   nullptr, nullptr,
-                                         nullptr,       nullptr,     nullptr,   nullptr, nullptr,
-                                         model_attempt, model_start, model_stop};
+static const wf_backend model_backend = {"model",       nullptr,     nullptr,    nullptr, nullptr,
+                                         nullptr,       nullptr,     nullptr,    nullptr, nullptr,
+                                         model_attempt, model_start, model_stop, nullptr};
 
 void wf_backend_start(struct wf_worker *self, struct wf_op *op)
 {
@@ -225,6 +225,12 @@ int wf_readiness_now(int fd, int events)
     (void)events;
     RL_ASSERT(false); // as above
     return 0;
+}
+
+void wf_backend_await_others(struct wf_worker *self)
+{
+    (void)self;
+    RL_ASSERT(false); // a stop needs no room here
 }
 
 static void await_begun()

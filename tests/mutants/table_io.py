@@ -165,6 +165,20 @@ CLOSE_MUTANTS = [
     Mutant("close/does-not-wait", "io/close.c",
            [("memory_order_acq_rel) != 1) {", "memory_order_acq_rel) == 0) {")],
            "stress_close_stress_test", "*", FOUR, "asan", 3),
+    Mutant("close/waits-for-room-with-the-lock", "io/close.c",
+           [("    return peer != NULL || poller->backend->can_stop == NULL ||",
+             "    return peer != NULL || poller->backend->can_stop != NULL ||")],
+           "api_io_close_crossing_test", "io_close_crossing/a_plain_thread_and_a_worker_close",
+           {"WEFT_BACKEND": "io_uring", "WEFT_WORKERS": "1"}),
+    Mutant("close/leaves-its-own-queue-full", "io/backend.c",
+           [("    if (self != NULL)\n        (void)wf_poller_poll(wf_worker",
+             "    if (self == NULL)\n        (void)wf_poller_poll(wf_worker")],
+           "api_io_close_crossing_test", "io_close_crossing/two_runtimes_close_each_others",
+           {"WEFT_BACKEND": "io_uring", "WEFT_WORKERS": "1"}),
+    Mutant("close/cancels-with-its-own-queue-full", "io/ring.c",
+           [("wf_backend_await_others(wf_self());", "wf_os_yield();")],
+           "api_io_close_crossing_test", "io_close_crossing/two_runtimes_cancel_each_others",
+           {"WEFT_BACKEND": "io_uring", "WEFT_WORKERS": "1"}),
 ]
 
 LIMIT_MUTANTS = [

@@ -7,6 +7,7 @@
 #include "arch/compiler.h"
 #include "io/call.h"
 #include "io/disk.h"
+#include "io/op.h"
 #include "runtime/alloc.h"
 
 #include <dirent.h>
@@ -49,11 +50,16 @@ static WF_NOINLINE int open_folder(void *arg)
 int weft_dir_open(weft_dir **dir, int dir_fd, const char *path, weft_time deadline)
 {
     struct open_call call = {wf_alloc(sizeof(weft_dir)), dir_fd, path};
+    struct wf_op hold = {.fd = dir_fd};
     int error;
 
     if (call.dir == NULL)
         return -ENOMEM;
-    error = wf_call_file(open_folder, &call, deadline);
+    /* It may be queued for long behind other calls, while somebody closes the descriptor. */
+    error = wf_op_hold(&hold);
+    if (error == 0)
+        error = wf_call_file(open_folder, &call, deadline);
+    wf_op_release(&hold);
     if (error == 0 && call.dir->fd < 0)
         error = call.dir->fd;
     if (error == 0)

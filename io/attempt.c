@@ -19,6 +19,7 @@
 #include "arch/atomic.h"
 #include "arch/compiler.h"
 #include "io/call.h"
+#include "io/parts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,59 +67,11 @@ static WF_NOINLINE int32_t result_of(ssize_t n)
     return n < 0 ? -errno : (int32_t)n;
 }
 
-static size_t length_of(const struct wf_op *op)
-{
-    return op->length < INT32_MAX ? op->length : INT32_MAX;
-}
-
 static bool is_nonblocking(int fd)
 {
     int mode = fcntl(fd, F_GETFL);
 
     return mode >= 0 && (mode & O_NONBLOCK) != 0;
-}
-
-/* What a read or write moves: one buffer, or several. */
-struct parts {
-    struct iovec one;
-    const struct iovec *at;
-    size_t count;
-};
-
-static void set_parts(struct parts *parts, const struct wf_op *op)
-{
-    parts->one = (struct iovec){op->buffer, length_of(op)};
-    parts->at = &parts->one;
-    parts->count = 1;
-    if (op->code == WF_OP_READV || op->code == WF_OP_WRITEV) {
-        parts->at = op->buffer;
-        parts->count = op->length;
-    }
-}
-
-static size_t total_of(const struct parts *parts)
-{
-    size_t total = 0;
-
-    for (size_t i = 0; i < parts->count; i++)
-        total += parts->at[i].iov_len;
-    return total;
-}
-
-/* No more than the first `length` bytes, and perhaps less: the first part that is not empty. */
-static void shorten(struct parts *parts, size_t length)
-{
-    while (parts->count > 1 && parts->at->iov_len == 0) {
-        parts->at++;
-        parts->count--;
-    }
-    if (total_of(parts) <= length)
-        return;
-    parts->one = *parts->at;
-    if (parts->one.iov_len > length)
-        parts->one.iov_len = length;
-    parts->at = &parts->one;
-    parts->count = 1;
 }
 
 static bool is_read(const struct wf_op *op)
@@ -127,7 +80,7 @@ static bool is_read(const struct wf_op *op)
 }
 
 /* Without RWF_NOWAIT among the flags it may block.  With an offset of -1 it is the file's own. */
-static int32_t transfer(const struct wf_op *op, const struct parts *parts, int64_t offset,
+static int32_t transfer(const struct wf_op *op, const struct wf_parts *parts, int64_t offset,
                         int flags)
 {
     int count = parts->count <= INT_MAX ? (int)parts->count : -1;
@@ -139,9 +92,9 @@ static int32_t transfer(const struct wf_op *op, const struct parts *parts, int64
 
 static int32_t transfer_all(const struct wf_op *op, int flags)
 {
-    struct parts parts;
+    struct wf_parts parts;
 
-    set_parts(&parts, op);
+    wf_parts_set(&parts, op);
     return transfer(op, &parts, op->offset, flags);
 }
 
@@ -161,7 +114,7 @@ static int run_transfer(void *arg)
 }
 
 /* Goes on where a transfer has stopped.  Returns false if there may be more to be had. */
-static bool go_on(struct wf_op *op, const struct parts *parts, int flags)
+static bool go_on(struct wf_op *op, const struct wf_parts *parts, int flags)
 {
     int64_t offset = op->offset >= 0 ? op->offset + op->result : -1;
     int32_t result = transfer(op, parts, offset, flags);
@@ -169,17 +122,17 @@ static bool go_on(struct wf_op *op, const struct parts *parts, int flags)
     if (result > 0) /* what was moved counts, whatever comes then */
         op->result += result;
     if ((flags & RWF_NOWAIT) == 0)
-        return result < 0 || (size_t)result < total_of(parts);
+        return result < 0 || (size_t)result < wf_parts_total(parts);
     return result <= 0 && result != -EAGAIN;
 }
 
 /* The rest of a transfer of which a part has been done.  Returns false if it would have to wait. */
 static bool move_rest(struct wf_op *op, int flags)
 {
-    struct parts all, rest;
+    struct wf_parts all, rest;
     size_t done = (size_t)op->result;
 
-    set_parts(&all, op);
+    wf_parts_set(&all, op);
     while (all.count > 0 && done >= all.at->iov_len) {
         done -= all.at->iov_len;
         all.at++;
@@ -187,8 +140,8 @@ static bool move_rest(struct wf_op *op, int flags)
     }
     if (all.count == 0)
         return true;
-    rest = (struct parts){.one = {(char *)all.at->iov_base + done, all.at->iov_len - done},
-                          .count = 1};
+    rest = (struct wf_parts){.one = {(char *)all.at->iov_base + done, all.at->iov_len - done},
+                             .count = 1};
     rest.at = &rest.one;
     all.at++;
     all.count--;
@@ -253,11 +206,11 @@ static bool call(struct wf_op *op, int (*fn)(void *), weft_time deadline)
 /* RWF_NOWAIT means nothing to this kind of descriptor. */
 static bool transfer_when_ready(struct wf_op *op, weft_time deadline)
 {
-    struct parts parts;
+    struct wf_parts parts;
 
     if (op->cannot_wait || is_file(op->fd))
         return call(op, run_transfer, deadline);
-    set_parts(&parts, op);
+    wf_parts_set(&parts, op);
     if (!is_nonblocking(op->fd)) {
         op->result = wf_op_events_now(op->fd, is_read(op) ? POLLIN : POLLOUT);
         if (op->result <= 0)
@@ -265,7 +218,7 @@ static bool transfer_when_ready(struct wf_op *op, weft_time deadline)
         /* Ready for writing is ready for so much, and no more (pipe(7)).  A terminal promises less
          * (docs/limits.md). */
         if (!is_read(op))
-            shorten(&parts, PIPE_BUF);
+            wf_parts_shorten(&parts, PIPE_BUF);
     }
     op->result = transfer(op, &parts, op->offset, 0);
     return op->result != -EAGAIN;
@@ -274,10 +227,10 @@ static bool transfer_when_ready(struct wf_op *op, weft_time deadline)
 /* True if it came to its end before all had been moved that was asked for. */
 static bool is_short(const struct wf_op *op)
 {
-    struct parts parts;
+    struct wf_parts parts;
 
-    set_parts(&parts, op);
-    return op->result > 0 && (size_t)op->result < total_of(&parts);
+    wf_parts_set(&parts, op);
+    return op->result > 0 && (size_t)op->result < wf_parts_total(&parts);
 }
 
 /* -EAGAIN: it would wait; -EOPNOTSUPP or -ENOSYS: nobody can say. */
@@ -315,9 +268,9 @@ static bool attempt_message(struct wf_op *op)
     int flags = op->flags | MSG_DONTWAIT;
 
     if (op->code == WF_OP_RECV)
-        op->result = result_of(recv(op->fd, op->buffer, length_of(op), flags));
+        op->result = result_of(recv(op->fd, op->buffer, wf_op_length(op), flags));
     else if (op->code == WF_OP_SEND)
-        op->result = result_of(send(op->fd, op->buffer, length_of(op), flags));
+        op->result = result_of(send(op->fd, op->buffer, wf_op_length(op), flags));
     else if (op->code == WF_OP_RECVMSG)
         op->result = result_of(recvmsg(op->fd, op->buffer, flags));
     else
@@ -394,7 +347,7 @@ static bool attempt_receive(struct wf_op *op, weft_time deadline)
         return false;
     is_done = attempt_message(op);
     if (op->result > 0 && !is_apart(op))
-        note_received(op->fd, (size_t)op->result < length_of(op));
+        note_received(op->fd, (size_t)op->result < wf_op_length(op));
     return is_done;
 }
 

@@ -33,7 +33,10 @@
 #include <weft/blocking.h>
 #include <weft/fiber.h>
 
-enum { DRAINED_MAX = 1 << 16 };
+enum {
+    DRAINED_MAX = 1 << 16,
+    TRANSFER_MAX = INT32_MAX & ~0xfff, /* bytes that one call moves, as in the kernel */
+};
 
 uint32_t wf_attempt_events(const struct wf_op *op)
 {
@@ -105,6 +108,16 @@ static bool is_file(int fd)
     return fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
 }
 
+/* True if it came to its end before all had been moved that one call can. */
+static bool is_short(const struct wf_op *op)
+{
+    struct wf_parts parts;
+
+    wf_parts_set(&parts, op);
+    return op->result > 0 && op->result < TRANSFER_MAX &&
+           (size_t)op->result < wf_parts_total(&parts);
+}
+
 static int run_transfer(void *arg)
 {
     struct wf_op *op = arg;
@@ -114,11 +127,13 @@ static int run_transfer(void *arg)
 }
 
 /* Goes on where a transfer has stopped.  Returns false if there may be more to be had. */
-static bool go_on(struct wf_op *op, const struct wf_parts *parts, int flags)
+static bool go_on(struct wf_op *op, struct wf_parts *parts, int flags)
 {
     int64_t offset = op->offset >= 0 ? op->offset + op->result : -1;
-    int32_t result = transfer(op, parts, offset, flags);
+    int32_t result;
 
+    wf_parts_shorten(parts, (size_t)(TRANSFER_MAX - op->result));
+    result = transfer(op, parts, offset, flags);
     if (result > 0) /* what was moved counts, whatever comes then */
         op->result += result;
     if ((flags & RWF_NOWAIT) == 0)
@@ -151,7 +166,8 @@ static bool move_rest(struct wf_op *op, int flags)
 
 static int run_rest(void *arg)
 {
-    (void)move_rest(arg, 0);
+    while (is_short(arg) && !move_rest(arg, 0)) /* as a rule once: see wf_parts_shorten() */
+        ;
     return 0;
 }
 
@@ -222,15 +238,6 @@ static bool transfer_when_ready(struct wf_op *op, weft_time deadline)
     }
     op->result = transfer(op, &parts, op->offset, 0);
     return op->result != -EAGAIN;
-}
-
-/* True if it came to its end before all had been moved that was asked for. */
-static bool is_short(const struct wf_op *op)
-{
-    struct wf_parts parts;
-
-    wf_parts_set(&parts, op);
-    return op->result > 0 && (size_t)op->result < wf_parts_total(&parts);
 }
 
 /* -EAGAIN: it would wait; -EOPNOTSUPP or -ENOSYS: nobody can say. */

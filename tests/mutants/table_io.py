@@ -150,6 +150,16 @@ RING_MUTANTS = [
              "            (void)is_owner;")],
            "api_idle_test", "idle/nobody_makes_a_system_call",
            {"WEFT_BACKEND": "epoll"}),
+    Mutant("part/a-result-has-more-than-32-bits", "io/attempt.c",
+           [("    wf_parts_shorten(parts, (size_t)(TRANSFER_MAX - op->result));\n", "")],
+           "api_io_part_test", "io_part/no_more_than_one_call_can_move"),
+    Mutant("part/goes-on-after-all-that-a-call-moves", "io/attempt.c",
+           [("op->result > 0 && op->result < TRANSFER_MAX &&", "op->result > 0 &&")],
+           "api_io_part_test", "io_part/no_more_than_one_call_can_move"),
+    Mutant("part/the-rest-ends-with-a-buffer", "io/attempt.c",
+           [("    while (is_short(arg) && !move_rest(arg, 0))",
+             "    (void)move_rest(arg, 0);\n    while (false)")],
+           "api_io_part_test", "io_part/no_more_than_one_call_can_move"),
 ]
 
 CLOSE_MUTANTS = [

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads and writes of files of which the kernel moves a part at once and the rest later.  What the
+ * kernel does is decided here: this program is linked with --wrap for the calls.
+ */
+#define _GNU_SOURCE 1
+
+#include "../support/fixture.h"
+#include "../support/net.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum {
+    CALL_MAX = INT32_MAX & ~0xfff, /* bytes that one call moves */
+    MANY = 5,
+};
+
+ssize_t __real_preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
+ssize_t __real_pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
+ssize_t __wrap_preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
+ssize_t __wrap_pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
+
+/* A negative errno for an error. */
+typedef ssize_t part_fn(int fd, const struct iovec *parts, int count, off_t offset, int flags);
+
+static _Atomic(part_fn *) decide;
+static _Atomic(int) calls;
+
+static ssize_t decided(part_fn *fn, int fd, const struct iovec *parts, int count, off_t offset,
+                       int flags)
+{
+    ssize_t result;
+
+    (void)atomic_fetch_add(&calls, 1);
+    result = fn(fd, parts, count, offset, flags);
+    if (result >= 0)
+        return result;
+    errno = (int)-result;
+    return -1;
+}
+
+ssize_t __wrap_preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
+{
+    part_fn *fn = atomic_load(&decide);
+
+    return fn != NULL ? decided(fn, fd, parts, count, offset, flags)
+                      : __real_preadv2(fd, parts, count, offset, flags);
+}
+
+ssize_t __wrap_pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
+{
+    part_fn *fn = atomic_load(&decide);
+
+    return fn != NULL ? decided(fn, fd, parts, count, offset, flags)
+                      : __real_pwritev2(fd, parts, count, offset, flags);
+}
+
+/* On io_uring it is a fiber alone on its worker that makes these calls, and it may have others do
+ * it instead. */
+static bool was_asked(const struct weft_config *config)
+{
+    bool was = atomic_load(&calls) > 0;
+
+    CHECK(was || config->backend != WEFT_BACKEND_EPOLL);
+    return was;
+}
+
+/* One worker, and no monitor that takes the calls for a stall. */
+static void run_on_both(int (*fn)(void *))
+{
+    struct weft_config config = {.workers = 1, .monitor = 3};
+
+    cr_expect_eq(run_config(&config, fn, &config), 0);
+    config.backend = WEFT_BACKEND_EPOLL;
+    cr_expect_eq(run_config(&config, fn, &config), 0);
+}
+
+/* What the first call moves, and what has been moved. */
+static _Atomic(ssize_t) first, moved;
+static _Atomic(bool) has_offset;
+
+/* Moves all that is asked for, as far as one call does; but at once only the first part. */
+static ssize_t move_much(int fd, const struct iovec *parts, int count, off_t offset, int flags)
+{
+    size_t wanted = 0;
+
+    (void)fd;
+    CHECK_EQ(offset, atomic_load(&has_offset) ? atomic_load(&moved) : -1);
+    for (int i = 0; i < count; i++)
+        wanted += parts[i].iov_len;
+    if (atomic_load(&calls) > 1 && (flags & RWF_NOWAIT) != 0)
+        return -EAGAIN;
+    if (atomic_load(&calls) == 1)
+        wanted = (size_t)atomic_load(&first);
+    if (wanted > CALL_MAX)
+        wanted = CALL_MAX;
+    (void)atomic_fetch_add(&moved, (ssize_t)wanted);
+    return (ssize_t)wanted;
+}
+
+static void check_much(const struct weft_config *config, ssize_t at_first, size_t length)
+{
+    struct iovec parts[MANY];
+    void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int fd = make_file("", 0);
+
+    CHECK(memory != MAP_FAILED);
+    for (int i = 0; i < MANY; i++)
+        parts[i] = (struct iovec){memory, length};
+    for (int way = 0; way < 4; way++) {
+        ssize_t result;
+
+        atomic_store(&first, at_first);
+        atomic_store(&moved, 0);
+        atomic_store(&calls, 0);
+        atomic_store(&has_offset, way >= 2);
+        atomic_store(&decide, move_much);
+        /* A ring must not be asked to write so much indeed. */
+        if (way % 2 == 0 || config->backend != WEFT_BACKEND_EPOLL)
+            result = way >= 2 ? weft_preadv(fd, parts, MANY, 0, WEFT_FOREVER)
+                              : weft_readv(fd, parts, MANY, WEFT_FOREVER);
+        else
+            result = way >= 2 ? weft_pwritev(fd, parts, MANY, 0, WEFT_FOREVER)
+                              : weft_writev(fd, parts, MANY, WEFT_FOREVER);
+        atomic_store(&decide, NULL);
+        if (!was_asked(config))
+            continue;
+        CHECK_EQ(result, CALL_MAX);
+        CHECK_EQ(atomic_load(&moved), CALL_MAX);
+    }
+    CHECK_EQ(munmap(memory, length), 0);
+    CHECK_EQ(weft_close(fd), 0);
+}
+
+static int move_more_than_a_call(void *arg)
+{
+    static const size_t lengths[] = {1U << 29, 1U << 30, 1U << 31};
+
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        check_much(arg, CALL_MAX, lengths[i]);
+        check_much(arg, CALL_MAX - 4096, lengths[i]);
+        check_much(arg, 4096, lengths[i]);
+    }
+    return 0;
+}
+
+/* Results have 32 bits.  What goes beyond one call is the caller's to ask for once more. */
+Test(io_part, no_more_than_one_call_can_move, .timeout = TEST_TIMEOUT_S)
+{
+    if (sizeof(size_t) > 4)
+        run_on_both(move_more_than_a_call);
+}

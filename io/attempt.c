@@ -20,6 +20,7 @@
 #include "arch/compiler.h"
 #include "io/call.h"
 #include "io/parts.h"
+#include "io/pending.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -240,23 +241,40 @@ static bool transfer_when_ready(struct wf_op *op, weft_time deadline)
     return op->result != -EAGAIN;
 }
 
+/* A part of a file can be in memory while the rest is not: that is no short read.  Nor is it the
+ * end of the file, at which a second call would find nothing.  `epoch` is from before the first
+ * part: the rest is of the same file, or nobody's. */
+static WF_COLD void move_rest_of_file(struct wf_op *op, uint32_t epoch)
+{
+    bool is_held = op->watch == NULL;
+    int32_t done;
+
+    if (is_held && op->epoch == 0)
+        op->epoch = epoch;
+    if (is_held && wf_op_hold(op) != 0)
+        return; /* what was moved before the close counts */
+    if (!move_rest(op, RWF_NOWAIT)) {
+        done = op->result;
+        (void)call(op, run_rest, WEFT_FOREVER);
+        if (op->result < 0)
+            op->result = done;
+    }
+    if (is_held)
+        wf_op_release(op);
+}
+
 /* -EAGAIN: it would wait; -EOPNOTSUPP or -ENOSYS: nobody can say. */
 static void transfer_now(struct wf_op *op)
 {
+    uint32_t epoch = wf_epoch_now(op->fd);
+
     op->result = transfer_all(op, RWF_NOWAIT);
     if (op->result == -ESPIPE && op->offset >= 0) {
         op->offset = -1; /* pipes and sockets have no offsets (weft/io.h) */
         op->result = transfer_all(op, RWF_NOWAIT);
     }
-    /* A part of a file can be in memory while the rest is not: that is no short read.  Nor is it
-     * the end of the file, at which a second call would find nothing. */
-    if (is_short(op) && is_file(op->fd) && !move_rest(op, RWF_NOWAIT)) {
-        int32_t done = op->result;
-
-        (void)call(op, run_rest, WEFT_FOREVER);
-        if (op->result < 0)
-            op->result = done;
-    }
+    if (is_short(op) && is_file(op->fd))
+        move_rest_of_file(op, epoch);
 }
 
 static bool attempt_transfer(struct wf_op *op, weft_time deadline)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads and writes of files of which the kernel moves a part at once and the rest later.  What the
- * kernel does is decided here: this program is linked with --wrap for the calls.
+ * Reads and writes of files of which the kernel moves a part at once and the rest later: how much
+ * that is together, and that the rest is of the same file.  What the kernel does is decided here:
+ * this program is linked with --wrap for the calls.
  */
 #define _GNU_SOURCE 1
 
@@ -9,8 +10,11 @@
 #include "../support/net.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -18,6 +22,8 @@
 enum {
     CALL_MAX = INT32_MAX & ~0xfff, /* bytes that one call moves */
     MANY = 5,
+    LENGTH = 8,
+    FIRST = LENGTH / 2,
 };
 
 ssize_t __real_preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
@@ -155,4 +161,105 @@ Test(io_part, no_more_than_one_call_can_move, .timeout = TEST_TIMEOUT_S)
 {
     if (sizeof(size_t) > 4)
         run_on_both(move_more_than_a_call);
+}
+
+/* Somebody closes the descriptor in the call with this number, and has its number mean `second`. */
+static struct {
+    bool is_write;
+    int in_call, fd, second;
+    pthread_t thread;
+    _Atomic(int) is_closed;
+} swap;
+
+static void *close_and_reuse(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(weft_close(swap.fd), 0);
+    CHECK_EQ(fcntl(swap.second, F_DUPFD_CLOEXEC, swap.fd), swap.fd);
+    atomic_store(&swap.is_closed, 1);
+    return NULL;
+}
+
+/* The close has some time to come between, where it does not wait as it should. */
+static void begin_close(void)
+{
+    CHECK_EQ(pthread_create(&swap.thread, NULL, close_and_reuse, NULL), 0);
+    for (int i = 0; i < 20 && !atomic_load(&swap.is_closed); i++)
+        (void)usleep(1000);
+}
+
+/* Half at first.  Where the close comes in the third call, the second would have to wait. */
+static ssize_t move_half(int fd, const struct iovec *parts, int count, off_t offset, int flags)
+{
+    int number = atomic_load(&calls);
+    size_t length = number == 1 ? FIRST : parts->iov_len;
+    ssize_t result;
+
+    CHECK_EQ(count, 1);
+    CHECK_EQ((flags & RWF_NOWAIT) == 0, number == 3);
+    if (number == 2 && swap.in_call == 3)
+        return -EAGAIN;
+    if (number == swap.in_call && number > 1)
+        begin_close();
+    result = swap.is_write ? pwrite(fd, parts->iov_base, length, offset)
+                           : pread(fd, parts->iov_base, length, offset);
+    if (number == swap.in_call && number == 1)
+        begin_close();
+    return result;
+}
+
+static void expect_contents(int fd, const char *contents)
+{
+    char bytes[LENGTH];
+
+    CHECK_EQ(pread(fd, bytes, LENGTH, 0), LENGTH);
+    CHECK(memcmp(bytes, contents, LENGTH) == 0);
+    CHECK_EQ(close(fd), 0);
+}
+
+static void check_swap(const struct weft_config *config, bool is_write, int in_call)
+{
+    int expected = in_call == 1 ? FIRST : LENGTH, same;
+    char bytes[LENGTH + 1] = "cccccccc";
+    ssize_t result;
+
+    swap.is_write = is_write;
+    swap.in_call = in_call;
+    swap.fd = make_file("aaaaaaaa", LENGTH);
+    swap.second = make_file("bbbbbbbb", LENGTH);
+    same = fcntl(swap.fd, F_DUPFD_CLOEXEC, 0);
+    atomic_store(&swap.is_closed, 0);
+    atomic_store(&calls, 0);
+    atomic_store(&decide, move_half);
+    result = is_write ? weft_pwrite(swap.fd, bytes, LENGTH, 0, WEFT_FOREVER)
+                      : weft_pread(swap.fd, bytes, LENGTH, 0, WEFT_FOREVER);
+    atomic_store(&decide, NULL);
+    if (!was_asked(config)) {
+        (void)close_and_reuse(NULL);
+        expect_contents(swap.second, "bbbbbbbb");
+    } else {
+        CHECK_EQ(pthread_join(swap.thread, NULL), 0);
+        CHECK_EQ(result, expected);
+        CHECK(is_write || memcmp(bytes, expected == FIRST ? "aaaacccc" : "aaaaaaaa", LENGTH) == 0);
+        expect_contents(swap.second, "bbbbbbbb");
+        if (is_write)
+            expect_contents(dup(same), expected == FIRST ? "ccccaaaa" : "cccccccc");
+    }
+    CHECK_EQ(close(same), 0);
+    CHECK_EQ(close(swap.fd), 0);
+}
+
+static int close_between(void *arg)
+{
+    for (int in_call = 1; in_call <= 3; in_call++) {
+        check_swap(arg, false, in_call);
+        check_swap(arg, true, in_call);
+    }
+    return 0;
+}
+
+/* A close comes first, and what has been moved is all; or it waits for the rest. */
+Test(io_part, the_rest_is_of_the_same_file, .timeout = TEST_TIMEOUT_S)
+{
+    run_on_both(close_between);
 }

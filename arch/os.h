@@ -104,7 +104,8 @@ bool wf_os_affinity_equals(const struct wf_os_affinity *a, const struct wf_os_af
 
 /*
  * The process as fork() tells them apart: another number in each child.  Costs a load.  The first
- * wf_os_process_watch() installs the handler that counts; `in_child` is called in each child.
+ * wf_os_process_watch() installs the handler that counts; `in_child` is called in each child.  The
+ * others cost a load as well.
  */
 uint32_t wf_os_process(void);
 int wf_os_process_watch(void (*in_child)(void));

@@ -11,6 +11,7 @@
 #include "runtime/check.h"
 #include "runtime/jemalloc.h"
 #include "runtime/lock.h"
+#include "runtime/process.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -70,6 +71,7 @@ static enum kind kind_now(int *error)
 
     if (kind != KIND_UNKNOWN)
         return kind;
+    (void)wf_process_watch(); /* refused, the child of a fork() in the next moment may hang */
     wf_lock_acquire(&state.lock);
     /* relaxed: under the lock. */
     kind = (enum kind)atomic_load_explicit(&state.kind, memory_order_relaxed);
@@ -261,6 +263,7 @@ int wf_alloc_set(const struct wf_allocator *allocator)
 {
     int error = 0;
 
+    (void)wf_process_watch(); /* as in kind_now() */
     wf_lock_acquire(&state.lock);
     if (wf_alloc_bytes() != 0) {
         error = -EBUSY;
@@ -271,6 +274,13 @@ int wf_alloc_set(const struct wf_allocator *allocator)
     }
     wf_lock_release(&state.lock);
     return error;
+}
+
+/* A choice that was just being made is made anew. */
+void wf_alloc_forget_parent(void)
+{
+    /* relaxed: the child has one thread. */
+    atomic_store_explicit(&state.lock.word, WF_LOCK_FREE, memory_order_relaxed);
 }
 
 void wf_alloc_describe(char *text, size_t size)

@@ -61,4 +61,7 @@ struct wf_allocator {
 /* 0; -EBUSY while memory of the one before is in use. */
 int wf_alloc_set(const struct wf_allocator *allocator);
 
+/* Forgets who is about to choose.  Caller: the child of a fork(). */
+void wf_alloc_forget_parent(void);
+
 #endif

@@ -131,6 +131,13 @@ int wf_arena_of_node(unsigned node, bool is_real, unsigned *arena)
     return error;
 }
 
+/* An arena that was just being made is made anew: that there is one more is written last. */
+void wf_arena_forget_parent(void)
+{
+    /* relaxed: the child has one thread. */
+    atomic_store_explicit(&state.lock.word, WF_LOCK_FREE, memory_order_relaxed);
+}
+
 void wf_arena_describe(unsigned node, bool is_real, char *text, size_t size)
 {
     struct node_arena *found;

@@ -23,4 +23,7 @@ int wf_arena_of_node(unsigned node, bool is_real, unsigned *arena);
 /* "arena 11, bound to the node", or why it is not.  Caller: as above. */
 void wf_arena_describe(unsigned node, bool is_real, char *text, size_t size);
 
+/* Forgets who is about to make one.  Caller: the child of a fork(). */
+void wf_arena_forget_parent(void);
+
 #endif

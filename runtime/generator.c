@@ -14,7 +14,7 @@
  * There is no model: one fiber at a time has a generator, and only the cache of stacks is shared,
  * under a lock.
  */
-#include <weft/generator.h>
+#include "runtime/generator.h"
 
 #include "arch/context.h"
 #include "arch/os.h"
@@ -22,6 +22,7 @@
 #include "runtime/check.h"
 #include "runtime/extra.h"
 #include "runtime/lock.h"
+#include "runtime/process.h"
 #include "runtime/stack.h"
 
 #include <assert.h>
@@ -29,6 +30,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <weft/generator.h>
 
 enum {
     RECORD_SIZE = 320, /* of what follows the stack; a multiple of its alignment */
@@ -99,6 +101,15 @@ static bool give_to_cache(struct weft_generator *generator)
     return has_room;
 }
 
+/* Not even if the lock looks free is the list whole: fork() does not copy all memory at once. */
+void wf_generator_forget_parent(void)
+{
+    /* relaxed: the child has one thread. */
+    atomic_store_explicit(&cache_lock.word, WF_LOCK_FREE, memory_order_relaxed);
+    cache = NULL;
+    cached = 0;
+}
+
 static size_t mapping_of(size_t size)
 {
     return wf_os_page_size() + size;
@@ -150,6 +161,7 @@ int weft_generator_create(weft_generator **result, int (*fn)(weft_generator *gen
     size_t size = DEFAULT_SIZE;
     struct weft_generator *generator = NULL;
     char *bottom;
+    int error;
 
     if (stack_size_kib != 0) {
         unsigned size_class = wf_stack_class((size_t)stack_size_kib * 1024);
@@ -158,11 +170,13 @@ int weft_generator_create(weft_generator **result, int (*fn)(weft_generator *gen
             return -EINVAL;
         size = wf_stack_class_size(size_class);
     }
+    error = wf_process_watch();
+    if (error != 0)
+        return error;
     if (size == DEFAULT_SIZE)
         generator = take_cached();
     if (generator == NULL) {
-        int error = wf_check_shadow_stack();
-
+        error = wf_check_shadow_stack();
         if (error != 0)
             return error;
         generator = make_stack(size);

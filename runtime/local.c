@@ -14,6 +14,7 @@
 #include "runtime/extra.h"
 #include "runtime/lock.h"
 #include "runtime/model.h"
+#include "runtime/process.h"
 
 #include <errno.h>
 #include <string.h>
@@ -206,6 +207,13 @@ static int make_key(weft_local_key *result, const struct weft_local_attr *attr)
     return 0;
 }
 
+/* A key that was just being made is made anew: its generation is written last. */
+void wf_local_forget_parent(void)
+{
+    /* relaxed: the child has one thread. */
+    atomic_store_explicit(&keys_lock.word, WF_LOCK_FREE, memory_order_relaxed);
+}
+
 int weft_local_key_create(weft_local_key *key, const struct weft_local_attr *attr)
 {
     static const struct weft_local_attr none = WEFT_LOCAL_ATTR_INIT;
@@ -215,6 +223,9 @@ int weft_local_key_create(weft_local_key *key, const struct weft_local_attr *att
         attr = &none;
     if (attr->copy != NULL && !attr->inherit)
         return -EINVAL;
+    error = wf_process_watch();
+    if (error != 0)
+        return error;
     wf_lock_acquire(&keys_lock);
     error = make_thread_slot();
     if (error == 0)

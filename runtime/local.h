@@ -39,6 +39,9 @@ bool wf_local_destroy_round(struct wf_locals *locals);
 /* Drops what is left. */
 void wf_local_free(struct wf_locals *locals);
 
+/* Forgets who is about to make a key.  Caller: the child of a fork(). */
+void wf_local_forget_parent(void);
+
 /* Whether a spawn by the caller has something to inherit; `self` is NULL for a plain thread. */
 bool wf_local_has_heirs(struct wf_worker *self);
 

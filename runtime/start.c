@@ -11,6 +11,7 @@
 #include "runtime/outside.h"
 #include "runtime/overflow.h"
 #include "runtime/poller.h"
+#include "runtime/process.h"
 #include "runtime/runtime.h"
 #include "runtime/sim.h"
 #include "runtime/spare.h"
@@ -240,17 +241,6 @@ static int start_workers(struct weft_runtime *runtime)
     return error;
 }
 
-/* In the child of a fork().  If a fiber called it, the child's only thread still believes to be
- * that worker; and a lock may be held by a thread that the child does not have. */
-static void forget_parent(void)
-{
-    wf_tls_set(NULL);
-    wf_runtime_reset_stats();
-    wf_stall_forget_parent();
-    wf_overflow_forget_parent();
-    wf_poller_forget_parent();
-}
-
 /* After the line of whoever knows more, if there was one. */
 static int say_why(int error)
 {
@@ -267,6 +257,9 @@ int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,
 
     if (wf_self() != NULL)
         return -EDEADLK;
+    error = wf_process_watch();
+    if (error != 0)
+        return say_why(error);
     error = wf_config_resolve(config, &resolved, NULL);
     if (error == 0 && wf_sim_is_here()) {
         wf_sim_configure(&resolved);
@@ -281,9 +274,7 @@ int weft_start(const struct weft_config *config, int (*fn)(void *), void *arg,
         error = wf_check_shadow_stack();
     if (error != 0)
         return error;
-    error = wf_os_process_watch(forget_parent);
-    if (error == 0)
-        error = wf_runtime_create(&resolved, &runtime);
+    error = wf_runtime_create(&resolved, &runtime);
     if (error != 0)
         return say_why(error);
     runtime->main_fn = fn;

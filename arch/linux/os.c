@@ -352,13 +352,14 @@ uint32_t wf_os_process(void)
 int wf_os_process_watch(void (*in_child)(void))
 {
     static WF_ATOMIC(uint32_t) is_watched;
-    int error = 0;
+    int error;
 
-    /* relaxed: always the same function. */
+    /* relaxed: the C library's lock, which fork() takes too, publishes what the handler reads. */
+    if (atomic_load_explicit(&is_watched, memory_order_relaxed) != 0)
+        return 0;
+    /* relaxed: always the same function; as above. */
     atomic_store_explicit(&process_in_child, in_child, memory_order_relaxed);
-    /* relaxed: pthread_atfork() publishes what the handler reads. */
-    if (atomic_load_explicit(&is_watched, memory_order_relaxed) == 0)
-        error = -pthread_atfork(NULL, NULL, count_process);
+    error = -pthread_atfork(NULL, NULL, count_process);
     if (error == 0)
         /* relaxed: as above. */
         atomic_store_explicit(&is_watched, 1, memory_order_relaxed);

@@ -78,7 +78,7 @@ struct weft_local_attr {
  * Context   any thread, any fiber.
  * Switches  never.
  * Errors    -EAGAIN (there are WEFT_LOCAL_KEYS_MAX keys, or for the first one no pthread key),
- *           -EINVAL (a copy function without `inherit`).
+ *           -EINVAL (a copy function without `inherit`), -ENOMEM.
  */
 WEFT_API WEFT_MUST_USE int weft_local_key_create(weft_local_key *key,
                                                  const struct weft_local_attr *attr);

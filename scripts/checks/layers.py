@@ -30,7 +30,8 @@ LAYERS = [
     ("arch/atomic.h", ["arch/*", "model_atomic.h"]),  # the model checker's, in tests/model/
     ("arch/*", ["arch/*"]),
     ("runtime/ready.h", ["runtime/deque.h"]),
-    ("runtime/alloc.c", ["arch/*", "runtime/arena.h", "runtime/jemalloc.h", *BASICS]),
+    ("runtime/alloc.c", ["arch/*", "runtime/arena.h", "runtime/jemalloc.h", "runtime/process.h",
+                         *BASICS]),
     ("runtime/arena.c", ["arch/*", "runtime/jemalloc.h", *BASICS]),
     ("runtime/slab.c", ["arch/*", "runtime/chunk.h", "runtime/stack.h", *BASICS]),
     ("runtime/chunk.h", ["runtime/stack.h"]),

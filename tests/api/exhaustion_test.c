@@ -243,6 +243,31 @@ WORKER_TEST(exhaustion, a_listener_tells_memory_from_a_bad_address, TEST_TIMEOUT
     cr_expect_eq(run_workers(*workers, listen_in_vain, NULL), 0);
 }
 
+static int end_at_once(weft_generator *generator, void *arg)
+{
+    (void)generator;
+    (void)arg;
+    return 0;
+}
+
+/* Without it the child of a fork() would wait for locks whose holders it does not have. */
+Test(exhaustion, generators_and_keys_need_to_hear_of_children, .timeout = TEST_TIMEOUT_S)
+{
+    weft_generator *generator = NULL;
+    weft_local_key key = {7, 0};
+
+    fault_arm_function("pthread_atfork");
+    cr_expect_eq(weft_generator_create(&generator, end_at_once, NULL, 0), -ENOMEM);
+    cr_expect_null(generator);
+    fault_arm_function("pthread_atfork");
+    cr_expect_eq(weft_local_key_create(&key, NULL), -ENOMEM);
+    cr_expect_eq(key.index, 7);
+    (void)fault_disarm();
+    cr_expect_eq(weft_local_key_create(&key, NULL), 0);
+    cr_assert_eq(weft_generator_create(&generator, end_at_once, NULL, 0), 0);
+    weft_generator_free(generator);
+}
+
 /* Without it the values of a plain thread would never be destroyed. */
 Test(exhaustion, the_first_local_key_needs_one_of_the_threads, .timeout = TEST_TIMEOUT_S)
 {

@@ -11,7 +11,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { HANG_S = 60 };
+enum {
+    HANG_S = 60,
+    KEYS = 500, /* so many there are: the search for a free one takes its time */
+    FORKS = TEST_IS_SANITIZED ? 10 : 200,
+};
 
 struct forked {
     weft_runtime *runtime;
@@ -203,4 +207,131 @@ WORKER_TEST(fork, children_of_a_busy_process_do_not_hang, TEST_TIMEOUT_S)
     for (int i = 0; i < 2; i++)
         cr_assert_eq(pthread_join(threads[i], NULL), 0);
     end(&forked);
+}
+
+static _Atomic(int) is_over;
+static _Atomic(unsigned) rounds;
+
+static int yield_once(weft_generator *generator, void *arg)
+{
+    return weft_generator_yield(generator, arg, NULL);
+}
+
+static void use_generator(void)
+{
+    weft_generator *generator = NULL;
+    void *value = NULL;
+
+    CHECK_EQ(weft_generator_create(&generator, yield_once, &rounds, 0), 0);
+    CHECK_EQ(weft_generator_next(generator, &value), 0);
+    CHECK(value == &rounds);
+    weft_generator_free(generator);
+}
+
+static void use_key(void)
+{
+    weft_local_key key;
+
+    CHECK_EQ(weft_local_key_create(&key, NULL), 0);
+    CHECK(weft_local_get(key) == NULL);
+    weft_local_key_delete(key);
+}
+
+static void use_allocator(void)
+{
+    CHECK_EQ(weft_set_allocator(NULL), 0);
+}
+
+typedef void use_fn(void);
+
+static void *keep_using(void *arg)
+{
+    use_fn *const *use = arg;
+
+    while (atomic_load(&is_over) == 0) {
+        (*use)();
+        (void)atomic_fetch_add(&rounds, 1);
+    }
+    return NULL;
+}
+
+static void use_all_in_child(bool has_allocator)
+{
+    weft_local_key key;
+
+    use_generator();
+    use_key();
+    EXPECT(weft_local_key_create(&key, NULL) == 0);
+    /* See fork_and_try(). */
+    if (TEST_IS_SANITIZED)
+        return;
+    if (has_allocator)
+        use_allocator();
+    EXPECT(weft_local_set(key, &key) == 0);
+    EXPECT(weft_local_get(key) == &key);
+}
+
+/* Forks while other threads do nothing but `use`. */
+static void fork_among(use_fn *use, unsigned threads_count)
+{
+    pthread_t threads[2];
+
+    atomic_store(&is_over, 0);
+    atomic_store(&rounds, 0);
+    for (unsigned i = 0; i < threads_count; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, keep_using, &use), 0);
+    while (atomic_load(&rounds) < 10)
+        (void)usleep(100);
+    for (int i = 0; i < FORKS; i++) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            (void)alarm(HANG_S);
+            use_all_in_child(use == use_allocator);
+            _exit(0);
+        }
+        expect_clean_end(child);
+    }
+    atomic_store(&is_over, 1);
+    for (unsigned i = 0; i < threads_count; i++)
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+}
+
+static void make_keys(void)
+{
+    weft_local_key key;
+
+    for (int i = 0; i < KEYS; i++)
+        cr_assert_eq(weft_local_key_create(&key, NULL), 0);
+}
+
+/* What generators and keys have in common in the process is under locks, which a thread that the
+ * child does not have may hold. */
+Test(fork, children_use_generators_and_keys, .timeout = TEST_TIMEOUT_S)
+{
+    struct forked forked = {.flag = 0};
+
+    start(&forked, 2);
+    make_keys();
+    fork_among(use_generator, 2);
+    fork_among(use_key, 2);
+    end(&forked);
+}
+
+/* Then nobody has told the process of its children yet. */
+Test(fork, children_use_generators_without_a_runtime, .timeout = TEST_TIMEOUT_S)
+{
+    fork_among(use_generator, 2);
+}
+
+Test(fork, children_use_keys_without_a_runtime, .timeout = TEST_TIMEOUT_S)
+{
+    make_keys();
+    fork_among(use_key, 2);
+}
+
+/* One thread: others must not use the library at that time. */
+Test(fork, children_allocate_without_a_runtime, .timeout = TEST_TIMEOUT_S)
+{
+    fork_among(use_allocator, 1);
 }

@@ -137,9 +137,10 @@ bool wf_local_destroy_round(struct wf_locals *locals)
         struct wf_local_slot *slot = &locals->slots[i];
         void *value = slot->value;
 
-        slot->value = NULL;
+        /* A value that nobody destroys stays: the destructors after it, and defers, may read it. */
         if (value == NULL || slot->destroy == NULL || !is_current(slot, i))
             continue;
+        slot->value = NULL;
         was_any = true;
         slot->destroy(value);
     }

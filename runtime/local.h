@@ -32,7 +32,8 @@ struct wf_locals {
     bool has_heirs; /* a slot was set that children inherit */
 };
 
-/* Calls the destructors of all values that are there now.  Returns false if there were none.
+/* Calls the destructors of all values that are there now, and leaves values without one.  Returns
+ * false if there were no destructors.
  * Caller: the fiber or thread that they belong to, which may come back on another worker. */
 bool wf_local_destroy_round(struct wf_locals *locals);
 

@@ -14,8 +14,9 @@
  * A value stays with its fiber, wherever that wakes.  When the fiber's function has returned and
  * its defers have run (weft_defer()), `destroy` is called in the fiber for each value that is left.
  * What that sets in turn is destroyed as well, in up to WEFT_LOCAL_ROUNDS rounds; what is left then
- * is dropped.  For a plain thread the same happens at its end, except that the values of a thread
- * that ends the process stay, as with pthread_setspecific().
+ * is dropped.  Values without `destroy`, and those that were inherited without a copy, can be read
+ * until then, in destructors as well as in defers.  For a plain thread the same happens at its end,
+ * except that the values of a thread that ends the process stay, as with pthread_setspecific().
  *
  * The values of a key with `inherit` go to the fibers that a fiber spawns, in whatever way and
  * wherever: weft_spawn(), weft_spawn_on(), weft_scope_spawn(), weft_future_spawn().  So they do

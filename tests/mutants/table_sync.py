@@ -166,6 +166,13 @@ GENERATOR_MUTANTS = [
            "api_generator_defer_test"),
 ]
 
+LOCAL_MUTANTS = [
+    Mutant("local/drops-what-is-not-destroyed", "runtime/local.c",
+           [("        void *value = slot->value;\n\n        /*",
+             "        void *value = slot->value;\n\n        slot->value = NULL;\n        /*")],
+           "api_local_end_test"),
+]
+
 DESCRIBE_MUTANTS = [
     Mutant("describe/does-not-know-mutexes", "sync/describe.c",
            [("wf_wait_queue_describe(waiter, target) || wf_mutex_describe(waiter, target) ||",
@@ -208,4 +215,5 @@ ORDER_MUTANTS = [
            "api_rwlock_rules_test", "rwlock_rules/a_lock_that_was_not_checked_is_unlocked"),
 ]
 
-SYNC_MUTANTS = OBJECT_MUTANTS + GENERATOR_MUTANTS + DESCRIBE_MUTANTS + ORDER_MUTANTS
+SYNC_MUTANTS = (OBJECT_MUTANTS + GENERATOR_MUTANTS + LOCAL_MUTANTS + DESCRIBE_MUTANTS +
+                ORDER_MUTANTS)

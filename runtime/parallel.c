@@ -113,13 +113,37 @@ static void run_fold(weft_team team, struct fold fold)
     }
 }
 
+static bool overlap(const void *a, const void *b, size_t size)
+{
+    return (uintptr_t)a - (uintptr_t)b < size || (uintptr_t)b - (uintptr_t)a < size;
+}
+
+/* The result is the identity, which halves that are forked later want as it was.  A function of its
+ * own, as few need the room. */
+WF_NOINLINE static void fold_into_identity(struct fold fold)
+{
+    _Alignas(max_align_t) char identity[WEFT_REDUCE_SIZE_MAX];
+    struct weft_reduction how = *fold.how;
+
+    memcpy(identity, fold.value, how.size);
+    how.identity = identity;
+    fold.how = &how;
+    run_fold_call(fold);
+}
+
 int weft_parallel_reduce(size_t begin, size_t end, size_t grain, const struct weft_reduction *how,
                          void *result)
 {
+    struct fold fold = {{begin, end, grain}, how, result};
+    bool is_shared;
+
     if (how->size == 0 || how->size > WEFT_REDUCE_SIZE_MAX)
         return -EINVAL;
+    is_shared = overlap(how->identity, result, how->size);
     memmove(result, how->identity, how->size);
-    if (begin < end)
-        run_fold_call((struct fold){{begin, end, grain}, how, result});
+    if (begin < end && is_shared)
+        fold_into_identity(fold);
+    else if (begin < end)
+        run_fold_call(fold);
     return 0;
 }

@@ -255,6 +255,7 @@ struct weft_reduction {
 /*
  * Fold the range from `begin` to `end` into one value, like weft_parallel_for().  `*result` becomes
  * the identity with every element added, in order if `combine` is associative but not commutative.
+ * `how->identity` may be `result` itself.
  *
  * Returns   0, or a negative errno with nothing called.
  * Context   any; on a plain thread everything is done in place.

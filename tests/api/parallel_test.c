@@ -73,6 +73,51 @@ static void fold_maps(void *value, size_t begin, size_t end, void *arg)
         CHECK_EQ(weft_yield(), 0);
 }
 
+static void add(void *left, const void *right, void *arg)
+{
+    (void)arg;
+    *(uint64_t *)left += *(const uint64_t *)right;
+}
+
+static _Atomic(int) elsewhere;
+
+/* Sleeps in the fiber that began, so that the others are done first and take of what is left. */
+static void fold_numbers(void *value, size_t begin, size_t end, void *forker)
+{
+    if (weft_self() == forker)
+        CHECK_EQ(weft_sleep(100 * WEFT_MICROSECOND), 0);
+    else
+        (void)atomic_fetch_add(&elsewhere, 1);
+    for (size_t i = begin; i < end; i++)
+        *(uint64_t *)value += i;
+}
+
+static int reduce_into_identity(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 1000 && (i < 20 || atomic_load(&elsewhere) < 20); i++) {
+        uint64_t sums[] = {5, 0, 7};
+        struct weft_reduction how = {sizeof *sums, &sums[1], fold_numbers, add, weft_self()};
+
+        CHECK_EQ(weft_parallel_reduce(1, 101, 1, &how, &sums[1]), 0);
+        CHECK_EQ(sums[1], 5050);
+        CHECK(sums[0] == 5 && sums[2] == 7);
+        /* An empty range leaves it as it is. */
+        CHECK_EQ(weft_parallel_reduce(3, 3, 1, &how, &sums[1]), 0);
+        CHECK_EQ(sums[1], 5050);
+    }
+    return 0;
+}
+
+/* Halves that are forked late start from the identity as it was. */
+WORKER_TEST(parallel, a_result_may_be_the_identity, TEST_TIMEOUT_S)
+{
+    atomic_store(&elsewhere, 0);
+    cr_expect_eq(run_workers(*workers, reduce_into_identity, NULL), 0);
+    if (*workers > 1)
+        cr_expect_gt(atomic_load(&elsewhere), 0, "no half was taken");
+}
+
 static int run_reductions(void *arg)
 {
     struct map identity = {1, 0};

@@ -14,7 +14,7 @@
 /* Short beside the milliseconds that a thread waits for its CPU, long beside the system call. */
 enum { NAP_US = 50 };
 
-static bool try_acquire(struct wf_lock *lock)
+bool wf_lock_try(struct wf_lock *lock)
 {
     uint32_t expected = WF_LOCK_FREE;
 
@@ -27,13 +27,19 @@ static bool try_acquire(struct wf_lock *lock)
     return false;
 }
 
+void wf_lock_rest(struct wf_lock *lock, unsigned tries)
+{
+    if (tries <= WF_LOCK_SPINS)
+        wf_cpu_pause();
+    else
+        wf_os_futex_wait(&lock->word, WF_LOCK_HELD, wf_os_now() + NAP_US * INT64_C(1000));
+}
+
 void wf_lock_acquire_slow(struct wf_lock *lock)
 {
-    for (int i = 0; i < WF_LOCK_SPINS; i++) {
-        wf_cpu_pause();
-        if (try_acquire(lock))
-            return;
-    }
-    while (!try_acquire(lock))
-        wf_os_futex_wait(&lock->word, WF_LOCK_HELD, wf_os_now() + NAP_US * INT64_C(1000));
+    unsigned tries = 1; /* our caller's */
+
+    do
+        wf_lock_rest(lock, tries++);
+    while (!wf_lock_try(lock));
 }

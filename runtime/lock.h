@@ -42,6 +42,11 @@ static inline void wf_lock_acquire(struct wf_lock *lock)
         wf_lock_acquire_slow(lock);
 }
 
+/* For whoever has something else to look at while the lock is held: between two tries it rests, for
+ * the longer the more often it has tried. */
+bool wf_lock_try(struct wf_lock *lock);
+void wf_lock_rest(struct wf_lock *lock, unsigned tries);
+
 static inline void wf_lock_release(struct wf_lock *lock)
 {
     WF_ATOMIC_POINT; /* what is simulated can be left with a lock held */

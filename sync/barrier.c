@@ -8,8 +8,8 @@
  * missing, it breaks the barrier itself.  And the one that is missing breaks the cycle in which it
  * arrived, not one that has begun since by a reset.
  *
- * There is no path without the lock, so no model of its own: runtime/lock.h, runtime/wait.c and
- * sync/wait_queue.c, which do the waiting, have theirs.
+ * Whoever has crossed may free it while another party's cancel has yet to find out that it comes
+ * too late.  So the waits have claims (sync/wait_queue.h).
  */
 #include "runtime/check.h"
 #include "runtime/lock.h"
@@ -95,8 +95,8 @@ int weft_barrier_wait(weft_barrier *handle, weft_time deadline)
         return cross(barrier);
     barrier->arrived++;
     cycle = barrier->cycle;
-    error = wf_wait_queue_sleep(wf_self(), &barrier->queue, &barrier->lock, &entry, deadline,
-                                &barrier_kind);
+    error = wf_wait_queue_sleep_claimed(wf_self(), &barrier->queue, &barrier->lock, &entry,
+                                        deadline, &barrier_kind);
     /* Whoever was woken, also with -EPIPE, does not touch the barrier any more. */
     if (WF_UNLIKELY(error == -ETIMEDOUT || error == -ECANCELED))
         break_cycle(barrier, cycle);

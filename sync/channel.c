@@ -90,8 +90,9 @@ static inline int sleep_in(struct wf_worker *self, struct wf_wait_queue *queue,
                            weft_time deadline, const struct wf_wait_kind *kind)
 {
     if (WF_LIKELY(deadline == WEFT_FOREVER))
-        return wf_wait_queue_sleep_asked(self, queue, &channel->lock, &entry->wait, deadline, kind);
-    return wf_wait_queue_sleep(self, queue, &channel->lock, &entry->wait, deadline, kind);
+        return wf_wait_queue_sleep_claimed_asked(self, queue, &channel->lock, &entry->wait,
+                                                 deadline, kind);
+    return wf_wait_queue_sleep_claimed(self, queue, &channel->lock, &entry->wait, deadline, kind);
 }
 
 int weft_channel_send(weft_channel *channel, const void *item, size_t item_size, weft_time deadline)

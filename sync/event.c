@@ -64,8 +64,8 @@ int weft_event_wait(weft_event *handle, weft_time deadline)
 
     wf_lock_acquire(&event->lock);
     if ((event->flags & IS_SET) == 0)
-        return wf_wait_queue_sleep(wf_self(), &event->queue, &event->lock, &entry, deadline,
-                                   &event_kind);
+        return wf_wait_queue_sleep_claimed(wf_self(), &event->queue, &event->lock, &entry, deadline,
+                                           &event_kind);
     if ((event->flags & IS_AUTO) != 0)
         event->flags &= ~(uint32_t)IS_SET;
     wf_lock_release(&event->lock);

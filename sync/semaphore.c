@@ -175,8 +175,8 @@ static WF_NOINLINE int acquire_slow(struct semaphore *semaphore, uint64_t count,
         wf_lock_release(&semaphore->lock);
         return error;
     }
-    error = wf_wait_queue_sleep_asked(wf_self(), &semaphore->queue, &semaphore->lock, &wait.entry,
-                                      deadline, &semaphore_kind);
+    error = wf_wait_queue_sleep(wf_self(), &semaphore->queue, &semaphore->lock, &wait.entry,
+                                deadline, &semaphore_kind);
     if (error == 0)
         return 0;
     /* Those behind us may want less than we did. */

@@ -65,8 +65,8 @@ static int await_zero(struct countdown *countdown, weft_time deadline,
     struct wf_wait_entry entry = {NULL, NULL, NULL, NULL};
 
     if (countdown->left > 0)
-        return wf_wait_queue_sleep(wf_self(), &countdown->queue, &countdown->lock, &entry, deadline,
-                                   kind);
+        return wf_wait_queue_sleep_claimed(wf_self(), &countdown->queue, &countdown->lock, &entry,
+                                           deadline, kind);
     wf_lock_release(&countdown->lock);
     return 0;
 }

@@ -23,12 +23,23 @@
  * A wait in one place alone is ended by a deadline or a cancel as by a waker: the interrupter takes
  * the entry out, under the lock.  wf_wait_queue_sleep() does all that.
  *
+ * But an interrupter that has yet to come to the lock when a waker takes the entry out finds an
+ * object there that others may have freed since, having been told that all is over.  Where an
+ * object promises that they may, its waits have a claim (wf_wait_queue_sleep_claimed()), which is
+ * in the frame of whoever waits, and so there as long as an interrupter has it pinned.  Whoever
+ * takes the entry out must also change the claim from NULL.  An interrupter does so before it looks
+ * at the object at all, and goes to the lock only if it has won.  A waker that finds it on its way
+ * drops the entry, tells it so through the claim, and keeps the lock until it has turned back.
+ *
  * A wait in several places at once (a select) has an entry in each, under several locks.  Its
- * claim, one word that all its entries point to, says which place has won: whoever takes an entry
- * out must also change the claim from NULL, and if it cannot, the entry is one of a wait that has
- * ended elsewhere, and is dropped.  A deadline or a cancel changes the claim alone, without any
- * lock.  The one that waited then takes the lock of each place once more and removes what is left
- * there: claims are changed under the lock of the place, so after that nobody looks at its frame.
+ * claim, one word that all its entries point to, says which place has won: a waker that cannot
+ * change it has an entry of a wait that has ended elsewhere, and drops it.  A deadline or a cancel
+ * changes the claim alone, without any lock.  The one that waited then takes the lock of each place
+ * once more and removes what is left there: claims are changed under the lock of the place, so
+ * after that nobody looks at its frame.
+ *
+ *   Edge   From                  To                          Promises
+ *   WQ.1   drop: claim release   interrupt: claim acquire    the waker has done with the entry
  */
 #ifndef WF_SYNC_WAIT_QUEUE_H
 #define WF_SYNC_WAIT_QUEUE_H
@@ -51,12 +62,17 @@ struct wf_wait_claim {
 /* The winner of a wait that a deadline or a cancel has ended. */
 #define WF_WAIT_INTERRUPTED ((struct wf_wait_entry *)1)
 
+/* That of a wait in one place whose interrupter goes to the lock, to take the entry out.  What
+ * follows is a lock in the frame of a waker, which holds it: the interrupter gives that free, goes
+ * no further, and has done. */
+#define WF_WAIT_LEAVING ((struct wf_wait_entry *)2)
+
 /* Whoever waits sets `waiter` and `claim` before it queues the entry; the rest is zero then. */
 struct wf_wait_entry {
     struct wf_wait_entry *next;     /* under the lock; NULL: in no queue */
     struct wf_wait_entry *previous; /* under the lock; of one taken out: see take_all() */
     struct wf_waiter *waiter;
-    struct wf_wait_claim *claim; /* NULL: it waits in this place alone */
+    struct wf_wait_claim *claim; /* NULL: the lock alone decides who takes it out */
 };
 
 /* Zero is empty. */
@@ -125,7 +141,11 @@ static inline bool wf_wait_claim_take(struct wf_wait_claim *claim, struct wf_wai
                                                    memory_order_relaxed, memory_order_relaxed);
 }
 
-/* Takes out the first entry whose wait has not ended elsewhere: the wake is the caller's then.
+/* Caller has taken an entry out, for whose wait something else was decided before; it holds the
+ * lock.  When this returns nobody comes for the entry, nor looks at the object because of it. */
+WF_COLD void wf_wait_claim_lost(struct wf_wait_claim *claim);
+
+/* Takes out the first entry whose wait has not ended otherwise: the wake is the caller's then.
  * NULL if there is none.  Caller holds the lock. */
 static inline struct wf_wait_entry *wf_wait_queue_take(struct wf_wait_queue *queue)
 {
@@ -133,8 +153,9 @@ static inline struct wf_wait_entry *wf_wait_queue_take(struct wf_wait_queue *que
 
     while ((entry = queue->first) != NULL) {
         (void)wf_wait_queue_remove(queue, entry);
-        if (WF_LIKELY(entry->claim == NULL) || wf_wait_claim_take(entry->claim, entry))
+        if (entry->claim == NULL || WF_LIKELY(wf_wait_claim_take(entry->claim, entry)))
             break;
+        wf_wait_claim_lost(entry->claim);
     }
     return entry;
 }
@@ -165,11 +186,20 @@ int wf_wait_queue_sleep_first(struct wf_worker *self, struct wf_wait_queue *queu
                               struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline,
                               const struct wf_wait_kind *kind);
 
-/* wf_wait_queue_sleep() for a caller that has asked already whether it may wait until then.  A
- * cancel that has come since ends the wait as soon as it begins. */
-int wf_wait_queue_sleep_asked(struct wf_worker *self, struct wf_wait_queue *queue,
-                              struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline,
-                              const struct wf_wait_kind *kind);
+/*
+ * wf_wait_queue_sleep() with a claim: once an entry has been taken out, nobody touches the object
+ * because of this wait, though its call may not have returned.  The object's entries are taken out
+ * by wf_wait_queue_take() and wf_wait_queue_take_all() alone.
+ */
+int wf_wait_queue_sleep_claimed(struct wf_worker *self, struct wf_wait_queue *queue,
+                                struct wf_lock *lock, struct wf_wait_entry *entry, int64_t deadline,
+                                const struct wf_wait_kind *kind);
+
+/* The same for a caller that has asked already whether it may wait until then.  A cancel that has
+ * come since ends the wait as soon as it begins. */
+int wf_wait_queue_sleep_claimed_asked(struct wf_worker *self, struct wf_wait_queue *queue,
+                                      struct wf_lock *lock, struct wf_wait_entry *entry,
+                                      int64_t deadline, const struct wf_wait_kind *kind);
 
 /*
  * The end of an object: aborts if somebody waits in the queue; from then on whoever takes the lock
@@ -186,7 +216,7 @@ bool wf_wait_queue_describe(const struct wf_waiter *waiter, struct wf_wait_targe
  * the lock. */
 void wf_wait_queue_wake_list(struct wf_worker *self, struct wf_wait_entry *list, int result);
 
-/* Takes out all entries whose waits have not ended elsewhere, linked by `previous` up to NULL,
+/* Takes out all entries whose waits have not ended otherwise, linked by `previous` up to NULL,
  * since `next` says whether they are in a queue.  Caller holds the lock. */
 static inline struct wf_wait_entry *wf_wait_queue_take_all(struct wf_wait_queue *queue)
 {

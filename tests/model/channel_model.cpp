@@ -192,6 +192,54 @@ template <typename T, uint32_t CAPACITY> struct channel_answer : fiber_suite<T, 
     }
 };
 
+// A value without a buffer, while one of the two is cancelled.  Who has sent or received it frees
+// the channel at once, though the other may be pinned by the cancel still.
+template <typename T, unsigned CANCELLED, unsigned FREES>
+struct channel_cancel : fiber_suite<T, 3> {
+    model_channel *channel;
+    rl::var<int> results[2];
+
+    void setup()
+    {
+        channel = static_cast<model_channel *>(model_alloc(sizeof *channel));
+        atomic_init(&channel->channel.lock.word, WF_LOCK_FREE);
+        channel->init(0);
+    }
+
+    void fiber(unsigned index)
+    {
+        int value = 0;
+        int result;
+
+        if (index == 2) {
+            model_cancel(CANCELLED);
+            return;
+        }
+        result = index == 0 ? channel->send(42) : channel->receive(&value);
+        results[index]($) = result;
+        RL_ASSERT(value == (index == 1 && result == 0 ? 42 : 0));
+        if (result == -ECANCELED)
+            weft_channel_close(channel->get()); // or the other would wait for good
+        else if (result == 0 && index == FREES)
+            model_free(channel);
+    }
+
+    void at_rest()
+    {
+        RL_ASSERT((results[0]($) == 0) == (results[1]($) == 0));
+        RL_ASSERT(results[CANCELLED]($) == 0 || results[CANCELLED]($) == -ECANCELED);
+    }
+};
+
+struct channel_sender_frees : channel_cancel<channel_sender_frees, 1, 0> {
+};
+struct channel_receiver_frees : channel_cancel<channel_receiver_frees, 0, 1> {
+};
+struct channel_cancelled_sender_frees : channel_cancel<channel_cancelled_sender_frees, 0, 0> {
+};
+struct channel_cancelled_receiver_frees : channel_cancel<channel_cancelled_receiver_frees, 1, 1> {
+};
+
 struct channel_answer_at_once : channel_answer<channel_answer_at_once, 0> {
 };
 struct channel_answer_left : channel_answer<channel_answer_left, 1> {
@@ -205,5 +253,9 @@ int main()
     good = good && model_run<channel_drain>("drain");
     good = good && model_run<channel_answer_at_once>("answer_at_once");
     good = good && model_run<channel_answer_left>("answer_left");
+    good = good && model_run<channel_sender_frees>("sender_frees");
+    good = good && model_run<channel_receiver_frees>("receiver_frees");
+    good = good && model_run<channel_cancelled_sender_frees>("cancelled_sender_frees", 4);
+    good = good && model_run<channel_cancelled_receiver_frees>("cancelled_receiver_frees", 4);
     return good ? 0 : 1;
 }

@@ -30,6 +30,12 @@ void wf_wait_queue_retire(const struct wf_wait_queue *queue, struct wf_lock *loc
     wf_lock_retire(lock);
 }
 
+// The waits with a claim are those for the condition.
+void wf_wait_claim_lost(struct wf_wait_claim *claim)
+{
+    RL_ASSERT(atomic_load_explicit(&claim->winner, memory_order_relaxed) == WF_WAIT_INTERRUPTED);
+}
+
 void wf_held_remove(const void *object, const char *what, wf_held_count_fn *count)
 {
     (void)object;

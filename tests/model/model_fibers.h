@@ -152,7 +152,7 @@ void wf_wait_begin_thread(struct wf_waiter *waiter, wf_interrupt_fn *interrupt, 
     waiter->runtime = nullptr;
     waiter->interrupt = interrupt;
     waiter->place = place;
-    atomic_init(&waiter->state, WF_WAIT_WAITING);
+    atomic_store_explicit(&waiter->state, WF_WAIT_WAITING, memory_order_relaxed);
 }
 
 int wf_wait_end_thread(struct wf_waiter *waiter, int64_t deadline)

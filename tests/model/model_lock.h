@@ -6,15 +6,26 @@
 
 #include "runtime/lock.h"
 
+bool wf_lock_try(struct wf_lock *lock)
+{
+    uint32_t expected = WF_LOCK_FREE;
+
+    return atomic_compare_exchange_strong_explicit(&lock->word, &expected, WF_LOCK_HELD,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+void wf_lock_rest(struct wf_lock *lock, unsigned tries)
+{
+    (void)lock;
+    (void)tries;
+    rl::yield(1, $);
+}
+
 void wf_lock_acquire_slow(struct wf_lock *lock)
 {
-    uint32_t expected;
-
-    do {
-        rl::yield(1, $);
-        expected = WF_LOCK_FREE;
-    } while (!atomic_compare_exchange_strong_explicit(&lock->word, &expected, WF_LOCK_HELD,
-                                                      memory_order_acquire, memory_order_relaxed));
+    do
+        wf_lock_rest(lock, 1);
+    while (!wf_lock_try(lock));
 }
 
 // Who forgets to take the lock releases a free one.  (What it protects is plain data to Relacy: a

@@ -33,6 +33,7 @@ SAYS_BEFORE = """\
     if (!wf_join_is_done(joins->child)) {
         wf_waiter *waiter = static_cast<wf_waiter *>(model_alloc(sizeof *waiter));
 
+        atomic_init(&waiter->state, WF_WAIT_READY);
         wf_wait_begin_thread(waiter, wf_fiber_interrupt_join, joins->child);
         if (wf_join_put(joins->child, waiter, false))
 """

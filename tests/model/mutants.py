@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 
+from mutant_claim import CLAIM_MUTANTS
 from mutant_close import CLOSE_MUTANTS
 from mutant_gate import GATE_MUTANTS
 from mutant_join import JOIN_MUTANTS
@@ -24,7 +25,7 @@ from mutant_next import NEXT_MUTANTS
 from mutant_table import MUTANTS
 
 ALL_MUTANTS = (MUTANTS + LOCK_MUTANTS + CLOSE_MUTANTS + JOIN_MUTANTS + NEXT_MUTANTS +
-               GATE_MUTANTS)
+               GATE_MUTANTS + CLAIM_MUTANTS)
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]

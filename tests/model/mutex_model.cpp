@@ -22,6 +22,13 @@ void wf_order_forget(const void *object)
     (void)object;
 }
 
+// No wait for a mutex has a claim.
+void wf_wait_claim_lost(struct wf_wait_claim *claim)
+{
+    (void)claim;
+    RL_ASSERT(false);
+}
+
 void wf_held_remove(const void *object, const char *what, wf_held_count_fn *count)
 {
     (void)count;

@@ -2,10 +2,25 @@
 // sync/wait_queue.h and .c over runtime/wait.c: a wait ends by its waker or by a cancel, exactly
 // once, with what the waker handed over in the first case and with the entry out of the queue in
 // the second.  A wait in two places has one winner, and nobody looks at its entries once it has
-// left.
+// left.  A wait with a claim is over for the object when its entry has been taken out.
 #include "model_fibers.h"
 
+#include "sync/wait_queue.h"
+
+#define wf_wait_claim_lost library_claim_lost
+void wf_wait_claim_lost(struct wf_wait_claim *claim);
 #include "sync/wait_queue.c"
+#undef wf_wait_claim_lost
+
+// Stands for the entry that a waker drops, which is plain data to Relacy.
+static rl::var<int> *dropped;
+
+void wf_wait_claim_lost(struct wf_wait_claim *claim)
+{
+    if (dropped != nullptr)
+        (*dropped)($) = 1;
+    library_claim_lost(claim);
+}
 
 enum { WOKEN = 7 };
 
@@ -169,10 +184,112 @@ struct queue_two_places : fiber_suite<queue_two_places, 4> {
     }
 };
 
+// What everybody waits for, and whoever came through frees.
+struct shared_gate {
+    wf_lock lock;
+    wf_wait_queue queue;
+    int is_open; // under the lock, as the next one
+    int has_come;
+};
+
+static int pass(shared_gate *gate, wf_worker *self, int64_t deadline)
+{
+    static const wf_wait_kind kind = {"a gate", 0, 0};
+    wf_wait_entry entry = {};
+
+    wf_lock_acquire(&gate->lock);
+    gate->has_come++;
+    if (!gate->is_open)
+        return wf_wait_queue_sleep_claimed_asked(self, &gate->queue, &gate->lock, &entry, deadline,
+                                                 &kind);
+    wf_lock_release(&gate->lock);
+    return WOKEN;
+}
+
+static bool open_for(shared_gate *gate, int count)
+{
+    wf_wait_entry *list = nullptr;
+    bool is_open;
+
+    wf_lock_acquire(&gate->lock);
+    gate->is_open = is_open = gate->has_come == count;
+    if (is_open)
+        list = wf_wait_queue_take_all(&gate->queue);
+    wf_lock_release(&gate->lock);
+    wf_wait_queue_wake_list(wf_self(), list, WOKEN);
+    return is_open;
+}
+
+// Two wait.  One of them is interrupted while a third wakes both; the other one frees what they
+// have waited for.
+template <typename T, unsigned THREADS> struct queue_freed : fiber_suite<T, THREADS> {
+    shared_gate *gate;
+    rl::var<int> frame;
+    rl::var<int> result;
+
+    void setup()
+    {
+        gate = static_cast<shared_gate *>(model_alloc(sizeof *gate));
+        atomic_init(&gate->lock.word, WF_LOCK_FREE);
+        frame($) = 0;
+        dropped = &frame;
+    }
+
+    void interrupted(wf_worker *self, int64_t deadline)
+    {
+        int own = pass(gate, self, deadline);
+
+        if (own != WOKEN)
+            frame($) = 2; // its frame is used again
+        result($) = own;
+    }
+
+    void fiber(unsigned index)
+    {
+        if (index == 0) {
+            RL_ASSERT(pass(gate, wf_self(), INT64_MAX) == WOKEN);
+            model_free(gate);
+        } else if (index == 1) {
+            static_cast<T *>(this)->wait();
+        } else if (index == 2) {
+            while (!open_for(gate, 2))
+                rl::yield(1, $);
+        } else {
+            model_cancel(1);
+        }
+    }
+
+    void at_rest()
+    {
+        RL_ASSERT(result($) == WOKEN || result($) == T::REASON);
+        dropped = nullptr;
+    }
+};
+
+struct queue_freed_by_cancel : queue_freed<queue_freed_by_cancel, 4> {
+    enum { REASON = -ECANCELED };
+
+    void wait()
+    {
+        interrupted(wf_self(), INT64_MAX);
+    }
+};
+
+struct queue_freed_by_deadline : queue_freed<queue_freed_by_deadline, 3> {
+    enum { REASON = -ETIMEDOUT };
+
+    void wait()
+    {
+        interrupted(nullptr, 0); // as a plain thread does
+    }
+};
+
 int main()
 {
     bool good = model_run<queue_cancel>("cancel");
 
     good = good && model_run<queue_two_places>("two places");
+    good = good && model_run<queue_freed_by_cancel>("freed, cancel");
+    good = good && model_run<queue_freed_by_deadline>("freed, deadline");
     return good ? 0 : 1;
 }

@@ -16,6 +16,27 @@ OBJECT_MUTANTS = [
              "    if (list != NULL)\n        wf_wait_queue_wake_list(wf_self(), list, 0);\n"
              "    wf_lock_release(&event->lock);")],
            "api_event_test", "event/who_came_through_may_free_it", CHAOS, "asan", 10),
+    Mutant("13/a-deadline-looks-at-a-channel-that-was-freed", "sync/wait_queue.c",
+           [("    entry->claim = &claim;\n"
+             "    return sleep_in(self, &place, deadline, false, turn_back_or_take_out);",
+             "    entry->claim = NULL;\n"
+             "    return sleep_in(self, &place, deadline, false, take_out);")],
+           "api_freed_object_test", "freed_object/a_sender_frees_the_channel_of_a_thread", tries=4),
+    Mutant("13/a-deadline-looks-at-a-barrier-that-was-freed", "sync/wait_queue.c",
+           [("    entry->claim = &claim;\n"
+             "    return sleep_in(self, &place, deadline, false, turn_back_or_take_out);",
+             "    entry->claim = NULL;\n"
+             "    return sleep_in(self, &place, deadline, false, take_out);")],
+           "api_freed_object_test", "freed_object/one_that_has_crossed_frees_the_barrier", tries=8),
+    Mutant("13/an-interrupter-looks-before-it-has-the-claim", "sync/wait_queue.c",
+           [("    if (!wf_wait_claim_take(claim, WF_WAIT_LEAVING))\n        return false;",
+             "    if (!wf_wait_claim_take(claim, WF_WAIT_LEAVING)) {\n"
+             "        (void)wf_lock_is_gone(place->lock);\n        return false;\n    }")],
+           "unit_wait_queue_test", "wait_queue/a_woken_thread_does_not_look_at_what_was_freed"),
+    Mutant("13/a-waker-does-not-await-the-interrupter", "sync/wait_queue.c",
+           [("    wf_lock_acquire(&is_coming);\n", "")],
+           "unit_wait_queue_test", "wait_queue/an_interrupter_does_not_look_at_what_was_freed",
+           FOUR, tries=4),
     Mutant("14/a-cancelled-request-blocks-those-behind-it", "sync/semaphore.c",
            [("    (void)grant(semaphore, 0, &list);\n", "    list = NULL;\n")],
            "api_semaphore_test"),

@@ -39,7 +39,7 @@ MUTANTS = [
     ("wait/a-deadline-leaves-who-is-busy", "runtime/wait.c",
      "        return WF_TIMER_LATER;", "        return WF_TIMER_VOID;"),
     ("wait-queue/refusal-keeps-the-lock", "sync/wait_queue.c",
-     "        wf_lock_release(lock);\n        return refusal;", "        return refusal;"),
+     "    if (WF_UNLIKELY(refusal != 0))\n        wf_lock_release(lock);\n", ""),
     ("rwlock/hands-over-to-readers-uncounted", "sync/rwlock.c",
      "allow_behind(word + readers, readers / READER)", "allow_behind(word, readers / READER)"),
     ("mutex/sleeps-without-a-look", "sync/mutex.c",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* sync/wait_queue.h: its order, claims, and waits of fibers and threads in one queue; tests/model
- * has the interleavings. */
+/* sync/wait_queue.h: its order, claims, waits of fibers and threads in one queue, and what happens
+ * to them when it is freed; tests/model has the interleavings. */
 #include "sync/wait_queue.h"
 
 #include "../support/fixture.h"
@@ -8,8 +8,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 
-enum { ENTRIES = 5, WOKEN = 3 };
+enum { ENTRIES = 5, WOKEN = 3, PAGE = 4096 };
 
 /* Entries in their places; no waits. */
 struct row {
@@ -212,4 +213,161 @@ Test(wait_queue, a_thread_gives_up_at_its_deadline, .timeout = TEST_TIMEOUT_S)
     cr_expect_eq(pass_gate(&gate, deadline), -ETIMEDOUT);
     cr_expect_geq(weft_now(), deadline);
     cr_expect(wf_wait_queue_is_empty(&gate.queue));
+}
+
+/* A gate in a page of its own: a look at it after it has been freed is a fault. */
+struct claimed {
+    struct gate *gate;
+    int64_t deadline;
+    int result;
+};
+
+static void begin_claimed(struct claimed *claimed)
+{
+    claimed->gate = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(claimed->gate != MAP_FAILED);
+    claimed->deadline = weft_after(10 * WEFT_MILLISECOND);
+}
+
+static void *pass_claimed(void *arg)
+{
+    static const struct wf_wait_kind kind = {"a gate", offsetof(struct gate, lock), 0};
+    struct claimed *claimed = arg;
+    struct wf_wait_entry entry = {0};
+
+    wf_lock_acquire(&claimed->gate->lock);
+    claimed->result = wf_wait_queue_sleep_claimed(
+        wf_self(), &claimed->gate->queue, &claimed->gate->lock, &entry, claimed->deadline, &kind);
+    return NULL;
+}
+
+static int pass_claimed_on_fiber(void *arg)
+{
+    (void)pass_claimed(arg);
+    return 0;
+}
+
+/* Returns with the lock held and somebody in the queue; NULL: its deadline has passed already. */
+static struct wf_wait_entry *find_first(struct gate *gate, int64_t deadline)
+{
+    for (;;) {
+        wf_lock_acquire(&gate->lock);
+        if (gate->queue.first != NULL || weft_now() > deadline)
+            return gate->queue.first;
+        wf_lock_release(&gate->lock);
+    }
+}
+
+/* The lock is held until the interrupter is on its way to it.  A waker drops the entry then, and
+ * frees the gate as soon as it has released the lock.  False: there was nobody in time. */
+static bool drop_one(struct claimed *claimed)
+{
+    struct gate *gate = claimed->gate;
+    struct wf_wait_entry *first = find_first(gate, claimed->deadline);
+
+    if (first != NULL) {
+        while (atomic_load(&first->claim->winner) != WF_WAIT_LEAVING)
+            continue;
+        CHECK(wf_wait_queue_take(&gate->queue) == NULL);
+        CHECK(wf_wait_queue_is_empty(&gate->queue));
+    }
+    wf_lock_release(&gate->lock);
+    if (first != NULL)
+        CHECK_EQ(munmap(gate, PAGE), 0);
+    return first != NULL;
+}
+
+/* A waker takes the entry out, and the gate is gone before the deadline passes, and before the
+ * wake comes. */
+static bool wake_late(struct claimed *claimed)
+{
+    struct gate *gate = claimed->gate;
+    struct wf_wait_entry *entry;
+
+    (void)find_first(gate, claimed->deadline);
+    entry = wf_wait_queue_take(&gate->queue);
+    wf_lock_release(&gate->lock);
+    if (entry == NULL)
+        return false;
+    CHECK_EQ(munmap(gate, PAGE), 0);
+    while (weft_now() < claimed->deadline + 5 * WEFT_MILLISECOND)
+        continue;
+    wf_wake(wf_self(), entry->waiter, WOKEN);
+    return true;
+}
+
+static void end_claimed(const struct claimed *claimed, bool is_freed, int result)
+{
+    CHECK_EQ(claimed->result, is_freed ? result : -ETIMEDOUT);
+    if (!is_freed)
+        CHECK_EQ(munmap(claimed->gate, PAGE), 0);
+}
+
+static void end_beside_thread(bool (*end)(struct claimed *), int result)
+{
+    for (int round = 0; round < 5; round++) {
+        struct claimed claimed;
+        pthread_t thread;
+        bool is_freed;
+
+        begin_claimed(&claimed);
+        CHECK_EQ(pthread_create(&thread, NULL, pass_claimed, &claimed), 0);
+        is_freed = end(&claimed);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        end_claimed(&claimed, is_freed, result);
+    }
+}
+
+Test(wait_queue, a_dropped_thread_does_not_look_at_what_was_freed, .timeout = TEST_TIMEOUT_S)
+{
+    end_beside_thread(drop_one, -ETIMEDOUT);
+}
+
+Test(wait_queue, a_woken_thread_does_not_look_at_what_was_freed, .timeout = TEST_TIMEOUT_S)
+{
+    end_beside_thread(wake_late, WOKEN);
+}
+
+struct waker {
+    struct claimed *claimed;
+    bool (*end)(struct claimed *);
+    bool is_freed;
+};
+
+static void *run_waker(void *arg)
+{
+    struct waker *waker = arg;
+
+    waker->is_freed = waker->end(waker->claimed);
+    return NULL;
+}
+
+static void end_beside_fiber(bool (*end)(struct claimed *), int result)
+{
+    for (int round = 0; round < 5; round++) {
+        struct claimed claimed;
+        struct waker waker = {&claimed, end, false};
+        weft_fiber *fiber;
+        pthread_t thread;
+
+        begin_claimed(&claimed);
+        fiber = must_spawn(pass_claimed_on_fiber, &claimed);
+        CHECK_EQ(pthread_create(&thread, NULL, run_waker, &waker), 0);
+        CHECK_EQ(must_join(fiber), 0);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        end_claimed(&claimed, waker.is_freed, result);
+    }
+}
+
+static int end_claimed_fibers(void *arg)
+{
+    (void)arg;
+    end_beside_fiber(drop_one, -ETIMEDOUT);
+    end_beside_fiber(wake_late, WOKEN);
+    return 0;
+}
+
+WORKER_TEST(wait_queue, an_interrupter_does_not_look_at_what_was_freed, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, end_claimed_fibers, NULL), 0);
 }

@@ -17,9 +17,9 @@
  * and an expiration never both succeed, and one of the two does.  weft_select() waits for timers
  * beside channels.
  *
- * Nothing is allocated.  A timer may be freed when nobody uses it any more; one that a cancel or an
- * expiration has ended is not touched by those that were waiting, once they have been woken by the
- * cancel.  Waits end at the first tick at or after the time, as weft_sleep_until() does.
+ * Nothing is allocated.  A timer may be freed when nobody uses it any more.  A wait uses it until
+ * it returns, even after a cancel, which does not know who is just about to look at the time. Waits
+ * end at the first tick at or after the time, as weft_sleep_until() does.
  */
 #ifndef WEFT_TIMER_H
 #define WEFT_TIMER_H

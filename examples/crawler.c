@@ -40,11 +40,26 @@ static int serve(void *arg)
     return 0;
 }
 
+/* The next connection.  What passes does not end a server: a lack of descriptors or memory, after
+ * which the connection is still there, or a client that has gone before its turn. */
+static int accept_next(int listener)
+{
+    int fd = weft_accept(listener, WEFT_FOREVER);
+
+    while (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM ||
+           fd == -ECONNABORTED) {
+        int error = fd == -ECONNABORTED ? 0 : weft_sleep(100 * WEFT_MILLISECOND);
+
+        fd = error < 0 ? error : weft_accept(listener, WEFT_FOREVER);
+    }
+    return fd;
+}
+
 static int accept_all(void *arg)
 {
     int fd;
 
-    while ((fd = weft_accept((int)(intptr_t)arg, WEFT_FOREVER)) >= 0)
+    while ((fd = accept_next((int)(intptr_t)arg)) >= 0)
         if (weft_spawn(NULL, serve, (void *)(intptr_t)fd) < 0)
             weft_close(fd);
     return fd;

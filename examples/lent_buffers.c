@@ -40,13 +40,28 @@ static int serve(void *arg)
     return 0; /* a client that fails is no reason to stop */
 }
 
+/* The next connection.  What passes does not end a server: a lack of descriptors or memory, after
+ * which the connection is still there, or a client that has gone before its turn. */
+static int accept_next(int listener)
+{
+    int fd = weft_accept(listener, WEFT_FOREVER);
+
+    while (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM ||
+           fd == -ECONNABORTED) {
+        int error = fd == -ECONNABORTED ? 0 : weft_sleep(100 * WEFT_MILLISECOND);
+
+        fd = error < 0 ? error : weft_accept(listener, WEFT_FOREVER);
+    }
+    return fd;
+}
+
 static int accept_all(void *arg)
 {
     weft_scope clients = WEFT_SCOPE_INIT;
     int error = 0;
 
     while (error == 0) {
-        int fd = weft_accept((int)(intptr_t)arg, WEFT_FOREVER);
+        int fd = accept_next((int)(intptr_t)arg);
 
         error = fd < 0 ? fd : weft_scope_spawn(&clients, serve, (void *)(intptr_t)fd);
         if (error < 0 && fd >= 0)

@@ -41,6 +41,11 @@ class Examples(unittest.TestCase):
                     with self.subTest(function):
                         self.assertTrue(re.search(names_of(function), self.text), function)
 
+    def test_acceptors_outlive_what_passes_in_the_same_way(self):
+        accepting = re.compile(r"^static int accept_next\(.*?^}", re.MULTILINE | re.DOTALL)
+        self.assertGreater(len(accepting.findall(self.text)), 1)
+        self.assertEqual(len(set(accepting.findall(self.text))), 1)
+
     def test_every_example_of_the_table_is_there(self):
         patterns = (ROOT / "docs" / "patterns.md").read_text(encoding="utf-8")
         shown = set(re.findall(r"\.\./examples/(\w+)\.c", patterns))

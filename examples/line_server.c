@@ -70,7 +70,8 @@ static int ask(int fd)
     if (n >= 0)
         n = weft_writer_flush(&out, WEFT_FOREVER);
     for (int i = 0; i <= NUMBERS && n >= 0; i++)
-        n = weft_reader_line(&in, &line, WEFT_FOREVER);
+        if ((n = weft_reader_line(&in, &line, WEFT_FOREVER)) == 0)
+            n = -ENODATA; /* the server has hung up, and there is no line to look at */
     if (n < 0)
         return (int)n;
     line[n - 1] = '\0';
@@ -95,19 +96,22 @@ static int app(void *arg)
 {
     weft_scope scope = WEFT_SCOPE_INIT;
     int listener = weft_listen_tcp("127.0.0.1", 0);
-    int client = -1, connection, result;
+    int client = -1, connection = -1, result;
 
     (void)arg;
     if (listener < 0)
         return listener;
     result = connect_to(listener, &client);
-    if (result == 0 && (connection = weft_accept(listener, WEFT_FOREVER)) >= 0) {
-        result = weft_scope_spawn(&scope, serve, &connection);
-        if (result == 0)
-            result = ask(client);
-        weft_close(client);
-        result = weft_scope_close(&scope, result);
-    }
+    if (result == 0)
+        result = connection = weft_accept(listener, WEFT_FOREVER);
+    if (result >= 0)
+        result = weft_scope_spawn(&scope, serve, &connection); /* which closes it */
+    if (result == 0)
+        result = ask(client);
+    else if (connection >= 0)
+        weft_close(connection);
+    weft_close(client);
+    result = weft_scope_close(&scope, result);
     weft_close(listener);
     return result;
 }

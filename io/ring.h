@@ -16,9 +16,9 @@
 #include <stdint.h>
 
 /* Makes a ring with the best flags that the kernel knows; tries each system call and looks for each
- * operation that is going to be needed.  0 or -errno, after a line that says what to do about it.
- */
-int wf_ring_open(struct io_uring *ring, uint32_t entries);
+ * operation that is going to be needed.  0 or -errno; if it `says_why`, after a line that says what
+ * to do about it. */
+int wf_ring_open(struct io_uring *ring, uint32_t entries, bool says_why);
 
 void wf_ring_close(struct io_uring *ring);
 
@@ -44,6 +44,7 @@ struct ring {
     uint64_t event_buffer;        /* the kernel writes it */
     uint32_t entries;             /* immutable: that the submission queue is to have */
     bool is_open;                 /* `uring` is there */
+    bool is_refused;              /* the owner's: it was not to be had when last asked for */
     bool is_closing;
     unsigned visitors;     /* threads in the kernel with it, or on their way */
     bool event_is_armed;   /* false: an interrupt has come; the owner does not wait */
@@ -62,7 +63,7 @@ void wf_ring_close_event(struct ring *ring);
 void wf_ring_signal(struct ring *ring);
 void wf_ring_await_signal(struct ring *ring);
 
-/* Sets ring->uring up, and gives it back.  0, or -errno after a line. */
+/* Sets ring->uring up, and gives it back.  0, or -errno; the first refusal in a row says why. */
 int wf_ring_connect(struct ring *ring);
 void wf_ring_disconnect(struct ring *ring);
 

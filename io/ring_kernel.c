@@ -56,7 +56,9 @@ int wf_ring_connect(struct ring *ring)
     ring->registered = -1;
     if (wf_sim_is_here())
         return wf_sim_ring_open(&ring->simulated, &ring->uring, ring->entries, &ring->signal);
-    error = wf_ring_open(&ring->uring, ring->entries);
+    /* The owner may try every few milliseconds: a spare that is called (runtime/spare.c). */
+    error = wf_ring_open(&ring->uring, ring->entries, !ring->is_refused);
+    ring->is_refused = error != 0;
     if (error != 0)
         return error;
     ring->resumes_sends = wf_ring_resumes_sends(&ring->uring);

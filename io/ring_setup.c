@@ -213,7 +213,7 @@ static void set_up_indices(struct io_uring_sq *sq)
         sq->array[i] = i;
 }
 
-int wf_ring_open(struct io_uring *ring, uint32_t entries)
+int wf_ring_open(struct io_uring *ring, uint32_t entries, bool says_why)
 {
     const char *name;
     char text[320];
@@ -223,8 +223,10 @@ int wf_ring_open(struct io_uring *ring, uint32_t entries)
         set_up_indices(&ring->sq);
         return 0;
     }
-    explain(error, name, text, sizeof text);
-    wf_complain("%s", text);
+    if (says_why) {
+        explain(error, name, text, sizeof text);
+        wf_complain("%s", text);
+    }
     return error;
 }
 

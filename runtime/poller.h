@@ -34,8 +34,8 @@ int wf_poller_create(struct wf_poller **poller, uint32_t kind, uint32_t entries,
  * as far as that is worth anything.  A new one is closed.  Of a closed one only these, an
  * interrupt, a poll and the rest that others may do are allowed, and nothing is found there.
  *
- * The first returns 0 or -errno, after a line if the kernel refuses.  The second returns false, and
- * the poller stays open, while something is under way there.
+ * The first returns 0 or -errno; the first refusal in a row comes after a line.  The second returns
+ * false, and the poller stays open, while something is under way there.
  *
  * Caller: the owner.
  */

@@ -131,10 +131,13 @@ int wf_runtime_furnish(struct wf_worker *self)
 int wf_runtime_open(struct wf_worker *self)
 {
     const struct weft_runtime *runtime = self->runtime;
+    int error = wf_poller_open(self->poller);
 
-    if (wf_stall_is_reported(&runtime->config) || wf_overflow_is_reported(&runtime->config))
+    /* Only then: a spare that the system refuses a ring tries again and again. */
+    if (error == 0 &&
+        (wf_stall_is_reported(&runtime->config) || wf_overflow_is_reported(&runtime->config)))
         self->probe_stack = wf_probe_enter(runtime->monitor.stall.has_signal);
-    return wf_poller_open(self->poller);
+    return error;
 }
 
 void wf_runtime_exit(struct wf_worker *self, bool ran)

@@ -2,24 +2,43 @@
 /* Spare workers that come, give back what they have, and come again. */
 #define _GNU_SOURCE 1
 
+#include "../support/child.h"
 #include "../support/fixture.h"
 #include "../support/net.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-static int count_rings(void)
+static FILE *open_maps(void)
 {
-    FILE *file = fopen("/proc/self/maps", "re");
+    FILE *maps = fopen("/proc/self/maps", "re");
+
+    CHECK(maps != NULL);
+    return maps;
+}
+
+static int count_rings_in(FILE *maps)
+{
     char line[512];
     int count = 0;
 
-    CHECK(file != NULL);
-    while (fgets(line, sizeof line, file) != NULL)
+    rewind(maps);
+    while (fgets(line, sizeof line, maps) != NULL)
         count += strstr(line, "io_uring") != NULL;
-    (void)fclose(file);
+    return count;
+}
+
+static int count_rings(void)
+{
+    FILE *maps = open_maps();
+    int count = count_rings_in(maps);
+
+    (void)fclose(maps);
     return count;
 }
 
@@ -143,4 +162,159 @@ Test(spare, hands_over_to_the_only_worker_in_chaos, .timeout = TEST_TIMEOUT_S)
     struct weft_config config = {.workers = 1, .spare_workers = 1, .chaos = 7};
 
     cr_expect_eq(run_config(&config, hand_over_what_was_begun_elsewhere, NULL), 0);
+}
+
+enum {
+    OUTAGES = 2,
+    NO_RING = 77,
+    FIRST_TRIES = 10, /* what a thread allocates once is there after them */
+    TRIES = 100,
+    MAPPED_KIB = 1024 /* less than a mapping of 64 KiB for each of the tries by far */
+};
+
+static int set_flag(void *arg)
+{
+    atomic_store((atomic_int *)arg, 1);
+    return 0;
+}
+
+/* Of a file that was opened before: there are no descriptors. */
+static long read_mapped_kib(int statm)
+{
+    char text[128];
+    ssize_t length = pread(statm, text, sizeof text - 1, 0);
+
+    CHECK(length > 0);
+    text[length] = '\0';
+    return strtol(text, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* Computes until the spare has been called in vain that often: each time it sleeps again. */
+static void await_tries(uint64_t count, const atomic_int *has_run)
+{
+    struct weft_stats stats;
+    uint64_t before;
+
+    CHECK_EQ(weft_stats_read(&stats), 0);
+    before = stats.parks;
+    while (stats.parks < before + count && atomic_load(has_run) == 0)
+        CHECK_EQ(weft_stats_read(&stats), 0);
+}
+
+static void set_descriptor_limit(rlim_t count)
+{
+    struct rlimit limit;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = count;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* Waits until the spares have given their rings back, and lets them have no others.  What is asked
+ * about them was opened before. */
+static void take_descriptors(FILE *maps, int rings, rlim_t limit)
+{
+    set_descriptor_limit(3);
+    while (count_rings_in(maps) > rings) {
+        set_descriptor_limit(limit);
+        CHECK_EQ(weft_sleep(10 * WEFT_MILLISECOND), 0);
+        set_descriptor_limit(3);
+    }
+}
+
+struct outage {
+    FILE *maps;
+    int statm;
+    int rings; /* of the worker */
+    rlim_t limit;
+};
+
+/* A spare is called while there are no descriptors.  False if one came nevertheless: the kernel was
+ * just making its ring. */
+static bool call_without_descriptors(const struct outage *outage)
+{
+    atomic_int has_run = 0;
+    weft_fiber *fiber;
+    bool is_late;
+    long mapped;
+
+    take_descriptors(outage->maps, outage->rings, outage->limit);
+    fiber = must_spawn(set_flag, &has_run);
+    await_tries(FIRST_TRIES, &has_run);
+    mapped = read_mapped_kib(outage->statm);
+    await_tries(TRIES, &has_run);
+    is_late = atomic_load(&has_run) != 0;
+    CHECK(is_late || read_mapped_kib(outage->statm) - mapped < MAPPED_KIB);
+    set_descriptor_limit(outage->limit);
+    while (atomic_load(&has_run) == 0)
+        continue;
+    CHECK_EQ(must_join(fiber), 0);
+    return !is_late;
+}
+
+struct outages {
+    unsigned count;
+    int rings;
+};
+
+static int note_rings(void *arg)
+{
+    ((struct outages *)arg)->rings = count_rings();
+    return 0;
+}
+
+static int run_short_of_descriptors(void *arg)
+{
+    const struct outages *outages = arg;
+    struct outage outage = {.maps = open_maps(), .rings = outages->rings};
+    struct rlimit limit;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    outage.limit = limit.rlim_cur;
+    outage.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    CHECK(outage.statm >= 0);
+    for (unsigned count = 0; count < outages->count;) {
+        compute_until_served();
+        count += call_without_descriptors(&outage);
+    }
+    CHECK_EQ(close(outage.statm), 0);
+    (void)fclose(outage.maps);
+    return 0;
+}
+
+CHILD(call_in_vain)
+{
+    struct weft_config config = {.workers = 1, .monitor = 3}; /* nobody calls spares */
+    struct outages outages = {.count = parameter};
+    int error = weft_run(&config, note_rings, &outages);
+
+    if (error != 0 || outages.rings == 0)
+        return error != 0 ? error : NO_RING;
+    config.monitor = 0;
+    config.spare_workers = 1;
+    config.stall_report_ms = UINT32_MAX;
+    return weft_run(&config, run_short_of_descriptors, &outages);
+}
+
+static unsigned count_lines(const char *text)
+{
+    unsigned lines = 0;
+
+    for (; *text != '\0'; text++)
+        lines += *text == '\n';
+    return lines;
+}
+
+/* The monitor calls it again every few milliseconds.  Each time took a mapping that it never gave
+ * back, and wrote a line. */
+Test(spare, that_cannot_come_leaks_nothing_and_says_so_once, .timeout = TEST_TIMEOUT_S)
+{
+    struct child_end end;
+
+    run_child("call_in_vain", OUTAGES, NULL, &end);
+    if (end.exit_status == NO_RING)
+        cr_skip_test("there is no io_uring, and an epoll instance is kept");
+    cr_expect_eq(end.exit_status, 0, "status %d, signal %d: %s", end.exit_status, end.signal,
+                 end.output);
+    cr_expect_eq(count_lines(end.output), OUTAGES, "%s", end.output);
 }

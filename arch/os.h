@@ -125,8 +125,9 @@ void wf_os_yield(void);
 /* How often the calling thread has given up its CPU of its own accord. */
 uint64_t wf_os_thread_sleeps(void);
 
-/* How many threads the process has; 0 if that cannot be read. */
-uint32_t wf_os_thread_count(void);
+/* True if that many threads of the process can run its code: those do not count by which the kernel
+ * works for an io_uring.  False if that cannot be read. */
+bool wf_os_thread_count_is(uint32_t count);
 
 /* For how long, in ns, the calling thread has run, and has waited for a CPU; the latter is 0 where
  * the kernel does not count it (CONFIG_SCHED_INFO). */

@@ -91,7 +91,7 @@ static bool are_alone(struct weft_runtime *runtime)
     if (!is_idle ||
         atomic_load_explicit(&runtime->awaited, memory_order_seq_cst) != WF_AWAITED_FOR_GOOD)
         return false;
-    return wf_os_thread_count() == own + 1;
+    return wf_os_thread_count_is(own + 1);
 }
 
 static void print_place(const char *what, const void *address)

@@ -5,8 +5,9 @@
  *
  * What could is a timer, an operation that is under way, a call on the pool, and any thread that is
  * not the runtime's own.  The last is why this is certain only where there are no such threads but
- * the one in weft_wait(): the kernel's list of threads is counted.  So a program with threads of
- * its own is never suspected, and one without them never wrongly.
+ * the one in weft_wait(): the kernel's list of threads is counted, without those in which the
+ * kernel itself carries operations out.  So a program with threads of its own is never suspected,
+ * and one without them never wrongly.
  */
 #ifndef WF_RUNTIME_DEADLOCK_H
 #define WF_RUNTIME_DEADLOCK_H

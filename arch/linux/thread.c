@@ -9,6 +9,7 @@
 
 #include "arch/sim_internal.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -72,15 +73,26 @@ uint64_t wf_os_thread_sleeps(void)
     return (uint64_t)usage.ru_nvcsw;
 }
 
-uint32_t wf_os_thread_count(void)
+/* The beginning of the file as a string, an empty one if it cannot be read. */
+static void read_text(const char *path, char *text, size_t size)
 {
-    FILE *file;
+    ssize_t length = -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        length = read(fd, text, size - 1);
+        close(fd);
+    }
+    text[length > 0 ? length : 0] = '\0';
+}
+
+/* All threads, 0 if that cannot be read. */
+static unsigned count_all_threads(void)
+{
     unsigned count = 0;
     char line[256];
+    FILE *file = fopen("/proc/self/status", "re");
 
-    if (wf_sim_is_here())
-        return wf_sim_thread_count();
-    file = fopen("/proc/self/status", "re");
     while (file != NULL && count == 0 && fgets(line, sizeof line, file) != NULL)
         (void)sscanf(line, "Threads: %u", &count);
     if (file != NULL)
@@ -88,17 +100,57 @@ uint32_t wf_os_thread_count(void)
     return count;
 }
 
+enum { IO_WORKER = 0x10 }; /* PF_IO_WORKER of the kernel, in the flags of /proc/.../stat */
+
+/* False also for a thread that is gone: it may have started another one before. */
+static bool is_kernel_worker(const char *number)
+{
+    char path[64], text[512];
+    const char *name_end;
+    unsigned flags = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/self/task/%.20s/stat", number);
+    read_text(path, text, sizeof text);
+    name_end = strrchr(text, ')'); /* the name can hold parentheses and spaces of its own */
+    return name_end != NULL && sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
+           (flags & IO_WORKER) != 0;
+}
+
+/* True if of `all` threads that many are not the kernel's.  Looks at few: a process can have
+ * thousands.  A thread that ends meanwhile can cut the kernel's list short, so all must be there.
+ */
+static bool are_own_among(uint32_t count, unsigned all)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    const struct dirent *entry;
+    uint32_t own = 0, seen = 0;
+
+    while (tasks != NULL && own <= count && (entry = readdir(tasks)) != NULL) {
+        bool is_thread = entry->d_name[0] != '.';
+
+        seen += is_thread;
+        own += is_thread && !is_kernel_worker(entry->d_name);
+    }
+    if (tasks != NULL)
+        (void)closedir(tasks);
+    return own == count && seen == all;
+}
+
+bool wf_os_thread_count_is(uint32_t count)
+{
+    unsigned all;
+
+    if (wf_sim_is_here())
+        return wf_sim_thread_count() == count;
+    all = count_all_threads();
+    return all == count || (all > count && are_own_among(count, all));
+}
+
 static bool read_use(const char *path, struct wf_os_use *use)
 {
     char text[64];
-    ssize_t length = -1;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    if (fd >= 0) {
-        length = read(fd, text, sizeof text - 1);
-        close(fd);
-    }
-    text[length > 0 ? length : 0] = '\0';
+    read_text(path, text, sizeof text);
     return sscanf(text, "%" SCNd64 " %" SCNd64, &use->ran, &use->waited) == 2;
 }
 

@@ -10,6 +10,7 @@
 #include "../support/net.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -70,10 +71,21 @@ static int wait_among_many(void *arg)
     return wait_for_ever(arg);
 }
 
-static int (*const deadlocks[])(void *) = {wait_for_ever, lock_in_a_circle,
-                                           receive_what_nobody_sends, wait_among_many};
+/* The kernel opens and syncs in threads of its own, which stay for a while. */
+static int wait_after_files(void *arg)
+{
+    int fd = weft_openat(AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC, 0, WEFT_FOREVER);
 
-enum { DEADLOCKS = sizeof deadlocks / sizeof *deadlocks };
+    CHECK(fd >= 0);
+    CHECK_EQ(weft_fsync(fd, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_close(fd), 0);
+    return wait_for_ever(arg);
+}
+
+static int (*const deadlocks[])(void *) = {
+    wait_for_ever, lock_in_a_circle, receive_what_nobody_sends, wait_among_many, wait_after_files};
+
+enum { DEADLOCKS = sizeof deadlocks / sizeof *deadlocks, AFTER_FILES = 4 };
 
 CHILD(fall_into_deadlock)
 {
@@ -92,12 +104,18 @@ static void skip_if_not_alone(void)
         cr_skip_test("the sanitizer has a thread of its own, which might wake somebody");
 }
 
-static void run_deadlock(unsigned workers, unsigned number, struct child_end *end)
+static void run_deadlock_with(unsigned workers, unsigned number, const char *const *environment,
+                              struct child_end *end)
 {
-    run_child("fall_into_deadlock", workers * DEADLOCKS + number, NULL, end);
+    run_child("fall_into_deadlock", workers * DEADLOCKS + number, environment, end);
     cr_expect_eq(end->exit_status, 0, "%u: status %d, signal %d: %s", number, end->exit_status,
                  end->signal, end->output);
     cr_expect_not_null(strstr(end->output, "weft: deadlock: "), "%u: %s", number, end->output);
+}
+
+static void run_deadlock(unsigned workers, unsigned number, struct child_end *end)
+{
+    run_deadlock_with(workers, number, NULL, end);
 }
 
 /* It would hang for ever, without a word. */
@@ -108,6 +126,23 @@ WORKER_TEST(deadlock, is_reported_and_ends_the_run, TEST_TIMEOUT_S)
     skip_if_not_alone();
     for (unsigned i = 0; i < DEADLOCKS; i++)
         run_deadlock(*workers, i, &end);
+}
+
+/* On io_uring the kernel's threads were counted as the program's, so that whoever had opened a file
+ * hung.  With epoll it is the pool's that are left. */
+Test(deadlock, is_found_after_operations_on_files, .timeout = TEST_TIMEOUT_S)
+{
+    const char *const backends[] = {"WEFT_BACKEND=auto", "WEFT_BACKEND=epoll"};
+
+    skip_if_not_alone();
+    for (unsigned i = 0; i < sizeof backends / sizeof *backends; i++) {
+        const char *const calm[] = {backends[i], NULL};
+        const char *const chaos[] = {backends[i], "WEFT_CHAOS=3", NULL};
+        struct child_end end;
+
+        run_deadlock_with(2, AFTER_FILES, calm, &end);
+        run_deadlock_with(2, AFTER_FILES, chaos, &end);
+    }
 }
 
 static unsigned count(const char *text, const char *word)

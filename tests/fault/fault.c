@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fault.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <hwloc.h>
 #include <liburing.h>
@@ -270,6 +271,14 @@ WRAPPED(FILE *, fopen, const char *path, const char *mode)
 {
     if (!fails("fopen"))
         return REAL(fopen)(path, mode);
+    errno = EMFILE;
+    return NULL;
+}
+
+WRAPPED(DIR *, opendir, const char *path)
+{
+    if (!fails("opendir"))
+        return REAL(opendir)(path);
     errno = EMFILE;
     return NULL;
 }

@@ -134,6 +134,36 @@ Test(os_thread, use_of_a_thread_is_told_by_its_number, .timeout = TIMEOUT_S)
     cr_expect_not(wf_os_thread_use_of(INT32_MAX, &use));
 }
 
+static void wait_until_told(void *arg)
+{
+    struct computation *computation = arg;
+
+    atomic_store(&computation->rounds, 1); /* and so it has its name */
+    while (atomic_load(&computation->told) == 0)
+        (void)usleep(1000);
+}
+
+/* If one were left out it could wake somebody unseen.  What makes the kernel leave its own out is
+ * the number 16, which a name can hold as well. */
+Test(os_thread, each_that_runs_the_program_counts, .timeout = TIMEOUT_S)
+{
+    struct computation computation = {0};
+    struct wf_os_thread thread;
+    uint32_t count = 1;
+
+    while (!wf_os_thread_count_is(count) && count < 100)
+        count++;
+    cr_assert_lt(count, 100);
+    cr_assert_eq(wf_os_thread_start(&thread, ")R 1 1 1 1 1 16", wait_until_told, &computation), 0);
+    while (atomic_load(&computation.rounds) == 0)
+        (void)sched_yield();
+    cr_expect(wf_os_thread_count_is(count + 1));
+    cr_expect_not(wf_os_thread_count_is(count));
+    cr_expect_not(wf_os_thread_count_is(count + 2));
+    atomic_store(&computation.told, 1);
+    wf_os_thread_join(&thread);
+}
+
 Test(os_thread, affinity_is_set_by_number, .timeout = TIMEOUT_S)
 {
     struct wf_os_affinity before, one, after;

@@ -80,18 +80,19 @@ static uint32_t pool_threads(struct wf_offload *offload, bool *is_idle)
     return threads;
 }
 
-/* True if there is no thread that could spawn or wake: but for the workers there are the monitor,
- * which is the caller, idle threads of the pool, and one that waits for the end for good. */
-static bool are_alone(struct weft_runtime *runtime)
+/* True if nothing of the runtime's own could spawn or wake: `*threads` are all that may be there.
+ * These are the workers, the monitor, which is the caller, idle threads of the pool, and one that
+ * waits for the end for good. */
+static bool is_still(struct weft_runtime *runtime, uint32_t *threads)
 {
     bool is_idle;
-    uint32_t own = wf_runtime_crew(runtime) + 1 + pool_threads(&runtime->offload, &is_idle);
 
-    /* RT.5 seq_cst: after the monitor has said that it sleeps. */
-    if (!is_idle ||
-        atomic_load_explicit(&runtime->awaited, memory_order_seq_cst) != WF_AWAITED_FOR_GOOD)
+    if (!are_all_at_rest(runtime))
         return false;
-    return wf_os_thread_count_is(own + 1);
+    *threads = wf_runtime_crew(runtime) + 1 + pool_threads(&runtime->offload, &is_idle) + 1;
+    return is_idle &&
+           /* RT.5 seq_cst: after the monitor has said that it sleeps. */
+           atomic_load_explicit(&runtime->awaited, memory_order_seq_cst) == WF_AWAITED_FOR_GOOD;
 }
 
 static void print_place(const char *what, const void *address)
@@ -174,22 +175,25 @@ static void report(struct weft_runtime *runtime, uint64_t alive)
     wf_stack_visit(&runtime->depot, print_fiber, &report);
 }
 
-void wf_deadlock_look(struct weft_runtime *runtime)
+bool wf_deadlock_look(struct weft_runtime *runtime)
 {
     struct progress before = progress_of(runtime), after;
+    uint32_t threads;
 
     if (runtime->config.deadlock != WF_DEADLOCK_REPORT || before.under_way != 0 ||
-        before.alive == 0 || wf_runtime_is_ending(runtime))
-        return;
-    if (!are_all_at_rest(runtime) || !are_alone(runtime))
-        return;
-    /* Whoever could have changed something since the first look, and is gone or asleep again. */
+        before.alive == 0 || wf_runtime_is_ending(runtime) || !is_still(runtime, &threads))
+        return false;
+    if (!wf_os_thread_count_is(threads))
+        return true;
+    /* Whoever could have changed something since the first look, and is gone or asleep again.  Who
+     * did so is looked at once more. */
     after = progress_of(runtime);
     if (after.turns != before.turns || after.under_way != 0 || after.alive != before.alive ||
-        !are_all_at_rest(runtime) || !are_alone(runtime))
-        return;
+        !is_still(runtime, &threads) || !wf_os_thread_count_is(threads))
+        return true;
     report(runtime, after.alive);
     runtime->is_deadlocked = true;
     if (weft_stop(runtime) != 0)
         wf_complain("there is no memory to cancel them: they wait on");
+    return false;
 }

@@ -20,6 +20,8 @@ enum {
     DISMISS_MS = 100,    /* guessed */
     QUIET_MS = 100,      /* guessed: waking the monitor costs about as much as ten of its looks */
     TRIM_MS = 1,         /* guessed: between two bouts of giving memory back */
+    LOOK_AGAIN_S = 1,    /* guessed; then twice as long each time, up to the next */
+    LOOK_SELDOM_S = 60,  /* guessed: too seldom to keep a CPU from its deep sleep */
 };
 
 void wf_monitor_wake(struct wf_monitor *monitor)
@@ -168,15 +170,23 @@ static bool all_asleep(struct weft_runtime *runtime)
     return true;
 }
 
-/* Sleeps until a worker wakes; not at all if one is awake. */
+/* Sleeps until a worker wakes; not at all if one is awake.  The end of a thread that keeps a
+ * deadlock from being certain wakes nobody: only for such a one it looks again. */
 static void doze(struct weft_runtime *runtime)
 {
     struct wf_watcher *watcher = &runtime->monitor.watcher;
+    int64_t pause = LOOK_AGAIN_S * WEFT_SECOND, last = LOOK_SELDOM_S * WEFT_SECOND;
 
     wf_watcher_doze(watcher);
-    wf_deadlock_look(runtime);
-    while (wf_watcher_is_dozing(watcher) && all_asleep(runtime))
-        wf_os_futex_wait(&watcher->state, WF_WATCHER_DOZING, INT64_MAX);
+    while (wf_watcher_is_dozing(watcher) && all_asleep(runtime)) {
+        int64_t deadline = INT64_MAX;
+
+        if (wf_deadlock_look(runtime)) {
+            deadline = wf_os_now() + pause;
+            pause = 2 * pause < last ? 2 * pause : last;
+        }
+        wf_os_futex_wait(&watcher->state, WF_WATCHER_DOZING, deadline);
+    }
     (void)wf_watcher_end_sleep(watcher);
 }
 

@@ -9,7 +9,8 @@
  * After `stall_report_ms` it reports the fiber (stall.h).
  *
  * It looks several times in `stall_us` while any worker is awake, and sleeps without a limit after
- * a tenth of a second in which none was (watcher.h).  It also gives memory back that stacks no
+ * a tenth of a second in which none was (watcher.h); with a limit only while threads of the
+ * program's own hide what may be a deadlock (deadlock.h).  It also gives memory back that stacks no
  * longer need (trim.h), and lets workers go whose CPUs others want (pin.h).
  */
 #ifndef WF_RUNTIME_MONITOR_H

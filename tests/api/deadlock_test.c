@@ -175,6 +175,15 @@ Test(deadlock, the_report_names_who_waits_where, .timeout = TEST_TIMEOUT_S)
     cr_expect_leq(count(end.output, "\" waits for "), 16, "%s", end.output);
 }
 
+enum { LONG_MS = 1500 /* what the monitor takes to be sure, and the pause after its first look */ };
+
+static int sleep_in_thread(void *arg)
+{
+    (void)arg;
+    (void)usleep(LONG_MS * 1000);
+    return 0;
+}
+
 CHILD(wait_late)
 {
     weft_runtime *runtime = must_start(parameter, wait_for_ever, NULL);
@@ -200,7 +209,35 @@ WORKER_TEST(deadlock, is_found_when_the_last_thread_waits, TEST_TIMEOUT_S)
     cr_expect_eq(count(end.output, "weft: deadlock: "), 1, "%s", end.output);
 }
 
-enum { LONG_MS = 800 /* several times what the monitor takes to be sure */ };
+static void *outlast_a_look(void *arg)
+{
+    (void)sleep_in_thread(arg);
+    return NULL;
+}
+
+CHILD(wait_beside_a_thread)
+{
+    struct weft_config config = {.workers = parameter};
+    pthread_t thread;
+
+    CHECK_EQ(pthread_create(&thread, NULL, outlast_a_look, NULL), 0);
+    CHECK_EQ(pthread_detach(thread), 0);
+    CHECK_EQ(weft_run(&config, wait_for_ever, NULL), -EDEADLK);
+    return 0;
+}
+
+/* As long as it is there it may be about to wake somebody.  Its end wakes nobody, the monitor
+ * included, which has gone to sleep long before. */
+WORKER_TEST(deadlock, is_found_when_the_last_thread_has_ended, TEST_TIMEOUT_S)
+{
+    struct child_end end;
+
+    skip_if_not_alone();
+    run_child("wait_beside_a_thread", *workers, NULL, &end);
+    cr_expect_eq(end.exit_status, 0, "status %d, signal %d: %s", end.exit_status, end.signal,
+                 end.output);
+    cr_expect_eq(count(end.output, "weft: deadlock: "), 1, "%s", end.output);
+}
 
 static int sleep_and_wake(void *arg)
 {
@@ -227,13 +264,6 @@ static int read_from_a_child(void *arg)
     CHECK_EQ(posix_spawn_file_actions_destroy(&actions), 0);
     CHECK_EQ(weft_read(fds[0], &byte, 1, WEFT_FOREVER), 1);
     return weft_process_wait(pid, NULL, WEFT_FOREVER);
-}
-
-static int sleep_in_thread(void *arg)
-{
-    (void)arg;
-    (void)usleep(LONG_MS * 1000);
-    return 0;
 }
 
 static int wait_for_the_pool(void *arg)

@@ -96,6 +96,9 @@ struct wf_os_affinity {
 void wf_os_affinity_get(long thread, struct wf_os_affinity *affinity);
 void wf_os_affinity_set(long thread, const struct wf_os_affinity *affinity);
 
+/* Of a thread that was started and not joined; unknown in a simulation. */
+void wf_os_affinity_of(const struct wf_os_thread *thread, struct wf_os_affinity *affinity);
+
 /* No CPU; one more; only those that are in both.  CPUs from number 8,192 on are left out. */
 void wf_os_affinity_clear(struct wf_os_affinity *affinity);
 void wf_os_affinity_add(struct wf_os_affinity *affinity, unsigned cpu);

@@ -92,12 +92,16 @@ static void carry_out(struct wf_call *call)
 static void pool_main(void *arg)
 {
     struct wf_offload *offload = arg;
+    struct wf_os_affinity affinity;
     struct wf_os_thread before;
     struct wf_call *call;
     bool is_first;
 
+    wf_lock_acquire(&offload->lock);
+    affinity = offload->affinity;
+    wf_lock_release(&offload->lock);
     /* It was started by a worker, and has inherited its one CPU. */
-    wf_os_affinity_set(0, &offload->affinity);
+    wf_os_affinity_set(0, &affinity);
     wf_lock_acquire(&offload->lock);
     while ((call = await_call(offload)) != NULL) {
         offload->spare--;
@@ -144,9 +148,29 @@ static void give_up_thread(struct wf_offload *offload, struct wf_worker *self)
     }
 }
 
-static void submit(struct wf_offload *offload, struct wf_call *call, struct wf_worker *self)
+/* The program may have been moved since the start, and nobody pins the monitor: if all threads have
+ * been moved, it has been.  Without one new threads run where the program could at the start. */
+static void note_affinity(struct wf_offload *offload, const struct wf_monitor *monitor)
+{
+    if (!monitor->is_started)
+        return;
+    /* It is joined after the workers.  No copy of it: we are on a fiber's stack. */
+    wf_lock_acquire(&offload->lock);
+    wf_os_affinity_of(&monitor->thread, &offload->affinity);
+    wf_lock_release(&offload->lock);
+}
+
+/* True if there is a new thread. */
+static bool start_thread(struct wf_offload *offload, struct wf_worker *self)
 {
     struct wf_os_thread thread; /* the pool joins it by what it says of itself */
+
+    note_affinity(offload, &self->runtime->monitor);
+    return wf_os_thread_start(&thread, "weft-blocking", pool_main, offload) == 0;
+}
+
+static void submit(struct wf_offload *offload, struct wf_call *call, struct wf_worker *self)
+{
     bool is_starting, is_waking;
 
     wf_lock_acquire(&offload->lock);
@@ -161,7 +185,7 @@ static void submit(struct wf_offload *offload, struct wf_call *call, struct wf_w
     wf_lock_release(&offload->lock);
     if (is_waking)
         wf_os_futex_wake(&offload->signals, 1);
-    if (is_starting && wf_os_thread_start(&thread, "weft-blocking", pool_main, offload) != 0)
+    if (is_starting && !start_thread(offload, self))
         give_up_thread(offload, self);
 }
 

@@ -20,10 +20,10 @@
 struct wf_call;
 
 struct wf_offload {
-    uint32_t threads_max;           /* immutable */
-    struct wf_os_affinity affinity; /* immutable: where the threads may run */
+    uint32_t threads_max; /* immutable */
 
-    struct wf_lock lock; /* guards all that follows */
+    struct wf_lock lock;            /* guards all that follows */
+    struct wf_os_affinity affinity; /* where the program could run when last asked */
     struct wf_call *first;
     struct wf_call **last_link; /* where the next call is linked */
     uint32_t queued;

@@ -296,6 +296,14 @@ int64_t wf_os_thread_ran(const struct wf_os_thread *thread)
     return (int64_t)ran.tv_sec * 1000000000 + ran.tv_nsec;
 }
 
+void wf_os_affinity_of(const struct wf_os_thread *thread, struct wf_os_affinity *affinity)
+{
+    memset(affinity, 0, sizeof *affinity);
+    if (!wf_sim_is_here() && pthread_getaffinity_np(thread->id, sizeof affinity->cpus,
+                                                    (cpu_set_t *)(void *)affinity->cpus) == 0)
+        affinity->size = sizeof affinity->cpus;
+}
+
 /* The simulation's host; stale while there is none. */
 static WF_ATOMIC(unsigned long) sim_host;
 static WF_ATOMIC(uint32_t) sim_is_claimed; /* a word: a byte would ask for libatomic on RISC-V */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Workers whose CPUs others want: by default they are let go, and pinned again; not where the
- * program has asked for pins, nor where others have. */
+ * program has asked for pins, nor where others have.  And the threads of the pool, which follow. */
 #define _GNU_SOURCE 1
 
 #include "../support/affinity.h"
@@ -139,6 +139,68 @@ static int be_moved_with_all(void *arg)
     return stay(NULL);
 }
 
+enum { CALLERS_MAX = 3 };
+
+struct callers {
+    const cpu_set_t *allowed;
+    int wanted; /* calls that hold a thread each */
+    atomic_int inside;
+    int cpus[CALLERS_MAX]; /* on how many the thread of each may run */
+    atomic_int next;
+};
+
+static int count_cpus(void *arg)
+{
+    struct callers *callers = arg;
+    cpu_set_t set;
+
+    atomic_fetch_add(&callers->inside, 1);
+    while (atomic_load(&callers->inside) < callers->wanted)
+        (void)usleep(1000);
+    CHECK_EQ(sched_getaffinity(0, sizeof set, &set), 0);
+    callers->cpus[atomic_fetch_add(&callers->next, 1)] = CPU_COUNT(&set);
+    return 0;
+}
+
+static int call_pool(void *arg)
+{
+    return weft_blocking(count_cpus, arg, WEFT_FOREVER);
+}
+
+/* So many calls at once need one thread more than before. */
+static void call_at_once(struct callers *callers, int wanted)
+{
+    weft_fiber *fibers[CALLERS_MAX];
+
+    callers->wanted = wanted;
+    atomic_store(&callers->inside, 0);
+    atomic_store(&callers->next, 0);
+    for (int i = 0; i < wanted; i++)
+        fibers[i] = must_spawn(call_pool, callers);
+    for (int i = 0; i < wanted; i++)
+        CHECK_EQ(must_join(fibers[i]), 0);
+}
+
+static int call_before_and_after_a_move(void *arg)
+{
+    struct callers *callers = arg;
+    cpu_set_t one;
+
+    call_at_once(callers, 1);
+    CHECK_EQ(callers->cpus[0], CPU_COUNT(callers->allowed));
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)sched_getcpu(), &one);
+    move_all_threads(&one);
+    call_at_once(callers, 2);
+    CHECK_EQ(callers->cpus[0], 1);
+    CHECK_EQ(callers->cpus[1], 1);
+    move_all_threads(callers->allowed);
+    call_at_once(callers, 3);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(callers->cpus[i], CPU_COUNT(callers->allowed));
+    return 0;
+}
+
 /* Skips where nothing can be seen.  All runs are without spares, which are not pinned. */
 static void get_allowed(cpu_set_t *allowed)
 {
@@ -186,4 +248,16 @@ Test(pin, nobody_goes_where_the_program_may_not, .timeout = TEST_TIMEOUT_S)
 
     get_allowed(&allowed);
     cr_expect_eq(run_config(&config, be_moved_with_all, NULL), 0);
+}
+
+/* Threads of the pool that were started later ran on CPUs that the program had been taken from. */
+Test(pin, the_pool_goes_where_the_program_went, .timeout = TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = 1, .monitor = 2};
+    struct callers callers = {0};
+    cpu_set_t allowed;
+
+    get_allowed(&allowed);
+    callers.allowed = &allowed;
+    cr_expect_eq(run_config(&config, call_before_and_after_a_move, &callers), 0);
 }

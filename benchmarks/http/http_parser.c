@@ -92,8 +92,13 @@ static int on_header_value_complete(llhttp_t *parser)
     struct connection *c = parser->data;
     struct request *request = &c->request;
     const char *value = c->input.data + c->input.start + request->value_offset;
-    const uint32_t length = request->value_length;
+    uint32_t length = request->value_length;
 
+    if (request->header == HEADER_OTHER) /* there is no value then */
+        return 0;
+    /* llhttp leaves the whitespace behind a value, which RFC 9112 section 5.1 does not count. */
+    while (length > 0 && (value[length - 1] == ' ' || value[length - 1] == '\t'))
+        length--;
     if (request->header == HEADER_EXPECT) {
         if (length != 12 || !text_equals_lower(value, "100-continue", 12))
             return reject(c, 417);

@@ -42,20 +42,21 @@ static const char *cut_to_path(struct connection *c)
 {
     struct request *request = &c->request;
     const char *target = c->input.data + c->input.start + request->target_offset;
-    const char *query;
+    const char *query = memchr(target, '?', request->target_length);
 
+    if (query != NULL) /* first, since a slash in it does not begin a path */
+        request->target_length = (uint32_t)(query - target);
     if (target[0] != '/' && request->target_length > 7 && text_equals_lower(target, "http://", 7)) {
         const char *path = memchr(target + 7, '/', request->target_length - 7);
 
-        if (path != NULL) {
-            request->target_offset += (uint32_t)(path - target);
-            request->target_length -= (uint32_t)(path - target);
-            target = path;
+        if (path == NULL) { /* an empty path means this one */
+            request->target_length = 1;
+            return "/";
         }
+        request->target_offset += (uint32_t)(path - target);
+        request->target_length -= (uint32_t)(path - target);
+        target = path;
     }
-    query = memchr(target, '?', request->target_length);
-    if (query != NULL)
-        request->target_length = (uint32_t)(query - target);
     return target;
 }
 

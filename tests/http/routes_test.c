@@ -228,7 +228,9 @@ HTTP_TEST(routes, unknown_route_is_404_and_the_connection_goes_on)
                                           "/echo/",
                                           "//plaintext",
                                           "/%70laintext",
-                                          "http://test"};
+                                          "http://test",
+                                          "http://test?/plaintext",
+                                          "http://test?q=http://test/plaintext"};
     struct server_process server;
     struct client client;
     struct answer answer;

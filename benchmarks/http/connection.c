@@ -14,10 +14,16 @@
 #include "server.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
-enum { LINGER_MS = 2000 };
+enum {
+    LINGER_MS = 2000,
+    LINGER_QUIET_MS = 100, /* how often it is asked what the peer has acknowledged; guessed */
+    LINGER_TICK_MS = 5     /* the same where no receive can wait */
+};
 
 void connection_init(struct connection *c, struct server *server, const struct transport_ops *ops,
                      int fd)
@@ -29,6 +35,7 @@ void connection_init(struct connection *c, struct server *server, const struct t
                                       .recv_timeout_ns = server->options.idle_timeout_ns};
     c->server = server;
     c->is_closing = c->is_broken = c->must_linger = false;
+    c->closes_first = c->is_shut = false;
     c->request = (struct request){0};
     c->input = (struct input){.data = c->input_inline, .capacity = INPUT_SIZE_MIN};
     c->output = (struct output){.data = c->output_inline, .capacity = OUTPUT_SIZE_MIN};
@@ -110,6 +117,8 @@ static bool receive(struct connection *c)
     }
     if (n == -ETIMEDOUT && !is_first)
         refuse(c, 408);
+    if (n == -ETIMEDOUT)
+        c->closes_first = true;
     c->is_closing = true;
     return false;
 }
@@ -161,8 +170,8 @@ bool connection_serve_burst(struct connection *c)
         output_rest(c, burst);
     } while (!c->is_closing && !connection_is_between_requests(c));
 
-    if (server_is_draining(c->server))
-        c->is_closing = true;
+    if (!c->is_closing && server_is_draining(c->server))
+        c->is_closing = c->closes_first = true;
     return !c->is_closing;
 }
 
@@ -173,21 +182,47 @@ void connection_serve(struct connection *c)
     connection_close(c);
 }
 
+/* Whether the peer's kernel has all that was sent, the end included, or will not have the rest. */
+static bool is_acknowledged(const struct connection *c)
+{
+    socklen_t length = sizeof(int);
+    int bytes = 0, error = 0;
+
+    if (ioctl(c->transport.fd, SIOCOUTQ, &bytes) < 0 || bytes == 0)
+        return true;
+    /* Behind the peer's end no receive tells of a reset, and the bytes are counted on. */
+    return getsockopt(c->transport.fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error != 0;
+}
+
 /*
- * Closing a socket that has unread input resets the connection, and the reset can overtake the
- * answer that says why.  So say that we are done, and read until the peer is done as well.
+ * Closing a socket that has unread input, or that input reaches afterwards, resets the connection:
+ * the kernel drops what it has not sent yet, and the reset can overtake the answer that says why.
+ * So say that we are done, and read until the peer is done as well (RFC 9112 section 9.6), or at
+ * least has all of our answers; that alone will not do for a peer that we refused, which may well
+ * be sending still.
+ *
+ * Where the registry has ended our input there is nothing to wait in, and Linux would answer input
+ * behind our end with a reset.  There close(2) sends the end, once all else is acknowledged.
  */
 static void linger(struct connection *c)
 {
+    const struct transport_ops *ops = c->transport.ops;
     const int64_t deadline_ns = coarse_now() + (int64_t)LINGER_MS * 1000000;
-    int64_t left_ns = deadline_ns - coarse_now();
 
-    if (shutdown(c->transport.fd, SHUT_WR) < 0)
+    if (!c->is_shut && shutdown(c->transport.fd, SHUT_WR) < 0)
         return;
-    while (left_ns > 0) {
-        if (c->transport.ops->recv(&c->transport, c->input.data, c->input.capacity, left_ns) <= 0)
-            break;
-        left_ns = deadline_ns - coarse_now();
+    while (coarse_now() < deadline_ns) {
+        ssize_t n = ops->recv(&c->transport, c->input.data, c->input.capacity,
+                              (int64_t)LINGER_QUIET_MS * 1000000);
+
+        if (n > 0)
+            continue;
+        if (n != -ETIMEDOUT && !(n == 0 && c->is_shut)) /* the peer is done, or lost */
+            return;
+        if ((c->is_shut || !c->must_linger) && is_acknowledged(c))
+            return;
+        if (c->is_shut && ops->sleep(&c->transport, (int64_t)LINGER_TICK_MS * 1000000) < 0)
+            return;
     }
 }
 
@@ -195,9 +230,10 @@ void connection_close(struct connection *c)
 {
     struct registry *registry = &c->server->registry;
 
-    if (c->must_linger && !c->is_broken)
-        linger(c);
+    /* Before the linger, so that whether the input was ended is settled by then. */
     registry_remove(registry, c);
+    if ((c->must_linger || c->closes_first || c->is_shut) && !c->is_broken)
+        linger(c);
     c->transport.ops->close(&c->transport);
     body_free(&c->request.body);
     if (c->input.data != c->input_inline)

@@ -84,6 +84,8 @@ struct connection {
     bool is_closing;                    /* nothing more is to be received */
     bool is_broken;                     /* a send failed: nothing more is to be sent */
     bool must_linger;                   /* unread input would turn close(2) into a reset */
+    bool closes_first;                  /* input that is on its way would do so as well */
+    bool is_shut;                       /* the registry's until it is out of it: input was ended */
     struct request request;
     struct input input;
     struct output output;

@@ -120,8 +120,10 @@ void registry_close_idle_since(struct registry *registry, int64_t since_ns)
 
         /* If a request arrives at this very moment its bytes are still read: Linux hands out
          * what is queued before it reports the shutdown. */
-        if (idle_since_ns < since_ns)
+        if (idle_since_ns < since_ns) {
+            c->is_shut = true;
             shutdown(c->transport.fd, SHUT_RD);
+        }
     }
     pthread_mutex_unlock(&registry->mutex);
 }

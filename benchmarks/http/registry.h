@@ -50,13 +50,14 @@ void registry_reset_event(struct registry *registry);
 
 uint32_t registry_count(struct registry *registry);
 
-/* Ends the wait of every connection that is between two requests. */
+/* Ends the input of every connection that is between two requests, which ends its wait. */
 void registry_close_idle(struct registry *registry);
 
 /* The same, for those that have been between requests since before `since_ns` of coarse_now(). */
 void registry_close_idle_since(struct registry *registry, int64_t since_ns);
 
-/* Makes every receive and send that is under way, and every later one, fail. */
+/* Makes every receive and send that is under way, and every later one, fail; but those of
+ * connections that have been taken out, which only wait for their peers to be done. */
 void registry_close_all(struct registry *registry);
 
 #endif

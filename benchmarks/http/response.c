@@ -52,7 +52,7 @@ static char *put_connection(char *out, struct connection *c)
     if (server_is_draining(c->server))
         c->request.is_keep_alive = false;
     if (!c->request.is_keep_alive) {
-        c->is_closing = true;
+        c->is_closing = c->closes_first = true;
         return put_string(out, "Connection: close\r\n");
     }
     if (c->request.is_http_1_0)

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+enum { LONG_ANSWER = 20000000, BUFFERED_ANSWER = 600000, LINGER_MS_SURE = 1500 };
+
 static unsigned line_count(const char *text)
 {
     unsigned count = 0;
@@ -201,6 +203,98 @@ HTTP_TEST(stop, request_in_flight_is_finished_and_idle_connections_end)
     client_close(&busy);
     client_close(&idle);
     client_close(&fresh);
+}
+
+/* Receives so many bytes, or fewer if the connection ends before; returns how many are missing. */
+static size_t receive_body(struct client *client, size_t left)
+{
+    char data[16384];
+    size_t n;
+
+    while (left > 0 &&
+           (n = client_receive_raw(client, data, left < sizeof data ? left : sizeof data)) > 0)
+        left -= n;
+    return left;
+}
+
+/* Starts an answer that no socket buffers hold: it is being sent until the client has read on. */
+static void begin_long_answer(struct client *client, const struct server_process *server,
+                              const char *header)
+{
+    struct answer answer;
+
+    client_open(client, server);
+    client_printf(client, "GET /bytes/%d HTTP/1.1\r\nHost: test\r\n%s\r\n", LONG_ANSWER, header);
+    client_receive_head(client, &answer);
+    cr_assert_eq(answer.body_length, LONG_ANSWER);
+}
+
+/* A close with that request unread would reset the connection, and drop what is not sent yet. */
+HTTP_TEST(stop, answer_in_flight_is_whole_although_more_is_asked)
+{
+    struct server_process server;
+    struct server_end end;
+    struct client client, idle;
+
+    server_start_with(&server, *number, NULL);
+    client_open(&idle, &server);
+    begin_long_answer(&client, &server, "");
+    cr_assert_eq(kill(server.pid, SIGTERM), 0);
+    client_expect_end(&idle); /* the server is stopping now */
+    client_send_text(&client, "GET /plaintext HTTP/1.1\r\nHost: test\r\n\r\n");
+    cr_expect_eq(receive_body(&client, LONG_ANSWER), 0);
+    client_expect_end(&client);
+    server_end(&server, SIGTERM, &end);
+    cr_expect_eq(end.exit_status, 0);
+    cr_expect_str_empty(end.errors);
+    client_close(&client);
+    client_close(&idle);
+}
+
+/* The same without a signal; old clients send such a line end behind a request. */
+HTTP_TEST(stop, last_answer_is_whole_although_more_is_sent)
+{
+    struct server_process server;
+    struct client client;
+
+    server_start_with(&server, *number, NULL);
+    begin_long_answer(&client, &server, "Connection: close\r\n");
+    client_send_text(&client, "\r\n");
+    cr_expect_eq(receive_body(&client, LONG_ANSWER), 0);
+    client_expect_end(&client);
+    client_close(&client);
+    server_stop(&server);
+}
+
+/* The server is done with such an answer when all of it is in the socket's buffer.  What comes
+ * once it has closed would reset the connection as well; so it waits, though not for ever. */
+HTTP_TEST(stop, answer_that_is_not_read_yet_is_whole_although_more_is_asked)
+{
+    static const char late[] = "GET /plaintext HTTP/1.1\r\nHost: test\r\n\r\n";
+    const int size = 16384; /* less than the answer */
+    struct server_process server;
+    struct server_end end;
+    struct client client, idle;
+    struct answer answer;
+    int64_t begun;
+
+    server_start_with(&server, *number, NULL);
+    client_open(&idle, &server);
+    client_open(&client, &server);
+    cr_assert_eq(setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size), 0);
+    client_printf(&client, "GET /bytes/%d HTTP/1.1\r\nHost: test\r\n\r\n", BUFFERED_ANSWER);
+    client_receive_head(&client, &answer);
+    begun = now_ms();
+    cr_assert_eq(kill(server.pid, SIGTERM), 0);
+    client_expect_end(&idle);
+    client_try_send(&client, late, sizeof late - 1);
+    if (now_ms() - begun < LINGER_MS_SURE) /* else this test was held up for too long */
+        cr_expect_eq(receive_body(&client, BUFFERED_ANSWER), 0);
+    client_close(&client);
+    client_close(&idle);
+    server_end(&server, SIGTERM, &end);
+    cr_expect_eq(end.exit_status, 0);
+    cr_expect_str_empty(end.errors);
 }
 
 /* A request of which only a part has arrived is in flight as well. */

@@ -5,7 +5,9 @@
 #include "runtime/readiness.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <weft/fiber.h>
 
 /* Guessed: a thousand looks a second cost little beside a spin, and are soon enough for a peer that
@@ -144,12 +146,30 @@ int wf_op_note_vain(struct wf_op *op, int events, weft_time deadline)
     return wf_op_pause(deadline);
 }
 
+/* True if it is a send that the kernel has refused for its own good only: it may wait there.  Asked
+ * where there was no room: a send that finds some pays for no system call. */
+static WF_COLD bool may_wait_in_ring(struct wf_op *op)
+{
+    socklen_t length = sizeof(int);
+    int mode, type;
+
+    if (op->is_stream || (op->code != WF_OP_SEND && op->code != WF_OP_SENDMSG))
+        return false;
+    mode = fcntl(op->fd, F_GETFL);
+    op->is_stream = mode >= 0 && (mode & O_NONBLOCK) == 0 &&
+                    getsockopt(op->fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 &&
+                    type == SOCK_STREAM;
+    return op->is_stream;
+}
+
 int32_t wf_op_run_ready(struct wf_op *op, int events, weft_time deadline)
 {
     bool was_told = false;
     int32_t result;
 
     while ((result = wf_op_run(op, deadline)) == -EAGAIN && !was_told) {
+        if (may_wait_in_ring(op))
+            continue;
         result = wf_op_note_vain(op, events, deadline);
         if (result != 0)
             return result;

@@ -59,6 +59,7 @@ struct wf_op {
     bool is_listed;            /* the backend's: it waits */
     bool has_waited;           /* epoll: it has been attempted, or waited instead */
     bool cannot_wait;          /* epoll: the descriptor has no readiness to wait for */
+    bool is_stream;            /* io_uring: a send that may wait in the ring (ring.h) */
     uint8_t vain;              /* attempts in vain, one after another: see wf_op_note_vain() */
     int32_t result;            /* the backend's, once complete */
 
@@ -140,7 +141,8 @@ int wf_op_note_vain(struct wf_op *op, int events, weft_time deadline);
 WF_COLD int wf_op_pause(weft_time deadline);
 
 /* wf_op_run() for a transfer on a descriptor that may be in non-blocking mode: where the kernel
- * says -EAGAIN, waits for `events` and tries again. */
+ * says -EAGAIN, waits for `events` and tries again.  A send to a stream in blocking mode waits in
+ * the ring instead. */
 int32_t wf_op_run_ready(struct wf_op *op, int events, weft_time deadline);
 
 /*

@@ -79,6 +79,21 @@ int wf_ring_enter(struct ring *ring, bool is_owner, unsigned count,
 /* wf_attempt_now() with that kernel. */
 bool wf_ring_attempt(const struct ring *ring, struct wf_op *op);
 
+/*
+ * The flags of a send in the ring.
+ *
+ * A ring that waits for room for a Unix datagram sends an empty one in the end (seen on Linux
+ * 6.18): the first attempt has used the content up.  So where there is no room a send is refused
+ * until its socket is known for a stream (wf_op_run_ready()).  What is long and to be sent whole is
+ * hardly a datagram: the ring goes on with it by itself.
+ */
+static inline int wf_send_flags(const struct wf_op *op)
+{
+    bool is_long = (op->flags & MSG_WAITALL) != 0 && op->length > WF_ALONE_SEND_MAX;
+
+    return op->is_stream || is_long ? op->flags : op->flags | MSG_DONTWAIT;
+}
+
 static inline void wf_prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
 {
     unsigned length = op->length < INT32_MAX ? (unsigned)op->length : INT32_MAX;
@@ -100,13 +115,13 @@ static inline void wf_prepare(struct io_uring_sqe *sqe, const struct wf_op *op)
         io_uring_prep_recv(sqe, op->fd, op->buffer, length, op->flags);
         break;
     case WF_OP_SEND:
-        io_uring_prep_send(sqe, op->fd, op->buffer, length, op->flags);
+        io_uring_prep_send(sqe, op->fd, op->buffer, length, wf_send_flags(op));
         break;
     case WF_OP_RECVMSG:
         io_uring_prep_recvmsg(sqe, op->fd, op->buffer, (unsigned)op->flags);
         break;
     case WF_OP_SENDMSG:
-        io_uring_prep_sendmsg(sqe, op->fd, op->buffer, (unsigned)op->flags);
+        io_uring_prep_sendmsg(sqe, op->fd, op->buffer, (unsigned)wf_send_flags(op));
         break;
     case WF_OP_ACCEPT:
         io_uring_prep_accept(sqe, op->fd, NULL, NULL, op->flags);

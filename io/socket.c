@@ -69,10 +69,6 @@ static ssize_t move_message(enum wf_opcode code, int fd, struct msghdr *message,
 
     if ((flags & MSG_DONTWAIT) != 0)
         return wf_op_run(&op, deadline);
-    /* A ring that waits for room for a Unix datagram sends an empty one then (seen on Linux 6.18):
-     * the first attempt has used the parts up.  So it does not wait, and we do. */
-    if (code == WF_OP_SENDMSG && message->msg_name != NULL)
-        op.flags |= MSG_DONTWAIT;
     return wf_op_run_ready(&op, code == WF_OP_RECVMSG ? wf_op_input_event(flags) : POLLOUT,
                            deadline);
 }

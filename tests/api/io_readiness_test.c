@@ -111,8 +111,9 @@ WORKER_TEST(io_readiness, of_an_old_file_is_not_that_of_the_number, TEST_TIMEOUT
     cr_expect_eq(run_workers(*workers, tell_old_files, NULL), 0);
 }
 
-/* Two waits of 20 ms, and their ends, may take so many operations; a spin takes thousands. */
-enum { FEW = 200 };
+/* Two waits of 20 ms, and their ends, may take so many operations; a spin takes thousands.  A send
+ * that waits takes two; with pauses between polls it takes two each millisecond. */
+enum { FEW = 200, FEW_TRIES = 8 };
 
 /* Another socket has filled the receiver's queue; this one has room of its own throughout. */
 struct datagrams {
@@ -202,6 +203,111 @@ static int send_to_full_queues(void *arg)
 WORKER_TEST(io_readiness, room_that_is_none_is_looked_for_now_and_then, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_workers(*workers, send_to_full_queues, NULL), 0);
+}
+
+/* How to send to the receiver that the socket is connected to. */
+enum way { SEND, SENDMSG, WRITE, WRITEV, SEND_ALL, WAYS };
+
+struct connected {
+    int fd;
+    enum way way;
+};
+
+static int send_connected(void *arg)
+{
+    const struct connected *connected = arg;
+    struct iovec parts[] = {{(void *)(uintptr_t) "ab", 2}, {(void *)(uintptr_t) "c", 1}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    int fd = connected->fd;
+
+    switch (connected->way) {
+    case SEND:
+        return (int)weft_send(fd, "abc", 3, 0, WEFT_FOREVER);
+    case SENDMSG:
+        return (int)weft_sendmsg(fd, &message, 0, WEFT_FOREVER);
+    case WRITE:
+        return (int)weft_write(fd, "abc", 3, WEFT_FOREVER);
+    case WRITEV:
+        return (int)weft_writev(fd, parts, 2, WEFT_FOREVER);
+    case SEND_ALL:
+        return (int)weft_send_all(fd, "abc", 3, 0, WEFT_FOREVER);
+    case WAYS:
+        break;
+    }
+    return -EINVAL;
+}
+
+static void send_when_there_is_room(bool blocks, enum way way)
+{
+    struct datagrams datagrams;
+    struct connected connected = {.way = way};
+    weft_fiber *fiber;
+    size_t length, taken;
+
+    open_datagrams(&datagrams, blocks);
+    length = fill_queue(&datagrams);
+    connected.fd = datagrams.sender;
+    CHECK_EQ(
+        connect(datagrams.sender, (struct sockaddr *)&datagrams.address, sizeof datagrams.address),
+        0);
+    fiber = must_spawn(send_connected, &connected);
+    CHECK_EQ(weft_sleep(10 * MS), 0);
+    taken = drain(datagrams.receiver);
+    CHECK_EQ(must_join(fiber), 3);
+    CHECK_EQ(taken + drain(datagrams.receiver), length + 3);
+    CHECK_EQ(weft_close(datagrams.sender), 0);
+    CHECK_EQ(weft_close(datagrams.receiver), 0);
+}
+
+static int send_when_there_is_room_each_way(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2 * WAYS; i++)
+        send_when_there_is_room(i % 2 != 0, (enum way)(i / 2));
+    return 0;
+}
+
+/* A ring that waits for room at the receiver sends an empty datagram in the end. */
+WORKER_TEST(io_readiness, a_datagram_that_waits_for_room_arrives_whole, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, send_when_there_is_room_each_way, NULL), 0);
+}
+
+static int send_byte(void *arg)
+{
+    const int *fd = arg;
+
+    return (int)weft_send(*fd, "x", 1, 0, WEFT_FOREVER);
+}
+
+static int send_beside_a_half_close(void *arg)
+{
+    int fds[2];
+    size_t length, taken;
+    uint64_t submitted;
+    weft_fiber *fiber;
+
+    (void)arg;
+    make_narrow_socket_pair(fds);
+    length = fill(fds[0]);
+    CHECK_EQ(shutdown(fds[1], SHUT_WR), 0);
+    submitted = stats_now().ops_submitted;
+    fiber = must_spawn(send_byte, &fds[0]);
+    CHECK_EQ(weft_sleep(100 * MS), 0);
+    CHECK(stats_now().ops_submitted - submitted <= FEW_TRIES);
+    taken = drain(fds[1]);
+    CHECK_EQ(must_join(fiber), 1);
+    CHECK_EQ(taken + drain(fds[1]), length + 1);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    CHECK_EQ(weft_close(fds[1]), 0);
+    return 0;
+}
+
+/* A stream loses nothing in a ring that waits, and each poll would end for the peer's half-close.
+ */
+WORKER_TEST(io_readiness, a_send_to_a_stream_waits_without_polls, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, send_beside_a_half_close, NULL), 0);
 }
 
 static void receive_beside_an_error(int flags)

@@ -144,22 +144,50 @@ static WF_NOINLINE bool send_copy(struct move *move)
     return true;
 }
 
-/* 0 once one of `events` holds, or why nobody can wait for it: to go on then would be to try again
- * and again.  What cannot be polled is left to the attempt, which says what is wrong. */
+/* Once one of `events` holds, whether it had to wait for that; or a negative errno, why nobody can:
+ * to go on then would be to try again and again.  What cannot be polled is left to the attempt,
+ * which says what is wrong. */
 static int await(const struct wf_op *hold, int events, weft_time deadline)
 {
     int32_t result = wf_op_events_now(hold->fd, events);
 
-    if (result == 0)
-        result = wf_op_poll(hold->fd, events, hold->epoch, deadline);
-    return result < 0 && result != -EPERM ? result : 0;
+    if (result != 0)
+        return result < 0 && result != -EPERM ? result : 0;
+    result = wf_op_poll(hold->fd, events, hold->epoch, deadline);
+    return result < 0 && result != -EPERM ? result : 1;
 }
 
 static int await_both(const struct move *move, weft_time deadline)
 {
-    int error = await(&move->in_hold, POLLIN, deadline);
+    int in = await(&move->in_hold, POLLIN, deadline), out;
 
-    return error != 0 ? error : await(&move->out_hold, POLLOUT, deadline);
+    if (in < 0)
+        return in;
+    out = await(&move->out_hold, POLLOUT, deadline);
+    return out < 0 ? out : in | out;
+}
+
+static bool is_being_closed(const struct wf_op *hold)
+{
+    return wf_epoch_now(hold->fd) != hold->epoch;
+}
+
+/* After an attempt that moved nothing.  Where both ends say that they are ready, and go on saying
+ * so, it pauses: no wait would tell of a close, a cancel or a deadline then. */
+static int await_next(struct move *move, weft_time deadline)
+{
+    int result = await_both(move, deadline);
+
+    if (result < 0)
+        return result;
+    if (result > 0) {
+        move->in_hold.vain = 0;
+        return 0;
+    }
+    result = wf_op_note_vain(&move->in_hold, POLLIN, deadline);
+    if (result == 0 && (is_being_closed(&move->in_hold) || is_being_closed(&move->out_hold)))
+        result = -EBADF;
+    return result;
 }
 
 static bool is_simulated(const struct move *move)
@@ -175,7 +203,7 @@ static int attempt_here_or_on_pool(struct move *move, bool needs_pool, weft_time
     if (!needs_pool)
         return attempt(move);
     error = (move->flags & SPLICE_F_NONBLOCK) == 0 ? await_both(move, deadline) : 0;
-    if (error != 0)
+    if (error < 0)
         return error;
     if (move->length > POOL_LENGTH_MAX)
         move->length = POOL_LENGTH_MAX;
@@ -198,7 +226,7 @@ static int move_by_attempts(struct move *move, weft_time deadline)
     while ((error = attempt_here_or_on_pool(move, needs_pool, deadline)) == 0) {
         if (move->result != -EAGAIN || (move->flags & SPLICE_F_NONBLOCK) != 0)
             break;
-        error = await_both(move, deadline);
+        error = await_next(move, deadline);
         if (error != 0)
             break;
     }

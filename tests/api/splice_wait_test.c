@@ -239,3 +239,86 @@ WORKER_TEST(splice_wait, waits_for_what_comes_late, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_workers(*workers, wait_for_data, NULL), 0);
 }
+
+/* A socket that says that it is ready, for an error in its queue, and has nothing to read. */
+static int make_liar(void)
+{
+    int on = 1, port = make_bound_socket(), fd = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in nobody = local_address(port);
+    char byte;
+
+    CHECK(fd >= 0);
+    CHECK_EQ(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
+    CHECK_EQ(setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on), 0);
+    CHECK_EQ(sendto(fd, "x", 1, 0, (struct sockaddr *)&nobody, sizeof nobody), 1);
+    CHECK_EQ(weft_recv(fd, &byte, 1, 0, WEFT_FOREVER), -ECONNREFUSED);
+    CHECK_EQ(close(port), 0);
+    return fd;
+}
+
+struct lie {
+    int in, out;
+};
+
+static int splice_a_lie(void *arg)
+{
+    const struct lie *lie = arg;
+
+    return (int)weft_splice(lie->in, NULL, lie->out, NULL, 9, 0, WEFT_FOREVER);
+}
+
+static weft_fiber *begin_in_vain(struct lie *lie)
+{
+    weft_fiber *fiber = must_spawn(splice_a_lie, lie);
+
+    CHECK_EQ(weft_sleep(10 * WEFT_MILLISECOND), 0);
+    return fiber;
+}
+
+static void close_in_vain(bool closes_in)
+{
+    int pipe[2];
+    struct lie lie = {.in = make_liar()};
+    weft_fiber *fiber;
+
+    make_pipe(pipe);
+    lie.out = pipe[1];
+    fiber = begin_in_vain(&lie);
+    CHECK_EQ(weft_close(closes_in ? lie.in : lie.out), 0);
+    CHECK_EQ(must_join(fiber), -EBADF);
+    CHECK_EQ(weft_close(closes_in ? lie.out : lie.in), 0);
+    CHECK_EQ(weft_close(pipe[0]), 0);
+}
+
+static int move_in_vain(void *arg)
+{
+    int pipe[2];
+    struct lie lie = {.in = make_liar()};
+    struct sockaddr_in address = local_address(lie.in);
+    weft_fiber *fiber;
+
+    (void)arg;
+    make_pipe(pipe);
+    lie.out = pipe[1];
+    CHECK_EQ(weft_splice(lie.in, NULL, lie.out, NULL, 9, 0, 0), -ETIMEDOUT);
+    CHECK_EQ(weft_splice(lie.in, NULL, lie.out, NULL, 9, 0, weft_after(5 * WEFT_MILLISECOND)),
+             -ETIMEDOUT);
+    fiber = begin_in_vain(&lie);
+    weft_cancel(fiber);
+    CHECK_EQ(must_join(fiber), -ECANCELED);
+    fiber = begin_in_vain(&lie);
+    CHECK_EQ(sendto(lie.in, "truth", 5, 0, (struct sockaddr *)&address, sizeof address), 5);
+    CHECK_EQ(must_join(fiber), 5);
+    CHECK_EQ(weft_close(lie.in), 0);
+    close_pair(pipe);
+    close_in_vain(true);
+    close_in_vain(false);
+    return 0;
+}
+
+/* Attempts without a pause, and without a wait that could end, would hold the worker for ever. */
+WORKER_TEST(splice_wait, readiness_that_does_not_hold_is_looked_for_now_and_then, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, move_in_vain, NULL), 0);
+}

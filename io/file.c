@@ -5,6 +5,7 @@
 #include "arch/compiler.h"
 #include "io/op.h"
 #include "io/pending.h"
+#include "io/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +57,8 @@ static ssize_t write_part(int fd, const void *buf, size_t len, uint32_t epoch, w
                        .offset = -1,
                        .epoch = epoch};
 
+    if (WF_UNLIKELY(wf_terminal_is_standard(fd)))
+        return wf_terminal_run(&op, deadline);
     return wf_op_run_ready(&op, POLLOUT, deadline);
 }
 
@@ -77,6 +80,8 @@ static ssize_t transfer_parts(enum wf_opcode code, int fd, const struct iovec *p
 
     if (count < 0)
         return -EINVAL;
+    if (WF_UNLIKELY(code == WF_OP_WRITEV && offset < 0 && wf_terminal_is_standard(fd)))
+        return wf_terminal_run(&op, deadline);
     return wf_op_run_ready(&op, code == WF_OP_READV ? POLLIN : POLLOUT, deadline);
 }
 

@@ -157,6 +157,7 @@ struct wf_worker {
     WF_ATOMIC(struct wf_region *) region; /* [A] [W] writes: the running fiber's */
     WF_ATOMIC(uint32_t) stuck;            /* [A] the monitor's verdict */
     WF_ATOMIC(uint32_t) duty;             /* [A] enum wf_duty (spare.h) */
+    WF_ATOMIC(uint32_t) is_hindered;      /* [A] [W] writes: a spare that was called in vain */
     WF_ATOMIC(uint32_t) trim;             /* [A] enum wf_trim_request (trim.h) */
     WF_ATOMIC(int64_t) woken;             /* [A] when others last woke it from a sleep */
     struct wf_gate gate;                  /* before these three: see gate.h */

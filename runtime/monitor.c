@@ -116,6 +116,11 @@ static void call_helper(struct weft_runtime *runtime, uint32_t crew)
 
         if (!is_on_duty(worker))
             continue;
+        if (wf_spare_is_hindered(worker)) {
+            /* It tries again, but another one may come meanwhile. */
+            (void)wf_monitor_notify(runtime, worker);
+            continue;
+        }
         if (wf_monitor_notify(runtime, worker) && !is_chaotic)
             return;
         all_stuck &= worker->watch.is_stuck;

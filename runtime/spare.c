@@ -78,9 +78,18 @@ static void lie_down(struct wf_worker *self)
 /* Returns false if the system refuses. */
 static bool get_up(struct wf_worker *self)
 {
-    if (self->is_down && wf_runtime_open(self) == 0)
-        self->is_down = false;
+    if (!self->is_down)
+        return true;
+    self->is_down = wf_runtime_open(self) != 0;
+    /* relaxed: a hint to the monitor; the next look is right. */
+    atomic_store_explicit(&self->is_hindered, self->is_down, memory_order_relaxed);
     return !self->is_down;
+}
+
+bool wf_spare_is_hindered(struct wf_worker *spare)
+{
+    /* relaxed: a hint. */
+    return atomic_load_explicit(&spare->is_hindered, memory_order_relaxed) != 0;
 }
 
 /* One pass in the reserve: looks after the ring and the timers, and runs nothing.  The same if it
@@ -194,17 +203,20 @@ void wf_spare_call(struct weft_runtime *runtime)
 {
     struct wf_monitor *monitor = &runtime->monitor;
     uint32_t crew = wf_runtime_crew(runtime);
+    bool one_is_hindered = false;
 
     for (uint32_t i = runtime->worker_count; i < crew; i++) {
         struct wf_worker *spare = runtime->workers[i];
 
+        one_is_hindered |= wf_spare_is_hindered(spare);
         if (is_in_reserve(spare) && !spare->watch.is_stuck) {
             set_duty(spare, WF_DUTY_WORK);
             wf_count(&monitor->counters.spare_calls, 1);
             return;
         }
     }
-    if (crew == runtime->crew_max || monitor->cannot_start)
+    /* What one lacks that comes again, a new one would lack too, and that would be its end. */
+    if (crew == runtime->crew_max || monitor->cannot_start || one_is_hindered)
         return;
     if (start(runtime, crew)) {
         wf_count(&monitor->counters.spare_calls, 1);

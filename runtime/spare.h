@@ -40,6 +40,9 @@ void wf_spare_unmap(struct weft_runtime *runtime);
 /* Puts one more spare to work, if there is one. */
 void wf_spare_call(struct weft_runtime *runtime);
 
+/* Whether the system refused it what it needs when it was called last. */
+bool wf_spare_is_hindered(struct wf_worker *spare);
+
 /* Sends every spare to the reserve. */
 void wf_spare_dismiss(struct weft_runtime *runtime);
 

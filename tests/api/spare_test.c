@@ -259,8 +259,19 @@ struct outages {
 
 static int note_rings(void *arg)
 {
-    ((struct outages *)arg)->rings = count_rings();
+    *(int *)arg = count_rings();
     return 0;
+}
+
+/* Those of a worker.  Without spares: where CPUs are scarce, one can have been called before the
+ * first fiber counts. */
+static int count_rings_of_one(void)
+{
+    struct weft_config config = {.workers = 1, .monitor = 2};
+    int rings = 0;
+
+    CHECK_EQ(weft_run(&config, note_rings, &rings), 0);
+    return rings;
 }
 
 static int run_short_of_descriptors(void *arg)
@@ -284,16 +295,10 @@ static int run_short_of_descriptors(void *arg)
 
 CHILD(call_in_vain)
 {
-    struct weft_config config = {.workers = 1, .monitor = 3}; /* nobody calls spares */
-    struct outages outages = {.count = parameter};
-    int error = weft_run(&config, note_rings, &outages);
+    struct weft_config config = {.workers = 1, .spare_workers = 1, .stall_report_ms = UINT32_MAX};
+    struct outages outages = {parameter, count_rings_of_one()};
 
-    if (error != 0 || outages.rings == 0)
-        return error != 0 ? error : NO_RING;
-    config.monitor = 0;
-    config.spare_workers = 1;
-    config.stall_report_ms = UINT32_MAX;
-    return weft_run(&config, run_short_of_descriptors, &outages);
+    return outages.rings > 0 ? weft_run(&config, run_short_of_descriptors, &outages) : NO_RING;
 }
 
 static unsigned count_lines(const char *text)
@@ -317,4 +322,82 @@ Test(spare, that_cannot_come_leaks_nothing_and_says_so_once, .timeout = TEST_TIM
     cr_expect_eq(end.exit_status, 0, "status %d, signal %d: %s", end.exit_status, end.signal,
                  end.output);
     cr_expect_eq(count_lines(end.output), OUTAGES, "%s", end.output);
+}
+
+/* Computes until somebody has set the flag; not for ever, so that a failure has a line. */
+static void compute_until(const atomic_int *flag)
+{
+    weft_time give_up = weft_after(TEST_TIMEOUT_S / 2 * WEFT_SECOND);
+
+    while (atomic_load(flag) == 0)
+        CHECK(weft_now() < give_up);
+}
+
+struct stay {
+    atomic_int begun;
+    struct shift shift;
+};
+
+static int stay_until_relieved(void *arg)
+{
+    struct stay *stay = arg;
+
+    atomic_store(&stay->begun, 1);
+    return compute_until_relieved(&stay->shift);
+}
+
+/* Of two spares the first one rests and has no ring any more, and the second one, which a read
+ * keeps from that, has its own. */
+static int call_while_the_first_cannot_come(void *arg)
+{
+    const struct outages *outages = arg;
+    int rings = outages->rings;
+    struct stay stay = {.begun = 0};
+    struct service service = {.begun = 0, .ended = 0};
+    atomic_int has_run = 0;
+    weft_fiber *fibers[3];
+    FILE *maps = open_maps();
+    struct rlimit limit;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    make_socket_pair(service.pair);
+    fibers[0] = must_spawn(stay_until_relieved, &stay);
+    compute_until(&stay.begun);
+    fibers[1] = must_spawn(serve, &service);
+    compute_until(&service.begun);
+    CHECK_EQ(count_rings(), 3 * rings);
+    atomic_store(&stay.shift.is_relieved, 1);
+    take_descriptors(maps, 2 * rings, limit.rlim_cur);
+    fibers[2] = must_spawn(set_flag, &has_run);
+    compute_until(&has_run);
+    set_descriptor_limit(limit.rlim_cur);
+    (void)fclose(maps);
+    CHECK_EQ(write(service.pair[1], "x", 1), 1);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(must_join(fibers[i]), 0);
+    CHECK_EQ(weft_close(service.pair[0]), 0);
+    CHECK_EQ(weft_close(service.pair[1]), 0);
+    return 0;
+}
+
+/* With shorter looks the monitor takes a spare that tries in vain for a stuck one now and then. */
+CHILD(call_the_second)
+{
+    struct weft_config config = {.workers = 1, .spare_workers = 2, .stall_us = 40000};
+    struct outages outages = {parameter, count_rings_of_one()};
+
+    return outages.rings > 0 ? weft_run(&config, call_while_the_first_cannot_come, &outages)
+                             : NO_RING;
+}
+
+/* The monitor woke the first one again and again, which could not come, and asked no other. */
+Test(spare, that_cannot_come_keeps_no_other_from_it, .timeout = TEST_TIMEOUT_S)
+{
+    struct child_end end;
+
+    run_child("call_the_second", 0, NULL, &end);
+    if (end.exit_status == NO_RING)
+        cr_skip_test("there is no io_uring, and an epoll instance is kept");
+    cr_expect_eq(end.exit_status, 0, "status %d, signal %d: %s", end.exit_status, end.signal,
+                 end.output);
 }

@@ -95,6 +95,8 @@ COMPLETE = """\
     return atomic_exchange_explicit(&task->state, WF_TASK_DONE, memory_order_acq_rel);"""
 AWAIT = """    return atomic_compare_exchange_strong_explicit(&task->state, &expected, waiter,
                                                    memory_order_acq_rel, memory_order_acquire);"""
+WITHDRAW = """    return atomic_compare_exchange_strong_explicit(&task->state, &expected, NULL,
+                                                   memory_order_relaxed, memory_order_relaxed);"""
 UNPIN = """\
     if (atomic_compare_exchange_strong_explicit(&waiter->state, &expected, WF_WAIT_WAITING,
                                                 memory_order_seq_cst, memory_order_acquire))
@@ -385,6 +387,16 @@ MUTANTS = [
     task("joins-without-the-result-when-done",
          "atomic_load_explicit(&task->state, memory_order_acquire)",
          "atomic_load_explicit(&task->state, memory_order_relaxed)"),
+    task("withdraws-with-a-blind-store", WITHDRAW,
+         "    if (atomic_load_explicit(&task->state, memory_order_relaxed) != expected)\n"
+         "        return false;\n"
+         "    atomic_store_explicit(&task->state, NULL, memory_order_relaxed);\n"
+         "    return true;"),
+    task("withdraws-and-leaves-the-waiter", WITHDRAW,
+         "    return atomic_load_explicit(&task->state, memory_order_relaxed) == expected;"),
+    task("withdraws-what-the-thief-has", WITHDRAW,
+         WITHDRAW.replace(";", ", true;").replace("return ", "return (void)")),
+    task("withdraws-as-if-it-were-done", WITHDRAW, WITHDRAW.replace("NULL", "WF_TASK_DONE")),
     queue("any-claim-wins", "memory_order_relaxed, memory_order_relaxed);",
           "memory_order_relaxed, memory_order_relaxed) || true;"),
     queue("take-claims-nothing",

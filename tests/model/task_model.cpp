@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // runtime/split.h: every task runs exactly once, the thief sees what the owner wrote for it, the
-// joiner sees what the thief did, and a sleeper is woken for what is shared (Relacy reports that as
-// a deadlock).
+// joiner sees what the thief did, a joiner that an interrupter takes out is woken once for each
+// wait, and a sleeper is woken for what is shared (Relacy reports that as a deadlock).
 #include "runtime/split.h"
 
 #include "model.h"
@@ -70,12 +70,22 @@ struct task_suite : rl::test_suite<Derived, threads> {
     void wait_for(wf_task *task)
     {
         waiter.number($) = 7;
-        if (wf_task_is_done(task) || !wf_task_await(task, &waiter))
-            return;
+        while (!wf_task_is_done(task) && wf_task_await(task, &waiter)) {
+            waiter.mutex.lock($);
+            while (waiter.woken($) == 0)
+                waiter.changed.wait(waiter.mutex, $);
+            waiter.woken($) = 0;
+            waiter.mutex.unlock($);
+            waiter.number($) = 7;
+        }
+    }
+
+    void wake()
+    {
         waiter.mutex.lock($);
-        while (waiter.woken($) == 0)
-            waiter.changed.wait(waiter.mutex, $);
-        waiter.woken($) = 0;
+        RL_ASSERT(waiter.woken($) == 0);
+        waiter.woken($) = 1;
+        waiter.changed.notify_all($);
         waiter.mutex.unlock($);
     }
 
@@ -107,24 +117,26 @@ struct task_suite : rl::test_suite<Derived, threads> {
         wf_split_share(&split, wf_split_private(&split, head));
     }
 
-    void steal()
+    void carry_out(wf_task *task)
     {
-        wf_task *task = wf_split_claim(&split);
         void *left;
 
-        if (task == nullptr) {
-            wf_split_ask(&split);
-            return;
-        }
         run(reinterpret_cast<model_task *>(task));
         left = wf_task_complete(task);
         if (left == nullptr)
             return;
         RL_ASSERT(left == &waiter && waiter.number($) == 7);
-        waiter.mutex.lock($);
-        waiter.woken($) = 1;
-        waiter.changed.notify_all($);
-        waiter.mutex.unlock($);
+        wake();
+    }
+
+    void steal()
+    {
+        wf_task *task = wf_split_claim(&split);
+
+        if (task == nullptr)
+            wf_split_ask(&split);
+        else
+            carry_out(task);
     }
 
     void after()
@@ -211,6 +223,32 @@ struct task_thieves : task_suite<task_thieves, 3> {
     }
 };
 
+// A deadline and a cancel take the joiner out, each once, while the thief completes the task: it
+// waits again each time, and whoever has it wakes it.
+struct task_withdrawn : task_suite<task_withdrawn, 3> {
+    wf_task *stolen;
+
+    void before()
+    {
+        task_suite<task_withdrawn, 3>::before();
+        fork(0);
+        stolen = wf_split_claim(&split);
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0) {
+            join(0);
+        } else if (index == 1) {
+            carry_out(stolen);
+        } else {
+            for (int i = 0; i < 2; i++)
+                if (wf_task_withdraw(&tasks[0].base, &waiter))
+                    wake();
+        }
+    }
+};
+
 // Share, then look who sleeps; announce the sleep, then look for tasks (park.c's PK.1).
 struct task_sleep : task_suite<task_sleep, 2> {
     rl::atomic<int> sleeping;
@@ -221,7 +259,7 @@ struct task_sleep : task_suite<task_sleep, 2> {
         atomic_store_explicit(&sleeping, 0, memory_order_relaxed);
     }
 
-    void wake()
+    void wake_sleeper()
     {
         waiter.mutex.lock($);
         waiter.woken($) = 1;
@@ -246,7 +284,7 @@ struct task_sleep : task_suite<task_sleep, 2> {
         *head++ = &tasks[0].base;
         wf_split_share(&split, 1);
         if (atomic_load_explicit(&sleeping, memory_order_seq_cst) != 0)
-            wake();
+            wake_sleeper();
     }
 
     void after()
@@ -261,6 +299,7 @@ int main()
 
     good = good && model_run<task_again>("again");
     good = good && model_run<task_thieves>("thieves");
+    good = good && model_run<task_withdrawn>("withdrawn");
     good = good && model_run<task_sleep>("sleep");
     return good ? 0 : 1;
 }

@@ -25,7 +25,8 @@ extern "C" {
  *
  * Whoever has sent or received what nobody comes after may destroy the channel at once, though the
  * other one's call may not have returned yet: so a channel for an answer can lie in the frame of
- * the one who asks.
+ * the one who asks.  A select, though, uses the channels of all its cases until it returns, but
+ * that of the case that has happened, if it has no other case with the same.
  *
  * Most programs define their types of channels by WEFT_CHANNEL_DEFINE() below.
  */

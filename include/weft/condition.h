@@ -14,7 +14,8 @@
  * wake a crowd that can only wait for the mutex.
  *
  * Whoever comes back from the last wait may free the condition at once, though the call that
- * signalled it may not have returned yet.
+ * signalled it may not have returned yet.  Other signals must have, all of them where the wait has
+ * failed.
  */
 #ifndef WEFT_CONDITION_H
 #define WEFT_CONDITION_H

@@ -18,7 +18,8 @@
  *
  * A mutex needs no clean-up.  The one that locks it last may free its memory as soon as it has
  * unlocked it, if nobody else is going to use it: as for POSIX mutexes, an unlock does not touch
- * the mutex any more once another can have locked it.
+ * the mutex any more once another can have locked it.  Whoever waits uses it until the call
+ * returns, also one that fails.
  *
  * Programs that are compiled without NDEBUG have their locks checked (lock_checks.h): it aborts the
  * program to lock a mutex twice, or to unlock one that another fiber or thread has locked.

@@ -33,7 +33,8 @@
  * unlock one that others hold and the caller does not.
  *
  * A lock needs no clean-up.  The one that holds it last may free its memory as soon as it has
- * unlocked it, if nobody else is going to use it.
+ * unlocked it, if nobody else is going to use it.  Whoever waits uses it until the call returns,
+ * also one that fails.
  */
 #ifndef WEFT_RWLOCK_H
 #define WEFT_RWLOCK_H

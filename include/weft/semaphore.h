@@ -12,7 +12,8 @@
  * Permits are given in the order in which they were asked for: who wants many is not passed by
  * those who want few.  Where nobody waits, permits are taken by one compare-and-swap and given back
  * by another.  Whoever was given permits may free the semaphore, if nobody else is going to use it:
- * a release does not touch it any more once another can have what it released.
+ * a release does not touch it any more once another can have all that it released.  Another's
+ * acquire does until it returns, also one that fails.
  */
 #ifndef WEFT_SEMAPHORE_H
 #define WEFT_SEMAPHORE_H

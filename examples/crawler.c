@@ -41,7 +41,8 @@ static int serve(void *arg)
 }
 
 /* The next connection.  What passes does not end a server: a lack of descriptors or memory, after
- * which the connection is still there, or a client that has gone before its turn. */
+ * which the connection is still there, or a client that has gone before its turn.  Any other error
+ * does, with a message. */
 static int accept_next(int listener)
 {
     int fd = weft_accept(listener, WEFT_FOREVER);
@@ -52,16 +53,20 @@ static int accept_next(int listener)
 
         fd = error < 0 ? error : weft_accept(listener, WEFT_FOREVER);
     }
+    if (fd < 0 && fd != -ECANCELED)
+        fprintf(stderr, "cannot accept: %s\n", strerror(-fd));
     return fd;
 }
 
 static int accept_all(void *arg)
 {
+    int listener = (int)(intptr_t)arg;
     int fd;
 
-    while ((fd = accept_next((int)(intptr_t)arg)) >= 0)
+    while ((fd = accept_next(listener)) >= 0)
         if (weft_spawn(NULL, serve, (void *)(intptr_t)fd) < 0)
             weft_close(fd);
+    weft_close(listener); /* who waits for a turn is told */
     return fd;
 }
 

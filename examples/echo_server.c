@@ -21,7 +21,8 @@ static int serve(void *arg)
 }
 
 /* The next connection.  What passes does not end a server: a lack of descriptors or memory, after
- * which the connection is still there, or a client that has gone before its turn. */
+ * which the connection is still there, or a client that has gone before its turn.  Any other error
+ * does, with a message. */
 static int accept_next(int listener)
 {
     int fd = weft_accept(listener, WEFT_FOREVER);
@@ -32,16 +33,20 @@ static int accept_next(int listener)
 
         fd = error < 0 ? error : weft_accept(listener, WEFT_FOREVER);
     }
+    if (fd < 0 && fd != -ECANCELED)
+        fprintf(stderr, "cannot accept: %s\n", strerror(-fd));
     return fd;
 }
 
 static int accept_all(void *arg)
 {
+    int listener = (int)(intptr_t)arg;
     int fd;
 
-    while ((fd = accept_next((int)(intptr_t)arg)) >= 0)
+    while ((fd = accept_next(listener)) >= 0)
         if (weft_spawn(NULL, serve, (void *)(intptr_t)fd) < 0) /* NULL: nobody joins it */
             weft_close(fd);
+    weft_close(listener); /* who waits for a turn is told */
     return fd;
 }
 
@@ -63,12 +68,15 @@ static int try_it(int listener, weft_time deadline)
 static int app(void *port)
 {
     int listener = weft_listen_tcp("127.0.0.1", (uint16_t)(port ? atoi(port) : 0));
-    int error = listener < 0 ? listener : weft_spawn(NULL, accept_all, (void *)(intptr_t)listener);
+    int error;
 
-    if (error < 0)
-        return error;
+    if (listener < 0)
+        return listener;
+    if (port)
+        return accept_all((void *)(intptr_t)listener);
+    error = weft_spawn(NULL, accept_all, (void *)(intptr_t)listener);
     /* Fibers that still run when this one returns are cancelled. */
-    return port ? weft_sleep_until(WEFT_FOREVER) : try_it(listener, weft_after(5 * WEFT_SECOND));
+    return error < 0 ? error : try_it(listener, weft_after(5 * WEFT_SECOND));
 }
 
 int main(int argc, char **argv)

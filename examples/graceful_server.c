@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <weft.h>
 
@@ -45,7 +46,8 @@ static int serve(void *arg)
 }
 
 /* The next connection.  What passes does not end a server: a lack of descriptors or memory, after
- * which the connection is still there, or a client that has gone before its turn. */
+ * which the connection is still there, or a client that has gone before its turn.  Any other error
+ * does, with a message. */
 static int accept_next(int listener)
 {
     int fd = weft_accept(listener, WEFT_FOREVER);
@@ -56,16 +58,20 @@ static int accept_next(int listener)
 
         fd = error < 0 ? error : weft_accept(listener, WEFT_FOREVER);
     }
+    if (fd < 0 && fd != -ECANCELED)
+        fprintf(stderr, "cannot accept: %s\n", strerror(-fd));
     return fd;
 }
 
 static int accept_all(void *arg)
 {
+    int listener = (int)(intptr_t)arg;
     int fd;
 
-    while ((fd = accept_next((int)(intptr_t)arg)) >= 0)
+    while ((fd = accept_next(listener)) >= 0)
         if (weft_scope_spawn(&server, serve, (void *)(intptr_t)fd) < 0)
             weft_close(fd);
+    weft_close(listener); /* who waits for a turn is told */
     return fd == -ECANCELED ? 0 : fd;
 }
 
@@ -113,7 +119,6 @@ static int app(void *arg)
     printf("server: shuts down\n"); /* a real one does on SIGTERM, which it reads from a signalfd */
     weft_scope_cancel(&server);
     error = weft_scope_close(&server, error);
-    weft_close(listener);
     return weft_scope_close(&clients, error);
 }
 

@@ -41,7 +41,8 @@ static int serve(void *arg)
 }
 
 /* The next connection.  What passes does not end a server: a lack of descriptors or memory, after
- * which the connection is still there, or a client that has gone before its turn. */
+ * which the connection is still there, or a client that has gone before its turn.  Any other error
+ * does, with a message. */
 static int accept_next(int listener)
 {
     int fd = weft_accept(listener, WEFT_FOREVER);
@@ -52,21 +53,25 @@ static int accept_next(int listener)
 
         fd = error < 0 ? error : weft_accept(listener, WEFT_FOREVER);
     }
+    if (fd < 0 && fd != -ECANCELED)
+        fprintf(stderr, "cannot accept: %s\n", strerror(-fd));
     return fd;
 }
 
 static int accept_all(void *arg)
 {
+    int listener = (int)(intptr_t)arg;
     weft_scope clients = WEFT_SCOPE_INIT;
     int error = 0;
 
     while (error == 0) {
-        int fd = accept_next((int)(intptr_t)arg);
+        int fd = accept_next(listener);
 
         error = fd < 0 ? fd : weft_scope_spawn(&clients, serve, (void *)(intptr_t)fd);
         if (error < 0 && fd >= 0)
             weft_close(fd);
     }
+    weft_close(listener); /* who waits for a turn is told */
     return weft_scope_close(&clients, error);
 }
 

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <weft.h>
 
@@ -37,7 +38,8 @@ static int serve(void *arg)
 }
 
 /* The next connection.  What passes does not end a server: a lack of descriptors or memory, after
- * which the connection is still there, or a client that has gone before its turn. */
+ * which the connection is still there, or a client that has gone before its turn.  Any other error
+ * does, with a message. */
 static int accept_next(int listener)
 {
     int fd = weft_accept(listener, WEFT_FOREVER);
@@ -48,6 +50,8 @@ static int accept_next(int listener)
 
         fd = error < 0 ? error : weft_accept(listener, WEFT_FOREVER);
     }
+    if (fd < 0 && fd != -ECANCELED)
+        fprintf(stderr, "cannot accept: %s\n", strerror(-fd));
     return fd;
 }
 

@@ -30,8 +30,9 @@ static void join_all(struct bench *b, weft_fiber **fibers, unsigned count)
 }
 
 struct march {
+    struct bench *bench;
     weft_barrier barrier;
-    uint64_t steps;
+    uint64_t steps;   /* that are timed; one more comes before them */
     uint64_t serials; /* of the one that arrived last: one at a time */
 };
 
@@ -40,10 +41,15 @@ static int march_along(void *arg)
     struct march *march = arg;
     int result = 0;
 
-    for (uint64_t i = 0; i < march->steps && result >= 0; i++) {
+    for (uint64_t i = 0; i <= march->steps && result >= 0; i++) {
         result = weft_barrier_wait(&march->barrier, WEFT_FOREVER);
-        if (result == WEFT_BARRIER_SERIAL)
-            march->serials++;
+        if (result != WEFT_BARRIER_SERIAL)
+            continue;
+        march->serials++;
+        if (i == 0)
+            bench_start(march->bench);
+        if (i == march->steps)
+            bench_stop(march->bench);
     }
     return result;
 }
@@ -54,24 +60,24 @@ static int march_along(void *arg)
  * Question  What does it cost a party to come to a barrier and to leave it with the others?
  * Method    So many fibers on two workers (two of them: on one) cross one barrier again and again;
  *           a batch is so many crossings, and an operation one party's part in one.
- * Includes  a switch for each party but the last; spawning and joining them, once per batch.
- * Excludes  work between the crossings: there is none.
+ *           All cross once before the clock starts.
+ * Includes  a switch for each party but the last.
+ * Excludes  spawning and joining the parties, which for threads costs more than many crossings;
+ *           work between the crossings: there is none.
  * Distrust  a busy machine: all wait for the one that is off its CPU.
  */
 void bench_barrier_cross(struct bench *b)
 {
     static weft_fiber *fibers[PARTIES_MAX];
     unsigned parties = (unsigned)b->spec->parameter;
-    struct march march = {.barrier = WEFT_BARRIER_INIT(parties), .steps = b->batch};
+    struct march march = {.bench = b, .barrier = WEFT_BARRIER_INIT(parties), .steps = b->batch};
     unsigned spawned;
 
-    bench_start(b);
     spawned = spawn_all(fibers, parties, march_along, &march);
     if (spawned < parties)
         weft_barrier_break(&march.barrier);
     join_all(b, fibers, spawned);
-    bench_stop(b);
-    if (march.serials != b->batch)
+    if (march.serials != b->batch + 1)
         bench_fail(b, "%llu of the crossings took place", (unsigned long long)march.serials);
 }
 
@@ -79,7 +85,7 @@ struct audience {
     weft_mutex mutex;
     weft_condition changed;
     weft_condition assembled;
-    uint64_t rounds;
+    uint64_t rounds;  /* that are timed; one more comes after them */
     uint64_t round;   /* under the mutex, as are the next two */
     uint64_t waiting; /* in this round */
     uint64_t woken;
@@ -93,7 +99,7 @@ static int hear(void *arg)
 
     if (error != 0)
         return error;
-    for (uint64_t i = 0; i < audience->rounds && error == 0; i++) {
+    for (uint64_t i = 0; i <= audience->rounds && error == 0; i++) {
         if (++audience->waiting == audience->count)
             weft_condition_signal(&audience->assembled);
         while (audience->round == i && error == 0)
@@ -104,15 +110,20 @@ static int hear(void *arg)
     return error;
 }
 
-static int address(struct audience *audience)
+/* Times from where all wait for the first time until they do so for the last. */
+static int address(struct bench *b, struct audience *audience)
 {
     int error = weft_mutex_lock(&audience->mutex, WEFT_FOREVER);
 
     if (error != 0)
         return error;
-    while (audience->round < audience->rounds && error == 0) {
+    while (audience->round <= audience->rounds && error == 0) {
         while (audience->waiting < audience->count && error == 0)
             error = weft_condition_wait(&audience->assembled, &audience->mutex, WEFT_FOREVER);
+        if (audience->round == 0)
+            bench_start(b);
+        if (audience->round == audience->rounds)
+            bench_stop(b);
         audience->waiting = 0;
         audience->round++;
         weft_condition_broadcast(&audience->changed);
@@ -126,9 +137,10 @@ static int address(struct audience *audience)
  *
  * Question  What does a broadcast cost for each that it wakes?
  * Method    So many fibers on two workers wait under one mutex for the next round, which another
- *           begins by a broadcast once all of them wait; a batch is so many rounds.
+ *           begins by a broadcast once all of them wait; a batch is so many rounds, from when all
+ *           wait for the first time until they do again after the last.
  * Includes  waiting, waking, and locking the mutex again, one after another.
- * Excludes  work between the rounds: there is none.
+ * Excludes  spawning and joining them; work between the rounds: there is none.
  * Distrust  a busy machine, as for barrier/cross.
  */
 void bench_condvar_broadcast(struct bench *b)
@@ -141,15 +153,13 @@ void bench_condvar_broadcast(struct bench *b)
                                  .assembled = WEFT_CONDITION_INIT,
                                  .rounds = b->batch};
     audience.count = (unsigned)b->spec->parameter;
-    bench_start(b);
     if (spawn_all(fibers, audience.count, hear, &audience) < audience.count) {
         bench_fail(b, "not all were spawned");
         return;
     }
-    if (address(&audience) != 0)
+    if (address(b, &audience) != 0)
         bench_fail(b, "the rounds were broken off");
     join_all(b, fibers, audience.count);
-    bench_stop(b);
-    if (audience.woken != b->batch * audience.count)
+    if (audience.woken != (b->batch + 1) * audience.count)
         bench_fail(b, "some were not woken");
 }

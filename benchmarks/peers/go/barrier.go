@@ -46,22 +46,30 @@ func barrierCross(parties int) func(int) (sample, error) {
 	return func(batch int) (sample, error) {
 		var serials atomic.Int64
 		var all sync.WaitGroup
+		// Both are set by the one that arrived last, before the next crossing or its end.
+		var start time.Time
+		var elapsed time.Duration
 		shared := newBarrier(parties)
 		all.Add(parties)
-		start := time.Now()
 		for i := 0; i < parties; i++ {
 			go func() {
 				defer all.Done()
-				for step := 0; step < batch; step++ {
-					if shared.wait() {
-						serials.Add(1)
+				for step := 0; step <= batch; step++ {
+					if !shared.wait() {
+						continue
+					}
+					serials.Add(1)
+					if step == 0 {
+						start = time.Now()
+					}
+					if step == batch {
+						elapsed = time.Since(start)
 					}
 				}
 			}()
 		}
 		all.Wait()
-		elapsed := time.Since(start)
-		if serials.Load() != int64(batch) {
+		if serials.Load() != int64(batch)+1 {
 			return sample{}, errors.New("not all crossings took place")
 		}
 		return sample{elapsed: elapsed}, nil
@@ -74,13 +82,14 @@ func condvarBroadcast(count int) func(int) (sample, error) {
 		var all sync.WaitGroup
 		changed, assembled := sync.NewCond(&mutex), sync.NewCond(&mutex)
 		round, waiting, woken := 0, 0, 0
+		var start time.Time
+		var elapsed time.Duration
 		all.Add(count)
-		start := time.Now()
 		for i := 0; i < count; i++ {
 			go func() {
 				defer all.Done()
 				mutex.Lock()
-				for i := 0; i < batch; i++ {
+				for i := 0; i <= batch; i++ {
 					waiting++
 					if waiting == count {
 						assembled.Signal()
@@ -94,9 +103,15 @@ func condvarBroadcast(count int) func(int) (sample, error) {
 			}()
 		}
 		mutex.Lock()
-		for round < batch {
+		for round <= batch {
 			for waiting < count {
 				assembled.Wait()
+			}
+			if round == 0 {
+				start = time.Now()
+			}
+			if round == batch {
+				elapsed = time.Since(start)
 			}
 			waiting = 0
 			round++
@@ -104,8 +119,7 @@ func condvarBroadcast(count int) func(int) (sample, error) {
 		}
 		mutex.Unlock()
 		all.Wait()
-		elapsed := time.Since(start)
-		if woken != batch*count {
+		if woken != (batch+1)*count {
 			return sample{}, errors.New("some were not woken")
 		}
 		return sample{elapsed: elapsed}, nil

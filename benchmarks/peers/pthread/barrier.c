@@ -20,8 +20,9 @@ static unsigned create_all(pthread_t *threads, unsigned count, void *(*fn)(void 
 }
 
 struct march {
+    struct bench *bench;
     pthread_barrier_t barrier;
-    uint64_t steps;
+    uint64_t steps; /* that are timed; one more comes before them */
     uint64_t serials;
 };
 
@@ -29,9 +30,15 @@ static void *march_along(void *arg)
 {
     struct march *march = arg;
 
-    for (uint64_t i = 0; i < march->steps; i++)
-        if (pthread_barrier_wait(&march->barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
-            __atomic_fetch_add(&march->serials, 1, __ATOMIC_RELAXED);
+    for (uint64_t i = 0; i <= march->steps; i++) {
+        if (pthread_barrier_wait(&march->barrier) != PTHREAD_BARRIER_SERIAL_THREAD)
+            continue;
+        __atomic_fetch_add(&march->serials, 1, __ATOMIC_RELAXED);
+        if (i == 0)
+            bench_start(march->bench);
+        if (i == march->steps)
+            bench_stop(march->bench);
+    }
     return NULL;
 }
 
@@ -43,19 +50,18 @@ void barrier_cross(struct bench *b)
     unsigned parties = (unsigned)b->spec->parameter;
     static struct march march;
 
+    march.bench = b;
     march.steps = b->batch;
     march.serials = 0;
     pthread_barrier_init(&march.barrier, NULL, parties);
-    bench_start(b);
     if (create_all(threads, parties, march_along, &march) < parties) {
         bench_fail(b, "not all threads were created"); /* the others wait for ever: leave them */
         return;
     }
     for (unsigned i = 0; i < parties; i++)
         pthread_join(threads[i], NULL);
-    bench_stop(b);
     pthread_barrier_destroy(&march.barrier);
-    if (march.serials != b->batch)
+    if (march.serials != b->batch + 1)
         bench_fail(b, "not all crossings took place");
 }
 
@@ -63,8 +69,8 @@ struct audience {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     pthread_cond_t assembled;
-    uint64_t rounds;
-    uint64_t round; /* under the mutex, as are the next two */
+    uint64_t rounds; /* that are timed; one more comes after them */
+    uint64_t round;  /* under the mutex, as are the next two */
     uint64_t waiting;
     uint64_t woken;
     unsigned count;
@@ -75,7 +81,7 @@ static void *listen_to(void *arg)
     struct audience *audience = arg;
 
     pthread_mutex_lock(&audience->mutex);
-    for (uint64_t i = 0; i < audience->rounds; i++) {
+    for (uint64_t i = 0; i <= audience->rounds; i++) {
         if (++audience->waiting == audience->count)
             pthread_cond_signal(&audience->assembled);
         while (audience->round == i)
@@ -84,6 +90,24 @@ static void *listen_to(void *arg)
     }
     pthread_mutex_unlock(&audience->mutex);
     return NULL;
+}
+
+/* Times from where all wait for the first time until they do so for the last. */
+static void address(struct bench *b, struct audience *audience)
+{
+    pthread_mutex_lock(&audience->mutex);
+    while (audience->round <= audience->rounds) {
+        while (audience->waiting < audience->count)
+            pthread_cond_wait(&audience->assembled, &audience->mutex);
+        if (audience->round == 0)
+            bench_start(b);
+        if (audience->round == audience->rounds)
+            bench_stop(b);
+        audience->waiting = 0;
+        audience->round++;
+        pthread_cond_broadcast(&audience->changed);
+    }
+    pthread_mutex_unlock(&audience->mutex);
 }
 
 void condvar_broadcast(struct bench *b)
@@ -96,23 +120,13 @@ void condvar_broadcast(struct bench *b)
                                  .assembled = PTHREAD_COND_INITIALIZER,
                                  .rounds = b->batch};
     audience.count = (unsigned)b->spec->parameter;
-    bench_start(b);
     if (create_all(threads, audience.count, listen_to, &audience) < audience.count) {
         bench_fail(b, "not all threads were created");
         return;
     }
-    pthread_mutex_lock(&audience.mutex);
-    while (audience.round < audience.rounds) {
-        while (audience.waiting < audience.count)
-            pthread_cond_wait(&audience.assembled, &audience.mutex);
-        audience.waiting = 0;
-        audience.round++;
-        pthread_cond_broadcast(&audience.changed);
-    }
-    pthread_mutex_unlock(&audience.mutex);
+    address(b, &audience);
     for (unsigned i = 0; i < audience.count; i++)
         pthread_join(threads[i], NULL);
-    bench_stop(b);
-    if (audience.woken != b->batch * audience.count)
+    if (audience.woken != (b->batch + 1) * audience.count)
         bench_fail(b, "some were not woken");
 }

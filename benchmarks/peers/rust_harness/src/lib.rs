@@ -6,7 +6,8 @@ pub mod echo;
 mod load;
 pub mod round;
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 const SAMPLE_MIN: Duration = Duration::from_millis(20);
 const SAMPLE_MIN_QUICK: Duration = Duration::from_millis(5);
@@ -32,6 +33,28 @@ pub enum Sample {
     Elapsed(Duration),
     Value(f64),
     Reports(Vec<Report>),
+}
+
+/// A clock that one task starts and another one stops.
+#[derive(Default)]
+pub struct Span {
+    started: OnceLock<Instant>,
+    elapsed: OnceLock<Duration>,
+}
+
+impl Span {
+    pub fn start(&self) {
+        let _ = self.started.set(Instant::now());
+    }
+
+    pub fn stop(&self) {
+        let _ = self.elapsed.set(self.started.get().map_or(Duration::ZERO, Instant::elapsed));
+    }
+
+    /// Of one that was stopped.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed.get().copied().unwrap_or_default()
+    }
 }
 
 /// Whether a shorter window will do.

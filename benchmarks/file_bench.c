@@ -21,8 +21,8 @@ static int read_blocks(void *arg)
  * file/read/depth=64, file/read/depth=64/direct=1
  *
  * Question  What does a random read of 4 KiB cost among many?
- * Method    64 fibers read blocks of a file of 64 MiB, each b->batch / 64 of them, one after the
- *           other; each block's number is compared.  direct=1 reads past the page cache.
+ * Method    64 fibers read blocks of a file of 64 MiB, each one after the other, and eight for a
+ *           unit of the batch; each block's number is compared.  direct=1 goes past the cache.
  * Includes  one worker; the spawn and the join of the fibers.
  * Excludes  the disk, but for direct=1.
  * Distrust  direct=1: it measures the disk, and whoever else uses that.

@@ -178,17 +178,25 @@ static double sample_of(const struct bench *b)
     return b->value;
 }
 
-/* Grows the batch until it takes long enough.  Each try is also warm-up: caches of stacks and of
- * the processor are full when the first sample begins. */
+/* Grows the batch until it takes long enough twice in a row: a first try pays for what happens
+ * once, such as a file that is made or threads that start, and one stray pause must not pass for
+ * work. Each try is also warm-up: caches of stacks and of the processor are full when the first
+ * sample begins. */
 static void calibrate(struct measurement *m)
 {
     uint64_t wanted_ns = m->bench.is_quick ? SAMPLE_NS_MIN_QUICK : SAMPLE_NS_MIN;
     struct bench *b = &m->bench;
+    int was_long_enough = 0;
 
     for (;;) {
         run_once(m);
-        if (b->failure[0] != '\0' || b->elapsed_ns >= wanted_ns)
+        int is_long_enough = b->elapsed_ns >= wanted_ns;
+
+        if (b->failure[0] != '\0' || (is_long_enough && was_long_enough))
             return;
+        was_long_enough = is_long_enough;
+        if (is_long_enough)
+            continue;
         /* Aim a little high, or the next try would often fall just short; tenfold at most, since
          * a tiny batch says little about a large one. */
         double factor = 1.2 * (double)wanted_ns / (double)b->elapsed_ns;

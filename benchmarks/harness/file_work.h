@@ -4,6 +4,7 @@
 #define WEFT_BENCH_FILE_WORK_H
 
 #include "harness/bench.h"
+#include "harness/io_rows.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ enum {
     FILE_BLOCK = 4096,
     FILE_BLOCKS = 16384,                                 /* 64 MiB */
     FILE_DEPTH = 64,                                     /* reads at a time */
+    FILE_READS_EACH = BENCH_FILE_READS / FILE_DEPTH,     /* in a unit of the batch */
     FILE_PIECE = 65536,                                  /* bytes that a copy moves at a time */
     FILE_PIECES = 256,                                   /* 16 MiB, which is then copied again */
     FILE_COPIED = FILE_PIECES * FILE_PIECE / FILE_BLOCK, /* blocks */
@@ -69,18 +71,15 @@ struct file_reader {
     char *content;  /* of FILE_BLOCK bytes, aligned to as many */
 };
 
-/* Divides the batch.  Returns whether there is a file, and memory. */
+/* Gives each its reads.  Returns whether there is a file, and memory. */
 static inline int file_readers_begin(struct bench *b, struct file_reader *readers)
 {
     static char content[FILE_DEPTH][FILE_BLOCK] __attribute__((aligned(FILE_BLOCK)));
     int fd = file_to_read(b, (int)b->spec->parameter);
 
     for (unsigned i = 0; i < FILE_DEPTH; i++)
-        readers[i] = (struct file_reader){.fd = fd,
-                                          .random = i + 1,
-                                          .left = b->batch / FILE_DEPTH +
-                                                  (i < b->batch % FILE_DEPTH),
-                                          .content = content[i]};
+        readers[i] = (struct file_reader){
+            .fd = fd, .random = i + 1, .left = b->batch * FILE_READS_EACH, .content = content[i]};
     return fd >= 0;
 }
 

@@ -54,6 +54,7 @@ LAYERS = [
     ("tests/fuzz/http_fuzz.c", ["*"]),
     ("tests/fuzz/wheel_fuzz.c", ["*"]),
     ("tests/examples/*", [*PUBLIC, "tests/support/*", "examples/*"]),
+    ("tests/bench/*", [*PUBLIC, "tests/support/*", "harness/*"]),
     ("tests/cares/*", [*PUBLIC, "tests/support/*", "weft_cares.h"]),
     ("tests/*", [*PUBLIC, "tests/support/*", "tests/fault/*", "tests/sim/*"]),
     ("benchmarks/internal/*", ["*"]),

@@ -44,6 +44,18 @@ class PythonPeer(unittest.TestCase):
             row = harness.measure(benchmark, argparse.Namespace(quick=False, samples=5))
             self.assertEqual((row["n"], row["median"]), (wanted, milliseconds * 1_000_000))
 
+    def test_a_first_run_that_was_slow_does_not_decide_the_batch(self):
+        batches = []
+
+        def run_once(batch):
+            batches.append(batch)
+            return batch * 100_000 + (25_000_000 if len(batches) == 1 else 0)
+
+        row = harness.measure(harness.Benchmark("a/b", 1, run_once),
+                              argparse.Namespace(quick=False, samples=3))
+        self.assertEqual(row["median"], 100_000)
+        self.assertGreaterEqual(batches[-1] * 100_000, 20_000_000)
+
 
 if __name__ == "__main__":
     unittest.main()

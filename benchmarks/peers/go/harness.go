@@ -84,10 +84,16 @@ func (b *benchmark) convert(s sample, batch int) float64 {
 
 func (b *benchmark) calibrate(wanted time.Duration) (int, error) {
 	batch := 1
+	wasLongEnough := false
 	for {
 		s, err := b.run(batch)
-		if err != nil || s.elapsed >= wanted {
+		isLongEnough := s.elapsed >= wanted
+		if err != nil || isLongEnough && wasLongEnough {
 			return batch, err
+		}
+		wasLongEnough = isLongEnough
+		if isLongEnough {
+			continue
 		}
 		factor := 10.0
 		if s.elapsed > 0 {

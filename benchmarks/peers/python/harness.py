@@ -28,10 +28,15 @@ class Benchmark:
 
 def _calibrate(benchmark, wanted_ns):
     batch = 1
+    was_long_enough = False
     while True:
         elapsed_ns = benchmark.run(batch)
-        if elapsed_ns >= wanted_ns:
+        is_long_enough = elapsed_ns >= wanted_ns
+        if is_long_enough and was_long_enough:
             return batch
+        was_long_enough = is_long_enough
+        if is_long_enough:
+            continue
         batch = int(batch * min(1.2 * wanted_ns / max(elapsed_ns, 1), 10)) + 1
 
 

@@ -134,8 +134,9 @@ void bench_stream_send(struct bench *b)
 }
 
 static const struct bench_case cases[] = {
-    {"file/read/depth=64", BENCH_NS_PER_OP, 1, 1, 0, bench_file_read, NULL},
-    {"file/read/depth=64/direct=1", BENCH_NS_PER_OP, 1, 1, O_DIRECT, bench_file_read, NULL},
+    {"file/read/depth=64", BENCH_NS_PER_OP, 1, BENCH_FILE_READS, 0, bench_file_read, NULL},
+    {"file/read/depth=64/direct=1", BENCH_NS_PER_OP, 1, BENCH_FILE_READS, O_DIRECT, bench_file_read,
+     NULL},
     {"file/copy/by=program", BENCH_NS_PER_OP, 1, 1, 0, bench_file_copy, NULL},
     {"stream/send", BENCH_REPORT, 1, 1, 0, bench_stream_send, NULL},
     BENCH_ECHO_TCPS(NULL),

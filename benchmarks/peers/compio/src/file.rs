@@ -12,6 +12,9 @@ use weft_bench_harness::Sample;
 const BLOCK: usize = 4096;
 const BLOCKS: u64 = 16384;
 const DEPTH: u64 = 64;
+const READS_EACH: u64 = 8;
+/// In a unit of the batch.
+pub const READS: u64 = DEPTH * READS_EACH;
 const O_DIRECT: i32 = if cfg!(target_arch = "aarch64") { 0o200000 } else { 0o40000 };
 
 /// Aligned as reads past the cache want it.
@@ -85,7 +88,7 @@ pub fn read(runtime: &Runtime, batch: u64, is_direct: bool) -> Result<Sample, St
         let tasks: Vec<_> = (0..DEPTH)
             .zip(free.drain(..))
             .map(|(i, buffer)| {
-                let count = batch / DEPTH + u64::from(i < batch % DEPTH);
+                let count = batch * READS_EACH;
                 compio::runtime::spawn(read_blocks(file.clone(), i + 1, count, buffer))
             })
             .collect();

@@ -35,8 +35,10 @@ const BENCHMARKS: &[Benchmark<Runtime>] = &[
         memory_parked(r, 1_000_000)
     }),
     bench("timer/sleep_storm/n=10000", Metric::Seconds, 1, 1, |r, _| sleep_storm(r, 10_000)),
-    bench("file/read/depth=64", Metric::NsPerOp, 1, 1, |r, b| file::read(r, b, false)),
-    bench("file/read/depth=64/direct=1", Metric::NsPerOp, 1, 1, |r, b| file::read(r, b, true)),
+    bench("file/read/depth=64", Metric::NsPerOp, 1, file::READS, |r, b| file::read(r, b, false)),
+    bench("file/read/depth=64/direct=1", Metric::NsPerOp, 1, file::READS, |r, b| {
+        file::read(r, b, true)
+    }),
     bench("echo/tcp/connections=1", Metric::Report, 2, 1, |_, _| echo::tcp(1, BYTES)),
     bench("echo/tcp/connections=16", Metric::Report, 2, 1, |_, _| echo::tcp(16, BYTES)),
     bench("echo/tcp/connections=64", Metric::Report, 2, 1, |_, _| echo::tcp(64, BYTES)),

@@ -102,12 +102,18 @@ impl<H> Benchmark<H> {
 
     fn calibrate(&self, host: &H, wanted: Duration) -> Result<u64, String> {
         let mut batch = 1;
+        let mut was_long_enough = false;
         loop {
             let Sample::Elapsed(elapsed) = (self.run)(host, batch)? else {
                 return Ok(1);
             };
-            if elapsed >= wanted {
+            let is_long_enough = elapsed >= wanted;
+            if is_long_enough && was_long_enough {
                 return Ok(batch);
+            }
+            was_long_enough = is_long_enough;
+            if is_long_enough {
+                continue;
             }
             let exact = 1.2 * wanted.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
             batch = (batch as f64 * exact.min(10.0)) as u64 + 1;

@@ -4,6 +4,7 @@
 #define WEFT_BENCH_FILE_WORK_H
 
 #include "harness/bench.h"
+#include "harness/folder.h"
 #include "harness/io_rows.h"
 
 #include <fcntl.h>
@@ -26,13 +27,11 @@ enum {
 /* A file without a name, of blocks that begin with their number; -1 if there is no room. */
 static inline int file_make(size_t blocks)
 {
-    char path[] = "/tmp/weft-bench-XXXXXX";
-    int fd = mkostemp(path, O_CLOEXEC);
+    int fd = bench_make_file();
     uint64_t block[FILE_BLOCK / sizeof(uint64_t)] = {0};
 
     if (fd < 0)
         return -1;
-    unlink(path);
     for (size_t i = 0; i < blocks; i++) {
         block[0] = i;
         if (pwrite(fd, block, sizeof block, (off_t)(i * sizeof block)) != sizeof block) {
@@ -43,23 +42,29 @@ static inline int file_make(size_t blocks)
     return fd;
 }
 
-/* The file of all samples of a process; `flags` are those that it is opened with. */
+/* The file of all samples of a process that open it with these flags. */
 static inline int file_to_read(struct bench *b, int flags)
 {
-    static int fd = -1;
+    static int fds[] = {-1, -1};
+    int *fd = &fds[flags != 0];
     char path[64];
     int made;
 
-    if (fd >= 0)
-        return fd;
+    if (*fd >= 0)
+        return *fd;
     made = file_make(FILE_BLOCKS);
+    if ((flags & O_DIRECT) != 0 && made >= 0 && bench_is_in_memory(made)) {
+        bench_fail(b, "%s is in memory: BENCH_FOLDER may name one on a disk", bench_folder());
+        close(made);
+        return -1;
+    }
     snprintf(path, sizeof path, "/proc/self/fd/%d", made);
     if (made >= 0 && fsync(made) == 0)
-        fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+        *fd = open(path, O_RDONLY | O_CLOEXEC | flags);
     close(made);
-    if (fd < 0)
+    if (*fd < 0)
         bench_fail(b, flags != 0 ? "no file that can be read past the cache" : "no file");
-    return fd;
+    return *fd;
 }
 
 /* Reads of one of FILE_DEPTH readers. */

@@ -5,6 +5,7 @@
 #define WEFT_BENCH_IO_WORK_H
 
 #include "harness/bench.h"
+#include "harness/folder.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -53,14 +54,12 @@ static inline void io_measure_on_sockets(struct bench *b, io_operate_fn *operate
 /* Of a megabyte, which is in memory; -1, and the benchmark has failed. */
 static inline int io_make_file(struct bench *b)
 {
-    char path[] = "/tmp/weft-bench-XXXXXX";
-    int fd = mkstemp(path);
+    int fd = bench_make_file();
 
     if (fd < 0) {
         bench_fail(b, "no file");
         return -1;
     }
-    unlink(path);
     if (ftruncate(fd, 1 << 20) != 0)
         bench_fail(b, "the file has no room");
     return fd;

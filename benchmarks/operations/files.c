@@ -2,6 +2,8 @@
 /* Files that are in memory, and names in a folder of their own. */
 #include "operations.h"
 
+#include "harness/folder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -43,7 +45,7 @@ static int make_file(struct place *p, const char *name)
 
 bool place_files(struct place *p)
 {
-    snprintf(p->path, sizeof p->path, "/tmp/weft-bench-XXXXXX");
+    snprintf(p->path, sizeof p->path, "%s/weft-bench-XXXXXX", bench_folder());
     if (mkdtemp(p->path) == NULL) {
         p->path[0] = '\0';
         return false;

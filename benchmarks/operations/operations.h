@@ -42,7 +42,7 @@ struct place {
     int more_in, more_out; /* a second pipe */
     int file, copy;        /* of OPERATION_MANY blocks each, in memory */
     int folder;
-    char path[64]; /* the folder's */
+    char path[512]; /* the folder's */
     struct sockaddr_in address;
     int fds[OPERATION_MANY], others[OPERATION_MANY]; /* one for each operation of a batch */
     pid_t pids[OPERATION_MANY];

@@ -161,7 +161,7 @@ def facts():
     """Pairs of a name and a value."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2 ** 30
     settings = sorted(f"{name}={value}" for name, value in os.environ.items()
-                      if name.startswith(("WEFT_", "GOMAXPROCS", "GOGC", "OMP_")))
+                      if name.startswith(("BENCH_FOLDER", "WEFT_", "GOMAXPROCS", "GOGC", "OMP_")))
     return [
         ("processor", f"{_cpu_model()}, {len(os.sched_getaffinity(0))} CPUs allowed, siblings of "
                       f"the first: {_siblings(min(os.sched_getaffinity(0)))}"),

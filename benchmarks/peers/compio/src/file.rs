@@ -5,6 +5,7 @@ use compio::fs::{File, OpenOptions};
 use compio::io::AsyncReadAt;
 use compio::runtime::Runtime;
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Instant;
 use weft_bench_harness::Sample;
@@ -24,10 +25,32 @@ struct Content([u8; BLOCK]);
 /// compio's reads own their buffers until they are done.
 type Buffer = &'static mut [u8];
 
+extern "C" {
+    /// The C library's; the first word of what it fills in is the type of the file system.
+    fn fstatfs(fd: i32, system: *mut [i64; 64]) -> i32;
+}
+
+/// Linux lets a file of tmpfs be opened with O_DIRECT, and then reads memory.
+fn is_in_memory(file: &std::fs::File) -> bool {
+    const TMPFS_MAGIC: i64 = 0x01021994;
+    let mut system = [0; 64];
+    // SAFETY: a struct statfs has 120 bytes, so the kernel writes within the array.
+    let result = unsafe { fstatfs(file.as_raw_fd(), &mut system) };
+    result == 0 && system[0] == TMPFS_MAGIC
+}
+
 /// A file of blocks that begin with their number, which has lost its name.
 async fn make(is_direct: bool) -> std::io::Result<File> {
-    let path = std::env::temp_dir().join(format!("weft-bench-{}", std::process::id()));
-    let mut out = std::io::BufWriter::new(std::fs::File::create_new(&path)?);
+    let folder = std::env::var_os("BENCH_FOLDER").filter(|folder| !folder.is_empty());
+    let folder = folder.map_or("/var/tmp".into(), std::path::PathBuf::from);
+    let path = folder.join(format!("weft-bench-{}", std::process::id()));
+    let made = std::fs::File::create_new(&path)?;
+    if is_direct && is_in_memory(&made) {
+        std::fs::remove_file(&path)?;
+        let complaint = format!("{folder:?} is in memory: BENCH_FOLDER may name one on a disk");
+        return Err(std::io::Error::other(complaint));
+    }
+    let mut out = std::io::BufWriter::new(made);
     let mut block = [0; BLOCK];
     let mut written = Ok(());
     for number in 0..BLOCKS {

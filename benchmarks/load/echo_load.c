@@ -10,7 +10,8 @@
  * cent of what the server can do, which is measured first, with RATE 0 for CAPACITY_MS.  A latency
  * counts from the time that the message was due, not from when it went out: a server that stalls
  * gets no credit for the messages that it held up.  What is unanswered at the end counts with the
- * time that it has waited.  Every byte of an echo is compared.
+ * time that it has waited, and so does each message that was due behind it and could not be sent.
+ * Every byte of an echo is compared.
  *
  * Every 10,000 connections come from another address, 127.0.0.1 and those after it.
  *
@@ -256,14 +257,21 @@ static void run(struct load *load, uint64_t end_ns, uint64_t echoes_max)
     }
 }
 
-/* What is unanswered has waited for at least so long. */
+/* What is unanswered has waited for at least so long; at a fixed rate so have those messages that a
+ * connection held back meanwhile: one record for each connection would make a server that never
+ * answers again look better than one that answers late. */
 static void record_unanswered(struct load *load)
 {
     uint64_t now_ns = bench_now_ns();
 
     for (unsigned i = 0; i < load->count; i++) {
-        if (load->connections[i].is_waiting && now_ns > load->connections[i].due_ns)
-            record(load, now_ns - load->connections[i].due_ns);
+        struct connection *connection = &load->connections[i];
+
+        if (load->period_ns == 0 && connection->is_waiting && now_ns > connection->due_ns)
+            record(load, now_ns - connection->due_ns);
+        for (uint64_t due_ns = connection->due_ns; load->period_ns != 0 && due_ns < now_ns;
+             due_ns += load->period_ns)
+            record(load, now_ns - due_ns);
     }
 }
 

@@ -36,7 +36,7 @@ static int serve_datagrams(void *arg)
  * Method    64 clients ask by 64 bytes, and again as soon as they have the answer; 16 fibers
  *           receive from one socket and send back.  Each answer is compared.
  * Includes  requests_per_s; cpu_us_per_request: the server's own CPU time.
- * Excludes  losses: loopback has none with so few under way, and one would end the run.
+ * Excludes  losses: loopback has none with so few under way, and one makes the run fail.
  * Distrust  requests_per_s on few CPUs, which the load generator shares.
  */
 void bench_echo_udp(struct bench *b)

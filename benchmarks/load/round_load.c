@@ -7,8 +7,10 @@
  *
  * A round is 64 bytes to 127.0.0.1:PORT and the same ones back; with churn each round has a TCP
  * connection of its own, which the client closes.  Prints "requests R total T": the rounds in the
- * window, which begins WARM_UP_MS after the start, and all.  Exits with 1 on a wrong answer, a
- * broken connection, or when no answer comes for PATIENCE_MS.
+ * window, which begins WARM_UP_MS after the start, and all; the last round of each client, which it
+ * waits for after the window, is among the latter.  Exits with 1 on a wrong answer, a broken
+ * connection, when no answer comes for PATIENCE_MS, so too when one was lost, or if a client had
+ * none in the whole window, while all together had ROUNDS_FAIR for each.
  */
 #include "harness/bench.h"
 #include "harness/load_place.h"
@@ -30,21 +32,25 @@ enum {
     MESSAGE_BYTES = 64,
     WARM_UP_MS = 300,
     PATIENCE_MS = 10000,
-    SOURCES = 200, /* addresses to connect from: one has some 28,000 ports, held for a minute */
+    ROUNDS_FAIR = 32, /* for each; a server that has favourites by chance misses nobody then */
+    SOURCES = 200,    /* addresses to connect from: one has some 28,000 ports, held for a minute */
 };
 
 struct client {
     uint64_t round;
-    size_t received; /* bytes of the answer so far */
+    uint64_t round_before; /* the window */
+    size_t received;       /* bytes of the answer so far */
     unsigned char answer[MESSAGE_BYTES];
 };
 
 static struct load {
     bool is_churn;
+    bool is_over; /* nobody asks again */
     struct sockaddr_in address;
     unsigned count;
     struct client clients[CLIENTS_MAX];
     struct pollfd fds[CLIENTS_MAX];
+    unsigned asking; /* clients that wait for their answers */
     uint64_t rounds;
 } load;
 
@@ -93,6 +99,7 @@ static void ask(unsigned i)
 
     load.clients[i].round++;
     load.clients[i].received = 0;
+    load.asking++;
     fill_message(message, i);
     if (send(load.fds[i].fd, message, sizeof message, MSG_NOSIGNAL) != MESSAGE_BYTES)
         die("send");
@@ -118,6 +125,12 @@ static void hear(unsigned i)
     if (memcmp(expected, client->answer, MESSAGE_BYTES) != 0)
         die("a wrong answer");
     load.rounds++;
+    load.asking--;
+    if (load.is_over) {
+        close(load.fds[i].fd);
+        load.fds[i].fd = -1; /* poll() leaves it out */
+        return;
+    }
     if (load.is_churn) {
         close(load.fds[i].fd);
         open_client(i);
@@ -127,11 +140,13 @@ static void hear(unsigned i)
 
 static void run_until(uint64_t end_ns)
 {
-    while (bench_now_ns() < end_ns) {
+    while (load.asking > 0 && bench_now_ns() < end_ns) {
         int ready = poll(load.fds, load.count, PATIENCE_MS);
 
         errno = ready == 0 ? ETIMEDOUT : errno;
-        if (ready == 0 || (ready < 0 && errno != EINTR))
+        if (ready == 0)
+            die("no answer to some clients");
+        if (ready < 0 && errno != EINTR)
             die("poll");
         for (unsigned i = 0; i < load.count; i++)
             if (load.fds[i].revents != 0)
@@ -139,9 +154,28 @@ static void run_until(uint64_t end_ns)
     }
 }
 
+/* One that starves, or whose datagram was lost, asks no more, and the others would hide it.
+ * Returns how many rounds there were in the window. */
+static uint64_t measure(uint64_t window_ns)
+{
+    uint64_t rounds = load.rounds;
+
+    for (unsigned i = 0; i < load.count; i++)
+        load.clients[i].round_before = load.clients[i].round;
+    run_until(bench_now_ns() + window_ns);
+    rounds = load.rounds - rounds;
+    errno = ETIMEDOUT;
+    for (unsigned i = 0; i < load.count && rounds / ROUNDS_FAIR >= load.count; i++)
+        if (load.clients[i].round == load.clients[i].round_before)
+            die("no answer to some clients in the whole window");
+    load.is_over = true;
+    run_until(UINT64_MAX);
+    return rounds;
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t before, window_ns;
+    uint64_t window_ns, rounds;
 
     if (argc != 5 || (strcmp(argv[1], "udp") != 0 && strcmp(argv[1], "churn") != 0) ||
         atoi(argv[3]) < 1 || atoi(argv[3]) > CLIENTS_MAX) {
@@ -160,9 +194,8 @@ int main(int argc, char **argv)
         ask(i);
     }
     run_until(bench_now_ns() + WARM_UP_MS * UINT64_C(1000000));
-    before = load.rounds;
-    run_until(bench_now_ns() + window_ns);
-    printf("requests %llu total %llu\n", (unsigned long long)(load.rounds - before),
+    rounds = measure(window_ns);
+    printf("requests %llu total %llu\n", (unsigned long long)rounds,
            (unsigned long long)load.rounds);
     return 0;
 }

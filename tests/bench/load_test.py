@@ -7,6 +7,7 @@ import os
 import selectors
 import socket
 import subprocess
+import time
 import unittest
 
 PROGRAM_SECONDS_MAX = 60
@@ -85,6 +86,61 @@ class EchoLoad(unittest.TestCase):
         self.assertEqual((status, complaints), (0, ""))
         self.assertGreater(figures["p50_us"], 100_000)
         self.assertGreater(figures["max_us"], 900_000)
+
+    def test_a_connection_without_an_echo_is_a_failure_in_a_closed_loop(self):
+        status, figures, complaints = self.load(4, 0, served=1)
+        self.assertEqual((status, figures), (1, {}))
+        self.assertIn("no echo on some connections", complaints)
+
+    def test_a_server_that_answers_all_is_none(self):
+        status, figures, complaints = self.load(4, 0, served=4)
+        self.assertEqual((status, complaints), (0, ""))
+        self.assertGreater(figures["requests"], 0)
+
+
+class RoundLoad(unittest.TestCase):
+    def load(self, is_answered):
+        """is_answered(NUMBER, COUNT) for a datagram of the client of this number, which is its
+        COUNTth."""
+        counts = {}
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 0))
+            server.settimeout(0.05)
+
+            def step():
+                try:
+                    data, client = server.recvfrom(100)
+                except OSError:
+                    return
+                counts[client] = counts.get(client, 0) + 1
+                if is_answered(list(counts).index(client), counts[client]):
+                    server.sendto(data, client)
+
+            return generate("bench-round-load", "udp", server.getsockname()[1], 4, 1000, step=step)
+
+    def test_a_client_without_an_answer_is_a_failure(self):
+        status, figures, complaints = self.load(lambda number, _: number == 0)
+        self.assertEqual((status, figures), (1, {}))
+        self.assertIn("no answer", complaints)
+
+    def test_one_datagram_that_was_lost_is_a_failure(self):
+        end = time.monotonic() + 0.8  # in the window, or else before it
+        lost = []
+
+        def is_answered(number, count):
+            if number == 1 and time.monotonic() > end and not lost:
+                lost.append(count)
+            return (number, count) != (1, *lost)
+
+        status, figures, complaints = self.load(is_answered)
+        self.assertEqual((status, figures), (1, {}))
+        self.assertIn("no answer", complaints)
+
+    def test_a_server_that_answers_all_is_none(self):
+        status, figures, complaints = self.load(lambda *_: True)
+        self.assertEqual((status, complaints), (0, ""))
+        self.assertGreater(figures["requests"], 0)
+        self.assertGreaterEqual(figures["total"], figures["requests"])
 
 
 if __name__ == "__main__":

@@ -67,13 +67,16 @@ void bench_sort(double *values, size_t count)
 
 double bench_percentile(double *values, size_t count, double share)
 {
-    size_t rank;
+    double wanted = (double)count * share; /* of the values do not exceed it */
+    size_t rank = (size_t)wanted;
 
     if (count == 0)
         return 0;
     bench_sort(values, count);
-    rank = (size_t)((double)count * share);
-    return values[rank < count ? rank : count - 1];
+    rank += (double)rank < wanted; /* not by ceil(), for which programs would have to link libm */
+    if (rank > count)
+        rank = count;
+    return values[rank > 0 ? rank - 1 : 0];
 }
 
 void bench_fail(struct bench *b, const char *format, ...)
@@ -179,9 +182,8 @@ static double sample_of(const struct bench *b)
 }
 
 /* Grows the batch until it takes long enough twice in a row: a first try pays for what happens
- * once, such as a file that is made or threads that start, and one stray pause must not pass for
- * work. Each try is also warm-up: caches of stacks and of the processor are full when the first
- * sample begins. */
+ * once, such as a file that is made, and one stray pause must not pass for work.  Each try is also
+ * warm-up: caches of stacks and of the processor are full when the first sample begins. */
 static void calibrate(struct measurement *m)
 {
     uint64_t wanted_ns = m->bench.is_quick ? SAMPLE_NS_MIN_QUICK : SAMPLE_NS_MIN;

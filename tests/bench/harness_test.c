@@ -42,3 +42,27 @@ Test(harness, one_run_that_was_slow_does_not_decide_the_batch, .timeout = TEST_T
     expect_long_samples(run_with_a_slow_start);
     expect_long_samples(run_with_a_pause);
 }
+
+static void expect_percentile(size_t count, double share, double expected)
+{
+    double values[1000];
+
+    for (size_t i = 0; i < count; i++)
+        values[i] = (double)(count - i);
+    cr_expect_eq(bench_percentile(values, count, share), expected, "%g of %zu", share, count);
+}
+
+/* Of 1 to n: the smallest that at least the share of them do not exceed. */
+Test(harness, percentiles_are_of_the_rank_that_is_promised, .timeout = TEST_TIMEOUT_S)
+{
+    expect_percentile(0, 0.5, 0);
+    expect_percentile(1, 0.5, 1);
+    expect_percentile(2, 0.5, 1);
+    expect_percentile(3, 0.5, 2);
+    expect_percentile(100, 0, 1);
+    expect_percentile(100, 0.5, 50);
+    expect_percentile(100, 0.99, 99);
+    expect_percentile(101, 0.99, 100);
+    expect_percentile(1000, 0.999, 999);
+    expect_percentile(1000, 1, 1000);
+}

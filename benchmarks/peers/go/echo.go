@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -209,12 +210,10 @@ func tick(over *atomic.Bool) []float64 {
 	return late
 }
 
+// The smallest that at least this share of them do not exceed, as harness/bench.c has it.
 func percentile(sorted []float64, share float64) float64 {
-	rank := int(float64(len(sorted)) * share)
-	if rank >= len(sorted) {
-		rank = len(sorted) - 1
-	}
-	return sorted[rank]
+	rank := int(math.Ceil(float64(len(sorted)) * share))
+	return sorted[max(1, min(rank, len(sorted)))-1]
 }
 
 func hogEcho(kind hogKind, count int) func(int) (sample, error) {

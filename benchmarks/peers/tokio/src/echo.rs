@@ -143,8 +143,10 @@ async fn tick(over: Arc<AtomicBool>) -> Vec<f64> {
     late
 }
 
+/// The smallest that at least this share of them do not exceed, as harness/bench.c has it.
 fn percentile(sorted: &[f64], share: f64) -> f64 {
-    sorted[((sorted.len() as f64 * share) as usize).min(sorted.len() - 1)]
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted[rank.clamp(1, sorted.len()) - 1]
 }
 
 pub fn hog_echo(runtime: &Runtime, kind: Hog, count: usize) -> Result<Sample, String> {

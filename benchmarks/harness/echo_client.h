@@ -5,11 +5,14 @@
 
 #include "harness/bench.h"
 #include "harness/echo_rows.h"
+#include "harness/spawn_load.h"
 
-#include <libgen.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct echo_figures {
@@ -43,27 +46,46 @@ struct echo_load {
     unsigned window_ms;
 };
 
-/* Runs the load generator, which lies beside this program, and waits for it.  Returns 0 or -1. */
+/* Starts the load generator, which lies beside this program.  Returns where its output comes from,
+ * or -1. */
+static inline int echo_client_start(int port, const struct echo_load *load, pid_t *pid)
+{
+    char path[600], ports[16], connections[16], rate[16], window[16], bytes[16];
+    char *argv[] = {path, ports, connections, rate, window, bytes, NULL};
+    int out[2], error;
+
+    if (bench_load_path("bench-echo-load", path, sizeof path) != 0 || pipe2(out, O_CLOEXEC) != 0)
+        return -1;
+    snprintf(ports, sizeof ports, "%d", port);
+    snprintf(connections, sizeof connections, "%u", load->connections);
+    snprintf(rate, sizeof rate, "%u", load->rate);
+    snprintf(window, sizeof window, "%u", load->window_ms);
+    snprintf(bytes, sizeof bytes, "%u", load->bytes);
+    error = bench_load_spawn(argv, out[1], pid);
+    close(out[1]);
+    if (error == 0)
+        return out[0];
+    close(out[0]);
+    return -1;
+}
+
+/* Runs the load generator, and waits for it.  Returns 0 or -1. */
 static inline int echo_client_run(int port, const struct echo_load *load,
                                   struct echo_figures *figures)
 {
-    char self[512], command[700];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    int found = 0;
-    FILE *output;
+    pid_t pid;
+    int out = echo_client_start(port, load, &pid), found = 0, status = -1;
+    FILE *output = out >= 0 ? fdopen(out, "r") : NULL;
 
-    if (n < 0)
-        return -1;
-    self[n] = '\0';
-    snprintf(command, sizeof command, "exec '%s/bench-echo-load' %d %u %u %u %u", dirname(self),
-             port, load->connections, load->rate, load->window_ms, load->bytes);
-    output = popen(command, "r");
-    if (!output)
+    if (output == NULL)
         return -1;
     found = fscanf(output, "requests %lf p50_us %lf p99_us %lf p999_us %lf max_us %lf cpu_us %lf",
                    &figures->requests, &figures->p50_us, &figures->p99_us, &figures->p999_us,
                    &figures->max_us, &figures->cpu_us);
-    return pclose(output) == 0 && found == 6 && figures->requests > 0 ? 0 : -1;
+    fclose(output);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return status == 0 && found == 6 && figures->requests > 0 ? 0 : -1;
 }
 
 /* Serves so many connections while they are loaded; 0 or -1. */

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Tests of the load generators, benchmarks/load: against servers that leave clients without answers.
+"""Tests of the load generators, benchmarks/load, with servers that leave clients without answers;
+and of how the C programs of peers start one.
 
-Their folder is in LOAD_FOLDER."""
+LOAD_FOLDER is where they are, ECHO_CLIENT the program of echo_client.c."""
 
 import os
 import selectors
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -141,6 +144,29 @@ class RoundLoad(unittest.TestCase):
         self.assertEqual((status, complaints), (0, ""))
         self.assertGreater(figures["requests"], 0)
         self.assertGreaterEqual(figures["total"], figures["requests"])
+
+
+class Start(unittest.TestCase):
+    SCRIPT = """#!/bin/sh
+[ "$*" = "1 2 4 5 3" ] && echo "requests 7 p50_us 1 p99_us 1 p999_us 1 max_us 1 cpu_us 8"
+exit %d
+"""
+
+    def start(self, status):
+        with tempfile.TemporaryDirectory(prefix="it's here ") as folder:
+            program = shutil.copy(os.environ["ECHO_CLIENT"], folder)
+            script = os.path.join(folder, "bench-echo-load")
+            with open(script, "w", encoding="utf-8") as file:
+                file.write(self.SCRIPT % status)
+            os.chmod(script, 0o755)
+            return subprocess.run([program], capture_output=True, text=True, check=False)
+
+    def test_it_is_found_in_a_folder_of_any_name(self):
+        done = self.start(0)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "7 8\n", ""))
+
+    def test_its_failure_is_one_of_the_benchmark(self):
+        self.assertEqual(self.start(1).returncode, 1)
 
 
 if __name__ == "__main__":

@@ -131,10 +131,10 @@ newest_of()
     esac
 }
 
-# True if apt knows a version of the package that it could install.
+# True if apt knows a version of the package that it could install.  What it prints is translated.
 is_available()
 {
-    apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
 }
 
 # Sets $chosen to what to install; with "all" it takes every word to be known, without it only those

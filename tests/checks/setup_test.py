@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import tempfile
 import unittest
+from unittest import mock
 
 SETUP = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "setup.sh"
 
@@ -17,8 +18,10 @@ grep -qx "$(echo "$package" | sed 's/[*]/.*/')" "$STATE/installed" && echo insta
 APT_CACHE = """#!/bin/sh
 case $1 in
 search) grep "$3" "$STATE/known" | sed 's/$/ - what it is for/' ;;
-policy) grep -qx "$2" "$STATE/known" &&
-    printf '%s:\\n  Installed: (none)\\n  Candidate: 1.0\\n' "$2" ;;
+policy)
+    word=Kandidat
+    [ "${LC_ALL-}" = C ] && word=Candidate
+    grep -qx "$2" "$STATE/known" && printf '%s:\\n  Installed: (none)\\n  %s: 1.0\\n' "$2" "$word" ;;
 esac
 exit 0
 """
@@ -53,6 +56,8 @@ class Setup(unittest.TestCase):
                      "tail"):
             (self.bin / tool).symlink_to(pathlib.Path("/usr/bin") / tool)
         self.has(installed=BUILD, known=[], mirror=[])
+        self.environment = {"PATH": str(self.bin), "STATE": str(self.state),
+                            "HOME": os.environ["HOME"]}
 
     def fake(self, name, text):
         (self.bin / name).write_text(text, encoding="utf-8")
@@ -64,8 +69,7 @@ class Setup(unittest.TestCase):
             (self.state / name).write_text(text, encoding="utf-8")
 
     def run_setup(self, *options):
-        environment = {"PATH": str(self.bin), "STATE": str(self.state), "HOME": os.environ["HOME"]}
-        return subprocess.run(["/bin/sh", str(SETUP), *options], env=environment, text=True,
+        return subprocess.run(["/bin/sh", str(SETUP), *options], env=self.environment, text=True,
                               capture_output=True, check=False)
 
     def calls(self):
@@ -82,6 +86,12 @@ class Setup(unittest.TestCase):
         self.assertEqual(self.run_setup().returncode, 0)
         self.assertEqual(len(self.calls()), 1)
         self.assertTrue(self.calls()[0].endswith("install -y --no-install-recommends gcc"))
+
+    def test_translations_do_not_matter(self):
+        self.has(installed=BUILD[1:], known=["gcc"])
+        for variable in ("LC_ALL", "LANGUAGE", "LANG"):
+            with mock.patch.dict(self.environment, {variable: "de_DE.UTF-8"}):
+                self.assertEqual(self.run_setup().returncode, 0)
 
     def test_updates_only_when_apt_does_not_know_a_package(self):
         self.has(installed=BUILD[1:], mirror=["gcc"])

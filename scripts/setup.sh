@@ -162,7 +162,8 @@ choose_packages()
 }
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT INT TERM
+trap 'rm -f "$log"' EXIT
+trap 'exit 130' INT TERM HUP
 
 # Runs apt-get without a question; what it prints is shown only when it fails.
 apt_get()

@@ -2,6 +2,7 @@
 """scripts/setup.sh beside a package manager that only writes down what it was asked."""
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -126,6 +127,18 @@ class Setup(unittest.TestCase):
             self.assertEqual(self.run_setup("--bench").returncode, 0)
             self.assertEqual(self.calls(), [])
 
+    def test_a_signal_ends_it_at_once_and_leaves_nothing(self):
+        temporary = self.state / "tmp"
+        temporary.mkdir()
+        self.environment["TMPDIR"] = str(temporary)
+        self.has(installed=BUILD[1:], known=["gcc"])
+        for name in ("TERM", "HUP"):
+            self.fake("apt-get", APT_GET + f"kill -{name} $PPID\n")
+            self.assertEqual(self.run_setup().returncode, 130)
+            self.assertEqual([call.split()[-1] for call in self.calls()], ["gcc"])
+            (self.state / "calls").unlink()
+        self.assertEqual(list(temporary.iterdir()), [])
+
     def test_failure_names_the_packages(self):
         (self.state / "offline").touch()
         self.has(installed=BUILD[2:])
@@ -160,6 +173,23 @@ class Setup(unittest.TestCase):
         result = self.run_setup()
         self.assertEqual(result.returncode, 0)
         self.assertIn("liburing-dev", result.stderr)
+
+
+class Check(unittest.TestCase):
+    """scripts/check beside checks of which one is told to stop."""
+
+    def test_a_signal_ends_it_at_once(self):
+        with tempfile.TemporaryDirectory() as folder:
+            scripts = pathlib.Path(folder) / "scripts"
+            (scripts / "checks").mkdir(parents=True)
+            shutil.copy(SETUP.parent / "check", scripts)
+            (scripts / "setup.sh").symlink_to("/bin/true")
+            stop = "import os, signal\nos.kill(os.getppid(), signal.SIGTERM)\n"
+            (scripts / "checks" / "format.py").write_text(stop, encoding="utf-8")
+            (scripts / "checks" / "layers.py").write_text("", encoding="utf-8")
+            result = subprocess.run([scripts / "check", "format", "layers"], text=True,
+                                    capture_output=True, check=False)
+        self.assertEqual((result.returncode, result.stdout), (130, ""))
 
 
 if __name__ == "__main__":

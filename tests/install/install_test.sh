@@ -19,7 +19,8 @@ case $cc in
 esac
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
 
 fail()
 {

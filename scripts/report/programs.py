@@ -16,8 +16,7 @@ PROGRAM_SECONDS_MAX = 120  # the longest takes a sixth; one that hangs shall not
 WAIT_SECONDS = 0.01  # a look that often costs nothing that could be measured
 # Modules whose programs start a load generator.
 _LOADED = ("echo", "hog", "balance", "connect")
-# Modules whose reports are of nothing but computing: a peer with a thread for each fiber shall have
-# no more CPUs than there are workers.
+# Modules whose reports are of nothing but computing.
 _COMPUTING = ("mutex", "rwlock", "forkjoin")
 
 
@@ -41,12 +40,14 @@ class Bench:
         return self.metric not in results.MEMORY_METRICS
 
     def place(self, allowed=None):
-        """(CPUs of the program, those of its load generator)."""
+        """(CPUs of the program, those of its load generator).  A peer with a thread for each fiber or
+        connection shall have no more CPUs than there are workers."""
         allowed = set(os.sched_getaffinity(0) if allowed is None else allowed)
         if self.is_timed:
             return machine.choose_cpus(self.workers, allowed), set()
         if self.module in _LOADED:
-            return machine.split_cpus(allowed)
+            server, load_cpus = machine.split_cpus(allowed)
+            return machine.choose_cpus(self.workers, server), load_cpus
         return allowed, set()
 
 

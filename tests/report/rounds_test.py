@@ -198,7 +198,9 @@ class Places(unittest.TestCase):
         four = {0, 1, 2, 3}
         for name in ("echo/tcp/connections=100", "hog/echo/hogs=1", "balance/echo",
                      "connect/churn"):
-            self.assertEqual(programs.Bench(name, 2, "report").place(four), ({1, 2, 3}, {0}))
+            timed, load_cpus = programs.Bench(name, 2, "report").place(four)
+            self.assertLess(timed, {1, 2, 3})
+            self.assertEqual((len(timed), load_cpus), (2, {0}))
         self.assertEqual(programs.Bench("idle/parked", 1, "report").place(four), (four, set()))
         for bench in (programs.Bench("a/b", 2, "s"), programs.Bench("mutex/b", 2, "report")):
             timed, load_cpus = bench.place(four)

@@ -276,7 +276,7 @@ def main(arguments):
         signal.signal(signal_number, interrupt)
     http_cases.raise_file_limit(())
     wanted = [peer for peer in PEERS if peer in peers and not options.list]
-    programs, missing = benchmark_programs.find(options.weft_program, options.peer_folder, wanted)
+    programs, skipped = benchmark_programs.find(options.weft_program, options.peer_folder, wanted)
     benches = benchmark_programs.describe(programs[0])
     cases = http_cases.CASES if options.http_build else ()
     everything = [entry.name for entry in benches] + [case.bench for case in cases]
@@ -291,8 +291,7 @@ def main(arguments):
         return 0
     benches, beyond = within_limits(benches)
     http, notes = choose_http(cases, options, peers)
-    skipped = [f"{peer} (not built on this machine)" for peer in missing] + beyond + notes
-    return measure(options, arguments, programs, skipped, benches, http)
+    return measure(options, arguments, programs, skipped + beyond + notes, benches, http)
 
 
 def run(arguments):
@@ -302,7 +301,7 @@ def run(arguments):
     except UsageError as error:
         print(f"scripts/bench.sh: {error}", file=sys.stderr)
         return 2
-    except (OSError, subprocess.CalledProcessError) as error:
+    except (OSError, subprocess.SubprocessError) as error:
         print(f"scripts/bench.sh: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

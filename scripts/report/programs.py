@@ -13,6 +13,7 @@ import servers
 import watch
 
 PROGRAM_SECONDS_MAX = 120  # the longest takes a sixth; one that hangs shall not eat the run
+ASK_SECONDS_MAX = 30  # what a program tells of itself takes a thousandth
 WAIT_SECONDS = 0.01  # a look that often costs nothing that could be measured
 # Modules whose programs start a load generator.
 _LOADED = ("echo", "hog", "balance", "connect")
@@ -60,7 +61,8 @@ class Program:
         self.names = self.ask("--list").split()
 
     def ask(self, option):
-        done = subprocess.run([self.path, option], capture_output=True, text=True, check=True)
+        done = subprocess.run([self.path, option], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, errors="replace", check=True, timeout=ASK_SECONDS_MAX)
         return done.stdout
 
     def run(self, bench, plan):
@@ -116,15 +118,20 @@ def run_program(command, environment):
 
 
 def find(weft_program, peer_folder, peers):
-    """weft's program and those of the peers that are built, and the names of those that are not."""
+    """weft's program and those of the peers that are built and start, and who is left out, and why.
+    A library that is gone shall cost that peer only."""
     programs = [Program("weft", weft_program)]
     skipped = []
     for peer in peers:
         path = os.path.join(peer_folder, peer)
         if not os.path.isfile(path):
-            skipped.append(peer)
+            skipped.append(f"{peer} (not built on this machine)")
             continue
-        programs.append(Program(peer, path))
+        try:
+            programs.append(Program(peer, path))
+        except (OSError, subprocess.SubprocessError) as error:
+            told = error.stderr.split() if isinstance(error, subprocess.CalledProcessError) else []
+            skipped.append(f"{peer} (does not start: {' '.join(told) or error})")
     return programs, skipped
 
 

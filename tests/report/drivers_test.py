@@ -58,17 +58,21 @@ class BenchDriver(unittest.TestCase):
         self.folder = folder.name
         self.log = os.path.join(self.folder, "log")
         for impl in ("weft", "tokio", "go"):
-            path = os.path.join(self.folder, impl)
-            with open(path, "w", encoding="utf-8") as file:
-                names = NAMES.get(impl, "a/one\\nc/report\\n")
-                file.write(PROGRAM.format(impl=impl, log=self.log, names=names))
-            os.chmod(path, 0o755)
+            names = NAMES.get(impl, "a/one\\nc/report\\n")
+            self.write_program(impl, PROGRAM.format(impl=impl, log=self.log, names=names))
         # Asking the compilers for their versions takes longer than all else here.
         facts = mock.patch.object(machine, "facts", lambda: [("processor", "a fast one")])
         looks = mock.patch.object(probing, "_FIRST_LOOKS", 1)
         for patch in (facts, looks):
             patch.start()
             self.addCleanup(patch.stop)
+
+    def write_program(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, 0o755)
+        return path
 
     def drive(self, *arguments):
         """As the command line does, but in this process: starting Python takes long."""
@@ -155,6 +159,26 @@ class BenchDriver(unittest.TestCase):
         done = self.drive("--quick", "--only", "a/one", "--peers", "pthread")
         self.assertEqual(done.returncode, 0)
         self.assertIn("skipped: pthread", done.stdout)
+
+    def test_a_peer_that_does_not_start_is_skipped_with_its_complaint(self):
+        self.write_program("pthread", "#!/bin/sh\necho no libfoo.so >&2\nexit 127\n")
+        self.write_program("tbb", "no program")
+        done = self.drive("--quick", "--only", "a/one", "--peers", "pthread,tbb,tokio")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("skipped: pthread (does not start: no libfoo.so)", done.stdout)
+        self.assertRegex(done.stdout, r"skipped: tbb \(does not start: .*Exec format error")
+        self.assertRegex(done.stdout, r"tokio .* 1\.00 level")
+
+    def test_a_peer_that_tells_nothing_of_itself_is_skipped_after_a_while(self):
+        path = self.write_program("pthread", "#!/bin/sh\nexec sleep 3600\n")
+        with mock.patch.object(programs, "ASK_SECONDS_MAX", 0.1), \
+                self.assertRaises(subprocess.TimeoutExpired) as caught:
+            programs.Program("pthread", path)
+        made = mock.Mock(side_effect=["weft", caught.exception])
+        with mock.patch.object(programs, "Program", made):
+            found, skipped = programs.find("weft", self.folder, ["pthread"])
+        self.assertEqual(found, ["weft"])
+        self.assertRegex(skipped[0], r"^pthread \(does not start: .*timed out")
 
     def test_the_report_is_one_file_that_loads_nothing(self):
         path = os.path.join(self.folder, "out.html")

@@ -71,13 +71,12 @@ def stop_process(process, seconds=STOP_SECONDS):
             process.wait(seconds)
         except subprocess.TimeoutExpired:
             pass
-    if process.poll() is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
-    return process.returncode
+    # Also where the leader has ended: what it started may have not.
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    return process.wait()
 
 
 def free_port():

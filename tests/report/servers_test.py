@@ -100,6 +100,14 @@ class Stop(unittest.TestCase):
             self.assertEqual(servers.stop_process(process, 0.2), -9)
         self.assertLess(time.monotonic() - began, 5)
 
+    def test_what_a_server_started_ends_with_it(self):
+        for script in ("sleep 60 & echo ready; wait", "sleep 60 & echo ready"):
+            process = servers.start_process(["sh", "-c", script], stdout=servers.subprocess.PIPE)
+            process.stdout.readline()
+            servers.stop_process(process, 10)
+            # The pipe is open for as long as one of the two is there.
+            self.assertEqual(process.communicate(timeout=10)[0], b"")
+
 
 class Delay(unittest.TestCase):
     def test_a_server_that_does_not_wait_is_refused(self):

@@ -61,8 +61,10 @@ def load_notes(windows):
     """Where a figure of requests per second is wrk's limit rather than the server's."""
     notes = []
     for case in CASES:
-        full = [impl for (bench, impl), group in windows.items() if bench == case.bench
-                and statistics.median(window.load_share for window in group) >= LOAD_SHARE_FULL]
+        shares = {impl: [window.load_share for window in group if not window.is_failed]
+                  for (bench, impl), group in windows.items() if bench == case.bench}
+        full = [impl for impl, each in shares.items()
+                if each and statistics.median(each) >= LOAD_SHARE_FULL]
         if full:
             notes.append(f"wrk could not ask for more, so compare CPU/req: {case.title}: "
                          + ", ".join(full))

@@ -132,6 +132,18 @@ class HttpDriver(unittest.TestCase):
         self.assertEqual(len(notes), 1)
         self.assertRegex(notes[0], r"/delay/10.*: weft$")
 
+    def test_windows_that_failed_do_not_tell_how_busy_the_load_generator_was(self):
+        windows = windows_of(1)
+        key = ("http/delay=10/connections=2000", "weft")
+        for window in windows[key]:
+            window.load_share = 0.97
+        failed = load.Window()
+        failed.fail("the server ended")
+        windows[key] += [failed] * 3
+        self.assertEqual(len(run_http.load_notes(windows)), 1)
+        windows[key] = [failed]
+        self.assertEqual(run_http.load_notes(windows), [])
+
     def test_a_floor_that_cannot_run_is_left_out(self):
         windows = {key: group for key, group in windows_of(1).items() if key[1] != "uring-floor"}
         table, notes = run_http.result_table(windows)

@@ -7,7 +7,7 @@ import sections
 def verdicts(rows):
     """{(bench, metric, peer): (verdict, how many times as good weft is)}."""
     return {(theirs["bench"], theirs["metric"], theirs["impl"]):
-            (verdict, sections.advantage(ours, theirs))
+            (verdict.rstrip("*"), sections.advantage(ours, theirs))
             for ours, theirs, verdict in sections.comparisons(rows)}
 
 
@@ -39,7 +39,7 @@ def text(before, after):
              "other"]
     if doubtful:
         lines.append(f"{doubtful} more cannot be compared: one of the runs has fewer than three "
-                     "processes of them")
+                     "processes of them, or fewer of one side")
     for title, changes in (("contradictions", contradictions), ("level in one run", others)):
         if changes:
             lines += [f"{title}:"] + [_line(change) for change in changes]

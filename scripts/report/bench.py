@@ -147,6 +147,9 @@ def write_outputs(options, report):
             out.write(page.render(report))
         print(f"report:  {options.html}")
     if options.publish:
+        doubt = sections.disturbed_text(report.rows)
+        if doubt:
+            print(f"scripts/bench.sh: warning: published, though {doubt}", file=sys.stderr)
         print(f"published: {', '.join(publish.write(report, options.publish_root))}")
     if not options.compare:
         return True

@@ -105,7 +105,7 @@ def verdict_cell(ours, theirs):
     verdict = results.verdict(ours, theirs)
     if not verdict:
         return "<td>-</td>"
-    return (f'<td class="{verdict.rstrip("?")}">{advantage_text(ours, theirs)} '
+    return (f'<td class="{results.plain(verdict)}">{advantage_text(ours, theirs)} '
             f"{escape(verdict)}</td>")
 
 
@@ -113,9 +113,11 @@ def summary(report):
     counts = sections.count_verdicts(report.rows)
     if not counts:
         return "<p>No peer was measured in this run.</p>"
-    lines = [[escape(peer), chart.verdict_bar(count), *(str(part) for part in count)]
+    lines = [[escape(peer), chart.verdict_bar(count), *(str(part) for part in count),
+              str(sections.count_disturbed(report.rows, peer))]
              for peer, count in counts.items()]
-    return table(["peer", "", "weft ahead", "level", "weft behind", "doubtful"], lines)
+    return table(["peer", "", "weft ahead", "level", "weft behind", "doubtful",
+                  "disturbed of these"], lines)
 
 
 def not_first(report):
@@ -131,7 +133,7 @@ def not_first(report):
         best = f"{escape(theirs['impl'])} {number(theirs['median'])}"
         lines.append([f"<code>{escape(ours['bench'])}</code>", escape(ours["metric"]),
                       number(ours["median"]), best,
-                      f'<td class="{verdict.rstrip("?")}">{advantage_text(ours, theirs)} '
+                      f'<td class="{results.plain(verdict)}">{advantage_text(ours, theirs)} '
                       f"{verdict}</td>",
                       f'<td class="wrap">{why}</td>'])
     return note + table(["benchmark", "metric", "weft", "best peer", "weft against it",
@@ -276,8 +278,9 @@ shortest.</p>
 <p>A number like 3.0× says how many times as good weft is: a third of the time or of the memory, or
 three times the throughput. weft is <b>level</b> with a peer where the intervals of the two overlap
 or the medians differ by less than 2 %; else it is <b>ahead</b> or <b>behind</b>. A question mark
-says that one of the two has fewer than three processes, from which no interval can be had. Compare
-within one report only.</p>
+says that one of the two has fewer than three processes, from which no interval can be had, or fewer
+than the other, as where some failed. A star says that one of the two was disturbed. Compare within one
+report only.</p>
 <p>Where half of the processes or more were disturbed, the figure has a star; the last table says by
 what: a busy sibling of the core, time stolen by
 the hypervisor, or other programs on the same CPUs. “CPUs” is CPU time over wall time of the
@@ -296,11 +299,8 @@ def environment(report):
 
 
 def disturbed_note(report):
-    count = sum("disturbed" in row for row in report.rows)
-    if not count:
-        return ""
-    return (f'<p class="behind">{count} of {len(report.rows)} rows were disturbed and carry a star:'
-            " do not quote them.</p>")
+    text = sections.disturbed_text(report.rows)
+    return f'<p class="behind">{escape(text)}</p>' if text else ""
 
 
 _SECTIONS = (

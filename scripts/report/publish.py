@@ -116,9 +116,11 @@ def http_table(rows):
 
 
 def verdict_table(rows):
-    lines = [[name_of(peer), *(str(count) for count in counts)]
+    lines = [[name_of(peer), *(str(count) for count in counts),
+              str(sections.count_disturbed(rows, peer))]
              for peer, counts in sections.count_verdicts(rows).items()]
-    return table(["peer", "weft ahead", "level", "weft behind", "doubtful"], lines)
+    return table(["peer", "weft ahead", "level", "weft behind", "doubtful", "disturbed of these"],
+                 lines)
 
 
 def machine_text(facts):
@@ -136,6 +138,7 @@ def readme_part(report):
         f"Repeat it with `{report.command}`. In [docs/benchmarks.md](docs/benchmarks.md) are all "
         "rows, pictures, and why weft is not first where it is not. A star marks figures that "
         "neighbours on the machine disturbed.",
+        sections.disturbed_text(report.rows),
         "![The runtime beside its peers](docs/benchmarks/runtime.svg)",
         comparison_table("nanoseconds", report.rows, runtime),
         comparison_table("fork and join", report.rows, forkjoin),
@@ -144,7 +147,7 @@ def readme_part(report):
         "less for the others.",
         http_table(report.rows),
         "Verdicts over all rows, by intervals of medians; doubtful are those of fewer than three "
-        "processes:",
+        "processes, or of fewer than the other side has; disturbed those with a star on one side:",
         verdict_table(report.rows),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -164,7 +167,8 @@ def not_first(report):
     for ours, theirs, verdict in sections.not_first(report.rows):
         why = sections.reason(report.reasons, theirs) or "not explained yet"
         lines.append([f"`{ours['bench']}`", ours["metric"], value_text(ours),
-                      f"{name_of(theirs['impl'])} {value_text(theirs)}", verdict, why])
+                      f"{name_of(theirs['impl'])} {value_text(theirs)}",
+                      verdict.replace("*", "\\*"), why])
     return table(["benchmark", "metric", "weft", "best peer", "verdict", "why"], lines)
 
 
@@ -196,6 +200,8 @@ def pictures(report):
 
 def document(report, found):
     facts = "\n".join(f"- {name}: {value}" for name, value in report.facts)
+    reading = ("Medians; a star marks a row that neighbours on the machine disturbed. " +
+               sections.disturbed_text(report.rows)).strip()
     images = "\n\n".join(f"### {title}\n\n![{title}](benchmarks/{name})"
                          for name, (title, _) in found.items())
     skipped = f"\nNot measured: {', '.join(report.skipped)}.\n" if report.skipped else ""
@@ -203,14 +209,15 @@ def document(report, found):
 
 Written by `scripts/bench.sh --publish` from one run of `{report.command}`; edits are lost.
 [benchmarking.md](benchmarking.md) says how the figures come about and when to distrust them.
-Medians; a star marks a row that neighbours on the machine disturbed.
+{textwrap.fill(reading, 100)}
 
 {facts}
 {skipped}
 ## Verdicts
 
 By intervals of medians: level is what overlaps or differs by less than 2 %, and doubtful what has
-fewer than three processes on one side.
+fewer than three processes on one side, or fewer than on the other. The last column counts those of
+all but the doubtful that have a star, since one side was disturbed.
 
 {verdict_table(report.rows)}
 

@@ -178,17 +178,26 @@ def verdict(ours, theirs):
     """'ahead', 'level' or 'behind', from our side; None where there is no ratio.
 
     Level is what differs by less than two per cent or has intervals that overlap.  A question mark
-    is for fewer than three processes on one side.
+    is for fewer than three processes on one side, or fewer than on the other: where some failed,
+    those that are left may be the fast ones.  Else a star is for a side that was disturbed.
     """
     value = ratio(ours, theirs)
     if value is None:
         return None
     low, high = interval(ours)
     their_low, their_high = interval(theirs)
-    doubt = "?" if min(processes(ours), processes(theirs)) < PROCESSES_MIN else ""
+    fewer, more = sorted((processes(ours), processes(theirs)))
+    doubt = "*" if "disturbed" in ours or "disturbed" in theirs else ""
+    if fewer < PROCESSES_MIN or fewer < more:
+        doubt = "?"
     if abs(value - 1) <= LEVEL_SHARE or (low <= their_high and their_low <= high):
         return "level" + doubt
     return ("ahead" if (value < 1) == (ours["better"] == "lower") else "behind") + doubt
+
+
+def plain(text):
+    """A verdict without its mark."""
+    return text.rstrip("?*")
 
 
 def write_json(rows, path):

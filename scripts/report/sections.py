@@ -2,6 +2,7 @@
 """What a report shows of its rows: which comparisons there are, which curves, and why weft is
 behind where it is."""
 
+import collections
 import fnmatch
 import re
 
@@ -53,9 +54,27 @@ def count_verdicts(rows):
     """{peer: a number for each of VERDICTS}; doubtful is what has a question mark."""
     counts = {}
     for _, theirs, verdict in comparisons(rows):
-        place = VERDICTS.index("doubtful" if verdict.endswith("?") else verdict)
+        place = VERDICTS.index("doubtful" if verdict.endswith("?") else results.plain(verdict))
         counts.setdefault(theirs["impl"], [0] * len(VERDICTS))[place] += 1
     return dict(sorted(counts.items(), key=lambda pair: theme.rank(pair[0])))
+
+
+def count_disturbed(rows, peer):
+    """How many of the verdicts on a peer have a star: they are counted among the others."""
+    return sum(verdict.endswith("*") for _, theirs, verdict in comparisons(rows)
+               if theirs["impl"] == peer)
+
+
+def disturbed_text(rows):
+    """How far the figures are to be trusted; nothing where all was quiet."""
+    disturbed = [row for row in rows if "disturbed" in row]
+    if not disturbed:
+        return ""
+    causes = collections.Counter(cause for row in disturbed for cause in row.get("causes", ()))
+    found = ", ".join(f"{cause} in {count:,}" for cause, count in sorted(causes.items()))
+    causes_text = f" (by: {found})" if found else ""
+    return (f"{len(disturbed):,} of {len(rows):,} rows were disturbed{causes_text} and carry a "
+            "star, as do verdicts on them: do not quote them.")
 
 
 # Bare loops: what the kernel takes for the same.
@@ -68,7 +87,7 @@ FLOOR_NOTE = ("Where it says level, the intervals overlap, but weft's median is 
 
 def _is_not_first(ours, theirs, verdict):
     return verdict.startswith("behind") or (
-        verdict == "level" and theirs["impl"] in FLOORS and
+        verdict.rstrip("*") == "level" and theirs["impl"] in FLOORS and
         advantage(ours, theirs) < 1 / (1 + FLOOR_SHARE))
 
 
@@ -79,7 +98,7 @@ def not_first(rows):
     for ours, theirs, verdict in comparisons(rows):
         if _is_not_first(ours, theirs, verdict):
             found.setdefault((ours["bench"], ours["metric"]), []).append((ours, theirs, verdict))
-    return [min(group, key=lambda row: (row[2] == "level", advantage(*row[:2])))
+    return [min(group, key=lambda row: (row[2].startswith("level"), advantage(*row[:2])))
             for group in found.values()]
 
 

@@ -259,7 +259,13 @@ class BenchDriver(unittest.TestCase):
         with open(os.path.join(self.folder, "docs/benchmarks.md"), encoding="utf-8") as file:
             text = file.read()
         self.assertIn("processor: a fast one", text)
+        self.assertNotIn("warning", done.stderr)
         self.assertIn("`scripts/bench.sh --quick --only a/one", text)
+        rows = results.read_json(path)
+        results.write_json([{**row, "disturbed": 1.0} for row in rows], path)
+        done = self.drive("--read", path, "--publish", "--publish-root", self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("warning: published, though 2 of 2 rows were disturbed", done.stderr)
         done = self.drive("--read", path, "--compare", path)
         self.assertIn(f"compared with {path}: ", done.stdout)
         self.assertEqual(self.drive("--read", path, "--compare", "x").returncode, 2)

@@ -46,6 +46,10 @@ class NotFirst(unittest.TestCase):
         self.assertEqual(self.found(epoll_floor=[9, 10, 11]), [("epoll-floor", "level")])
         self.assertEqual(self.found(uring_loop=[9, 10, 11]), [("uring-loop", "level")])
 
+    def test_so_is_one_where_a_side_was_disturbed(self):
+        floor = {**sample_rows.row("a/b", "ns_per_op", "epoll-floor", [9, 10, 11]), "disturbed": 1}
+        self.assertEqual(sections.not_first([self.OURS, floor]), [(self.OURS, floor, "level*")])
+
     def test_a_floor_that_is_near_and_a_peer_that_is_level_are_not(self):
         self.assertEqual(self.found(epoll_floor=[10, 10.6, 11]), [])
         self.assertEqual(self.found(go=[9, 10, 11]), [])
@@ -87,10 +91,10 @@ class Page(unittest.TestCase):
 
     def test_verdicts_are_counted_for_each_peer(self):
         counts = {line[0]: line[2:] for line in self.lines("summary")[1:]}
-        self.assertEqual(counts["tbb"], ["2", "1", "0", "0"])
-        self.assertEqual(counts["tokio"], ["0", "0", "1", "0"])
+        self.assertEqual(counts["tbb"], ["2", "1", "0", "0", "1"])
+        self.assertEqual(counts["tokio"], ["0", "0", "1", "0", "0"])
         # Of two processes.
-        self.assertEqual(counts["nginx"], ["0", "0", "0", "1"])
+        self.assertEqual(counts["nginx"], ["0", "0", "0", "1", "0"])
 
     def test_where_weft_is_behind_the_reason_is_told(self):
         lines = self.lines("not-first")[1:]
@@ -127,7 +131,8 @@ class Page(unittest.TestCase):
         self.assertEqual(len(section.getElementsByTagName("circle")), 2 * 3 + 2)
 
     def test_disturbed_rows_are_marked_and_told(self):
-        self.assertIn("1 of", text_of(with_class(self.document, "p", "behind")[0]))
+        self.assertRegex(text_of(with_class(self.document, "p", "behind")[0]),
+                         r"^1 of \d+ rows were disturbed \(by: stolen time in 1\) .*do not quote")
         self.assertIn("50% stolen time", text_of(self.section("figures")))
         self.assertIn("*", text_of(self.section("bars")))
 

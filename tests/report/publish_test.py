@@ -64,6 +64,23 @@ class Publish(unittest.TestCase):
             # That of http/plaintext has two processes.
             self.assertIn("| nginx | 1 | 0 | 0 | 1 |", text)
 
+    def test_how_much_was_disturbed_is_told_in_both_with_its_causes(self):
+        self.report.rows[0]["causes"] = ["busy sibling", "stolen time"]
+        publish.write(self.report, self.root)
+        for name in ("README.md", "docs/benchmarks.md"):
+            text = " ".join(self.read(name).split())
+            self.assertIn(f"1 of {len(self.report.rows)} rows were disturbed (by: busy sibling in 1, "
+                          "stolen time in 1) and carry a star, as do verdicts on them: do not quote "
+                          "them.", text)
+            # One of the three has a disturbed side.
+            self.assertIn("| doubtful | disturbed of these |", text)
+            self.assertIn("| oneTBB | 2 | 1 | 0 | 0 | 1 |", text)
+        for row in self.report.rows:
+            row.pop("disturbed", None)
+        publish.write(self.report, self.root)
+        for name in ("README.md", "docs/benchmarks.md"):
+            self.assertNotIn("do not quote", self.read(name))
+
     def test_twice_is_as_good_as_once(self):
         publish.write(self.report, self.root)
         once = self.read("README.md"), self.read("docs/benchmarks.md")
@@ -141,6 +158,11 @@ class Agree(unittest.TestCase):
         more = run_of([3, 3.1, 3.2], [2, 2.1, 2.2], better="higher")
         less = run_of([1, 1.1, 1.2], [2, 2.1, 2.2], better="higher")
         self.assertEqual(len(agree.compare(more, less)[2]), 1)
+
+    def test_what_was_disturbed_is_compared_like_the_others(self):
+        busy = [{**row, "disturbed": 1} for row in self.AHEAD]
+        self.assertEqual(agree.compare(self.AHEAD, busy), (1, 0, [], []))
+        self.assertFalse(agree.text(busy, self.BEHIND)[1])
 
 
 class Notes(unittest.TestCase):

@@ -187,6 +187,18 @@ class Ratio(unittest.TestCase):
         many = results.merge([{**json.loads(LINE), "samples": [9] * 15}] * 2)[0]
         self.assertEqual(results.verdict(many, row("go", [2, 2, 2])), "behind?")
 
+    def test_who_has_lost_processes_leaves_a_doubt_as_well(self):
+        self.assertEqual(self.verdict([1] * 6, [2] * 3), "ahead?")
+        self.assertEqual(self.verdict([1] * 3, [2] * 6), "ahead?")
+
+    def test_a_disturbed_side_is_marked(self):
+        quiet, busy = row("go", [2] * 3), {**row("go", [2] * 3), "disturbed": 0.5}
+        self.assertEqual(results.verdict(row("weft", [1] * 3), busy), "ahead*")
+        self.assertEqual(results.verdict({**row("weft", [3] * 3), "disturbed": 1}, quiet), "behind*")
+        self.assertEqual(results.verdict(row("weft", [1] * 2), busy), "ahead?")
+        self.assertEqual([results.plain(text) for text in ("ahead*", "level?", "behind")],
+                         ["ahead", "level", "behind"])
+
     def test_without_a_ratio_there_is_no_verdict(self):
         self.assertIsNone(results.verdict(None, row("go", [1])))
 

@@ -2,6 +2,8 @@
 """The last published run in the repository: the tables of the README, and docs/benchmarks.md with
 its pictures.  All of it is written anew each time."""
 
+import collections
+import html
 import os
 import re
 import textwrap
@@ -139,6 +141,8 @@ def readme_part(report):
         "rows, pictures, and why weft is not first where it is not. A star marks figures that "
         "neighbours on the machine disturbed.",
         sections.disturbed_text(report.rows),
+        f"{len(report.failures)} processes failed and are left out; docs/benchmarks.md names them."
+        if report.failures else "",
         "![The runtime beside its peers](docs/benchmarks/runtime.svg)",
         comparison_table("nanoseconds", report.rows, runtime),
         comparison_table("fork and join", report.rows, forkjoin),
@@ -151,6 +155,22 @@ def readme_part(report):
         verdict_table(report.rows),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def failed(report):
+    """A line for each failure; what failed in several rounds is told once."""
+    counts = collections.Counter(html.escape(" ".join(failure.split()), quote=False)
+                                 for failure in report.failures)
+    return [text + (f" ({count} times)" if count > 1 else "") for text, count in counts.items()]
+
+
+def processes_text(rows):
+    """How many processes the figures are of."""
+    counts = sorted({results.processes(row) for row in rows})
+    if not counts:
+        return "Medians"
+    span = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"Medians over {span} process{'es' * (counts[-1] > 1)} each"
 
 
 def replace_part(text, part):
@@ -200,11 +220,14 @@ def pictures(report):
 
 def document(report, found):
     facts = "\n".join(f"- {name}: {value}" for name, value in report.facts)
-    reading = ("Medians; a star marks a row that neighbours on the machine disturbed. " +
+    reading = (f"{processes_text(report.rows)}; a star marks a row that neighbours on the machine disturbed. " +
                sections.disturbed_text(report.rows)).strip()
     images = "\n\n".join(f"### {title}\n\n![{title}](benchmarks/{name})"
                          for name, (title, _) in found.items())
     skipped = f"\nNot measured: {', '.join(report.skipped)}.\n" if report.skipped else ""
+    if report.failures:
+        skipped += "\nFailed, and left out of the figures:\n\n" + "".join(
+            f"- {text}\n" for text in failed(report))
     return f"""# Benchmarks: the last published run
 
 Written by `scripts/bench.sh --publish` from one run of `{report.command}`; edits are lost.

@@ -81,6 +81,22 @@ class Publish(unittest.TestCase):
         for name in ("README.md", "docs/benchmarks.md"):
             self.assertNotIn("do not quote", self.read(name))
 
+    def test_what_failed_is_told(self):
+        self.report.failures *= 2
+        publish.write(self.report, self.root)
+        self.assertIn("\nFailed, and left out of the figures:\n\n- go: a/b: &lt;no&gt; luck (2 times)\n",
+                      self.read("docs/benchmarks.md"))
+        self.assertIn("2 processes failed and are left out", self.read("README.md"))
+        self.report.failures = []
+        publish.write(self.report, self.root)
+        for name in ("README.md", "docs/benchmarks.md"):
+            self.assertNotIn("ailed", self.read(name))
+
+    def test_the_document_says_how_many_processes_the_figures_are_of(self):
+        publish.write(self.report, self.root)
+        self.assertIn("\nMedians over 2 to 7 processes each; a star",
+                      self.read("docs/benchmarks.md"))
+
     def test_twice_is_as_good_as_once(self):
         publish.write(self.report, self.root)
         once = self.read("README.md"), self.read("docs/benchmarks.md")

@@ -140,7 +140,8 @@ def write_outputs(options, report):
     if options.json:
         results.write_json(report.rows, options.json)
         results.write_notes({"facts": report.facts, "skipped": report.skipped,
-                             "failures": report.failures, "command": report.command}, options.json)
+                             "failures": report.failures, "command": report.command,
+                             "calls": report.calls}, options.json)
         print(f"results: {options.json}")
     if options.html:
         with open(options.html, "w", encoding="utf-8") as out:
@@ -209,6 +210,7 @@ def only_read(options):
     print(results.bench_table(rows))
     report = make_report(rows, facts or [("read from", ", ".join(options.read))], skipped,
                          failures, command)
+    report.calls = sum(each.get("calls", 1) for each in notes)
     return 0 if write_outputs(options, report) else 1
 
 

@@ -63,6 +63,7 @@ class Report:
     rows: list
     facts: list  # (name, value) of the machine and the run
     command: str = ""
+    calls: int = 1  # of the command, whose rows were put together
     skipped: list = field(default_factory=list)  # peers that are not built here
     failures: list = field(default_factory=list)
     reasons: list = field(default_factory=list)  # sections.read_reasons()

@@ -131,13 +131,26 @@ def machine_text(facts):
     return ". ".join(text for text in wanted if text) + "."
 
 
+def repeat_text(report):
+    if report.calls == 1:
+        return f"Repeat it with `{report.command}`."
+    return f"{report.calls} runs put together; repeat them with `{report.command}`."
+
+
+def source_text(report):
+    """From which runs, of which sources."""
+    revision = dict(report.facts).get("revision")
+    runs = "one run" if report.calls == 1 else f"{report.calls} runs, put together,"
+    return f"{runs} of `{report.command}`" + (f" at revision {revision}" if revision else "")
+
+
 def readme_part(report):
     runtime = [(label, bench, "ns_per_op") for label, bench in _RUNTIME]
     forkjoin = [(f"{label}, {count} worker{'s' * (count > 1)}", f"{bench}/workers={count}", metric)
                 for label, bench, metric in _FORKJOIN[:4] for count in (1, 2)]
     parts = [
         machine_text(report.facts),
-        f"Repeat it with `{report.command}`. In [docs/benchmarks.md](docs/benchmarks.md) are all "
+        repeat_text(report) + " In [docs/benchmarks.md](docs/benchmarks.md) are all "
         "rows, pictures, and why weft is not first where it is not. A star marks figures that "
         "neighbours on the machine disturbed.",
         sections.disturbed_text(report.rows),
@@ -230,7 +243,7 @@ def document(report, found):
             f"- {text}\n" for text in failed(report))
     return f"""# Benchmarks: the last published run
 
-Written by `scripts/bench.sh --publish` from one run of `{report.command}`; edits are lost.
+Written by `scripts/bench.sh --publish` from {source_text(report)}; edits are lost.
 [benchmarking.md](benchmarking.md) says how the figures come about and when to distrust them.
 {textwrap.fill(reading, 100)}
 

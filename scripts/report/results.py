@@ -12,7 +12,7 @@ FIELDS = ("bench", "metric", "impl", "workers", "better", "median", "min", "max"
 # that of `min` and `max`; `disturbed` is the part of the processes that was disturbed and `causes`
 # by what; `cpus` is CPU time over wall time and `peak_rss_bytes` resident memory, of the whole
 # process, its calibration included.  `processes` has what the row was made of: `samples`, `causes`,
-# `cpus` and `peak_rss_bytes` of each.
+# `cpus` and `peak_rss_bytes` of each, its `probe` and the `best` ratio that it was judged by.
 EXTRA_FIELDS = ("low", "high", "sample_count", "outliers", "disturbed", "causes", "cpus",
                 "peak_rss_bytes", "processes")
 
@@ -105,18 +105,23 @@ def merge(rows, best=0):
 
 
 def join(rows):
-    """The same over the processes of several runs; each of `rows` is of one run."""
-    return [group[0] if len(group) == 1 else join_group(key, group)
-            for key, group in group_rows(rows).items()]
+    """The same over the processes of several runs; each of `rows` is of one run.  All are judged by
+    the best ratio of any run: one that was disturbed from its beginning to its end has not seen how
+    fast the machine can be."""
+    groups = group_rows(rows)
+    best = min((process["best"] for group in groups.values() if len(group) > 1 for row in group
+                for process in row.get("processes", ()) if process.get("best")), default=0)
+    return [group[0] if len(group) == 1 else join_group(key, group, best)
+            for key, group in groups.items()]
 
 
-def join_group(key, group):
+def join_group(key, group, best):
     if not all("processes" in row for row in group):
         raise ValueError(f"{key[0]} of {key[2]} is in more than one file, and one of them does not "
                          "tell of each process: it is of an older version, or of something else")
     metric = {"metric": key[1]}
     return merge_group(key, [{**process, **metric} for row in group
-                             for process in row["processes"]], 0)
+                             for process in row["processes"]], best)
 
 
 def causes_of(row, best):
@@ -144,7 +149,8 @@ def merge_group(key, group, best):
             merged[field] = round(statistics.median(values), 3)
     merged["processes"] = [
         {"samples": row["samples"], "causes": sorted(each),
-         **{field: row[field] for field in ("cpus", "peak_rss_bytes") if field in row}}
+         **{field: row[field] for field in ("cpus", "peak_rss_bytes", "probe") if field in row},
+         **({"best": best} if best and "probe" in row else {})}
         for row, each in zip(group, causes)]
     return merged
 

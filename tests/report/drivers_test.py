@@ -229,6 +229,10 @@ class BenchDriver(unittest.TestCase):
         self.assertEqual([(row["impl"], row["n"]) for row in rows], [("weft", 6), ("tokio", 6)])
         facts = dict(results.read_notes(joined)["facts"])
         self.assertEqual((facts["time"], facts["processor"]), ("today; tomorrow", "a fast one"))
+        again = os.path.join(self.folder, "d.json")
+        self.drive("--read", joined, "--read", first, "--json", again)
+        self.assertEqual([results.read_notes(path)["calls"] for path in (first, joined, again)],
+                         [1, 2, 3])
 
     def test_runs_of_different_sources_are_not(self):
         first, second = self.two_runs()

@@ -97,6 +97,18 @@ class Publish(unittest.TestCase):
         self.assertIn("\nMedians over 2 to 7 processes each; a star",
                       self.read("docs/benchmarks.md"))
 
+    def test_how_many_runs_it_is_of_is_told_and_their_revision(self):
+        self.report.facts.append(("revision", "1234567"))
+        publish.write(self.report, self.root)
+        self.assertIn("from one run of `scripts/bench.sh` at revision 1234567;",
+                      self.read("docs/benchmarks.md"))
+        self.assertIn("\nRepeat it with `scripts/bench.sh`.", self.read("README.md"))
+        self.report.calls = 3
+        publish.write(self.report, self.root)
+        self.assertIn("from 3 runs, put together, of `scripts/bench.sh` at revision 1234567;",
+                      self.read("docs/benchmarks.md"))
+        self.assertIn("\n3 runs put together; repeat them with", self.read("README.md"))
+
     def test_twice_is_as_good_as_once(self):
         publish.write(self.report, self.root)
         once = self.read("README.md"), self.read("docs/benchmarks.md")

@@ -141,6 +141,16 @@ class Join(unittest.TestCase):
                 joined = results.read_json(path)
         self.assertEqual(joined, results.merge(self.lines(), 1.0))
 
+    def test_a_run_that_was_disturbed_all_the_time_is_found_out_by_the_others(self):
+        lines = [{**json.loads(LINE), "probe": probe} for probe in (1.2, 1.21)]
+        disturbed = results.merge(lines, 1.2)
+        self.assertNotIn("disturbed", disturbed[0])
+        quiet = results.merge([{**json.loads(LINE), "probe": 1.0}], 1.0)
+        for runs in (disturbed + quiet, quiet + disturbed):
+            joined = results.join(runs)[0]
+            self.assertEqual((joined["n"], joined["disturbed"], joined["causes"]),
+                             (3, 0.667, ["busy sibling"]))
+
     def test_what_is_in_one_run_stays_as_it_is(self):
         rows = [row("weft", [1, 2]), row("go", [3])]
         self.assertEqual(results.join(rows), rows)

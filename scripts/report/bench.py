@@ -2,6 +2,7 @@
 """scripts/bench.sh: weft's benchmarks beside those of its peers, interleaved, in one table."""
 
 import argparse
+import dataclasses
 import fnmatch
 import os
 import shlex
@@ -118,10 +119,13 @@ def show_progress(text):
 
 
 def make_report(rows, facts, skipped, failures, command):
+    try:
+        reasons = sections.read_reasons(os.path.join(ROOT, "benchmarks/reasons.txt"))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     return page.Report(
         rows=rows, facts=facts, skipped=skipped, failures=failures, command=command,
-        reasons=sections.read_reasons(os.path.join(ROOT, "benchmarks/reasons.txt")),
-        questions=questions.read(os.path.join(ROOT, "benchmarks")))
+        reasons=reasons, questions=questions.read(os.path.join(ROOT, "benchmarks")))
 
 
 def command_of(arguments):
@@ -135,18 +139,38 @@ def visible(arguments):
             if argument not in hidden and before not in hidden]
 
 
-def write_outputs(options, report):
-    """What the options ask for; returns whether the run agrees with the one to compare with."""
+def check_files(options):
+    """The rows to compare with.  Called before an hour of measuring: a path that is wrong shall not
+    be found afterwards, nor the run be compared with itself."""
+    for path in filter(None, (options.json, options.html)):
+        results.check_writable(path)
+    if options.publish:
+        try:
+            publish.check(options.publish_root)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+    return read_rows([options.compare]) if options.compare else []
+
+
+def write_results(report, path):
+    results.write_json(report.rows, path)
+    results.write_notes({"facts": report.facts, "skipped": report.skipped,
+                         "failures": report.failures, "command": report.command,
+                         "calls": report.calls}, path)
+
+
+def write_outputs(options, report, earlier, is_whole=True):
+    """What the options ask for; returns whether the run agrees with the earlier rows.  One that was
+    stopped is neither published nor compared."""
     if options.json:
-        results.write_json(report.rows, options.json)
-        results.write_notes({"facts": report.facts, "skipped": report.skipped,
-                             "failures": report.failures, "command": report.command,
-                             "calls": report.calls}, options.json)
+        write_results(report, options.json)
         print(f"results: {options.json}")
     if options.html:
         with open(options.html, "w", encoding="utf-8") as out:
             out.write(page.render(report))
         print(f"report:  {options.html}")
+    if not is_whole:
+        return False
     if options.publish:
         doubt = sections.disturbed_text(report.rows)
         if doubt:
@@ -154,7 +178,7 @@ def write_outputs(options, report):
         print(f"published: {', '.join(publish.write(report, options.publish_root))}")
     if not options.compare:
         return True
-    text, is_same = agree.text(read_rows([options.compare]), report.rows)
+    text, is_same = agree.text(earlier, report.rows)
     print(f"compared with {options.compare}: {text}")
     return is_same
 
@@ -201,6 +225,7 @@ def join_rows(rows, notes):
 
 
 def only_read(options):
+    earlier = check_files(options)
     notes = [results.read_notes(path) for path in options.read]
     facts, skipped, failures, command = told_of_all(notes)
     rows = join_rows(read_rows(options.read), notes)
@@ -211,7 +236,7 @@ def only_read(options):
     report = make_report(rows, facts or [("read from", ", ".join(options.read))], skipped,
                          failures, command)
     report.calls = sum(each.get("calls", 1) for each in notes)
-    return 0 if write_outputs(options, report) else 1
+    return 0 if write_outputs(options, report, earlier) else 1
 
 
 def interrupt(signal_number, _):
@@ -240,28 +265,47 @@ def choose_http(cases, options, peers):
     return http_cases.Suite(cases, programs, left_out), notes
 
 
+def facts_of(outcome, probe, budget):
+    stopped = ", then stopped" if outcome.is_stopped else ""
+    return [("probe", f"best ratio {probe.best:.3f}, {probe.waited_s:.0f} s spent waiting for busy "
+                      "neighbours"),
+            ("duration", f"{budget.elapsed_s / 60:.1f} minutes, {outcome.rounds} whole rounds"
+                         f"{stopped}")]
+
+
 def measure(options, arguments, programs, skipped, benches, http):
+    earlier = check_files(options)
     facts = machine.describe()
     for peer in skipped:
         print(f"skipped: {peer}")
     plan = plan_of(options)
     probe = probing.Probe(lambda: float(programs[0].ask("--probe")))
     budget = rounds.Budget(options.minutes or plan.minutes)
+    empty = make_report([], facts, skipped, [], command_of(arguments))
+
+    def report_of(outcome):
+        return dataclasses.replace(
+            empty, rows=outcome.rows, failures=outcome.failures,
+            facts=facts + facts_of(outcome, probe, budget))
+
+    def keep(outcome):
+        if options.json:
+            write_results(report_of(outcome), options.json)
     entries = [rounds.turns_of(entry, programs, plan) for entry in benches]
     outcome = rounds.run_all(entries + (http.turns() if http else []), plan, probe, budget,
-                             show_progress)
-    facts += [
-        ("probe", f"best ratio {probe.best:.3f}, {probe.waited_s:.0f} s spent waiting for busy "
-                  "neighbours"),
-        ("duration", f"{budget.elapsed_s / 60:.1f} minutes, {outcome.rounds} whole rounds")]
+                             show_progress, keep)
+    if outcome.is_stopped and not outcome.rows:
+        raise KeyboardInterrupt
+    report = report_of(outcome)
     print(f"\n{results.bench_table(outcome.rows)}\n")
-    for name, value in facts[-2:]:
+    for name, value in report.facts[len(facts):]:
         print(f"{name}: {value}")
     for failure in outcome.failures:
         print(f"FAILED: {failure}")
-    report = make_report(outcome.rows, facts, skipped, outcome.failures, command_of(arguments))
-    is_same = write_outputs(options, report)
+    is_same = write_outputs(options, report, earlier, not outcome.is_stopped)
     print(f"\n{rounds.time_table(outcome.seconds)}")
+    if outcome.is_stopped:
+        raise KeyboardInterrupt
     return 0 if is_same and not outcome.failures else 1
 
 

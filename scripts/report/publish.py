@@ -195,6 +195,14 @@ def replace_part(text, part):
     return found[0]
 
 
+def check(root):
+    """Raises what write() would for files that are missing, or not as they shall be."""
+    readme = os.path.join(root, "README.md")
+    with open(readme, encoding="utf-8") as file:
+        replace_part(file.read(), "")
+    results.check_writable(readme)
+
+
 def not_first(report):
     lines = []
     for ours, theirs, verdict in sections.not_first(report.rows):

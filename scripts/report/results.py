@@ -208,12 +208,30 @@ def plain(text):
 
 def write_json(rows, path):
     """An array with one row a line: easy to read, and easy to compare by line."""
-    with open(path, "w", encoding="utf-8") as out:
-        out.write("[\n")
-        lines = [json.dumps({field: row[field] for field in FIELDS + EXTRA_FIELDS
-                             if field in row}) for row in rows]
-        out.write(",\n".join(lines))
-        out.write("\n]\n")
+    lines = [json.dumps({field: row[field] for field in FIELDS + EXTRA_FIELDS if field in row})
+             for row in rows]
+    _write_whole("[\n" + ",\n".join(lines) + "\n]\n", path)
+
+
+def _write_whole(text, path):
+    """Whoever reads the file, or stops us meanwhile, finds what was there before or all of it."""
+    path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "w", encoding="utf-8") as out:  # a pipe or a terminal stays what it is
+            out.write(text)
+        return
+    with open(path + ".new", "w", encoding="utf-8") as out:
+        out.write(text)
+    os.replace(path + ".new", path)
+
+
+def check_writable(path):
+    """Raises the OSError that writing the file would; leaves it as it is."""
+    is_new = not os.path.lexists(path)
+    with open(path, "a", encoding="utf-8"):
+        pass
+    if is_new:
+        os.remove(path)
 
 
 def read_json(path):
@@ -232,9 +250,7 @@ def _notes_path(path):
 
 def write_notes(notes, path):
     """What else there is to know of the run whose rows are in `path`, in a file beside it."""
-    with open(_notes_path(path), "w", encoding="utf-8") as out:
-        json.dump(notes, out, indent=1)
-        out.write("\n")
+    _write_whole(json.dumps(notes, indent=1) + "\n", _notes_path(path))
 
 
 def read_notes(path):

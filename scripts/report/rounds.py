@@ -71,6 +71,7 @@ class Outcome:
     rows: list = field(default_factory=list)
     failures: list = field(default_factory=list)
     rounds: int = 0  # whole ones
+    is_stopped: bool = False  # by an interrupt
     seconds: dict = field(default_factory=dict)  # {benchmark: all its turns}
 
 
@@ -95,25 +96,35 @@ def take(turn, plan, probe, budget):
     return rows, error
 
 
-def run_all(entries, plan, probe, budget, show):
+def run_all(entries, plan, probe, budget, show, keep=lambda _: None):
     """Each entry is all turns of one benchmark.  Each round goes through all of them, and through
     all implementations of each in turn: a slow minute of the machine hits one round of many
     benchmarks instead of all rounds of one, and all implementations alike.  A round begins only if
-    it can end in time, judged by the longest before it, so that all have as many processes."""
+    it can end in time, judged by the longest before it, so that all have as many processes.  What there is after each goes to
+    `keep`; an interrupt ends the rounds with what there is by then."""
     raw = {(turn.bench, turn.impl): [] for turns in entries for turn in turns}
     outcome = Outcome()
     longest = 0
-    for number in range(1, plan.rounds + 1):
-        began = budget.elapsed_s
-        if number > 1 and not budget.has(longest):
-            break
-        if not run_round(number, entries, raw, outcome, (plan, probe, budget, show)):
-            break
-        outcome.rounds = number
-        longest = max(longest, budget.elapsed_s - began)
+    try:
+        for number in range(1, plan.rounds + 1):
+            began = budget.elapsed_s
+            if number > 1 and not budget.has(longest):
+                break
+            if not run_round(number, entries, raw, outcome, (plan, probe, budget, show)):
+                break
+            outcome.rounds = number
+            longest = max(longest, budget.elapsed_s - began)
+            outcome.rows = merge(raw, probe)
+            keep(outcome)
+    except KeyboardInterrupt:
+        outcome.is_stopped = True
     show("")
-    outcome.rows = results.merge((row for rows in raw.values() for row in rows), probe.best)
+    outcome.rows = merge(raw, probe)
     return outcome
+
+
+def merge(raw, probe):
+    return results.merge((row for rows in raw.values() for row in rows), probe.best)
 
 
 def run_round(number, entries, raw, outcome, run):

@@ -106,7 +106,6 @@ def ratio_table(rows):
 
 
 def write_outputs(rows, json_path):
-    os.makedirs(os.path.dirname(os.path.abspath(json_path)), exist_ok=True)
     results.write_json(rows, json_path)
     svg_path = os.path.splitext(json_path)[0] + ".svg"
     with open(svg_path, "w", encoding="utf-8") as out:
@@ -164,6 +163,8 @@ def main(arguments):
     http_cases.raise_file_limit(cases)
     programs = http_cases.find_programs(options.build)
 
+    os.makedirs(os.path.dirname(os.path.abspath(options.json)), exist_ok=True)
+    results.check_writable(options.json)
     machine.describe()
     left_out = () if options.all else http_cases.MAIN_WITHOUT
     if not http_cases.has_uring(programs["http-uring-floor"]):
@@ -188,7 +189,7 @@ def main(arguments):
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except servers.ServerError as error:
+    except (servers.ServerError, OSError) as error:
         sys.exit(f"scripts/run.sh: {error}")
     except KeyboardInterrupt:
         print("\nscripts/run.sh: stopped; no server is left running", file=sys.stderr)

@@ -155,6 +155,75 @@ class BenchDriver(unittest.TestCase):
         self.assertIn("FAILED: go: a/one: out of luck", done.stdout)
         self.assertRegex(done.stdout, r"tokio .* 1\.00 level")
 
+    def test_wrong_paths_are_told_before_anything_is_measured(self):
+        nowhere = os.path.join(self.folder, "nowhere", "file")
+        broken = os.path.join(self.folder, "broken.json")
+        with open(broken, "w", encoding="utf-8") as file:
+            file.write("[")
+        for arguments in (["--json", nowhere], ["--html", nowhere], ["--compare", nowhere],
+                          ["--compare", broken], ["--publish", "--publish-root", self.folder]):
+            with self.subTest(arguments):
+                done = self.drive("--quick", "--only", "a/*", "--peers", "none", *arguments)
+                self.assertIn(done.returncode, (1, 2))
+                self.assertIn(arguments[-1], done.stderr)
+                self.assertFalse(os.path.exists(self.log), "it measured")
+
+    def stop_at(self, number, *arguments):
+        """A run that is interrupted at the turn of this number."""
+        take, taken = rounds.take, []
+
+        def stop(*turn):
+            taken.append(turn)
+            if len(taken) == number:
+                raise KeyboardInterrupt
+            return take(*turn)
+        with mock.patch.object(rounds, "take", stop):
+            return self.drive("--quick", "--only", "a/*", "--peers", "tokio", *arguments)
+
+    def test_an_interrupt_leaves_what_there_is(self):
+        path, html = (os.path.join(self.folder, name) for name in ("out.json", "out.html"))
+        done = self.stop_at(5, "--json", path, "--html", html)
+        self.assertEqual(done.returncode, 130)
+        self.assertIn("stopped", done.stderr)
+        self.assertEqual([(row["bench"], row["impl"], row["n"]) for row in results.read_json(path)],
+                         [("a/one", "weft", 2), ("a/one", "tokio", 1), ("a/two", "weft", 1)])
+        self.assertIn("1 whole rounds, then stopped",
+                      dict(results.read_notes(path)["facts"])["duration"])
+        self.assertTrue(os.path.exists(html))
+        before = results.read_json(path)
+        self.assertEqual(self.stop_at(1, "--json", path).returncode, 130)
+        self.assertEqual(results.read_json(path), before, "nothing took the place of something")
+
+    def test_what_was_interrupted_is_not_published(self):
+        os.mkdir(os.path.join(self.folder, "docs"))
+        readme = os.path.join(self.folder, "README.md")
+        with open(readme, "w", encoding="utf-8") as file:
+            file.write("<!-- MEASURED: begin. -->\n<!-- MEASURED: end. -->\n")
+        done = self.stop_at(5, "--publish", "--publish-root", self.folder)
+        self.assertEqual(done.returncode, 130)
+        self.assertEqual(os.listdir(os.path.join(self.folder, "docs")), [])
+
+    def test_each_round_is_on_disk_before_the_next(self):
+        path = os.path.join(self.folder, "out.json")
+        take, seen = rounds.take, []
+
+        def look(*turn):
+            seen.append([row["n"] for row in results.read_json(path)]
+                        if os.path.exists(path) else [])
+            return take(*turn)
+        with mock.patch.object(rounds, "take", look):
+            self.drive("--quick", "--only", "a/two", "--peers", "none", "--json", path)
+        self.assertEqual(seen, [[], [1], [2]])
+
+    def test_a_run_can_be_compared_with_what_it_overwrites(self):
+        path = os.path.join(self.folder, "out.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("[]")
+        done = self.drive("--quick", "--only", "a/one", "--peers", "tokio", "--json", path,
+                          "--compare", path)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("0 verdicts are in both runs", done.stdout)
+
     def test_a_peer_that_is_not_built_is_named(self):
         done = self.drive("--quick", "--only", "a/one", "--peers", "pthread")
         self.assertEqual(done.returncode, 0)

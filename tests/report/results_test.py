@@ -237,6 +237,28 @@ class Output(unittest.TestCase):
                 with self.subTest(text), self.assertRaises(ValueError):
                     results.read_json(path)
 
+    def test_what_may_be_written_is_found_out_without_a_trace(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "out.json")
+            results.check_writable(path)
+            self.assertEqual(os.listdir(folder), [])
+            results.write_json([], path)
+            results.check_writable(path)
+            self.assertEqual(results.read_json(path), [])
+            self.assertEqual(os.listdir(folder), ["out.json"])
+            with self.assertRaises(OSError):
+                results.check_writable(os.path.join(folder, "no", "out.json"))
+
+    def test_a_device_stays_one_and_a_link_stays_a_link(self):
+        with tempfile.TemporaryDirectory() as folder:
+            link, null = (os.path.join(folder, name) for name in ("link", "null"))
+            os.symlink("real.json", link)
+            os.symlink("/dev/null", null)
+            for path in (link, null):
+                results.write_json([], path)
+                self.assertTrue(os.path.islink(path))
+            self.assertEqual(results.read_json(os.path.join(folder, "real.json")), [])
+
     def test_an_empty_result_is_an_empty_array(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "out.json")

@@ -158,6 +158,12 @@ class HttpDriver(unittest.TestCase):
         for us, text in ((328, "328 us"), (1250, "1.25 ms"), (661000, "661 ms")):
             self.assertEqual(run_http.format_latency(us), text)
 
+    def test_a_wrong_path_is_told_before_anything_is_measured(self):
+        suite = mock.Mock(side_effect=AssertionError("it measures"))
+        with mock.patch.object(http_cases, "find_programs", lambda _: {}), \
+                mock.patch.object(http_cases, "Suite", suite), self.assertRaises(OSError):
+            run_http.main(["--build", "/tmp", "--json", "/dev/null/r.json"])
+
     def test_wrong_options_end_with_2(self):
         for arguments in (["--seconds", "0"], ["--seconds", "x"], ["--frobnicate"], ["word"]):
             with self.subTest(arguments):

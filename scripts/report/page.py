@@ -280,8 +280,8 @@ shortest.</p>
 three times the throughput. weft is <b>level</b> with a peer where the intervals of the two overlap
 or the medians differ by less than 2 %; else it is <b>ahead</b> or <b>behind</b>. A question mark
 says that one of the two has fewer than three processes, from which no interval can be had, or fewer
-than the other, as where some failed. A star says that one of the two was disturbed. Compare within one
-report only.</p>
+than the other, as where some failed. A star says that one of the two was disturbed. Compare within
+one report only.</p>
 <p>Where half of the processes or more were disturbed, the figure has a star; the last table says by
 what: a busy sibling of the core, time stolen by
 the hypervisor, or other programs on the same CPUs. “CPUs” is CPU time over wall time of the

@@ -41,8 +41,8 @@ class Bench:
         return self.metric not in results.MEMORY_METRICS
 
     def place(self, allowed=None):
-        """(CPUs of the program, those of its load generator).  A peer with a thread for each fiber or
-        connection shall have no more CPUs than there are workers."""
+        """(CPUs of the program, those of its load generator).  A peer with a thread for each fiber
+        or connection shall have no more CPUs than there are workers."""
         allowed = set(os.sched_getaffinity(0) if allowed is None else allowed)
         if self.is_timed:
             return machine.choose_cpus(self.workers, allowed), set()

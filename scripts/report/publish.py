@@ -241,8 +241,8 @@ def pictures(report):
 
 def document(report, found):
     facts = "\n".join(f"- {name}: {value}" for name, value in report.facts)
-    reading = (f"{processes_text(report.rows)}; a star marks a row that neighbours on the machine disturbed. " +
-               sections.disturbed_text(report.rows)).strip()
+    reading = (f"{processes_text(report.rows)}; a star marks a row that neighbours on the machine "
+               f"disturbed. {sections.disturbed_text(report.rows)}").strip()
     images = "\n\n".join(f"### {title}\n\n![{title}](benchmarks/{name})"
                          for name, (title, _) in found.items())
     skipped = f"\nNot measured: {', '.join(report.skipped)}.\n" if report.skipped else ""

@@ -100,8 +100,8 @@ def run_all(entries, plan, probe, budget, show, keep=lambda _: None):
     """Each entry is all turns of one benchmark.  Each round goes through all of them, and through
     all implementations of each in turn: a slow minute of the machine hits one round of many
     benchmarks instead of all rounds of one, and all implementations alike.  A round begins only if
-    it can end in time, judged by the longest before it, so that all have as many processes.  What there is after each goes to
-    `keep`; an interrupt ends the rounds with what there is by then."""
+    it can end in time, judged by the longest before it, so that all have as many processes.  What
+    there is after each goes to `keep`; an interrupt ends the rounds with what there is by then."""
     raw = {(turn.bench, turn.impl): [] for turns in entries for turn in turns}
     outcome = Outcome()
     longest = 0

@@ -22,7 +22,8 @@ search) grep "$3" "$STATE/known" | sed 's/$/ - what it is for/' ;;
 policy)
     word=Kandidat
     [ "${LC_ALL-}" = C ] && word=Candidate
-    grep -qx "$2" "$STATE/known" && printf '%s:\\n  Installed: (none)\\n  %s: 1.0\\n' "$2" "$word" ;;
+    grep -qx "$2" "$STATE/known" &&
+        printf '%s:\\n  Installed: (none)\\n  %s: 1.0\\n' "$2" "$word" ;;
 esac
 exit 0
 """

@@ -69,9 +69,9 @@ class Publish(unittest.TestCase):
         publish.write(self.report, self.root)
         for name in ("README.md", "docs/benchmarks.md"):
             text = " ".join(self.read(name).split())
-            self.assertIn(f"1 of {len(self.report.rows)} rows were disturbed (by: busy sibling in 1, "
-                          "stolen time in 1) and carry a star, as do verdicts on them: do not quote "
-                          "them.", text)
+            self.assertIn(f"1 of {len(self.report.rows)} rows were disturbed (by: busy sibling in "
+                          "1, stolen time in 1) and carry a star, as do verdicts on them: do not "
+                          "quote them.", text)
             # One of the three has a disturbed side.
             self.assertIn("| doubtful | disturbed of these |", text)
             self.assertIn("| oneTBB | 2 | 1 | 0 | 0 | 1 |", text)
@@ -84,8 +84,8 @@ class Publish(unittest.TestCase):
     def test_what_failed_is_told(self):
         self.report.failures *= 2
         publish.write(self.report, self.root)
-        self.assertIn("\nFailed, and left out of the figures:\n\n- go: a/b: &lt;no&gt; luck (2 times)\n",
-                      self.read("docs/benchmarks.md"))
+        self.assertIn("\nFailed, and left out of the figures:\n\n"
+                      "- go: a/b: &lt;no&gt; luck (2 times)\n", self.read("docs/benchmarks.md"))
         self.assertIn("2 processes failed and are left out", self.read("README.md"))
         self.report.failures = []
         publish.write(self.report, self.root)

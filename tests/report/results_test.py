@@ -204,7 +204,8 @@ class Ratio(unittest.TestCase):
     def test_a_disturbed_side_is_marked(self):
         quiet, busy = row("go", [2] * 3), {**row("go", [2] * 3), "disturbed": 0.5}
         self.assertEqual(results.verdict(row("weft", [1] * 3), busy), "ahead*")
-        self.assertEqual(results.verdict({**row("weft", [3] * 3), "disturbed": 1}, quiet), "behind*")
+        ours = {**row("weft", [3] * 3), "disturbed": 1}
+        self.assertEqual(results.verdict(ours, quiet), "behind*")
         self.assertEqual(results.verdict(row("weft", [1] * 2), busy), "ahead?")
         self.assertEqual([results.plain(text) for text in ("ahead*", "level?", "behind")],
                          ["ahead", "level", "behind"])

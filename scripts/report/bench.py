@@ -265,12 +265,13 @@ def choose_http(cases, options, peers):
     return http_cases.Suite(cases, programs, left_out), notes
 
 
-def facts_of(outcome, probe, budget):
+def facts_of(outcome, probe, budget, http):
     stopped = ", then stopped" if outcome.is_stopped else ""
     return [("probe", f"best ratio {probe.best:.3f}, {probe.waited_s:.0f} s spent waiting for busy "
                       "neighbours"),
             ("duration", f"{budget.elapsed_s / 60:.1f} minutes, {outcome.rounds} whole rounds"
-                         f"{stopped}")]
+                         f"{stopped}"),
+            *(("HTTP load", note) for note in (http.notes() if http else []))]
 
 
 def measure(options, arguments, programs, skipped, benches, http):
@@ -286,7 +287,7 @@ def measure(options, arguments, programs, skipped, benches, http):
     def report_of(outcome):
         return dataclasses.replace(
             empty, rows=outcome.rows, failures=outcome.failures,
-            facts=facts + facts_of(outcome, probe, budget))
+            facts=facts + facts_of(outcome, probe, budget, http))
 
     def keep(outcome):
         if options.json:

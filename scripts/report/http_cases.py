@@ -6,6 +6,7 @@ import dataclasses
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 
@@ -68,6 +69,8 @@ MAIN_WITHOUT = ("uring-loop", "h2o")
 METRICS = (("requests_per_s", "higher"), ("cpu_us_per_request", "lower"), ("p50_us", "lower"),
            ("p99_us", "lower"), ("pss_bytes", "lower"))
 
+# Of its thread: the load generator has then no time left to ask for more.
+LOAD_SHARE_FULL = 0.9
 # Beside its connections a server has files, pipes and rings.
 _OTHER_FILES = 200
 
@@ -172,6 +175,7 @@ class Suite:
 
     def take_turn(self, case, name):
         window = self.measure(case, name)
+        self.windows[case.bench, name].append(window)
         return window_rows(case.bench, name, window), \
             "; ".join(window.problems) if window.is_failed else ""
 
@@ -186,6 +190,14 @@ class Suite:
             window.fail(str(error))
             return window
 
+    def notes(self):
+        """What windows that count had, all the same: the errors that were few enough, and a load
+        generator that had no time left."""
+        problems = [f"{impl}, {case.title}: {problem}" for case in self.cases
+                    for impl in self.names(case) for window in self.windows[case.bench, impl]
+                    if not window.is_failed for problem in window.problems]
+        return problems + load_notes(self.windows)
+
     def rows(self):
         return make_rows(self.windows)
 
@@ -193,6 +205,20 @@ class Suite:
         return [f"{impl}: {bench}: {'; '.join(window.problems)}"
                 for (bench, impl), group in self.windows.items()
                 for window in group if window.is_failed]
+
+
+def load_notes(windows):
+    """Where a figure of requests per second is wrk's limit rather than the server's."""
+    notes = []
+    for case in CASES:
+        shares = {impl: [window.load_share for window in group if not window.is_failed]
+                  for (bench, impl), group in windows.items() if bench == case.bench}
+        full = [impl for impl, each in shares.items()
+                if each and statistics.median(each) >= LOAD_SHARE_FULL]
+        if full:
+            notes.append(f"wrk could not ask for more, so compare CPU/req: {case.title}: "
+                         + ", ".join(full))
+    return notes
 
 
 def window_rows(bench, impl, window):

@@ -52,7 +52,7 @@ class Window:
     pss_bytes: float = 0.0
     threads: int = 0
     load_share: float = 0.0  # wrk's CPU time over the length of the window: it has one thread
-    causes: list = field(default_factory=list)  # what disturbed it (watch.py)
+    causes: list = field(default_factory=list)  # what disturbed it (watch.py), or errors
     problems: list = field(default_factory=list)
     is_failed: bool = False
 
@@ -134,6 +134,7 @@ def judge(window, result):
     if bad:
         kinds = ", ".join(f"{kind} {count}" for kind, count in result["errors"].items())
         window.problems.append(f"socket errors: {kinds}")
+        window.causes = sorted({*window.causes, "socket errors"})
     if result["non_2xx"]:
         window.fail(f"{result['non_2xx']} responses were errors")
     if result["requests"] == 0:

@@ -13,14 +13,12 @@ import machine
 import results
 import servers
 
-from http_cases import CASES, FIBER, implementations
+from http_cases import CASES, FIBER, implementations, load_notes
 
 # Many short windows rather than a few long ones: neighbours disturb for seconds at a time, and the
 # median leaves out what hit a minority.
 ROUNDS = 4
 SECONDS = 1
-# Of its thread: the load generator has then no time left to ask for more.
-LOAD_SHARE_FULL = 0.9
 
 
 def format_latency(us):
@@ -55,20 +53,6 @@ def result_table(windows):
     header = ["case", "server", "req/s", "p50", "p99", "CPU us/req", "Pss", "threads",
               "wrk's CPU"]
     return results.format_table(header, lines), notes
-
-
-def load_notes(windows):
-    """Where a figure of requests per second is wrk's limit rather than the server's."""
-    notes = []
-    for case in CASES:
-        shares = {impl: [window.load_share for window in group if not window.is_failed]
-                  for (bench, impl), group in windows.items() if bench == case.bench}
-        full = [impl for impl, each in shares.items()
-                if each and statistics.median(each) >= LOAD_SHARE_FULL]
-        if full:
-            notes.append(f"wrk could not ask for more, so compare CPU/req: {case.title}: "
-                         + ", ".join(full))
-    return notes
 
 
 def table_cells(usable):

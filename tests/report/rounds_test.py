@@ -145,6 +145,17 @@ class Http(unittest.TestCase):
         window.fail("no luck")
         self.assertEqual(self.turn(window), ([], "no luck"))
 
+    def test_errors_that_are_few_and_a_load_generator_that_is_full_are_told(self):
+        window = load.Window(requests_per_s=1000, load_share=0.97)
+        load.judge(window, {"errors": {"timeout": 3}, "non_2xx": 0, "requests": 1000})
+        suite = http_cases.Suite(http_cases.CASES[:1], {})
+        with mock.patch.object(http_cases.Suite, "measure", lambda *_: window):
+            rows, error = suite.turns()[0][0].run()
+        self.assertEqual((error, rows[0]["causes"]), ("", ["socket errors"]))
+        self.assertEqual(suite.notes(), [
+            "weft, /plaintext, 64 connections: socket errors: timeout 3",
+            "wrk could not ask for more, so compare CPU/req: /plaintext, 64 connections: weft"])
+
 
 class Waiting(unittest.TestCase):
     def test_the_wait_ends_when_it_is_quiet_or_long_enough(self):

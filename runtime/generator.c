@@ -287,10 +287,25 @@ int weft_generator_result(const weft_generator *generator)
     return generator->result;
 }
 
+/* It may run in another fiber, or while another generator, which it asked, yields in its name: who
+ * is not on its stack would go on as somebody else.  (The frame's address is that of the stack also
+ * where a sanitizer keeps the variables elsewhere.) */
+WF_INLINE bool is_its_stack(const struct weft_generator *generator)
+{
+    return (uintptr_t)generator - (uintptr_t)__builtin_frame_address(0) < generator->size;
+}
+
+static WF_COLD WF_NORETURN void refuse_stranger(const char *call)
+{
+    wf_panic("%s: the generator runs elsewhere, so this is not its function", call);
+}
+
 static WF_COLD int refuse_yield(const struct weft_generator *generator)
 {
     if (generator->state != STATE_CLOSING)
         wf_panic("weft_generator_yield: the generator does not run, so this is not its function");
+    if (!is_its_stack(generator))
+        refuse_stranger("weft_generator_yield");
     return -ECANCELED;
 }
 
@@ -298,9 +313,8 @@ int weft_generator_yield(weft_generator *generator, void *value, void **sent)
 {
     if (WF_UNLIKELY(generator->state != STATE_RUNNING))
         return refuse_yield(generator);
-    /* It may run while another generator, which it asked, yields in its name. */
-    WF_CHECK((char *)__builtin_frame_address(0) > generator->base &&
-             (char *)__builtin_frame_address(0) < (char *)generator);
+    if (WF_UNLIKELY(!is_its_stack(generator)))
+        refuse_stranger("weft_generator_yield");
     generator->state = STATE_SUSPENDED;
     generator->sent = sent;
     if (generator->value != NULL)
@@ -315,6 +329,8 @@ int weft_generator_defer(weft_generator *generator, void (*fn)(void *), void *ar
     /* No other's: one that stands still may never run again, nor be closed in this fiber. */
     if (WF_UNLIKELY(generator->state != STATE_RUNNING && generator->state != STATE_CLOSING))
         wf_panic("weft_generator_defer: the generator does not run, so this is not its function");
+    if (WF_UNLIKELY(!is_its_stack(generator)))
+        refuse_stranger("weft_generator_defer");
     return wf_defers_add(&generator->defers, fn, arg) ? 0 : -ENOMEM;
 }
 

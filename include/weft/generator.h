@@ -114,7 +114,8 @@ WEFT_API int weft_generator_result(const weft_generator *generator);
  * Returns   0, and `*sent` (unless `sent` is NULL) is what was sent, or NULL; a negative errno that
  *           was thrown; -ECANCELED, at once, when the generator is being closed.  On failure
  *           `*sent` is untouched.
- * Context   the function of this generator, or what it calls; elsewhere it aborts.
+ * Context   the function of this generator, or what it calls, on the generator's stack; elsewhere
+ *           it aborts: in another fiber, or in a generator that this one asks.
  * Switches  to whoever asked; the caller may go on in another fiber, on another thread.
  * Errors    -ECANCELED, and whatever is thrown.
  */

@@ -178,6 +178,18 @@ GENERATOR_MUTANTS = [
              "    generator->result = result;\n"
              "    if (WF_UNLIKELY(generator->defers != NULL)) {\n")],
            "api_generator_defer_test"),
+    Mutant("generator/yields-for-strangers", "runtime/generator.c",
+           [("    if (WF_UNLIKELY(!is_its_stack(generator)))\n"
+             "        refuse_stranger(\"weft_generator_yield\");\n", "")],
+           "api_generator_stranger_test", "generator/strangers_abort"),
+    Mutant("generator/defers-for-strangers", "runtime/generator.c",
+           [("    if (WF_UNLIKELY(!is_its_stack(generator)))\n"
+             "        refuse_stranger(\"weft_generator_defer\");\n", "")],
+           "api_generator_stranger_test", "generator/strangers_abort"),
+    Mutant("generator/ends-for-strangers", "runtime/generator.c",
+           [("    if (!is_its_stack(generator))\n"
+             "        refuse_stranger(\"weft_generator_yield\");\n", "")],
+           "api_generator_stranger_test", "generator/strangers_abort"),
     Mutant("generator/is-freed-twice", "runtime/generator.c",
            [("    generator->state = STATE_FREED;\n", "")],
            "api_generator_test", "generator/broken_rules_abort"),

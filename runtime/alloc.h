@@ -14,7 +14,7 @@
 /* Zeroed, aligned to a pair of cache lines; NULL when there is none.  `size` is not 0. */
 void *wf_alloc(size_t size);
 
-/* The same, but not zeroed: for buffers, which are long and are filled from outside. */
+/* The same, but not zeroed: for buffers, which are long and are written before they are read. */
 void *wf_alloc_unset(size_t size);
 
 /* `memory` may be NULL; wherever it came from. */

@@ -62,7 +62,8 @@ int weft_channel_create(weft_channel **channel, size_t item_size, size_t capacit
 
     if (!is_valid(item_size, capacity))
         return -EINVAL;
-    made = (weft_channel *)wf_alloc(sizeof *made + item_size * capacity);
+    /* Nobody reads of the buffer what was not sent, and of a large one little may be used. */
+    made = (weft_channel *)wf_alloc_unset(sizeof *made + item_size * capacity);
     if (made == NULL)
         return -ENOMEM;
     error = weft_channel_init(made, item_size, capacity > 0 ? made + 1 : NULL, capacity);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* channel.h */
 #include "../support/fixture.h"
+#include "../support/memory.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -95,6 +96,21 @@ Test(channel, refuses_impossible_sizes, .timeout = TEST_TIMEOUT_S)
 {
     cr_expect_eq(bad_sizes(NULL), 0);
     cr_expect_eq(run_workers(1, bad_sizes, NULL), 0);
+}
+
+/* Whoever has chosen a large capacity, to be safe, has not asked for the time and the memory. */
+Test(channel, a_large_buffer_costs_what_is_used_of_it, .timeout = TEST_TIMEOUT_S)
+{
+    enum { MEBIBYTES = 256 };
+    weft_channel *channel = NULL;
+    unsigned long begin;
+
+    if (TEST_IS_SANITIZED)
+        cr_skip_test("a sanitizer writes down what is allocated");
+    begin = memory_now().resident_kib;
+    cr_assert_eq(weft_channel_create(&channel, 1024, MEBIBYTES * 1024), 0);
+    cr_expect_lt(memory_now().resident_kib, begin + MEBIBYTES * 1024 / 8);
+    weft_channel_free(channel);
 }
 
 static void fill_and_drain(size_t capacity)

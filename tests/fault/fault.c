@@ -107,6 +107,11 @@ WRAPPED(void *, wf_alloc_at, size_t size, uint32_t home)
     return fails("wf_alloc_at") ? NULL : count_block(REAL(wf_alloc_at)(size, home));
 }
 
+WRAPPED(void *, wf_alloc_unset, size_t size)
+{
+    return fails("wf_alloc_unset") ? NULL : count_block(REAL(wf_alloc_unset)(size));
+}
+
 WRAPPED(void, wf_free, void *memory)
 {
     if (memory != NULL)

@@ -7,7 +7,7 @@
 // The atomics of the model are larger than those of the library.
 #undef static_assert
 #define static_assert(condition, message) typedef int model_unchecked_layout
-#define wf_alloc(size) model_alloc(size)
+#define wf_alloc_unset(size) model_alloc(size)
 #define wf_free(memory) model_free(memory)
 #include "sync/wait_queue.c"
 

@@ -57,6 +57,9 @@ OBJECT_MUTANTS = [
              "    if (waiter->interrupt == NULL)\n        return unpin(self, waiter);\n"
              "    (void)waiter->interrupt(self, waiter, reason);")],
            "api_io_deadline_test"),
+    Mutant("channel/writes-all-of-its-buffer", "sync/channel.c",
+           [("(weft_channel *)wf_alloc_unset(", "(weft_channel *)wf_alloc(")],
+           "api_channel_test", "channel/a_large_buffer_costs_what_is_used_of_it"),
     Mutant("select/begins-anywhere-and-goes-on-in-order", "sync/select.c",
            [("    place = seen + (place >> 32);", "    place = seen == 0 ? place >> 32 : seen;")],
            "api_select_test", "select/chooses_as_fairly_between_cases_that_are_not_ready"),

@@ -233,6 +233,7 @@ void weft_future_cancel(weft_future *opaque)
     wf_lock_acquire(&future->lock);
     expect_open(future, "weft_future_cancel");
     if (future->state == WF_FUTURE_PENDING) {
+        future->is_cancelled = true;
         complete(future, -ECANCELED, NULL);
         return;
     }
@@ -251,6 +252,13 @@ void weft_future_cancel(weft_future *opaque)
     wf_lock_acquire(&future->lock);
     future->cancellers--;
     wf_lock_release(&future->lock);
+}
+
+/* An end that was asked for is no news. */
+static bool is_unheard(const struct wf_future *future)
+{
+    return future->state == WF_FUTURE_DONE && future->result < 0 && !future->is_read &&
+           !(future->is_cancelled && future->result == -ECANCELED);
 }
 
 /* Whatever happens to the caller. */
@@ -287,7 +295,7 @@ void weft_future_close(weft_future *opaque)
     if (future->state == WF_FUTURE_CLOSED || !wf_wait_queue_is_empty(&future->awaiters) ||
         future->link != NULL)
         wf_panic("weft_future_close: the future is closed twice, or somebody awaits it");
-    if (future->state == WF_FUTURE_DONE && future->result < 0 && !future->is_read)
+    if (is_unheard(future))
         wf_complain("a future of fiber \"%s\" was closed with an error that nobody has read: %d",
                     future->name, future->result);
     future->state = WF_FUTURE_CLOSED;

@@ -41,7 +41,7 @@ struct wf_future {
     struct wf_wait_queue awaiters;   /* [L] */
     weft_fiber *fiber;               /* [L] behind it; NULL: none, or it has not begun */
     bool has_fiber;                  /* [L] one that has not ended, or not begun */
-    bool is_cancelled;               /* [L] */
+    bool is_cancelled;               /* [L] before it had a result */
     bool is_read;                    /* [L] */
     struct wf_future_group *group;   /* [L] NULL: none, or it has been told */
     struct wf_future *next_complete; /* [G] */

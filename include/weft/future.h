@@ -12,7 +12,8 @@
  *
  * A result is an int, 0 or more for success and a negative errno for failure, and a pointer beside
  * it.  An error stays with the future until somebody reads it; one that nobody has read when the
- * future is closed is reported on standard error, with the name of the fiber.
+ * future is closed is reported on standard error, with the name of the fiber.  That excepts the
+ * -ECANCELED of a future that weft_future_cancel() was to end.
  *
  * A future lies where its owner wants it.  The owner closes it, once, when no other call on it is
  * under way; one that comes afterwards aborts.

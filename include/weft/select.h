@@ -45,13 +45,14 @@ struct weft_select_case {
     uint64_t reserved[6]; /* weft's own during the call */
 };
 
-/* `channel` is a weft_channel, or the `base` of a typed one; `item` points to a value. */
-#define WEFT_SEND_CASE(channel, item)                           \
-    {                                                           \
-        (channel), (item), sizeof *(item), WEFT_SELECT_SEND, 0, \
-        {                                                       \
-            0, 0, 0, 0, 0, 0                                    \
-        }                                                       \
+/* `channel` is a weft_channel, or the `base` of a typed one; `item` points to a value, which
+ * may be const for a send. */
+#define WEFT_SEND_CASE(channel, item)                                              \
+    {                                                                              \
+        (channel), (void *)(uintptr_t)(item), sizeof *(item), WEFT_SELECT_SEND, 0, \
+        {                                                                          \
+            0, 0, 0, 0, 0, 0                                                       \
+        }                                                                          \
     }
 
 #define WEFT_RECEIVE_CASE(channel, item)                           \

@@ -53,8 +53,8 @@ typedef struct weft_channel {
  * Returns   0, or a negative errno with nothing made.
  * Context   any thread, any fiber; nobody uses the channel yet.
  * Switches  never.
- * Errors    -EINVAL (`item_size` is 0 or more than 4 GiB, or `capacity` more than 2^32 - 1, or
- * there is a capacity without a buffer).
+ * Errors    -EINVAL (`item_size` is 0, it or `capacity` is more than 2^32 - 1, their product is
+ *           more than PTRDIFF_MAX, or there is a capacity without a buffer).
  */
 WEFT_API WEFT_MUST_USE int weft_channel_init(weft_channel *channel, size_t item_size, void *buffer,
                                              size_t capacity);

@@ -81,7 +81,10 @@ static int bad_sizes(void *arg)
     CHECK_EQ(weft_channel_init(&channel, 0, NULL, 0), -EINVAL);
     CHECK_EQ(weft_channel_init(&channel, 8, NULL, 1), -EINVAL);
     CHECK_EQ(weft_channel_init(&channel, SIZE_MAX, NULL, 0), -EINVAL);
+    CHECK_EQ(weft_channel_init(&channel, (size_t)UINT32_MAX + 1, NULL, 0), -EINVAL);
     CHECK_EQ(weft_channel_init(&channel, 1, &byte, SIZE_MAX), -EINVAL);
+    CHECK_EQ(weft_channel_init(&channel, 1, &byte, (size_t)UINT32_MAX + 1), -EINVAL);
+    CHECK_EQ(weft_channel_init(&channel, UINT32_MAX, &byte, UINT32_MAX), -EINVAL);
     CHECK_EQ(channel.item_size, 0);
     CHECK_EQ(weft_channel_create(&made, 0, 4), -EINVAL);
     CHECK_EQ(weft_channel_create(&made, UINT32_MAX, UINT32_MAX), -EINVAL);

@@ -209,11 +209,13 @@ static struct select_case *try_each(struct wf_worker *self, struct selection *se
     return NULL;
 }
 
+/* In the order of addresses; those of the same channel in the order in which they were drawn, since
+ * the first in its queue will be the first to be woken. */
 static void sort_cases(struct selection *selection)
 {
     selection->first = NULL;
     for (unsigned i = 0; i < selection->count; i++) {
-        struct select_case *each = &selection->cases[i];
+        struct select_case *each = &selection->cases[selection->cases[i].turn];
         struct select_case **place = &selection->first;
 
         if (!has_lock(each))

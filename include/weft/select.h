@@ -93,7 +93,8 @@ struct weft_select_case {
 /*
  * Do one of several sends and receives, or report that one of several timers has expired, that a
  * future is complete or a descriptor ready: the first that need not wait.  Of those that are ready
- * at once one is taken at random, each as likely as any other, wherever it stands among the cases.
+ * at the call one is taken at random, each as likely as any other, wherever it stands among the
+ * cases; so is one of several that have waited for the same, such as to receive from one channel.
  * All others have not happened.
  *
  * A case on a closed channel is ready: it happens with the result -EPIPE (send) or, once the buffer

@@ -128,6 +128,50 @@ WORKER_TEST(select, chooses_as_fairly_between_cases_that_are_not_ready, TEST_TIM
     cr_expect_eq(choose_among_unready(NULL), 0, "on a plain thread");
 }
 
+enum { ALIKE = 3, WAITS = 3000 };
+
+static int wait_for_one_of_alike(void *arg)
+{
+    unsigned counts[ALIKE] = {0};
+
+    for (int round = 0; round < WAITS; round++) {
+        struct weft_select_case cases[ALIKE];
+        int value = -1, winner;
+
+        for (unsigned i = 0; i < ALIKE; i++)
+            cases[i] = (struct weft_select_case)WEFT_RECEIVE_CASE((weft_channel *)arg, &value);
+        winner = weft_select(cases, ALIKE, WEFT_FOREVER);
+        CHECK(winner >= 0);
+        CHECK_EQ(value, round);
+        counts[winner]++;
+    }
+    for (unsigned i = 0; i < ALIKE; i++)
+        CHECK(counts[i] >= WAITS / ALIKE / 3 * 2 && counts[i] <= WAITS / ALIKE / 3 * 4);
+    return 0;
+}
+
+static int send_to_who_waits(void *arg)
+{
+    weft_channel *channel = must_create(0);
+    weft_fiber *fiber = must_spawn(wait_for_one_of_alike, channel);
+    int error;
+
+    for (int round = 0; round < WAITS; round++)
+        while ((error = weft_channel_try_send(channel, &round, sizeof round)) != 0) {
+            CHECK_EQ(error, -EAGAIN);
+            CHECK_EQ(weft_yield(), 0);
+        }
+    CHECK_EQ(must_join(fiber), 0);
+    weft_channel_free(channel);
+    return arg != NULL;
+}
+
+/* What a case waits for may differ in nothing but its place, and no place may always come first. */
+WORKER_TEST(select, chooses_fairly_between_cases_that_have_waited_for_the_same, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, send_to_who_waits, NULL), 0);
+}
+
 static int look_without_waiting(void *arg)
 {
     weft_channel *empty = must_create(0);

@@ -81,15 +81,21 @@ static void enter(struct wf_worker *self, struct wf_scope *scope, bool is_shield
         wf_lock_release(&outer->lock);
 }
 
-/* Nobody is left inside but the owner. */
-static void leave_as_owner(struct wf_scope *scope)
+/* Closes it, unless it has got a member since the caller has looked: then it returns false. */
+static bool leave_as_owner(struct wf_scope *scope)
 {
     struct wf_scope *outer = scope->outer;
 
     if (outer != NULL)
         wf_lock_acquire(&outer->lock);
-    /* Somebody may be cancelling it from outside. */
+    /* Somebody may be cancelling it from outside, as a member: see cancel_outside(). */
     wf_lock_acquire(&scope->lock);
+    if (WF_UNLIKELY(scope->members != 0)) {
+        wf_lock_release(&scope->lock);
+        if (outer != NULL)
+            wf_lock_release(&outer->lock);
+        return false;
+    }
     if (outer != NULL) {
         *scope->sibling_link = scope->sibling;
         if (scope->sibling != NULL)
@@ -100,6 +106,7 @@ static void leave_as_owner(struct wf_scope *scope)
     wf_lock_release(&scope->lock);
     if (outer != NULL)
         wf_lock_release(&outer->lock);
+    return true;
 }
 
 /* Takes the closer out, once, to cancel the scope.  A canceller of the scope may call this with its
@@ -163,12 +170,11 @@ int weft_scope_close(weft_scope *opaque, int result)
         wf_scope_cancel(self, scope, refusal != 0 ? refusal : -ECANCELED);
     self = await_members(self, scope);
     /* relaxed: only we write it. */
-    if (atomic_load_explicit(&scope->deadline, memory_order_relaxed) != WEFT_FOREVER) {
+    if (atomic_load_explicit(&scope->deadline, memory_order_relaxed) != WEFT_FOREVER)
         wf_timer_cancel(&scope->timer);
-        self = await_members(self, scope); /* it may have been expiring */
-    }
-    (void)self;
-    leave_as_owner(scope);
+    /* The timer may have been expiring, or somebody outside cancels the scope. */
+    while (!leave_as_owner(scope))
+        self = await_members(self, scope);
     return scope->failure != 0 ? scope->failure : result;
 }
 

@@ -24,9 +24,10 @@ SCOPE_MUTANTS = [
     scope("expires-without-being-a-member",
           "    scope->members++;\n    scope->has_expired = true;",
           "    scope->has_expired = true;"),
-    scope("frees-while-the-timer-expires",
-          "        self = await_members(self, scope); /* it may have been expiring */\n", "",
+    scope("closes-without-another-look-at-the-members", "WF_UNLIKELY(scope->members != 0)", "false",
           path="runtime/scope_owner.c"),
+    scope("cancels-from-outside-without-being-a-member",
+          "    if (is_needed)\n        scope->members++;\n", "", path="runtime/scope_owner.c"),
     scope("opens-without-a-look-at-the-outer-scope", """\
             atomic_store_explicit(&scope->cancelled, wf_scope_cancelled(outer),
                                   memory_order_relaxed);

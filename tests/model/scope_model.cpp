@@ -22,6 +22,8 @@
 #include "runtime/scope_owner.c"
 #include "runtime/timer.c"
 
+#include "model_scope.h"
+
 enum { THREADS = 3, FAILURE = -5, OUTCOME = 4 };
 
 struct scope_state {
@@ -35,6 +37,8 @@ struct scope_state {
     wf_scope *scope;
     rl::var<int> message; // from a member to its owner
     rl::var<int> spawned;
+    rl::var<bool> is_started;  // under `mutex`: a fiber that cancels for somebody outside
+    rl::var<bool> has_visited; // the same: who is outside has done
 };
 
 static scope_state *state;
@@ -93,53 +97,26 @@ int64_t wf_os_now(void)
     return INT64_C(1) << 40; // every deadline has passed
 }
 
-// What is not run here.
-void wf_poller_submit(struct wf_poller *, struct wf_worker *)
+void wf_outside_wake(struct wf_waiter *waiter, int result)
 {
+    if (wf_wait_make_ready(waiter, result))
+        wf_worker_push_ready(nullptr, wf_fiber_of_waiter(waiter));
 }
-void wf_poller_interrupt(struct wf_poller *)
+
+static void announce(rl::var<bool> *event)
 {
+    state->mutex.lock($);
+    (*event)($) = true;
+    state->changed.notify_all($);
+    state->mutex.unlock($);
 }
-bool wf_local_has_heirs(struct wf_worker *)
-{
-    return false;
-}
-int wf_local_inherit(struct wf_extra **)
-{
-    return 0;
-}
-void wf_local_disinherit(struct wf_extra *)
-{
-}
-void wf_extra_give(struct weft_fiber *, struct wf_extra *)
-{
-    RL_ASSERT(false);
-}
-void wf_outside_push(struct weft_fiber *)
-{
-    RL_ASSERT(false);
-}
-void wf_outside_wake(struct wf_waiter *, int)
-{
-    RL_ASSERT(false);
-}
-void wf_outside_enter(struct weft_runtime *)
-{
-}
-void wf_outside_leave(struct weft_runtime *)
-{
-}
-bool wf_outside_is_child(const struct weft_runtime *)
-{
-    return false;
-}
-unsigned wf_fiber_class(const struct weft_runtime *, const struct weft_fiber_attr *)
-{
-    return 0;
-}
+
 int wf_fiber_start_outside(struct weft_runtime *, const char *, int (*)(void *), void *)
 {
-    return -ENOMEM;
+    if (rl::rand(2) == 0)
+        return -ENOMEM;
+    announce(&state->is_started);
+    return 0;
 }
 void wf_worker_push_fresh(struct wf_worker *, struct weft_fiber *)
 {
@@ -218,6 +195,8 @@ template <typename Derived> struct scope_suite : rl::test_suite<Derived, THREADS
         }
         state->message($) = 0;
         state->spawned($) = 0;
+        state->is_started($) = false;
+        state->has_visited($) = false;
         state->scope = make_scope();
         enter(&state->workers[0], state->scope, false);
         static_cast<Derived *>(this)->set_up();
@@ -418,6 +397,45 @@ struct scope_shield : scope_suite<scope_shield> {
     }
 };
 
+// A plain thread cancels the scope while its owner closes it; a fiber does it for that thread,
+// unless there is no memory for one.  The owner frees the scope once the thread has done, and may
+// not have to wait for more than its close.
+struct scope_outside : scope_suite<scope_outside> {
+    void set_up()
+    {
+    }
+
+    void thread(unsigned index)
+    {
+        wf_scope *scope = state->scope;
+
+        if (index == 0) {
+            RL_ASSERT(weft_scope_close(opaque(), OUTCOME) == OUTCOME);
+            RL_ASSERT(wf_self_refusal(&state->workers[0]) == 0);
+            state->mutex.lock($);
+            while (!state->has_visited($))
+                state->changed.wait(state->mutex, $);
+            state->mutex.unlock($);
+            model_free(scope);
+        } else if (index == 1) {
+            int error = cancel_outside(nullptr, scope);
+
+            RL_ASSERT(error == 0 || error == -ENOMEM);
+            announce(&state->has_visited);
+        } else {
+            bool is_started;
+
+            state->mutex.lock($);
+            while (!state->is_started($) && !state->has_visited($))
+                state->changed.wait(state->mutex, $);
+            is_started = state->is_started($);
+            state->mutex.unlock($);
+            if (is_started)
+                RL_ASSERT(cancel_as_member(scope) == 0);
+        }
+    }
+};
+
 // The deadline passes while the last member ends and the owner closes, or sets another one.
 struct scope_deadline : scope_suite<scope_deadline> {
     void set_up()
@@ -454,6 +472,7 @@ int main()
     good = good && model_run<scope_spawn>("spawn", 6);
     good = good && model_run<scope_nested>("nested", 6);
     good = good && model_run<scope_shield>("shield", 6);
+    good = good && model_run<scope_outside>("outside", 6);
     good = good && model_run<scope_deadline>("deadline", 6);
     return good ? 0 : 1;
 }

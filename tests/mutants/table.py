@@ -233,6 +233,12 @@ SCHEDULER_MUTANTS = [
            "api_abort_test"),
 ]
 
+SCOPE_MUTANTS = [
+    Mutant("scope/closes-without-another-look-at-the-members", "runtime/scope_owner.c",
+           [("WF_UNLIKELY(scope->members != 0)", "false")],
+           "stress_scope_stress_test", "*", TWO, tries=4),
+]
+
 TASK_MUTANTS = [
     Mutant("task/leaves-a-stolen-task-in-the-modes-of-its-worker", "runtime/task.c",
            [("    wf_context_set_modes(&self->current->context, region->modes);\n", "")],
@@ -384,6 +390,6 @@ PIN_MUTANTS = [
            "unit_topology_test"),
 ]
 
-MUTANTS = (SWITCH_MUTANTS + PIN_MUTANTS + SCHEDULER_MUTANTS + TASK_MUTANTS + RING_MUTANTS +
-           CLOSE_MUTANTS + LIMIT_MUTANTS + TIMER_MUTANTS + SYNC_MUTANTS + STACK_MUTANTS +
-           GATE_MUTANTS)
+MUTANTS = (SWITCH_MUTANTS + PIN_MUTANTS + SCHEDULER_MUTANTS + SCOPE_MUTANTS + TASK_MUTANTS +
+           RING_MUTANTS + CLOSE_MUTANTS + LIMIT_MUTANTS + TIMER_MUTANTS + SYNC_MUTANTS +
+           STACK_MUTANTS + GATE_MUTANTS)

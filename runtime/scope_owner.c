@@ -35,6 +35,11 @@ static void arm(struct wf_worker *self, struct wf_scope *scope, int64_t deadline
             return; /* whoever claimed the timer may not have done with it yet */
         is_armed = false;
     }
+    /* A timer would cancel it only when the worker next looks. */
+    if (!is_armed && deadline != WEFT_FOREVER && deadline <= wf_os_now()) {
+        wf_scope_cancel(self, scope, -ETIMEDOUT);
+        deadline = WEFT_FOREVER; /* no timer is armed, so none has to be cancelled */
+    }
     /* relaxed: as above. */
     atomic_store_explicit(&scope->deadline, deadline, memory_order_relaxed);
     if (is_armed || deadline == WEFT_FOREVER)

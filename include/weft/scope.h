@@ -53,9 +53,10 @@ typedef struct weft_scope {
  * other is opened by its first weft_scope_spawn() or weft_scope_cancel().
  *
  * When the deadline has passed the scope is cancelled: calls inside fail with -ETIMEDOUT.  So of
- * the deadlines of a call and of the scopes around it the earliest counts.
+ * the deadlines of a call and of the scopes around it the earliest counts.  With one that has
+ * passed already the scope is cancelled from the start.
  *
- * Returns   0, or -EPERM.
+ * Returns   0, also if the deadline has passed; or -EPERM.
  * Deadline  absolute; WEFT_FOREVER for none.
  * Context   fiber, which becomes the owner.  Aborts if the scope is open, or closed and not
  *           initialised again.
@@ -79,8 +80,9 @@ WEFT_API int weft_scope_open_shielded(weft_scope *scope, weft_time deadline);
 
 /*
  * Give the scope another deadline.  One that is later than the one before costs a few instructions:
- * the timer finds out when it expires.  So each request can extend an idle timeout.  A scope that
- * its deadline has cancelled stays so.
+ * the timer finds out when it expires.  So each request can extend an idle timeout.  One that is
+ * earlier and has passed already cancels the scope at once.  A scope that its deadline has
+ * cancelled stays so.
  *
  * Returns   0, or -EPERM.
  * Deadline  absolute; WEFT_FOREVER for none.

@@ -86,6 +86,68 @@ WORKER_TEST(scope_cancel, a_deadline_can_be_moved_both_ways, TEST_TIMEOUT_S)
     cr_expect_eq(run_workers(*workers, extend_deadline, NULL), 0);
 }
 
+static void open_too_late(weft_time deadline, bool is_shield)
+{
+    weft_scope scope = WEFT_SCOPE_INIT, inner = WEFT_SCOPE_INIT;
+
+    CHECK_EQ(is_shield ? weft_scope_open_shielded(&scope, deadline)
+                       : weft_scope_open(&scope, deadline),
+             0);
+    CHECK(weft_scope_is_cancelled(&scope));
+    CHECK(weft_is_cancelled());
+    CHECK_EQ(weft_scope_spawn(&scope, linger, NULL), -ETIMEDOUT);
+    CHECK_EQ(weft_yield(), -ETIMEDOUT);
+    CHECK_EQ(weft_scope_set_deadline(&scope, weft_after(3600 * WEFT_SECOND)), 0);
+    CHECK_EQ(weft_sleep(0), -ETIMEDOUT);
+    CHECK_EQ(weft_scope_open(&inner, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_scope_spawn(&inner, linger, NULL), -ETIMEDOUT);
+    CHECK_EQ(weft_scope_close(&inner, 0), 0);
+    CHECK_EQ(weft_scope_set_deadline(&scope, deadline), 0);
+    CHECK_EQ(weft_scope_close(&scope, -ETIMEDOUT), -ETIMEDOUT);
+    CHECK_EQ(weft_yield(), 0);
+}
+
+static void set_too_late(weft_time first, weft_time deadline)
+{
+    struct tally tally = {0};
+    weft_scope scope = WEFT_SCOPE_INIT;
+
+    CHECK_EQ(weft_scope_open(&scope, first), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(weft_scope_spawn(&scope, linger, &tally), 0);
+    await_count(&tally.begun, 2);
+    CHECK_EQ(weft_scope_set_deadline(&scope, deadline), 0);
+    CHECK(weft_scope_is_cancelled(&scope));
+    CHECK_EQ(weft_scope_spawn(&scope, linger, &tally), -ETIMEDOUT);
+    CHECK_EQ(weft_scope_close(&scope, 0), -ETIMEDOUT);
+    CHECK_EQ(atomic_load(&tally.cancelled), 3);
+}
+
+static int be_too_late(void *arg)
+{
+    const weft_time passed[] = {0, -1, INT64_MIN, weft_now() - 1, weft_now()};
+    weft_scope cancelled = WEFT_SCOPE_INIT, scope = WEFT_SCOPE_INIT;
+
+    (void)arg;
+    for (unsigned i = 0; i < sizeof passed / sizeof *passed; i++) {
+        open_too_late(passed[i], false);
+        open_too_late(passed[i], true);
+        set_too_late(WEFT_FOREVER, passed[i]);
+        set_too_late(weft_after(3600 * WEFT_SECOND), passed[i]);
+    }
+    CHECK_EQ(weft_scope_cancel(&cancelled), 0);
+    CHECK_EQ(weft_scope_set_deadline(&scope, 0), 0); /* what came first counts */
+    CHECK_EQ(weft_yield(), -ECANCELED);
+    CHECK_EQ(weft_scope_close(&scope, 0), 0);
+    return weft_scope_close(&cancelled, 0);
+}
+
+/* Until a timer has expired a whole request could be begun that has no time left. */
+WORKER_TEST(scope_cancel, a_deadline_that_has_passed_cancels_at_once, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, be_too_late, NULL), 0);
+}
+
 static int extend_while_it_expires(void *arg)
 {
     (void)arg;

@@ -237,7 +237,16 @@ SCOPE_MUTANTS = [
     Mutant("scope/closes-without-another-look-at-the-members", "runtime/scope_owner.c",
            [("WF_UNLIKELY(scope->members != 0)", "false")],
            "stress_scope_stress_test", "*", TWO, tries=4),
+    Mutant("scope/leaves-a-deadline-that-has-passed-to-the-timer", "runtime/scope_owner.c",
+           [("deadline <= wf_os_now()", "false")],
+           "api_scope_cancel_test", "scope_cancel/a_deadline_that_has_passed_cancels_at_once"),
+    Mutant("scope/takes-a-timer-for-armed-that-is-not", "runtime/scope_owner.c",
+           [("        deadline = WEFT_FOREVER; "
+             "/* no timer is armed, so none has to be cancelled */\n",
+             "        is_armed = true;\n")],
+           "api_scope_cancel_test", "scope_cancel/a_deadline_that_has_passed_cancels_at_once"),
 ]
+
 
 TASK_MUTANTS = [
     Mutant("task/leaves-a-stolen-task-in-the-modes-of-its-worker", "runtime/task.c",

@@ -48,6 +48,7 @@ struct weft_fiber_attr {
  * Returns   0, or a negative errno with nothing created and `*fiber` untouched.
  * Context   fiber.
  * Switches  never.
+ * Cancel    -ECANCELED, at once: a cancelled caller makes no fibers.
  * Errors    -ENOMEM (no memory or address space for a stack, or max_stack_memory_mib are in use),
  *           -EAGAIN (max_fibers are alive),
  *           -EINVAL (stack size out of range), -EPERM (plain thread), -ECANCELED (the runtime is

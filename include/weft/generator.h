@@ -15,6 +15,13 @@ extern "C" {
  * another one each time if need be, but one at a time.  In a fiber it may call whatever the fiber
  * may; a call that waits makes the fiber wait.
  *
+ * So what belongs to a fiber belongs to the one that asks, and stays with it over a yield.  A scope
+ * or a shield (weft/scope.h) that the generator has opened must be closed before its next yield:
+ * until then whoever asked is inside, with its deadline and its cancel, and only that fiber can
+ * close it, and has to before it closes one that it opened earlier.  The same holds for a mutex or
+ * another lock, which whoever asked would hold meanwhile, and which another fiber must not unlock.
+ * Values of keys (weft/local.h) are those of whoever asks, another fiber perhaps after a yield.
+ *
  * Values are pointers; to what, and how long that is valid, is between the two sides.
  *
  * A generator inherits the floating-point control modes (rounding, masked exceptions) of whoever
@@ -104,6 +111,7 @@ WEFT_API void weft_generator_free(weft_generator *generator);
  *           was thrown into it, or -ECANCELED.
  * Context   as weft_generator_next().
  * Switches  never.
+ * Cancel    none: -ECANCELED tells of the generator, not of the caller.
  * Errors    -EBUSY, -ECANCELED, and those that the generator returns.
  */
 WEFT_API int weft_generator_result(const weft_generator *generator);
@@ -117,6 +125,7 @@ WEFT_API int weft_generator_result(const weft_generator *generator);
  * Context   the function of this generator, or what it calls, on the generator's stack; elsewhere
  *           it aborts: in another fiber, or in a generator that this one asks.
  * Switches  to whoever asked; the caller may go on in another fiber, on another thread.
+ * Cancel    none: it yields also in a cancelled fiber.  -ECANCELED tells of a close.
  * Errors    -ECANCELED, and whatever is thrown.
  */
 WEFT_API WEFT_MUST_USE int weft_generator_yield(weft_generator *generator, void *value,
@@ -144,6 +153,7 @@ WEFT_API WEFT_MUST_USE int weft_generator_defer(weft_generator *generator, void 
  *           `generator` is being closed.
  * Context   as weft_generator_yield().
  * Switches  to whoever asked.
+ * Cancel    none but what `inner` makes of it: -ECANCELED tells of a close, or is its failure.
  * Errors    -ECANCELED, and those that `inner` returns.
  */
 WEFT_API WEFT_MUST_USE int weft_generator_delegate(weft_generator *generator,

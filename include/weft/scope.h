@@ -101,6 +101,7 @@ WEFT_API int weft_scope_set_deadline(weft_scope *scope, weft_time deadline);
  *           another way that the owner does not close the scope meanwhile.  Aborts if the scope has
  *           been closed.
  * Switches  never.
+ * Cancel    -ECANCELED, at once, of the caller or of the scope.
  * Errors    those of weft_spawn(), -ECANCELED or -ETIMEDOUT also if the scope is cancelled.
  */
 WEFT_API int weft_scope_spawn(weft_scope *scope, int (*fn)(void *), void *arg);

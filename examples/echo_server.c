@@ -20,32 +20,16 @@ static int serve(void *arg)
     return (int)n;
 }
 
-/* The next connection.  What passes does not end a server: a lack of descriptors or memory, after
- * which the connection is still there, or a client that has gone before its turn.  Any other error
- * does, with a message. */
-static int accept_next(int listener)
-{
-    int fd = weft_accept(listener, WEFT_FOREVER);
-
-    while (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM ||
-           fd == -ECONNABORTED) {
-        int error = fd == -ECONNABORTED ? 0 : weft_sleep(100 * WEFT_MILLISECOND);
-
-        fd = error < 0 ? error : weft_accept(listener, WEFT_FOREVER);
-    }
-    if (fd < 0 && fd != -ECANCELED)
-        fprintf(stderr, "cannot accept: %s\n", strerror(-fd));
-    return fd;
-}
-
 static int accept_all(void *arg)
 {
     int listener = (int)(intptr_t)arg;
     int fd;
 
-    while ((fd = accept_next(listener)) >= 0)
+    while ((fd = weft_accept_next(listener, WEFT_FOREVER)) >= 0)
         if (weft_spawn(NULL, serve, (void *)(intptr_t)fd) < 0) /* NULL: nobody joins it */
             weft_close(fd);
+    if (fd != -ECANCELED)
+        fprintf(stderr, "the server has failed: %s\n", strerror(-fd));
     weft_close(listener); /* who waits for a turn is told */
     return fd;
 }

@@ -40,24 +40,6 @@ static int serve(void *arg)
     return 0; /* a client that fails is no reason to stop */
 }
 
-/* The next connection.  What passes does not end a server: a lack of descriptors or memory, after
- * which the connection is still there, or a client that has gone before its turn.  Any other error
- * does, with a message. */
-static int accept_next(int listener)
-{
-    int fd = weft_accept(listener, WEFT_FOREVER);
-
-    while (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM ||
-           fd == -ECONNABORTED) {
-        int error = fd == -ECONNABORTED ? 0 : weft_sleep(100 * WEFT_MILLISECOND);
-
-        fd = error < 0 ? error : weft_accept(listener, WEFT_FOREVER);
-    }
-    if (fd < 0 && fd != -ECANCELED)
-        fprintf(stderr, "cannot accept: %s\n", strerror(-fd));
-    return fd;
-}
-
 static int accept_all(void *arg)
 {
     int listener = (int)(intptr_t)arg;
@@ -65,12 +47,14 @@ static int accept_all(void *arg)
     int error = 0;
 
     while (error == 0) {
-        int fd = accept_next(listener);
+        int fd = weft_accept_next(listener, WEFT_FOREVER);
 
         error = fd < 0 ? fd : weft_scope_spawn(&clients, serve, (void *)(intptr_t)fd);
         if (error < 0 && fd >= 0)
             weft_close(fd);
     }
+    if (error != -ECANCELED)
+        fprintf(stderr, "the server has failed: %s\n", strerror(-error));
     weft_close(listener); /* who waits for a turn is told */
     return weft_scope_close(&clients, error);
 }

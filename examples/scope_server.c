@@ -37,24 +37,6 @@ static int serve(void *arg)
     return weft_scope_close(&idle, (int)n);
 }
 
-/* The next connection.  What passes does not end a server: a lack of descriptors or memory, after
- * which the connection is still there, or a client that has gone before its turn.  Any other error
- * does, with a message. */
-static int accept_next(int listener)
-{
-    int fd = weft_accept(listener, WEFT_FOREVER);
-
-    while (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM ||
-           fd == -ECONNABORTED) {
-        int error = fd == -ECONNABORTED ? 0 : weft_sleep(100 * WEFT_MILLISECOND);
-
-        fd = error < 0 ? error : weft_accept(listener, WEFT_FOREVER);
-    }
-    if (fd < 0 && fd != -ECANCELED)
-        fprintf(stderr, "cannot accept: %s\n", strerror(-fd));
-    return fd;
-}
-
 static int talk(void *arg)
 {
     struct sockaddr_in address = *(struct sockaddr_in *)arg;
@@ -100,9 +82,11 @@ static int app(void *arg)
         return -EIO;
     attr.name = "clients";
     weft_scope_spawn_with(&server, &attr, run_clients, &address);
-    while (fd >= 0 && (fd = accept_next(listener)) >= 0)
+    while (fd >= 0 && (fd = weft_accept_next(listener, WEFT_FOREVER)) >= 0)
         if (weft_scope_spawn(&server, serve, (void *)(intptr_t)fd) < 0)
             weft_close(fd);
+    if (fd != -ECANCELED)
+        fprintf(stderr, "the server has failed: %s\n", strerror(-fd));
     fd = weft_scope_close(&server, fd); /* the failure, not the -ECANCELED that it caused here */
     printf("ended by \"%s\": %d\n", weft_scope_failed_name(&server), fd);
     weft_close(listener);

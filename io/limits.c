@@ -260,7 +260,7 @@ uint32_t wf_limits_take_from(int fd)
 
 int wf_limits_accept(const struct wf_op *accept, weft_time deadline)
 {
-    uint32_t epoch = wf_epoch_now(accept->fd), number;
+    uint32_t epoch = accept->epoch != 0 ? accept->epoch : wf_epoch_now(accept->fd), number;
     struct wf_op op = *accept;
     int result;
 

@@ -3,7 +3,6 @@
 #include <weft/io.h>
 
 #include "arch/sim.h"
-#include "io/limits.h"
 #include "io/op.h"
 #include "io/pending.h"
 #include "io/sim.h"
@@ -109,15 +108,6 @@ ssize_t weft_sendto(int fd, const void *buf, size_t len, int flags, const struct
                              .msg_iovlen = 1};
 
     return weft_sendmsg(fd, &message, flags, deadline);
-}
-
-int weft_accept(int fd, weft_time deadline)
-{
-    struct wf_op op = {.code = WF_OP_ACCEPT, .fd = fd, .flags = SOCK_CLOEXEC};
-
-    if (wf_limits_are_set())
-        return wf_limits_accept(&op, deadline);
-    return wf_op_run_ready(&op, POLLIN, deadline);
 }
 
 /* What became of a connect on a non-blocking socket. */

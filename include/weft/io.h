@@ -312,6 +312,23 @@ WEFT_API WEFT_MUST_USE int weft_listen_tcp(const char *host, uint16_t port);
 WEFT_API WEFT_MUST_USE int weft_accept(int fd, weft_time deadline);
 
 /*
+ * weft_accept() for a server, which is not to end because of what passes.  Where descriptors or
+ * memory are short it tries again after a pause, of 5 ms at first and twice as long each time, up
+ * to a second; a close of the listener ends the pause.  Connections that were lost while they were
+ * queued are left out.
+ *
+ * Returns   the connection's descriptor, close-on-exec; a negative errno.
+ * Deadline  absolute; see above.
+ * Context   fiber.
+ * Switches  yes.
+ * Cancel    -ECANCELED; a connection that was taken first is returned, never lost.
+ * Errors    those of weft_accept() but -ECONNABORTED, -EPROTO, -ENOPROTOOPT, -ENETDOWN,
+ *           -ENETUNREACH, -EHOSTDOWN, -EHOSTUNREACH and -ENONET; -EMFILE, -ENFILE, -ENOBUFS or
+ *           -ENOMEM at the deadline, if one of them is what it tried against last.
+ */
+WEFT_API WEFT_MUST_USE int weft_accept_next(int fd, weft_time deadline);
+
+/*
  * Let a connection that weft_accept() has returned count no longer against `max_connections`: one
  * that is going to be closed by other means than weft_close(), as by a library that gets it.  What
  * close(2) has closed goes on counting until weft_accept() returns the same number again.

@@ -2,7 +2,7 @@
 """The mistakes of run.py, with those of table_gate.py, table_io.py and table_sync.py."""
 from mutant import FOUR, TWO, Mutant
 from table_gate import GATE_MUTANTS
-from table_io import CLOSE_MUTANTS, LIMIT_MUTANTS, RING_MUTANTS
+from table_io import ACCEPT_MUTANTS, CLOSE_MUTANTS, LIMIT_MUTANTS, RING_MUTANTS
 from table_sync import SYNC_MUTANTS
 
 SWITCH_MUTANTS = [
@@ -400,5 +400,5 @@ PIN_MUTANTS = [
 ]
 
 MUTANTS = (SWITCH_MUTANTS + PIN_MUTANTS + SCHEDULER_MUTANTS + SCOPE_MUTANTS + TASK_MUTANTS +
-           RING_MUTANTS + CLOSE_MUTANTS + LIMIT_MUTANTS + TIMER_MUTANTS + SYNC_MUTANTS +
-           STACK_MUTANTS + GATE_MUTANTS)
+           RING_MUTANTS + ACCEPT_MUTANTS + CLOSE_MUTANTS + LIMIT_MUTANTS + TIMER_MUTANTS +
+           SYNC_MUTANTS + STACK_MUTANTS + GATE_MUTANTS)

@@ -226,6 +226,21 @@ CLOSE_MUTANTS = [
            {"WEFT_BACKEND": "io_uring", "WEFT_WORKERS": "1"}),
 ]
 
+ACCEPT_MUTANTS = [
+    Mutant("accept/tries-again-at-once", "io/accept.c",
+           [("deadline - now < pause ? deadline : now + pause);", "now);")],
+           "api_accept_next_test", "accept_next/it_gives_up_at_the_deadline"),
+    Mutant("accept/goes-on-with-whatever-has-the-number", "io/accept.c",
+           [("    uint32_t epoch = wf_epoch_now(fd);", "    uint32_t epoch = 0;"),
+            ("wf_op_poll(fd, POLLPRI, epoch, until);",
+             "weft_sleep_until(until) < 0 ? -ECANCELED : fd + (int)epoch < 0;")],
+           "api_accept_next_test",
+           "accept_next/a_close_ends_the_pause_and_nobody_gets_another_listener", tries=4),
+    Mutant("accept/gives-up-for-a-lost-connection", "io/accept.c",
+           [("        if (is_lost(result))", "        if (is_lost(result) && pause == 0)")],
+           "api_accept_next_test", "accept_next/what_passes_ends_nothing"),
+]
+
 LIMIT_MUTANTS = [
     Mutant("limits/a-turn-goes-with-an-accept-that-fails", "io/limits.c",
            [("        wf_limits_give(WF_LIMIT_CONNECTIONS, number);\n        if (result",

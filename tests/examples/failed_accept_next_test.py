@@ -17,7 +17,7 @@ class FailedAccept(unittest.TestCase):
                 end = subprocess.run([SERVER, *arguments], stderr=subprocess.PIPE, text=True,
                                      timeout=PATIENCE, check=False)
                 self.assertEqual(end.returncode, 1)
-                self.assertIn("cannot accept: Invalid argument\n", end.stderr)
+                self.assertIn("the server has failed: Invalid argument\n", end.stderr)
 
 
 if __name__ == "__main__":

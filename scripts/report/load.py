@@ -85,12 +85,14 @@ def start_wrk(case, port, seconds, cpus, is_verifying=False):
 
 def warm_up(case, server, cpus):
     """The same load, of which every answer is compared: that takes wrk's time, so it must not be in
-    the window.  Longer, where not all kinds of answers have come in the time."""
+    the window.  Longer, where not all kinds of answers, or none, have come in the time."""
     for seconds in (WARM_UP_SECONDS, *_LONGER_WARM_UPS):
         output = _run_verifying_wrk(case, server, cpus, seconds)
         verdicts = re.findall(r"^verified: (.*)", output, re.MULTILINE)
         if verdicts == ["all"]:
             return
+        if not output:
+            continue  # interrupted before it had begun: it was without a CPU
         if not verdicts or any(not text.startswith(("all", "no answer was")) for text in verdicts):
             break
     raise servers.ServerError(f"{server.name} answers {case.title} wrongly under load: "

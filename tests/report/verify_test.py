@@ -85,6 +85,17 @@ class Verify(unittest.TestCase):
         with server(case, delay=0.6) as running:
             load.warm_up(case, running, CPUS)
 
+    def test_wrk_gets_more_time_to_begin(self):
+        outputs = iter(("", "verified: all\n"))
+        with mock.patch.object(load, "_run_verifying_wrk", lambda *_: next(outputs)):
+            load.warm_up(case_of("plaintext"), None, CPUS)
+        self.assertEqual(list(outputs), [])
+
+    def test_a_wrk_that_never_says_a_word_is_found(self):
+        with mock.patch.object(load, "_run_verifying_wrk", return_value=""):
+            with self.assertRaisesRegex(servers.ServerError, "wrongly under load: wrk says"):
+                load.warm_up(case_of("plaintext"), mock.Mock(), CPUS)
+
     def test_a_server_that_does_not_answer_is_found(self):
         case = case_of("plaintext")
         with server(case) as running:

@@ -332,7 +332,8 @@ int weft_scope_cancel(weft_scope *opaque)
     struct wf_worker *self = wf_self();
     struct wf_scope *scope = scope_of(opaque);
 
-    if (self != NULL && scope->state == WF_SCOPE_UNUSED)
+    /* It has a runtime once it has been opened; the state may be changing under its lock. */
+    if (self != NULL && scope->runtime == NULL)
         enter(self, scope, false);
     if (!wf_worker_is_of(self, scope->runtime))
         return cancel_outside(self, scope);

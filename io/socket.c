@@ -2,6 +2,7 @@
 /* Sockets. */
 #include <weft/io.h>
 
+#include "arch/compiler.h"
 #include "arch/sim.h"
 #include "io/op.h"
 #include "io/pending.h"
@@ -14,13 +15,39 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* A ring goes on where less came than was to be waited for: with the next record, and for who only
+ * looks with the same bytes once more. */
+static bool may_wait_for_all(const struct wf_op *op)
+{
+    socklen_t length = sizeof(int);
+    int type;
+
+    return (op->flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE | MSG_DONTWAIT)) == 0 &&
+           getsockopt(op->fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+}
+
+/* With flags that say how long it waits. */
+static WF_NOINLINE ssize_t receive_with_flags(struct wf_op *op, weft_time deadline)
+{
+    if ((op->flags & MSG_WAITALL) != 0 && !may_wait_for_all(op))
+        op->flags &= ~MSG_WAITALL;
+    if ((op->flags & MSG_DONTWAIT) != 0)
+        return wf_op_run(op, deadline);
+    return wf_op_run_ready(op, wf_op_input_event(op->flags), deadline);
+}
+
+static ssize_t receive(struct wf_op *op, weft_time deadline)
+{
+    if ((op->flags & (MSG_DONTWAIT | MSG_WAITALL)) != 0)
+        return receive_with_flags(op, deadline);
+    return wf_op_run_ready(op, wf_op_input_event(op->flags), deadline);
+}
+
 ssize_t weft_recv(int fd, void *buf, size_t len, int flags, weft_time deadline)
 {
     struct wf_op op = {.code = WF_OP_RECV, .fd = fd, .buffer = buf, .length = len, .flags = flags};
 
-    if ((flags & MSG_DONTWAIT) != 0)
-        return wf_op_run(&op, deadline);
-    return wf_op_run_ready(&op, wf_op_input_event(flags), deadline);
+    return receive(&op, deadline);
 }
 
 static ssize_t send_part(int fd, const void *buf, size_t len, int flags, uint32_t epoch,
@@ -61,26 +88,24 @@ ssize_t weft_send_all(int fd, const void *buf, size_t len, int flags, weft_time 
     return (ssize_t)len;
 }
 
-static ssize_t move_message(enum wf_opcode code, int fd, struct msghdr *message, int flags,
-                            weft_time deadline)
-{
-    struct wf_op op = {.code = code, .fd = fd, .buffer = message, .flags = flags};
-
-    if ((flags & MSG_DONTWAIT) != 0)
-        return wf_op_run(&op, deadline);
-    return wf_op_run_ready(&op, code == WF_OP_RECVMSG ? wf_op_input_event(flags) : POLLOUT,
-                           deadline);
-}
-
 ssize_t weft_recvmsg(int fd, struct msghdr *message, int flags, weft_time deadline)
 {
-    return move_message(WF_OP_RECVMSG, fd, message, flags | MSG_CMSG_CLOEXEC, deadline);
+    struct wf_op op = {
+        .code = WF_OP_RECVMSG, .fd = fd, .buffer = message, .flags = flags | MSG_CMSG_CLOEXEC};
+
+    return receive(&op, deadline);
 }
 
 ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags, weft_time deadline)
 {
-    return move_message(WF_OP_SENDMSG, fd, (struct msghdr *)(uintptr_t)message,
-                        flags | MSG_NOSIGNAL, deadline);
+    struct wf_op op = {.code = WF_OP_SENDMSG,
+                       .fd = fd,
+                       .buffer = (void *)(uintptr_t)message,
+                       .flags = flags | MSG_NOSIGNAL};
+
+    if ((flags & MSG_DONTWAIT) != 0)
+        return wf_op_run(&op, deadline);
+    return wf_op_run_ready(&op, POLLOUT, deadline);
 }
 
 ssize_t weft_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,

@@ -180,9 +180,12 @@ WEFT_API WEFT_MUST_USE ssize_t weft_pwritev(int fd, const struct iovec *parts, i
 WEFT_API WEFT_MUST_USE ssize_t weft_read_exact(int fd, void *buf, size_t len, weft_time deadline);
 
 /*
- * Receive up to `len` bytes from the socket `fd`; `flags` as for recv(2).
+ * Receive up to `len` bytes from the socket `fd`; `flags` as for recv(2).  MSG_WAITALL waits for
+ * `len` bytes on io_uring and a stream only, and not together with MSG_PEEK: elsewhere it says
+ * nothing, and what is there is returned.
  *
- * Returns   the number of bytes received; 0 when the peer has shut down; a negative errno.
+ * Returns   the number of bytes received; 0 when the peer has shut down, or for an empty datagram;
+ *           a negative errno.
  * Deadline  absolute; see above.
  * Context   fiber.
  * Switches  yes.
@@ -223,7 +226,7 @@ WEFT_API WEFT_MUST_USE ssize_t weft_send_all(int fd, const void *buf, size_t len
 
 /*
  * Receive a message: several buffers, the sender's address, and what comes beside the data, as
- * recvmsg(2) has it.  Descriptors that come along are close-on-exec.
+ * recvmsg(2) has it.  Descriptors that come along are close-on-exec.  MSG_WAITALL as in weft_recv().
  *
  * Returns   the number of bytes received; 0 when the peer has shut down, or for an empty datagram;
  *           a negative errno, with `message` unchanged.

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls that mean the same on both backends, though the kernel's own means differ: receives of all,
+ * sockets that do not listen, connects without room in a backlog, FIFOs, leases.
+ */
+#define _GNU_SOURCE 1
+
+#include "../support/fixture.h"
+#include "../support/net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* `fn` gets the configuration. */
+static void run_on_both(unsigned workers, int (*fn)(void *))
+{
+    /* Nobody may come to the rescue of a worker that blocks. */
+    struct weft_config config = {.workers = workers, .monitor = 3};
+
+    for (config.backend = WEFT_BACKEND_IO_URING; config.backend <= WEFT_BACKEND_EPOLL;
+         config.backend++)
+        cr_assert_eq(run_config(&config, fn, &config), 0);
+}
+
+static ssize_t receive_message(int fd, char *bytes, size_t length, int flags)
+{
+    struct iovec part = {bytes, length};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+    return weft_recvmsg(fd, &message, flags, WEFT_FOREVER);
+}
+
+static ssize_t receive_from(int fd, char *bytes, size_t length, int flags)
+{
+    return weft_recvfrom(fd, bytes, length, flags, NULL, NULL, WEFT_FOREVER);
+}
+
+static ssize_t receive_plainly(int fd, char *bytes, size_t length, int flags)
+{
+    return weft_recv(fd, bytes, length, flags, WEFT_FOREVER);
+}
+
+static ssize_t (*const receives[])(int fd, char *bytes, size_t length, int flags) = {
+    receive_plainly, receive_from, receive_message};
+
+static void send_twice(int fd)
+{
+    CHECK_EQ(send(fd, "abc", 3, 0), 3);
+    CHECK_EQ(send(fd, "def", 3, 0), 3);
+}
+
+static void expect_records(int type, int way)
+{
+    char bytes[16] = "";
+    int fds[2];
+
+    CHECK_EQ(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds), 0);
+    send_twice(fds[1]);
+    CHECK_EQ(receives[way](fds[0], bytes, 9, MSG_WAITALL), 3);
+    CHECK(memcmp(bytes, "abc\0", 4) == 0);
+    CHECK_EQ(receives[way](fds[0], bytes, 9, MSG_WAITALL), 3);
+    CHECK(memcmp(bytes, "def\0", 4) == 0);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+static void expect_a_look(bool is_tcp, int way)
+{
+    char bytes[16] = "";
+    int fds[2];
+
+    if (is_tcp)
+        make_tcp_pair(fds);
+    else
+        make_socket_pair(fds);
+    CHECK_EQ(send(fds[1], "abc", 3, 0), 3);
+    CHECK_EQ(receives[way](fds[0], bytes, 9, MSG_PEEK | MSG_WAITALL), 3);
+    CHECK(memcmp(bytes, "abc\0", 4) == 0);
+    CHECK_EQ(receives[way](fds[0], bytes, 9, MSG_DONTWAIT | MSG_WAITALL), 3);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+static int receive_all(void *arg)
+{
+    (void)arg;
+    for (int way = 0; way < 3; way++) {
+        expect_records(SOCK_SEQPACKET, way);
+        expect_records(SOCK_DGRAM, way);
+        expect_a_look(false, way);
+        expect_a_look(true, way);
+    }
+    return 0;
+}
+
+/* A ring that goes on after a part would join records, and give again what was only looked at. */
+WORKER_TEST(io_meaning, a_receive_of_all_makes_nothing_up, TEST_TIMEOUT_S)
+{
+    run_on_both(*workers, receive_all);
+}

@@ -18,6 +18,10 @@
  */
 enum { VAIN_UNSEEN = 2, VAIN_MAX = 4 };
 
+/* The kernel's ERESTARTSYS.  System calls never return it, but an open, a flush or a close in a
+ * ring can, whose thread has met a signal. */
+enum { INTERRUPTED_INSIDE = 512 };
+
 /* Never takes the waiter out: the wake belongs to the completion, which is sure to come. */
 static bool interrupt_op(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
@@ -40,11 +44,18 @@ void wf_op_complete_slowly(struct wf_worker *self, struct wf_op *op)
         wf_closing_done(self, closing);
 }
 
-/* A worker of the kernel met a signal, or what it took for one: nothing has been moved.  As on
- * epoll, not a connect, which goes on after it, nor a close, which has been done. */
+/* A thread of the kernel's met a signal, or what it took for one: nothing has been moved. */
+static bool was_interrupted(const struct wf_op *op)
+{
+    return op->result == -EINTR || op->result == -INTERRUPTED_INSIDE;
+}
+
+/* As on epoll, not a connect, which goes on after a signal, nor a close, which has been done. */
 static bool is_to_repeat(const struct wf_op *op)
 {
-    return op->result == WF_OP_TRY_AGAIN || (op->result == -EINTR && op->reason == 0 &&
+    if (WF_LIKELY(op->result >= 0))
+        return false;
+    return op->result == WF_OP_TRY_AGAIN || (was_interrupted(op) && op->reason == 0 &&
                                              op->code != WF_OP_CONNECT && op->code != WF_OP_CLOSE);
 }
 
@@ -66,9 +77,9 @@ static int32_t run(struct wf_worker *self, struct wf_op *op, wf_interrupt_fn *in
             self = wf_wait_end(self, deadline);
     } while (is_to_repeat(op));
     /* A wait in the kernel that a cancel interrupts can also end with EINTR. */
-    if (op->reason != 0 && (op->result == -ECANCELED || op->result == -EINTR))
+    if (op->reason != 0 && (op->result == -ECANCELED || was_interrupted(op)))
         return op->reason;
-    return op->result;
+    return op->result == -INTERRUPTED_INSIDE ? -EINTR : op->result;
 }
 
 /* Where their number is limited: waits for its turn, also where it would not have to wait itself.

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,8 +50,8 @@ static ssize_t receive_plainly(int fd, char *bytes, size_t length, int flags)
     return weft_recv(fd, bytes, length, flags, WEFT_FOREVER);
 }
 
-static ssize_t (*const receives[])(int fd, char *bytes, size_t length, int flags) = {
-    receive_plainly, receive_from, receive_message};
+static ssize_t (*const receives[])(int fd, char *bytes, size_t length,
+                                   int flags) = {receive_plainly, receive_from, receive_message};
 
 static void send_twice(int fd)
 {
@@ -106,4 +107,77 @@ static int receive_all(void *arg)
 WORKER_TEST(io_meaning, a_receive_of_all_makes_nothing_up, TEST_TIMEOUT_S)
 {
     run_on_both(*workers, receive_all);
+}
+
+struct lease {
+    char path[32];
+    int fd;
+    weft_time deadline;
+};
+
+static int open_leased(void *arg)
+{
+    struct lease *lease = arg;
+
+    return weft_openat(AT_FDCWD, lease->path, O_WRONLY, 0, lease->deadline);
+}
+
+static void take_lease(struct lease *lease)
+{
+    CHECK_EQ(fcntl(lease->fd, F_SETLEASE, F_RDLCK), 0);
+}
+
+static void give_lease(struct lease *lease, weft_fiber *opener)
+{
+    int fd;
+
+    CHECK_EQ(fcntl(lease->fd, F_SETLEASE, F_UNLCK), 0);
+    fd = must_join(opener);
+    CHECK(fd >= 0);
+    CHECK_EQ(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    CHECK_EQ(weft_close(fd), 0);
+}
+
+static int open_with_lease(void *arg)
+{
+    const struct weft_config *config = arg;
+    struct lease lease = {.path = "/tmp/weft-lease-XXXXXX", .deadline = WEFT_FOREVER};
+    weft_fiber *opener;
+    int fd = mkstemp(lease.path);
+
+    CHECK(fd >= 0);
+    CHECK_EQ(close(fd), 0);
+    lease.fd = open(lease.path, O_RDONLY | O_CLOEXEC);
+    take_lease(&lease);
+    opener = must_spawn(open_leased, &lease);
+    CHECK_EQ(weft_sleep(2 * WEFT_MILLISECOND), 0);
+    give_lease(&lease, opener);
+    if (config->backend == WEFT_BACKEND_IO_URING) { /* what is on the pool has no end but its own */
+        take_lease(&lease);
+        lease.deadline = weft_after(5 * WEFT_MILLISECOND);
+        CHECK_EQ(open_leased(&lease), -ETIMEDOUT);
+        lease.deadline = WEFT_FOREVER;
+        opener = must_spawn(open_leased, &lease);
+        CHECK_EQ(weft_sleep(5 * WEFT_MILLISECOND), 0);
+        weft_cancel(opener);
+        CHECK_EQ(must_join(opener), -ECANCELED);
+        CHECK_EQ(fcntl(lease.fd, F_SETLEASE, F_UNLCK), 0);
+    }
+    CHECK_EQ(close(lease.fd), 0);
+    CHECK_EQ(unlink(lease.path), 0);
+    return 0;
+}
+
+/* An open that waits in a thread of the kernel's ends with an error that no system call returns. */
+WORKER_TEST(io_meaning, an_open_waits_for_a_lease, TEST_TIMEOUT_S)
+{
+    char path[] = "/tmp/weft-lease-XXXXXX";
+    int fd = mkstemp(path), reader = open(path, O_RDONLY | O_CLOEXEC);
+
+    cr_assert(fd >= 0 && reader >= 0 && unlink(path) == 0 && close(fd) == 0);
+    if (fcntl(reader, F_SETLEASE, F_RDLCK) != 0)
+        cr_skip_test("this file system has no leases");
+    (void)close(reader);
+    (void)signal(SIGIO, SIG_IGN); /* the holder is told, and knows */
+    run_on_both(*workers, open_with_lease);
 }

@@ -175,14 +175,8 @@ static int run_rest(void *arg)
 static int run_open(void *arg)
 {
     struct wf_op *op = arg;
-    /* A FIFO would wait for its other end. */
-    int fd = openat(op->fd, op->buffer, op->flags | O_NONBLOCK, (mode_t)op->length);
 
-    if (fd < 0 && (errno == ENXIO || errno == EAGAIN) && (op->flags & O_NONBLOCK) == 0)
-        fd = openat(op->fd, op->buffer, op->flags, (mode_t)op->length);
-    else if (fd >= 0 && (op->flags & (O_NONBLOCK | O_PATH)) == 0)
-        (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-    op->result = result_of(fd);
+    op->result = result_of(openat(op->fd, op->buffer, op->flags, (mode_t)op->length));
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <weft/io.h>
 
 #include "arch/compiler.h"
+#include "arch/sim.h"
 #include "io/op.h"
 #include "io/pending.h"
 #include "io/terminal.h"
@@ -182,8 +183,21 @@ int weft_openat(int dir_fd, const char *path, int flags, mode_t mode, weft_time 
                        .buffer = (void *)(uintptr_t)path,
                        .length = mode,
                        .flags = flags | O_CLOEXEC};
+    bool may_wait = (flags & (O_NONBLOCK | O_PATH)) == 0 && !wf_sim_is_here();
+    int fd;
 
-    return wf_op_run(&op, deadline);
+    /* A FIFO would wait for its other end: on io_uring sometimes, as the kernel tries some opens
+     * without blocking first, but none that may create or that has to look on the disk. */
+    if (may_wait)
+        op.flags |= O_NONBLOCK;
+    fd = wf_op_run(&op, deadline);
+    if (fd == -EAGAIN && may_wait) { /* somebody has a lease on the file, and is asked for it */
+        op.flags &= ~O_NONBLOCK;
+        fd = wf_op_run(&op, deadline);
+    } else if (fd >= 0 && may_wait) {
+        (void)fcntl(fd, F_SETFL, flags);
+    }
+    return fd;
 }
 
 int weft_fsync(int fd, weft_time deadline)

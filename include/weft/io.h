@@ -384,15 +384,16 @@ WEFT_API WEFT_MUST_USE int weft_poll_fd(int fd, int events, weft_time deadline);
 WEFT_API WEFT_MUST_USE int weft_pipe(int ends[2]);
 
 /*
- * Open a file; O_CLOEXEC is implied.  A FIFO opens for reading without waiting for a writer: the
- * kernel tries every open without blocking first.
+ * Open a file; O_CLOEXEC is implied.  A FIFO opens as with O_NONBLOCK, in whichever mode the
+ * descriptor is then: for reading without a writer, and for writing only where there is a reader.
  *
  * Returns   the descriptor; a negative errno.
  * Deadline  absolute; see above.
  * Context   fiber.
  * Switches  yes.
  * Cancel    -ECANCELED; a file that was opened first is returned, never lost.
- * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), and those of openat(2).
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -ENXIO (a FIFO for writing that nobody
+ *           reads), and those of openat(2).
  */
 WEFT_API WEFT_MUST_USE int weft_openat(int dir_fd, const char *path, int flags, mode_t mode,
                                        weft_time deadline);

@@ -109,6 +109,54 @@ WORKER_TEST(io_meaning, a_receive_of_all_makes_nothing_up, TEST_TIMEOUT_S)
     run_on_both(*workers, receive_all);
 }
 
+static char fifo[] = "/tmp/weft-fifo-XXXXXX";
+
+static int open_fifo(int flags)
+{
+    /* One that creates is tried by a thread of the kernel's, and not in passing. */
+    return weft_openat(AT_FDCWD, fifo, flags, 0600, weft_after(30 * WEFT_SECOND));
+}
+
+static int open_fifos(void *arg)
+{
+    static const int more[] = {0, O_CREAT, O_TRUNC, O_CREAT | O_TRUNC};
+
+    (void)arg;
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+        int reader, writer;
+
+        CHECK_EQ(open_fifo(O_WRONLY | more[i]), -ENXIO);
+        CHECK_EQ(open_fifo(O_WRONLY | O_NONBLOCK | more[i]), -ENXIO);
+        reader = open_fifo(O_RDONLY | more[i]);
+        CHECK(reader >= 0);
+        CHECK_EQ(fcntl(reader, F_GETFL) & O_NONBLOCK, 0);
+        writer = open_fifo(O_WRONLY | O_APPEND | more[i]);
+        CHECK(writer >= 0);
+        CHECK_EQ(fcntl(writer, F_GETFL) & (O_NONBLOCK | O_APPEND), O_APPEND);
+        CHECK_EQ(weft_close(reader), 0);
+        reader = open_fifo(O_RDONLY | O_NONBLOCK | more[i]);
+        CHECK(reader >= 0);
+        CHECK_EQ(fcntl(reader, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+        CHECK_EQ(weft_close(reader), 0);
+        CHECK_EQ(weft_close(writer), 0);
+    }
+    return 0;
+}
+
+/* By whatever way the kernel opens it.  A thread of the pool, or the kernel, that waited for the
+ * other end would keep a deadline waiting as well. */
+WORKER_TEST(io_meaning, a_fifo_opens_at_once_or_not_at_all, TEST_TIMEOUT_S)
+{
+    int fd = mkstemp(fifo);
+
+    cr_assert(fd >= 0);
+    (void)close(fd);
+    cr_assert_eq(unlink(fifo), 0);
+    cr_assert_eq(mkfifo(fifo, 0600), 0);
+    run_on_both(*workers, open_fifos);
+    cr_assert_eq(unlink(fifo), 0);
+}
+
 struct lease {
     char path[32];
     int fd;

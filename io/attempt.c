@@ -236,9 +236,10 @@ static bool transfer_when_ready(struct wf_op *op, weft_time deadline)
 }
 
 /* A part of a file can be in memory while the rest is not: that is no short read.  Nor is it the
- * end of the file, at which a second call would find nothing.  `epoch` is from before the first
- * part: the rest is of the same file, or nobody's. */
-static WF_COLD void move_rest_of_file(struct wf_op *op, uint32_t epoch)
+ * end of the file, at which a second call would find nothing.  Where the deadline comes first, what
+ * has been moved is all.  `epoch` is from before the first part: the rest is of the same file, or
+ * nobody's. */
+static WF_COLD void move_rest_of_file(struct wf_op *op, uint32_t epoch, weft_time deadline)
 {
     bool is_held = op->watch == NULL;
     int32_t done;
@@ -249,7 +250,7 @@ static WF_COLD void move_rest_of_file(struct wf_op *op, uint32_t epoch)
         return; /* what was moved before the close counts */
     if (!move_rest(op, RWF_NOWAIT)) {
         done = op->result;
-        (void)call(op, run_rest, WEFT_FOREVER);
+        (void)call(op, run_rest, deadline);
         if (op->result < 0)
             op->result = done;
     }
@@ -258,7 +259,7 @@ static WF_COLD void move_rest_of_file(struct wf_op *op, uint32_t epoch)
 }
 
 /* -EAGAIN: it would wait; -EOPNOTSUPP or -ENOSYS: nobody can say. */
-static void transfer_now(struct wf_op *op)
+static void transfer_now(struct wf_op *op, weft_time deadline)
 {
     uint32_t epoch = wf_epoch_now(op->fd);
 
@@ -268,14 +269,14 @@ static void transfer_now(struct wf_op *op)
         op->result = transfer_all(op, RWF_NOWAIT);
     }
     if (is_short(op) && is_file(op->fd))
-        move_rest_of_file(op, epoch);
+        move_rest_of_file(op, epoch, deadline);
 }
 
 static bool attempt_transfer(struct wf_op *op, weft_time deadline)
 {
     if (op->cannot_wait)
         return call(op, run_transfer, deadline);
-    transfer_now(op);
+    transfer_now(op, deadline);
     if (op->result == -EOPNOTSUPP || op->result == -ENOSYS)
         return transfer_when_ready(op, deadline);
     return op->result != -EAGAIN;
@@ -413,14 +414,14 @@ bool wf_attempt(struct wf_op *op, weft_time deadline)
     return is_done;
 }
 
-static bool attempt_now(struct wf_op *op)
+static bool attempt_now(struct wf_op *op, weft_time deadline)
 {
     switch (op->code) {
     case WF_OP_READ:
     case WF_OP_WRITE:
     case WF_OP_READV:
     case WF_OP_WRITEV:
-        transfer_now(op);
+        transfer_now(op, deadline);
         return op->result != -EAGAIN && op->result != -EOPNOTSUPP && op->result != -ENOSYS;
     case WF_OP_RECV:
     case WF_OP_RECVMSG:
@@ -442,7 +443,7 @@ static bool attempt_now(struct wf_op *op)
     return false;
 }
 
-bool wf_attempt_now(struct wf_op *op)
+bool wf_attempt_now(struct wf_op *op, weft_time deadline)
 {
-    return attempt_now(op) && op->result != -EINTR;
+    return attempt_now(op, deadline) && op->result != -EINTR;
 }

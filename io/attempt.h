@@ -15,7 +15,7 @@ bool wf_attempt(struct wf_op *op, weft_time deadline);
 /* For a ring, which can do it otherwise: tries the operation if a flag of the call keeps it from
  * waiting whatever its descriptor is.  Returns false where there is no such call, or nothing was to
  * be had.  It suspends only for the rest of a file of which a part was in memory. */
-bool wf_attempt_now(struct wf_op *op);
+bool wf_attempt_now(struct wf_op *op, weft_time deadline);
 
 /* The events for which an operation waits that could not be done at once. */
 uint32_t wf_attempt_events(const struct wf_op *op);

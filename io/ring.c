@@ -386,10 +386,9 @@ static bool attempt(struct wf_op *op, weft_time deadline)
     struct ring *ring = ring_of(wf_worker_poller(self));
     bool is_done;
 
-    (void)deadline;
     if (!wf_alone_may_call(op) || !wf_self_is_alone(self) || !may_attempt(ring, op))
         return false;
-    is_done = wf_ring_attempt(ring, op);
+    is_done = wf_ring_attempt(ring, op, deadline);
     self = wf_self(); /* it may have suspended */
     if (note_attempt(ring_of(wf_worker_poller(self)), op, is_done))
         wf_self_give_way(self);

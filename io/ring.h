@@ -77,7 +77,7 @@ int wf_ring_enter(struct ring *ring, bool is_owner, unsigned count,
                   const struct __kernel_timespec *timeout, bool waits);
 
 /* wf_attempt_now() with that kernel. */
-bool wf_ring_attempt(const struct ring *ring, struct wf_op *op);
+bool wf_ring_attempt(const struct ring *ring, struct wf_op *op, weft_time deadline);
 
 /*
  * The flags of a send in the ring.

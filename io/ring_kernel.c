@@ -98,7 +98,8 @@ int wf_ring_enter(struct ring *ring, bool is_owner, unsigned count,
     return result;
 }
 
-bool wf_ring_attempt(const struct ring *ring, struct wf_op *op)
+bool wf_ring_attempt(const struct ring *ring, struct wf_op *op, weft_time deadline)
 {
-    return WF_UNLIKELY(ring->simulated != NULL) ? wf_sim_ring_attempt(op) : wf_attempt_now(op);
+    return WF_UNLIKELY(ring->simulated != NULL) ? wf_sim_ring_attempt(op, deadline)
+                                                : wf_attempt_now(op, deadline);
 }

@@ -354,7 +354,7 @@ bool wf_sim_begin(struct wf_sim_ring *ring, const struct io_uring_sqe *sqe)
 }
 
 /* Now and then there is nothing to be had at once, as of a file that is not in memory. */
-bool wf_sim_ring_attempt(struct wf_op *op)
+bool wf_sim_ring_attempt(struct wf_op *op, weft_time deadline)
 {
     struct wf_sim_socket *at;
 
@@ -364,6 +364,6 @@ bool wf_sim_ring_attempt(struct wf_op *op)
         return true;
     at = wf_sim_find(op->fd);
     if (at == NULL)
-        return wf_attempt_now(op);
+        return wf_attempt_now(op, deadline);
     return wf_sim_draw(WF_SIM_NETWORK, 4) != 0 && wf_sim_try(at, op);
 }

@@ -63,7 +63,7 @@ void wf_sim_ring_signal(struct wf_sim_ring *ring, WF_ATOMIC(uint32_t) * word);
 void wf_sim_await_signal(WF_ATOMIC(uint32_t) * word);
 
 /* What a fiber does itself if nothing has to be waited for (wf_attempt_now()). */
-bool wf_sim_ring_attempt(struct wf_op *op);
+bool wf_sim_ring_attempt(struct wf_op *op, weft_time deadline);
 
 /* Takes a submission: what comes of it is for wf_sim_ring_put().  Returns false if there is no
  * memory.  Caller: sim_ring.c. */

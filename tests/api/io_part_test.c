@@ -77,13 +77,18 @@ static bool was_asked(const struct weft_config *config)
 }
 
 /* One worker, and no monitor that takes the calls for a stall. */
-static void run_on_both(int (*fn)(void *))
+static void run_on_both_with(int (*fn)(void *), unsigned threads)
 {
-    struct weft_config config = {.workers = 1, .monitor = 3};
+    struct weft_config config = {.workers = 1, .monitor = 3, .blocking_threads = threads};
 
     cr_expect_eq(run_config(&config, fn, &config), 0);
     config.backend = WEFT_BACKEND_EPOLL;
     cr_expect_eq(run_config(&config, fn, &config), 0);
+}
+
+static void run_on_both(int (*fn)(void *))
+{
+    run_on_both_with(fn, 0);
 }
 
 /* What the first call moves, and what has been moved. */
@@ -262,4 +267,76 @@ static int close_between(void *arg)
 Test(io_part, the_rest_is_of_the_same_file, .timeout = TEST_TIMEOUT_S)
 {
     run_on_both(close_between);
+}
+
+/* Half at first; the rest would have to wait. */
+static ssize_t move_half_at_once(int fd, const struct iovec *parts, int count, off_t offset,
+                                 int flags)
+{
+    int number = atomic_load(&calls);
+
+    CHECK_EQ(count, 1);
+    CHECK((flags & RWF_NOWAIT) != 0);
+    if (number > 1)
+        return -EAGAIN;
+    return pread(fd, parts->iov_base, FIRST, offset);
+}
+
+static int hold_the_pool(void *arg)
+{
+    while (!atomic_load((_Atomic(bool) *)arg))
+        (void)usleep(100);
+    return 0;
+}
+
+static int be_in_the_pool(void *arg)
+{
+    return weft_blocking(hold_the_pool, arg, WEFT_FOREVER);
+}
+
+static int read_part(void *arg)
+{
+    weft_time deadline = *(weft_time *)arg;
+    char bytes[LENGTH + 1] = "cccccccc";
+    int fd = make_file("aaaaaaaa", LENGTH);
+    ssize_t result;
+
+    atomic_store(&calls, 0);
+    atomic_store(&decide, move_half_at_once);
+    result = weft_pread(fd, bytes, LENGTH, 0, deadline);
+    atomic_store(&decide, NULL);
+    CHECK_EQ(weft_close(fd), 0);
+    CHECK_EQ(memcmp(bytes, result == FIRST ? "aaaacccc" : "aaaaaaaa", LENGTH), 0);
+    return (int)result;
+}
+
+static void expect_part(const struct weft_config *config, int result)
+{
+    CHECK_EQ(result, was_asked(config) ? FIRST : LENGTH);
+}
+
+/* The pool is busy all the time. */
+static int wait_for_the_rest(void *arg)
+{
+    _Atomic(bool) is_over = false;
+    weft_fiber *holder = must_spawn(be_in_the_pool, &is_over), *reader;
+    weft_time deadline = 0;
+
+    CHECK_EQ(weft_sleep(5 * WEFT_MILLISECOND), 0);
+    expect_part(arg, read_part(&deadline));
+    deadline = weft_after(5 * WEFT_MILLISECOND);
+    expect_part(arg, read_part(&deadline));
+    deadline = WEFT_FOREVER;
+    reader = must_spawn(read_part, &deadline);
+    CHECK_EQ(weft_sleep(5 * WEFT_MILLISECOND), 0);
+    weft_cancel(reader);
+    expect_part(arg, must_join(reader));
+    atomic_store(&is_over, true);
+    return must_join(holder);
+}
+
+/* A deadline or a cancel ends the wait for a thread, and what has been moved is told. */
+Test(io_part, the_rest_has_a_deadline, .timeout = TEST_TIMEOUT_S)
+{
+    run_on_both_with(wait_for_the_rest, 1);
 }

@@ -31,7 +31,6 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <weft/blocking.h>
 #include <weft/fiber.h>
 
 enum {
@@ -188,14 +187,6 @@ static int run_sync(void *arg)
     return 0;
 }
 
-static int run_connect(void *arg)
-{
-    struct wf_op *op = arg;
-
-    op->result = result_of(connect(op->fd, op->buffer, (socklen_t)op->length));
-    return 0;
-}
-
 /* Calls `fn(op)` on the pool; the descriptor stays what it is meanwhile.  Always true, as the
  * result of an attempt. */
 static bool call(struct wf_op *op, int (*fn)(void *), weft_time deadline)
@@ -203,10 +194,8 @@ static bool call(struct wf_op *op, int (*fn)(void *), weft_time deadline)
     bool is_held = op->watch == NULL;
     int error = is_held ? wf_op_hold(op) : 0;
 
-    /* What connects may wait for a fiber of this very worker, and is never called here. */
     if (error == 0)
-        error = fn == run_connect ? weft_blocking(fn, op, deadline)
-                                  : wf_call_file(fn, op, deadline);
+        error = wf_call_file(fn, op, deadline);
     if (is_held)
         wf_op_release(op);
     if (error != 0) /* it was not called */
@@ -308,8 +297,8 @@ static bool attempt_accept(struct wf_op *op)
     return op->result != -EAGAIN;
 }
 
-/* -EINPROGRESS tells the caller to wait for the outcome (socket.c). */
-static bool attempt_connect(struct wf_op *op, weft_time deadline)
+/* -EINPROGRESS tells the caller to wait for the outcome, and -EAGAIN to try again (socket.c). */
+static void attempt_connect(struct wf_op *op)
 {
     int mode = fcntl(op->fd, F_GETFL);
 
@@ -318,10 +307,6 @@ static bool attempt_connect(struct wf_op *op, weft_time deadline)
     op->result = result_of(connect(op->fd, op->buffer, (socklen_t)op->length));
     if (mode >= 0 && (mode & O_NONBLOCK) == 0)
         (void)fcntl(op->fd, F_SETFL, mode);
-    /* A Unix socket whose backlog is full has no readiness to wait for. */
-    if (op->result == -EAGAIN && (mode & O_NONBLOCK) == 0)
-        return call(op, run_connect, deadline);
-    return true;
 }
 
 /*
@@ -388,7 +373,8 @@ static bool attempt(struct wf_op *op, weft_time deadline)
     case WF_OP_ACCEPT:
         return attempt_accept(op);
     case WF_OP_CONNECT:
-        return attempt_connect(op, deadline);
+        attempt_connect(op);
+        return true;
     case WF_OP_POLL:
         op->result = wf_op_events_now(op->fd, op->flags);
         return op->result != 0;

@@ -152,21 +152,36 @@ static int finish_connect(int fd, uint32_t epoch, weft_time deadline)
     return result;
 }
 
+static int try_connect(struct wf_op *op, uint32_t epoch, weft_time deadline)
+{
+    int result = wf_op_run(op, deadline);
+
+    /* It may go on in spite of the signal, or not have begun: asked again the socket says which. */
+    while (result == -EINTR) {
+        op->epoch = epoch;
+        result = wf_op_run(op, deadline);
+        if (result == -EISCONN)
+            result = 0;
+        else if (result == -EALREADY)
+            result = -EINPROGRESS;
+    }
+    return result;
+}
+
 int weft_connect(int fd, const struct sockaddr *addr, socklen_t addr_len, weft_time deadline)
 {
     struct wf_op op = {
         .code = WF_OP_CONNECT, .fd = fd, .buffer = (void *)(uintptr_t)addr, .length = addr_len};
     uint32_t epoch = wf_epoch_now(fd);
-    int result = wf_op_run(&op, deadline);
+    int result = try_connect(&op, epoch, deadline);
 
-    /* It may go on in spite of the signal, or not have begun: asked again the socket says which. */
-    while (result == -EINTR) {
+    /* No room in the backlog, for which there is no readiness to wait. */
+    while (result == -EAGAIN && addr->sa_family == AF_UNIX) {
+        result = wf_op_pause(deadline);
+        if (result != 0)
+            return result;
         op.epoch = epoch;
-        result = wf_op_run(&op, deadline);
-        if (result == -EISCONN)
-            result = 0;
-        else if (result == -EALREADY)
-            result = -EINPROGRESS;
+        result = try_connect(&op, epoch, deadline);
     }
     return result == -EINPROGRESS ? finish_connect(fd, epoch, deadline) : result;
 }

@@ -344,7 +344,8 @@ WEFT_API WEFT_MUST_USE int weft_accept_next(int fd, weft_time deadline);
 WEFT_API int weft_connection_forget(int fd);
 
 /*
- * Connect the socket `fd` to `addr`.  After a failure the socket can only be closed.
+ * Connect the socket `fd` to `addr`.  After a failure the socket can only be closed.  Where the
+ * backlog of a Unix socket is full it waits for room, by looking each millisecond.
  *
  * Returns   0; a negative errno.
  * Deadline  absolute; see above.

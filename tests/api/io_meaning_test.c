@@ -229,3 +229,76 @@ WORKER_TEST(io_meaning, an_open_waits_for_a_lease, TEST_TIMEOUT_S)
     (void)signal(SIGIO, SIG_IGN); /* the holder is told, and knows */
     run_on_both(*workers, open_with_lease);
 }
+
+static struct sockaddr_un backlog;
+static int client;
+
+static int connect_client(void *arg)
+{
+    return weft_connect(client, (struct sockaddr *)&backlog, sizeof backlog, *(weft_time *)arg);
+}
+
+/* Of one place, which is taken.  Returns the listener. */
+static int make_full_backlog(int *first)
+{
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    backlog = (struct sockaddr_un){.sun_family = AF_UNIX};
+    (void)snprintf(backlog.sun_path + 1, sizeof backlog.sun_path - 1, "weft-meaning-%d", getpid());
+    CHECK_EQ(bind(listener, (struct sockaddr *)&backlog, sizeof backlog), 0);
+    CHECK_EQ(listen(listener, 0), 0);
+    *first = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_EQ(connect(*first, (struct sockaddr *)&backlog, sizeof backlog), 0);
+    return listener;
+}
+
+static weft_fiber *begin_to_connect(weft_time *deadline)
+{
+    weft_fiber *fiber = must_spawn(connect_client, deadline);
+
+    CHECK_EQ(weft_sleep(3 * WEFT_MILLISECOND), 0);
+    return fiber;
+}
+
+static void wait_for_room(int mode)
+{
+    weft_time past = 0, soon = weft_after(3 * WEFT_MILLISECOND), late;
+    int first, listener = make_full_backlog(&first), accepted;
+    weft_fiber *fiber;
+
+    late = weft_after(30 * WEFT_SECOND);
+    client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | mode, 0);
+    CHECK_EQ(connect_client(&past), -ETIMEDOUT);
+    CHECK_EQ(connect_client(&soon), -ETIMEDOUT);
+    fiber = begin_to_connect(&late);
+    weft_cancel(fiber);
+    CHECK_EQ(must_join(fiber), -ECANCELED);
+    fiber = begin_to_connect(&late);
+    CHECK_EQ(weft_close(client), 0);
+    client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | mode, 0); /* most likely that number */
+    CHECK_EQ(must_join(fiber), -EBADF);
+    fiber = begin_to_connect(&late);
+    accepted = weft_accept(listener, WEFT_FOREVER);
+    CHECK(accepted >= 0);
+    CHECK_EQ(must_join(fiber), 0);
+    CHECK_EQ(fcntl(client, F_GETFL) & O_NONBLOCK, mode);
+    CHECK_EQ(weft_close(client), 0);
+    CHECK_EQ(weft_close(first), 0);
+    CHECK_EQ(weft_close(accepted), 0);
+    CHECK_EQ(weft_close(listener), 0);
+}
+
+static int wait_for_a_backlog(void *arg)
+{
+    (void)arg;
+    wait_for_room(0);
+    wait_for_room(O_NONBLOCK);
+    return 0;
+}
+
+/* Such a connect has nothing to wait for, and neither a descriptor in non-blocking mode may see of
+ * that, nor a deadline. */
+WORKER_TEST(io_meaning, a_connect_waits_for_room_in_a_backlog, TEST_TIMEOUT_S)
+{
+    run_on_both(*workers, wait_for_a_backlog);
+}

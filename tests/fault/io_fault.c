@@ -269,8 +269,7 @@ WRAPPED(int, accept4, int fd, struct sockaddr *address, socklen_t *length, int f
     return fails("accept4", IO_FAULT_RETRIED, fd) ? -1 : REAL(accept4)(fd, address, length, flags);
 }
 
-/* One that is interrupted goes on (connect(2)).  Where a socket in blocking mode would have to wait
- * for room in a backlog, the pool connects. */
+/* One that is interrupted goes on (connect(2)). */
 WRAPPED(int, connect, int fd, const struct sockaddr *address, socklen_t length)
 {
     bool is_hit = fails("connect", IO_FAULT_RETRIED, fd);

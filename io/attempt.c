@@ -289,11 +289,24 @@ static bool attempt_message(struct wf_op *op)
     return op->result != -EAGAIN || (op->flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) != 0;
 }
 
+static bool is_listening(int fd)
+{
+    int listens = 0;
+    socklen_t length = sizeof listens;
+
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && listens != 0;
+}
+
 static bool attempt_accept(struct wf_op *op)
 {
-    if (!is_nonblocking(op->fd))
-        (void)fcntl(op->fd, F_SETFL, fcntl(op->fd, F_GETFL) | O_NONBLOCK);
+    int mode = fcntl(op->fd, F_GETFL);
+    bool is_blocking = mode >= 0 && (mode & O_NONBLOCK) == 0;
+
+    if (is_blocking)
+        (void)fcntl(op->fd, F_SETFL, mode | O_NONBLOCK);
     op->result = result_of(accept4(op->fd, NULL, NULL, op->flags));
+    if (is_blocking && !is_listening(op->fd)) /* it was no listener to change for good */
+        (void)fcntl(op->fd, F_SETFL, mode);
     return op->result != -EAGAIN;
 }
 

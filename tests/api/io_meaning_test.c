@@ -302,3 +302,40 @@ WORKER_TEST(io_meaning, a_connect_waits_for_room_in_a_backlog, TEST_TIMEOUT_S)
 {
     run_on_both(*workers, wait_for_a_backlog);
 }
+
+static void expect_blocking(int fd, int error)
+{
+    CHECK_EQ(weft_accept(fd, WEFT_FOREVER), error);
+    CHECK_EQ(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+}
+
+static int accept_from_others(void *arg)
+{
+    int listener = make_bound_socket(), fds[2];
+
+    (void)arg;
+    make_pipe(fds);
+    expect_blocking(fds[0], -ENOTSOCK);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    make_socket_pair(fds);
+    expect_blocking(fds[0], -EINVAL);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    make_datagram_pair(fds);
+    expect_blocking(fds[0], -EOPNOTSUPP);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    expect_blocking(listener, -EINVAL);
+    CHECK_EQ(weft_accept(NOT_OPEN, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(listen(listener, 1), 0);
+    CHECK_EQ(weft_accept(listener, 0), -ETIMEDOUT);
+    (void)close(listener);
+    return 0;
+}
+
+/* What does not listen keeps its mode, which it may share with other processes. */
+WORKER_TEST(io_meaning, an_accept_leaves_others_as_they_are, TEST_TIMEOUT_S)
+{
+    run_on_both(*workers, accept_from_others);
+}

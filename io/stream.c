@@ -2,6 +2,7 @@
 /* Readers and writers with a buffer of their caller's. */
 #include <weft/stream.h>
 
+#include "arch/compiler.h"
 #include "io/op.h"
 #include "io/pending.h"
 
@@ -174,13 +175,14 @@ int weft_writer_flush(weft_writer *writer, weft_time deadline)
     return (int)write_with_buffer(writer, NULL, 0, deadline);
 }
 
-static ssize_t format_into(weft_writer *writer, const char *format, va_list arguments)
+/* Not inlined, where errno is read: its address must not be kept over a switch. */
+static WF_NOINLINE ssize_t format_into(weft_writer *writer, const char *format, va_list arguments)
 {
     size_t room = writer->size - writer->used;
     int length = vsnprintf(writer->buffer + writer->used, room, format, arguments);
 
     if (length < 0)
-        return -EILSEQ;
+        return -errno;
     if ((size_t)length < room) /* it has written a zero byte, too */
         writer->used += (size_t)length;
     return length;

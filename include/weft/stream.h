@@ -146,8 +146,8 @@ WEFT_API WEFT_MUST_USE ssize_t weft_writer_write(weft_writer *writer, const void
  * Context   fiber.
  * Switches  if it does not fit into what is left of the buffer.
  * Cancel    -ECANCELED if it does not fit into what is left of the buffer.
- * Errors    -EMSGSIZE (longer than the whole buffer; this one does not stay), -EILSEQ and other
- *           errors of printf(3), those of weft_writev().
+ * Errors    -EMSGSIZE (longer than the whole buffer; this one does not stay), those of printf(3),
+ *           such as -EILSEQ and -EOVERFLOW, and of weft_writev().
  */
 WEFT_API WEFT_MUST_USE ssize_t weft_writer_printf(weft_writer *writer, weft_time deadline,
                                                   const char *format, ...)

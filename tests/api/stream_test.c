@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 static bool is_text(const char *text, ssize_t n, const char *expected)
 {
@@ -133,7 +134,7 @@ Test(stream, a_cancelled_fiber_gets_what_is_there, .timeout = TEST_TIMEOUT_S)
 
 static int write_pieces(void *arg)
 {
-    char room[8], got[64] = "";
+    char room[8], got[64] = "", too_wide[] = "%99999999999d";
     weft_writer out;
     int fds[2];
 
@@ -151,6 +152,8 @@ static int write_pieces(void *arg)
     CHECK_EQ(weft_writer_printf(&out, WEFT_FOREVER, "%s", "89"), 2);
     CHECK_EQ(weft_read(fds[0], got, sizeof got, WEFT_FOREVER), 7);
     CHECK_EQ(weft_writer_printf(&out, WEFT_FOREVER, "%s", "12345678"), -EMSGSIZE);
+    CHECK_EQ(weft_writer_printf(&out, WEFT_FOREVER, too_wide, 1), -EOVERFLOW);
+    CHECK_EQ(weft_writer_printf(&out, WEFT_FOREVER, "%lc", (wint_t)0x20ac), -EILSEQ);
     CHECK_EQ(weft_writer_printf(&out, WEFT_FOREVER, "%s", ""), 0);
     CHECK_EQ(weft_writer_write(&out, "a long piece", 12, WEFT_FOREVER), 12);
     CHECK_EQ(weft_writer_flush(&out, WEFT_FOREVER), 0);

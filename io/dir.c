@@ -49,8 +49,8 @@ static WF_NOINLINE int open_folder(void *arg)
 
 int weft_dir_open(weft_dir **dir, int dir_fd, const char *path, weft_time deadline)
 {
-    struct open_call call = {wf_alloc(sizeof(weft_dir)), dir_fd, path};
-    struct wf_op hold = {.fd = dir_fd};
+    struct open_call call = {wf_alloc(sizeof(weft_dir)), wf_op_folder(dir_fd, path), path};
+    struct wf_op hold = {.fd = call.dir_fd};
     int error;
 
     if (call.dir == NULL)

@@ -179,7 +179,7 @@ int weft_poll_fd(int fd, int events, weft_time deadline)
 int weft_openat(int dir_fd, const char *path, int flags, mode_t mode, weft_time deadline)
 {
     struct wf_op op = {.code = WF_OP_OPENAT,
-                       .fd = dir_fd,
+                       .fd = wf_op_folder(dir_fd, path),
                        .buffer = (void *)(uintptr_t)path,
                        .length = mode,
                        .flags = flags | O_CLOEXEC};

@@ -13,6 +13,7 @@
 
 #include <weft/base.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -92,6 +93,13 @@ static inline int wf_op_input_event(int flags)
     if (WF_UNLIKELY((flags & MSG_ERRQUEUE) != 0))
         return 0;
     return (flags & MSG_OOB) != 0 ? POLLPRI : POLLIN;
+}
+
+/* The folder from which a path leads: none, if it leads from the root.  The number is nobody's
+ * matter then, and need not be that of an open file (openat(2)). */
+static inline int wf_op_folder(int dir_fd, const char *path)
+{
+    return path != NULL && path[0] == '/' ? AT_FDCWD : dir_fd;
 }
 
 /* The events of poll(2) that hold for `fd`, 0 for none; a negative errno. */

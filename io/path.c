@@ -73,8 +73,11 @@ static int run_statx(void *arg)
 int weft_statx(int dir_fd, const char *path, int flags, unsigned mask, struct statx *status,
                weft_time deadline)
 {
-    struct file_call call = {
-        .fd = dir_fd, .path = path, .flags = flags, .mask = mask, .buffer = status};
+    struct file_call call = {.fd = wf_op_folder(dir_fd, path),
+                             .path = path,
+                             .flags = flags,
+                             .mask = mask,
+                             .buffer = status};
 
     return (int)make(run_statx, &call, deadline);
 }
@@ -139,9 +142,9 @@ static int run_rename(void *arg)
 int weft_renameat(int old_dir_fd, const char *old_path, int new_dir_fd, const char *new_path,
                   unsigned flags, weft_time deadline)
 {
-    struct file_call call = {.fd = old_dir_fd,
+    struct file_call call = {.fd = wf_op_folder(old_dir_fd, old_path),
                              .path = old_path,
-                             .other_fd = new_dir_fd,
+                             .other_fd = wf_op_folder(new_dir_fd, new_path),
                              .other_path = new_path,
                              .mask = flags};
 
@@ -157,7 +160,7 @@ static int run_unlink(void *arg)
 
 int weft_unlinkat(int dir_fd, const char *path, int flags, weft_time deadline)
 {
-    struct file_call call = {.fd = dir_fd, .path = path, .flags = flags};
+    struct file_call call = {.fd = wf_op_folder(dir_fd, path), .path = path, .flags = flags};
 
     return (int)make(run_unlink, &call, deadline);
 }
@@ -171,7 +174,7 @@ static int run_mkdir(void *arg)
 
 int weft_mkdirat(int dir_fd, const char *path, mode_t mode, weft_time deadline)
 {
-    struct file_call call = {.fd = dir_fd, .path = path, .mode = mode};
+    struct file_call call = {.fd = wf_op_folder(dir_fd, path), .path = path, .mode = mode};
 
     return (int)make(run_mkdir, &call, deadline);
 }
@@ -187,9 +190,9 @@ static int run_link(void *arg)
 int weft_linkat(int old_dir_fd, const char *old_path, int new_dir_fd, const char *new_path,
                 int flags, weft_time deadline)
 {
-    struct file_call call = {.fd = old_dir_fd,
+    struct file_call call = {.fd = wf_op_folder(old_dir_fd, old_path),
                              .path = old_path,
-                             .other_fd = new_dir_fd,
+                             .other_fd = wf_op_folder(new_dir_fd, new_path),
                              .other_path = new_path,
                              .flags = flags};
 
@@ -205,7 +208,7 @@ static int run_symlink(void *arg)
 
 int weft_symlinkat(const char *target, int dir_fd, const char *path, weft_time deadline)
 {
-    struct file_call call = {.other_path = target, .fd = dir_fd, .path = path};
+    struct file_call call = {.other_path = target, .fd = wf_op_folder(dir_fd, path), .path = path};
 
     return (int)make(run_symlink, &call, deadline);
 }
@@ -219,7 +222,8 @@ static int run_readlink(void *arg)
 
 ssize_t weft_readlinkat(int dir_fd, const char *path, char *buf, size_t len, weft_time deadline)
 {
-    struct file_call call = {.fd = dir_fd, .path = path, .buffer = buf, .length = len};
+    struct file_call call = {
+        .fd = wf_op_folder(dir_fd, path), .path = path, .buffer = buf, .length = len};
 
     return make(run_readlink, &call, deadline);
 }

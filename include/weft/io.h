@@ -73,7 +73,7 @@ WEFT_API WEFT_MUST_USE ssize_t weft_read(int fd, void *buf, size_t len, weft_tim
 WEFT_API WEFT_MUST_USE ssize_t weft_write(int fd, const void *buf, size_t len, weft_time deadline);
 
 /*
- * Write all of `len` bytes to `fd`.
+ * Write all of `len` bytes to `fd`.  With a `len` of 0 nothing is done, nor looked at.
  *
  * Returns   `len`; or the negative errno that stopped it, when some bytes may have been written.
  * Deadline  absolute, for the whole.
@@ -167,7 +167,8 @@ WEFT_API WEFT_MUST_USE ssize_t weft_pwritev(int fd, const struct iovec *parts, i
                                             off_t offset, weft_time deadline);
 
 /*
- * Read exactly `len` bytes from `fd` at its current offset.
+ * Read exactly `len` bytes from `fd` at its current offset.  With a `len` of 0 nothing is done, nor
+ * looked at.
  *
  * Returns   `len`; 0 if the end of file came before the first byte; -ENODATA if it came after; the
  *           negative errno that stopped it, when some bytes may have been read.
@@ -212,7 +213,8 @@ WEFT_API WEFT_MUST_USE ssize_t weft_send(int fd, const void *buf, size_t len, in
                                          weft_time deadline);
 
 /*
- * Send all of `len` bytes on the socket `fd`; `flags` as for weft_send().
+ * Send all of `len` bytes on the socket `fd`; `flags` as for weft_send().  With a `len` of 0
+ * nothing is done: an empty datagram is sent by weft_send().
  *
  * Returns   `len`; or the negative errno that stopped it, when some bytes may have been sent.
  * Deadline  absolute, for the whole.
@@ -226,7 +228,8 @@ WEFT_API WEFT_MUST_USE ssize_t weft_send_all(int fd, const void *buf, size_t len
 
 /*
  * Receive a message: several buffers, the sender's address, and what comes beside the data, as
- * recvmsg(2) has it.  Descriptors that come along are close-on-exec.  MSG_WAITALL as in weft_recv().
+ * recvmsg(2) has it.  Descriptors that come along are close-on-exec.  MSG_WAITALL is as in
+ * weft_recv().
  *
  * Returns   the number of bytes received; 0 when the peer has shut down, or for an empty datagram;
  *           a negative errno, with `message` unchanged.
@@ -368,7 +371,9 @@ WEFT_API WEFT_MUST_USE int weft_connect(int fd, const struct sockaddr *addr, soc
  * Switches  yes.
  * Cancel    -ECANCELED.
  * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EBADF, and where it has to wait those
- *           of poll(2) and, on the epoll backend, of epoll_ctl(2).
+ *           of poll(2) and, on the epoll backend, of epoll_ctl(2).  A regular file is always ready
+ *           for POLLIN and POLLOUT, and has nothing to wait for beside: -EINVAL for other events on
+ *           io_uring, -EPERM on epoll.
  */
 WEFT_API WEFT_MUST_USE int weft_poll_fd(int fd, int events, weft_time deadline);
 

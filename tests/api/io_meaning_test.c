@@ -339,3 +339,65 @@ WORKER_TEST(io_meaning, an_accept_leaves_others_as_they_are, TEST_TIMEOUT_S)
 {
     run_on_both(*workers, accept_from_others);
 }
+
+/* Of paths from the root. */
+static void use_no_folder(void)
+{
+    char path[] = "/tmp/weft-meaning-XXXXXX", other[sizeof path + 1], target[8];
+    struct statx status;
+    weft_dir *dir;
+    int fd;
+
+    fd = weft_openat(NOT_OPEN, "/dev/null", O_RDONLY, 0, WEFT_FOREVER);
+    CHECK(fd >= 0);
+    CHECK_EQ(weft_close(fd), 0);
+    CHECK_EQ(weft_openat(NOT_OPEN, "dev/null", O_RDONLY, 0, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(weft_dir_open(&dir, NOT_OPEN, "/dev", WEFT_FOREVER), 0);
+    weft_dir_close(dir);
+    CHECK_EQ(weft_dir_open(&dir, NOT_OPEN, "dev", WEFT_FOREVER), -EBADF);
+    CHECK(mkdtemp(path) != NULL);
+    (void)snprintf(other, sizeof other, "%s2", path);
+    CHECK_EQ(weft_statx(NOT_OPEN, path, 0, STATX_TYPE, &status, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_statx(NOT_OPEN, path + 1, 0, STATX_TYPE, &status, WEFT_FOREVER), -EBADF);
+    CHECK_EQ(weft_renameat(NOT_OPEN, path, NOT_OPEN, other, 0, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_unlinkat(NOT_OPEN, other, AT_REMOVEDIR, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_mkdirat(NOT_OPEN, path, 0700, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_unlinkat(NOT_OPEN, path, AT_REMOVEDIR, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_symlinkat("far", NOT_OPEN, path, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_readlinkat(NOT_OPEN, path, target, sizeof target, WEFT_FOREVER), 3);
+    CHECK_EQ(weft_linkat(NOT_OPEN, path, NOT_OPEN, other, 0, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_unlinkat(NOT_OPEN, path, 0, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_unlinkat(NOT_OPEN, other, 0, WEFT_FOREVER), 0);
+}
+
+static int use_the_edges(void *arg)
+{
+    const struct weft_config *config = arg;
+    bool is_on_epoll = config->backend == WEFT_BACKEND_EPOLL;
+    int file = make_file("abc", 3), fds[2];
+    char byte = 0;
+
+    CHECK_EQ(weft_poll_fd(file, POLLIN | POLLOUT, WEFT_FOREVER), POLLIN | POLLOUT);
+    CHECK_EQ(weft_poll_fd(file, POLLPRI, WEFT_FOREVER), is_on_epoll ? -EPERM : -EINVAL);
+    CHECK_EQ(weft_poll_fd(file, 0, WEFT_FOREVER), is_on_epoll ? -EPERM : -EINVAL);
+    CHECK_EQ(weft_close(file), 0);
+
+    make_datagram_pair(fds);
+    CHECK_EQ(weft_send_all(fds[1], "", 0, 0, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_recv(fds[0], &byte, 1, MSG_DONTWAIT, WEFT_FOREVER), -EAGAIN);
+    CHECK_EQ(weft_send(fds[1], "", 0, 0, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_recv(fds[0], &byte, 1, MSG_DONTWAIT, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    CHECK_EQ(weft_close(fds[1]), 0);
+    CHECK_EQ(weft_write_all(NOT_OPEN, "", 0, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_read_exact(NOT_OPEN, &byte, 0, WEFT_FOREVER), 0);
+
+    use_no_folder();
+    return 0;
+}
+
+/* Files that are always ready, lengths of 0, and folders from which no path leads. */
+WORKER_TEST(io_meaning, the_edges_are_as_documented, TEST_TIMEOUT_S)
+{
+    run_on_both(*workers, use_the_edges);
+}

@@ -53,8 +53,9 @@ int wf_fiber_join_outside(struct wf_worker *self, struct weft_fiber *fiber, int 
 void wf_fiber_detach_outside(struct weft_fiber *fiber);
 void wf_fiber_cancel_outside(struct weft_fiber *fiber);
 
-/* Starts a detached fiber for such a caller, beyond the limit of max_fibers.  0, -ENOMEM, or
- * -ECANCELED if the runtime is ending.  Caller: a visitor (outside.h). */
+/* Starts a detached fiber for such a caller, beyond the limits of max_fibers and
+ * max_stack_memory_mib.  0, -ENOMEM if the system has no memory, or -ECANCELED if the runtime is
+ * ending.  Caller: a visitor (outside.h). */
 int wf_fiber_start_outside(struct weft_runtime *runtime, const char *name, int (*fn)(void *),
                            void *arg);
 

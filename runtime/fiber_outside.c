@@ -11,39 +11,49 @@
 
 #include <errno.h>
 
-static struct wf_stack *alloc_stack(struct weft_runtime *runtime, unsigned size_class)
+static struct wf_stack *alloc_stack(struct weft_runtime *runtime, unsigned size_class,
+                                    bool is_exempt)
 {
+    struct wf_stack_cache *cache = &runtime->outside_stacks;
     struct wf_stack *stack;
 
     wf_lock_acquire(&runtime->outside_lock);
-    stack = wf_stack_alloc(&runtime->depot, &runtime->outside_stacks, size_class);
+    stack = is_exempt ? wf_stack_alloc_exempt(&runtime->depot, cache, size_class)
+                      : wf_stack_alloc(&runtime->depot, cache, size_class);
     wf_lock_release(&runtime->outside_lock);
     return stack;
 }
 
 /* Counted first: the end of the runtime then waits for us, or we see that it has begun.  Taking the
  * count back would mislead who sums up meanwhile, so a fiber that is not made after all is counted
- * a second time (edge RT.4). */
-static int make(struct weft_runtime *runtime, unsigned size_class, const char *name,
-                int (*fn)(void *), void *arg, const void *site, struct weft_fiber **result)
+ * a second time (edge RT.4).  `is_exempt`: if need be, beyond max_stack_memory_mib.  0 or -errno.
+ */
+static int take_stack(struct weft_runtime *runtime, unsigned size_class, bool is_exempt,
+                      struct wf_stack **result)
 {
     struct wf_stack *stack = NULL;
-    struct weft_fiber *fiber;
 
     wf_count_shared(&runtime->outside.fibers_spawned, 1);
     if (!wf_runtime_is_ending(runtime))
-        stack = alloc_stack(runtime, size_class);
+        stack = alloc_stack(runtime, size_class, is_exempt);
     if (stack == NULL) {
         wf_count_shared(&runtime->refused, 1);
         wf_end_check(NULL, runtime);
         return wf_runtime_is_ending(runtime) ? -ECANCELED : -ENOMEM;
     }
-    fiber = wf_fiber_init(runtime, stack, name, fn, arg, NULL);
+    *result = stack;
+    return 0;
+}
+
+static struct weft_fiber *make(struct weft_runtime *runtime, struct wf_stack *stack,
+                               const char *name, int (*fn)(void *), void *arg, const void *site)
+{
+    struct weft_fiber *fiber = wf_fiber_init(runtime, stack, name, fn, arg, NULL);
+
     fiber->id = wf_fiber_take_ids(1);
     fiber->last_worker = UINT32_MAX;
     fiber->spawn_site = site;
-    *result = fiber;
-    return 0;
+    return fiber;
 }
 
 /* `extra` is what the fiber inherits, or NULL. */
@@ -53,6 +63,7 @@ static int spawn(struct weft_runtime *runtime, const struct weft_fiber_attr *att
 {
     unsigned size_class = wf_fiber_class(runtime, attr);
     struct weft_fiber *fiber;
+    struct wf_stack *stack;
     int error;
 
     if (size_class >= WF_STACK_CLASSES)
@@ -62,11 +73,12 @@ static int spawn(struct weft_runtime *runtime, const struct weft_fiber_attr *att
         return -ECANCELED;
     if (!wf_fiber_reserve_live(runtime))
         return -EAGAIN;
-    error = make(runtime, size_class, attr != NULL ? attr->name : NULL, fn, arg, site, &fiber);
+    error = take_stack(runtime, size_class, false, &stack);
     if (error != 0) {
         wf_fiber_release_live(runtime);
         return error;
     }
+    fiber = make(runtime, stack, attr != NULL ? attr->name : NULL, fn, arg, site);
     if (extra != NULL)
         wf_extra_give(fiber, extra);
     if (result != NULL)
@@ -172,14 +184,17 @@ void wf_fiber_cancel_outside(struct weft_fiber *fiber)
     wf_outside_leave(runtime);
 }
 
-/* Beyond the limit: what the library needs to end others must not fail for their number. */
+/* Beyond the limits: what the library needs to end others must not fail for their number.  Such
+ * fibers are few and soon over, and take the smallest stack. */
 static int make_detached(struct weft_runtime *runtime, const char *name, int (*fn)(void *),
                          void *arg, struct weft_fiber **result)
 {
-    int error = make(runtime, 0, name, fn, arg, NULL, result);
+    struct wf_stack *stack;
+    int error = take_stack(runtime, 0, true, &stack);
 
     if (error != 0)
         return error;
+    *result = make(runtime, stack, name, fn, arg, NULL);
     /* relaxed: a count; it is given back as all are. */
     atomic_fetch_add_explicit(&runtime->live, 1, memory_order_relaxed);
     /* relaxed: the queue publishes it. */

@@ -227,8 +227,6 @@ bool wf_shelf_carve(struct wf_stack_depot *depot, uint32_t group, unsigned size_
     unsigned index;
     char *base;
 
-    if (depot->carved_bytes + wf_stack_class_size(size_class) > depot->carved_limit)
-        return false;
     slab = find_room(depot, group, size_class);
     if (slab == NULL)
         return false;

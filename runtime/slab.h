@@ -82,8 +82,8 @@ struct wf_stack_place {
 
 uint32_t wf_shelf_count(struct wf_shelf *shelf);
 
-/* Makes a stack that never was.  Returns false when there is no memory.  Caller holds the group's
- * lock and the depot's. */
+/* Makes a stack that never was, whatever the limit.  Returns false when there is no memory.  Caller
+ * holds the group's lock and the depot's. */
 bool wf_shelf_carve(struct wf_stack_depot *depot, uint32_t group, unsigned size_class,
                     struct wf_stack_place *place);
 

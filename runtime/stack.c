@@ -205,8 +205,9 @@ static void take_free(struct wf_stack_depot *depot, uint32_t index, struct wf_st
     put_all(depot, cache, size_class, &batch);
 }
 
-static void carve_batch(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
-                        unsigned size_class)
+/* Makes `count` stacks for the cache, or fewer: no more than `limit` bytes shall be carved. */
+static void carve(struct wf_stack_depot *depot, struct wf_stack_cache *cache, unsigned size_class,
+                  unsigned count, uint64_t limit)
 {
     struct wf_stack_group *group = &depot->groups[cache->group];
     struct batch batch;
@@ -214,7 +215,7 @@ static void carve_batch(struct wf_stack_depot *depot, struct wf_stack_cache *cac
     batch.count = 0;
     wf_lock_acquire(&group->lock);
     wf_lock_acquire(&depot->lock);
-    while (batch.count < CARVE_BATCH &&
+    while (batch.count < count && depot->carved_bytes + wf_stack_class_size(size_class) <= limit &&
            wf_shelf_carve(depot, cache->group, size_class, &batch.places[batch.count]))
         batch.count++;
     wf_lock_release(&depot->lock);
@@ -231,7 +232,7 @@ static WF_NOINLINE void refill(struct wf_stack_depot *depot, struct wf_stack_cac
     for (uint32_t i = 0; i < depot->group_count && cache->free[size_class] == NULL; i++)
         take_free(depot, order[i], cache, size_class);
     if (cache->free[size_class] == NULL)
-        carve_batch(depot, cache, size_class);
+        carve(depot, cache, size_class, CARVE_BATCH, depot->carved_limit);
 }
 
 struct wf_stack *wf_stack_alloc(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
@@ -248,6 +249,17 @@ struct wf_stack *wf_stack_alloc(struct wf_stack_depot *depot, struct wf_stack_ca
     cache->free[size_class] = stack->next;
     cache->count[size_class]--;
     return stack;
+}
+
+struct wf_stack *wf_stack_alloc_exempt(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
+                                       unsigned size_class)
+{
+    struct wf_stack *stack = wf_stack_alloc(depot, cache, size_class);
+
+    if (stack != NULL)
+        return stack;
+    carve(depot, cache, size_class, 1, UINT64_MAX);
+    return cache->free[size_class] != NULL ? wf_stack_alloc(depot, cache, size_class) : NULL;
 }
 
 /* Each goes home to its own group. */

@@ -101,7 +101,7 @@ static inline size_t wf_stack_class_size(unsigned size_class)
 int wf_stack_depot_init(struct wf_stack_depot *depot, size_t record_size, enum wf_guard guard,
                         uint32_t group_count, const uint32_t *group_order);
 
-/* From now on stacks of `bytes` together at most are carved. */
+/* From now on stacks of `bytes` together at most are carved, but for those that are exempt. */
 void wf_stack_depot_limit(struct wf_stack_depot *depot, uint64_t bytes);
 
 /* Unmaps every slab.  Caller: the last user; a depot of zeros is destroyed already. */
@@ -114,6 +114,10 @@ enum wf_guard wf_stack_guard_probe(void);
  * been given back; NULL when there is no memory.  Caller: the worker whose cache it is. */
 struct wf_stack *wf_stack_alloc(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
                                 unsigned size_class);
+
+/* The same, but where there is none it makes one beyond the limit. */
+struct wf_stack *wf_stack_alloc_exempt(struct wf_stack_depot *depot, struct wf_stack_cache *cache,
+                                       unsigned size_class);
 
 /* Caller: the worker whose cache it is; nothing runs on the stack any more. */
 void wf_stack_free(struct wf_stack_depot *depot, struct wf_stack_cache *cache,

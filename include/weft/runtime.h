@@ -154,15 +154,16 @@ WEFT_API WEFT_MUST_USE int weft_start(const struct weft_config *config, int (*fn
  * spawning fails.  Does not wait for anything.
  *
  * From elsewhere than a fiber of the runtime, it takes a fiber of its own, which the counters
- * count, to cancel the others.
+ * count, to cancel the others.  Neither max_fibers nor max_stack_memory_mib keeps that one out.
  *
- * Returns   0, also when the end has begun before; else a negative errno, and nothing has happened.
+ * Returns   0, also when the end has begun before; else a negative errno, and nothing has happened:
+ *           a weft_wait() would wait on.
  * Context   any thread, any fiber, of this runtime too.
  * Switches  never.
- * Errors    -ENOMEM (no memory for that fiber), -ECHILD (in a child of the process that started the
- * runtime).
+ * Errors    -ENOMEM (the system has no memory for that fiber; it may be called again), -ECHILD (in
+ *           a child of the process that started the runtime).
  */
-WEFT_API int weft_stop(weft_runtime *runtime);
+WEFT_API WEFT_MUST_USE int weft_stop(weft_runtime *runtime);
 
 /*
  * Wait until a runtime has ended, that is until its end has begun and every fiber has ended, and

@@ -121,14 +121,15 @@ WEFT_API int weft_scope_spawn_with(weft_scope *scope, const struct weft_fiber_at
  * Ask all that is inside the scope to end, nested scopes included, unless they are shields.
  *
  * A fiber that cancels a scope which nobody has opened becomes its owner by that.  From elsewhere
- * than a fiber of its runtime it takes a fiber, which does it.
+ * than a fiber of its runtime it takes a fiber, which does it, whatever max_fibers and
+ * max_stack_memory_mib say.
  *
  * Returns   0, also if it was cancelled before or is closed; or a negative errno.
  * Context   any fiber, any thread that knows that the owner keeps the scope in memory meanwhile.  A
  *           plain thread owns no scope: one that nobody has opened yet aborts.
  * Switches  never.
- * Errors    -ENOMEM (no memory for that fiber), -ECHILD (in a child of the process that started the
- *           runtime).
+ * Errors    -ENOMEM (the system has no memory for that fiber), -ECHILD (in a child of the process
+ *           that started the runtime).
  */
 WEFT_API int weft_scope_cancel(weft_scope *scope);
 

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* runtime.h: what still works once max_stack_memory_mib is used up. */
+#include "../support/fixture.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+struct full {
+    weft_scope scope;
+    weft_runtime *runtime;
+    _Atomic(int) is_full;
+};
+
+static int sleep_for_ever(void *arg)
+{
+    (void)arg;
+    return weft_sleep_until(WEFT_FOREVER);
+}
+
+static int fill_and_sleep(void *arg)
+{
+    struct full *full = arg;
+    int error;
+
+    do
+        error = weft_spawn(NULL, sleep_for_ever, NULL);
+    while (error == 0);
+    CHECK_EQ(error, -ENOMEM);
+    atomic_store(&full->is_full, 1);
+    return sleep_for_ever(NULL);
+}
+
+static int fill_a_scope(void *arg)
+{
+    struct full *full = arg;
+    int error;
+
+    do
+        error = weft_scope_spawn(&full->scope, sleep_for_ever, NULL);
+    while (error == 0);
+    CHECK_EQ(error, -ENOMEM);
+    atomic_store(&full->is_full, 1);
+    return weft_scope_close(&full->scope, 0);
+}
+
+/* Starts a runtime whose first fiber leaves no room for a stack of any size. */
+static void start_full(struct full *full, unsigned workers, int (*fn)(void *))
+{
+    struct weft_config config = {
+        .workers = workers, .stack_size_kib = 64, .max_stack_memory_mib = 4};
+
+    cr_assert_eq(weft_start(&config, fn, full, &full->runtime), 0);
+    while (atomic_load(&full->is_full) == 0)
+        (void)usleep(100);
+}
+
+/* The stop needs a fiber.  If the limit kept that one out, a server under its full load could not
+ * be ended. */
+WORKER_TEST(stack_limit, a_full_runtime_can_be_stopped, TEST_TIMEOUT_S)
+{
+    struct full full = {.scope = WEFT_SCOPE_INIT};
+
+    start_full(&full, *workers, fill_and_sleep);
+    cr_assert_eq(weft_stop(full.runtime), 0);
+    cr_expect_eq(must_end(full.runtime), -ECANCELED);
+}
+
+/* So does a thread that cancels a scope. */
+WORKER_TEST(stack_limit, a_thread_cancels_a_scope_of_a_full_runtime, TEST_TIMEOUT_S)
+{
+    struct full full = {.scope = WEFT_SCOPE_INIT};
+
+    start_full(&full, *workers, fill_a_scope);
+    cr_assert_eq(weft_scope_cancel(&full.scope), 0);
+    cr_expect_eq(must_end(full.runtime), -ECANCELED);
+}

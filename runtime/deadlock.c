@@ -41,8 +41,6 @@ static struct progress progress_of(struct weft_runtime *runtime)
         progress.alive += wf_counter_read(&counters->fibers_spawned) -
                           wf_counter_read(&counters->fibers_finished);
     }
-    /* relaxed: it is looked at twice. */
-    progress.alive -= atomic_load_explicit(&runtime->refused, memory_order_relaxed);
     return progress;
 }
 

@@ -56,7 +56,7 @@ static bool all_finished(struct weft_runtime *runtime)
     crew = wf_runtime_crew(runtime);
     for (uint32_t i = 0; i < crew; i++)
         spawned += wf_counter_read(&runtime->workers[i]->counters.fibers_spawned);
-    spawned += read_shared(&runtime->outside.fibers_spawned);
+    spawned += read_shared(&runtime->attempts);
     return finished == spawned;
 }
 

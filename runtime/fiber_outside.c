@@ -33,7 +33,7 @@ static int take_stack(struct weft_runtime *runtime, unsigned size_class, bool is
 {
     struct wf_stack *stack = NULL;
 
-    wf_count_shared(&runtime->outside.fibers_spawned, 1);
+    wf_count_shared(&runtime->attempts, 1);
     if (!wf_runtime_is_ending(runtime))
         stack = alloc_stack(runtime, size_class, is_exempt);
     if (stack == NULL) {
@@ -41,6 +41,7 @@ static int take_stack(struct weft_runtime *runtime, unsigned size_class, bool is
         wf_end_check(NULL, runtime);
         return wf_runtime_is_ending(runtime) ? -ECANCELED : -ENOMEM;
     }
+    wf_count_shared(&runtime->outside.fibers_spawned, 1);
     *result = stack;
     return 0;
 }

@@ -240,7 +240,8 @@ struct weft_runtime {
     WF_CACHE_ALIGNED struct wf_counters outside; /* [A] */
     struct wf_lock outside_lock;                 /* guards the next */
     struct wf_stack_cache outside_stacks;        /* for spawns from outside */
-    WF_ATOMIC(uint64_t) refused; /* [A] of those spawned, how many were not made after all */
+    WF_ATOMIC(uint64_t) attempts; /* [A] spawns from outside, before they look for the end */
+    WF_ATOMIC(uint64_t) refused;  /* [A] of those, how many made no fiber after all */
 };
 
 /* False for a plain thread, whose `self` is NULL, and for workers of other runtimes. */

@@ -167,18 +167,31 @@ void wf_runtime_remove_worker(struct weft_runtime *runtime, uint32_t index)
     runtime->workers[index] = NULL;
 }
 
+static uint64_t read_at(struct wf_counters *counters, size_t offset)
+{
+    return wf_counter_read((void *)((char *)counters + offset));
+}
+
+static uint64_t sum(struct weft_runtime *runtime, size_t offset)
+{
+    uint64_t sum = read_at(&runtime->outside, offset) + read_at(&runtime->monitor.counters, offset);
+    /* Anew for each: a spare that has joined meanwhile may have spawned what others have ended. */
+    uint32_t crew = wf_runtime_crew(runtime);
+
+    for (uint32_t i = 0; i < crew; i++)
+        sum += read_at(&runtime->workers[i]->counters, offset);
+    return sum;
+}
+
 static void collect(struct weft_runtime *runtime, struct weft_stats *stats)
 {
     struct wf_stack_depot *depot = &runtime->depot;
-    uint32_t crew = wf_runtime_crew(runtime);
 
     *stats = (struct weft_stats){.workers = runtime->worker_count,
-                                 .spares = crew - runtime->worker_count};
-    for (uint32_t i = 0; i < crew; i++)
-        wf_stats_collect(&runtime->workers[i]->counters, stats);
-    wf_stats_collect(&runtime->monitor.counters, stats);
-    stats->fibers_spawned -= wf_counter_read(&runtime->refused);
-    wf_stats_collect(&runtime->outside, stats);
+                                 .spares = wf_runtime_crew(runtime) - runtime->worker_count};
+#define SUM(name) stats->name = sum(runtime, offsetof(struct wf_counters, name));
+    WF_COUNTERS(SUM)
+#undef SUM
     wf_limits_collect(runtime->limits, stats);
     stats->allocated_bytes = wf_alloc_bytes();
     wf_lock_acquire(&depot->lock);

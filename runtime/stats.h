@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The counters of one worker.  Their names are those of struct weft_stats.
+ * The counters of one worker.  Their names are those of struct weft_stats.  Whoever sums those of
+ * several workers reads them in this order, each of all workers before the next: of the fibers
+ * whose end it counts it then counts the spawns as well.
  *
  *   Edge   From              To                 Promises
  *   ST.1   count: release    read: acquire      whoever sees the end of a fiber counted sees its
- *                                               spawns counted: "finished as many as spawned",
- *                                               read in this order, means that none is alive
+ *                                               spawn and its spawns counted: "finished as many
+ *                                               as spawned", read in this order, means that none
+ *                                               is alive, and more than that is never read
  */
 #ifndef WF_RUNTIME_STATS_H
 #define WF_RUNTIME_STATS_H
@@ -15,10 +18,10 @@
 #include <stdint.h>
 
 #define WF_COUNTERS(X)  \
-    X(fibers_spawned)   \
-    X(fibers_started)   \
-    X(fibers_finished)  \
     X(fibers_freed)     \
+    X(fibers_finished)  \
+    X(fibers_started)   \
+    X(fibers_spawned)   \
     X(turns)            \
     X(steals)           \
     X(barriers)         \

@@ -196,7 +196,9 @@ WEFT_API weft_runtime *weft_runtime_self(void);
 /*
  * Counters of a runtime or of one of its workers.  They only grow, but for the gauges marked so.
  * A snapshot is taken without stopping anyone: counters of one moment may differ by what happened
- * during the reading.  After a run has ended they are exact.
+ * during the reading.  But of a runtime it never has more fibers freed than finished, more finished
+ * than started, or more started than spawned, so that spawned less finished is how many are alive.
+ * After a run has ended they are exact.
  */
 struct weft_stats {
     uint32_t workers;         /* gauge: worker threads */

@@ -366,6 +366,35 @@ Test(outside, spawn_refuses_what_spawn_refuses, .timeout = TEST_TIMEOUT_S)
     cr_expect_eq(run_stats().fibers_spawned, 5); /* with the stopper */
 }
 
+static int spawn_until_told(void *arg)
+{
+    struct outside *outside = arg;
+
+    while (atomic_load(&outside->go_on) == 0 && weft_spawn(NULL, count_run, outside) == 0)
+        (void)weft_yield();
+    return 0;
+}
+
+/* Fibers are spawned by one worker and end on another.  A reader that saw the end of one and not
+ * its spawn would have less than none alive. */
+WORKER_TEST(outside, no_more_fibers_end_than_were_spawned, TEST_TIMEOUT_S)
+{
+    struct outside outside = {.runtime = must_start(*workers, NULL, NULL)};
+    struct weft_stats stats;
+
+    for (unsigned i = 0; i < *workers; i++)
+        cr_assert_eq(weft_spawn_on(outside.runtime, NULL, NULL, spawn_until_told, &outside), 0);
+    do {
+        cr_assert_eq(weft_stats_read_on(outside.runtime, &stats), 0);
+        cr_assert_leq(stats.fibers_started, stats.fibers_spawned);
+        cr_assert_leq(stats.fibers_finished, stats.fibers_started);
+        cr_assert_leq(stats.fibers_freed, stats.fibers_finished);
+    } while (stats.fibers_finished < 20 * FIBERS_PER_THREAD);
+    atomic_store(&outside.go_on, 1);
+    cr_expect_eq(weft_stop(outside.runtime), 0);
+    (void)must_end(outside.runtime);
+}
+
 static int yield_until_told(void *arg)
 {
     struct outside *outside = arg;

@@ -3,13 +3,18 @@
 #include "../support/fixture.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
+
+enum { READS = TEST_IS_SANITIZED ? 2000 : 20000 };
 
 struct full {
     weft_scope scope;
     weft_runtime *runtime;
     _Atomic(int) is_full;
+    _Atomic(unsigned) refused;
+    _Atomic(int) is_over;
 };
 
 static int sleep_for_ever(void *arg)
@@ -74,4 +79,42 @@ WORKER_TEST(stack_limit, a_thread_cancels_a_scope_of_a_full_runtime, TEST_TIMEOU
     start_full(&full, *workers, fill_a_scope);
     cr_assert_eq(weft_scope_cancel(&full.scope), 0);
     cr_expect_eq(must_end(full.runtime), -ECANCELED);
+}
+
+static void *spawn_in_vain(void *arg)
+{
+    struct full *full = arg;
+
+    while (atomic_load(&full->is_over) == 0) {
+        CHECK_EQ(weft_spawn_on(full->runtime, NULL, NULL, sleep_for_ever, NULL), -ENOMEM);
+        (void)atomic_fetch_add(&full->refused, 1);
+    }
+    return NULL;
+}
+
+static uint64_t spawned_on(weft_runtime *runtime)
+{
+    struct weft_stats stats;
+
+    cr_assert_eq(weft_stats_read_on(runtime, &stats), 0);
+    return stats.fibers_spawned;
+}
+
+/* What was refused is no fiber, at no time: a count that is taken back makes the number of those
+ * that are alive jump. */
+WORKER_TEST(stack_limit, what_is_refused_is_never_counted, TEST_TIMEOUT_S)
+{
+    struct full full = {.scope = WEFT_SCOPE_INIT};
+    uint64_t spawned;
+    pthread_t thread;
+
+    start_full(&full, *workers, fill_and_sleep);
+    spawned = spawned_on(full.runtime);
+    cr_assert_eq(pthread_create(&thread, NULL, spawn_in_vain, &full), 0);
+    for (int i = 0; i < READS || atomic_load(&full.refused) < READS; i++)
+        cr_assert_eq(spawned_on(full.runtime), spawned, "read %d", i);
+    atomic_store(&full.is_over, 1);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert_eq(weft_stop(full.runtime), 0);
+    (void)must_end(full.runtime);
 }

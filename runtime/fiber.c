@@ -7,6 +7,7 @@
 #include "runtime/join.h"
 #include "runtime/model.h"
 #include "runtime/spawn.h"
+#include "runtime/trim.h"
 #include "runtime/worker.h"
 
 #include <errno.h>
@@ -115,8 +116,10 @@ static struct weft_fiber *create(struct wf_worker *self, unsigned size_class, co
     struct wf_stack *stack = wf_stack_alloc(&runtime->depot, &self->stacks, size_class);
     struct weft_fiber *fiber;
 
-    if (stack == NULL)
+    if (stack == NULL) {
+        wf_trim_demand(runtime);
         return NULL;
+    }
     fiber = wf_fiber_init(runtime, stack, name, fn, arg,
                           self->current != NULL ? &self->current->context : &self->context);
     fiber->id = take_id(self);

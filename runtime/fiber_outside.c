@@ -7,6 +7,7 @@
 #include "runtime/model.h"
 #include "runtime/outside.h"
 #include "runtime/spawn.h"
+#include "runtime/trim.h"
 #include "runtime/wait_internal.h"
 
 #include <errno.h>
@@ -39,7 +40,10 @@ static int take_stack(struct weft_runtime *runtime, unsigned size_class, bool is
     if (stack == NULL) {
         wf_count_shared(&runtime->refused, 1);
         wf_end_check(NULL, runtime);
-        return wf_runtime_is_ending(runtime) ? -ECANCELED : -ENOMEM;
+        if (wf_runtime_is_ending(runtime))
+            return -ECANCELED;
+        wf_trim_demand(runtime);
+        return -ENOMEM;
     }
     wf_count_shared(&runtime->outside.fibers_spawned, 1);
     *result = stack;

@@ -175,15 +175,16 @@ static bool all_asleep(struct weft_runtime *runtime)
     return true;
 }
 
-/* Sleeps until a worker wakes; not at all if one is awake.  The end of a thread that keeps a
- * deadlock from being certain wakes nobody: only for such a one it looks again. */
+/* Sleeps until a worker wakes, or stacks are wanted; not at all if one is awake.  The end of a
+ * thread that keeps a deadlock from being certain wakes nobody: only for such a one it looks again.
+ */
 static void doze(struct weft_runtime *runtime)
 {
     struct wf_watcher *watcher = &runtime->monitor.watcher;
     int64_t pause = LOOK_AGAIN_S * WEFT_SECOND, last = LOOK_SELDOM_S * WEFT_SECOND;
 
     wf_watcher_doze(watcher);
-    while (wf_watcher_is_dozing(watcher) && all_asleep(runtime)) {
+    while (wf_watcher_is_dozing(watcher) && all_asleep(runtime) && !wf_trim_is_wanted(runtime)) {
         int64_t deadline = INT64_MAX;
 
         if (wf_deadlock_look(runtime)) {

@@ -69,7 +69,8 @@ bool wf_monitor_notify(struct weft_runtime *runtime, struct wf_worker *worker);
 /* Ends the monitor's sleep.  Caller: anyone but the monitor. */
 WF_COLD void wf_monitor_wake(struct wf_monitor *monitor);
 
-/* Caller: a worker that has just retracted its sleep. */
+/* Caller: who has just made what the monitor looks at before it sleeps, as a worker that has
+ * retracted its sleep. */
 static inline void wf_monitor_rouse(struct wf_monitor *monitor)
 {
     if (WF_UNLIKELY(wf_watcher_is_dozing(&monitor->watcher)))

@@ -56,14 +56,38 @@ void wf_trim_all(struct wf_worker *self)
     wf_trim_serve(self);
 }
 
+bool wf_trim_is_wanted(struct weft_runtime *runtime)
+{
+    /* DM.1 seq_cst: after the announcement of the sleep. */
+    return atomic_load_explicit(&runtime->monitor.trim.is_wanted, memory_order_seq_cst) != 0;
+}
+
+void wf_trim_demand(struct weft_runtime *runtime)
+{
+    /* DM.1 seq_cst: before our look whether the monitor sleeps. */
+    atomic_store_explicit(&runtime->monitor.trim.is_wanted, 1, memory_order_seq_cst);
+    wf_monitor_rouse(&runtime->monitor);
+}
+
+/* How much a worker must have done since it was last asked for all, to be asked again.  One that
+ * has done nothing has nothing. */
+static uint64_t take_changes_min(struct weft_runtime *runtime)
+{
+    /* relaxed: a demand that comes now is heard the next time. */
+    return atomic_exchange_explicit(&runtime->monitor.trim.is_wanted, 0, memory_order_relaxed) != 0
+               ? 1
+               : CHANGES_MIN;
+}
+
 /* Asks for all that the worker has, and wakes it for that, if this may be much.  Returns true if it
  * was woken. */
-static bool ask_for_all_of(struct weft_runtime *runtime, struct wf_worker *worker)
+static bool ask_for_all_of(struct weft_runtime *runtime, struct wf_worker *worker,
+                           uint64_t changes_min)
 {
     uint64_t changes = wf_counter_read(&worker->counters.fibers_spawned) +
                        wf_counter_read(&worker->counters.fibers_freed);
 
-    if (changes - worker->watch.changes < CHANGES_MIN && !wf_deque_has_excess(&worker->fresh) &&
+    if (changes - worker->watch.changes < changes_min && !wf_deque_has_excess(&worker->fresh) &&
         !wf_deque_has_excess(&worker->ready.queue))
         return false;
     worker->watch.changes = changes;
@@ -72,13 +96,15 @@ static bool ask_for_all_of(struct weft_runtime *runtime, struct wf_worker *worke
 }
 
 /* A worker that has slept since the last review is woken once, if it may have much. */
-static void ask_at_review(struct weft_runtime *runtime, struct wf_worker *worker)
+static void ask_at_review(struct weft_runtime *runtime, struct wf_worker *worker,
+                          uint64_t changes_min)
 {
-    /* relaxed: as above. */
-    if (atomic_load_explicit(&worker->trim, memory_order_relaxed) == WF_TRIM_NOTHING)
+    if (changes_min == CHANGES_MIN &&
+        /* relaxed: as above. */
+        atomic_load_explicit(&worker->trim, memory_order_relaxed) == WF_TRIM_NOTHING)
         ask(worker, WF_TRIM_HALF);
     else
-        (void)ask_for_all_of(runtime, worker);
+        (void)ask_for_all_of(runtime, worker, changes_min);
 }
 
 static void flush_outside(struct weft_runtime *runtime, bool all)
@@ -91,11 +117,12 @@ static void flush_outside(struct weft_runtime *runtime, bool all)
 static void review(struct weft_runtime *runtime, int64_t now)
 {
     struct wf_trim *trim = &runtime->monitor.trim;
+    uint64_t changes_min = take_changes_min(runtime);
     uint32_t crew = wf_runtime_crew(runtime);
 
     for (uint32_t i = 0; i < crew; i++)
-        ask_at_review(runtime, runtime->workers[i]);
-    flush_outside(runtime, false);
+        ask_at_review(runtime, runtime->workers[i], changes_min);
+    flush_outside(runtime, changes_min < CHANGES_MIN);
     wf_stack_review(&runtime->depot, false);
     trim->review_at = now + REVIEW_MS * WEFT_MILLISECOND;
     trim->has_more = true;
@@ -114,11 +141,12 @@ void wf_trim_look(struct weft_runtime *runtime, int64_t now)
 /* Wakes the workers that may have much in their caches.  Returns false if there are none. */
 static bool ask_for_all(struct weft_runtime *runtime)
 {
+    uint64_t changes_min = take_changes_min(runtime);
     uint32_t crew = wf_runtime_crew(runtime);
     bool has_asked = false;
 
     for (uint32_t i = 0; i < crew; i++)
-        has_asked |= ask_for_all_of(runtime, runtime->workers[i]);
+        has_asked |= ask_for_all_of(runtime, runtime->workers[i], changes_min);
     return has_asked;
 }
 

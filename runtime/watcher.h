@@ -24,7 +24,7 @@
 enum wf_watcher_state {
     WF_WATCHER_AWAKE,
     WF_WATCHER_NAPPING, /* until its next tick */
-    WF_WATCHER_DOZING,  /* until a worker wakes */
+    WF_WATCHER_DOZING,  /* until it is roused */
 };
 
 struct wf_watcher {

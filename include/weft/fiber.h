@@ -49,8 +49,9 @@ struct weft_fiber_attr {
  * Context   fiber.
  * Switches  never.
  * Cancel    -ECANCELED, at once: a cancelled caller makes no fibers.
- * Errors    -ENOMEM (no memory or address space for a stack, or max_stack_memory_mib are in use),
- *           -EAGAIN (max_fibers are alive),
+ * Errors    -ENOMEM (no memory or address space for a stack, or no room under
+ *           max_stack_memory_mib, which free stacks take up as well; workers then hand over those
+ *           that they keep, so that it may succeed later), -EAGAIN (max_fibers are alive),
  *           -EINVAL (stack size out of range), -EPERM (plain thread), -ECANCELED (the runtime is
  *           ending, or the calling fiber or a scope around it was cancelled), -ETIMEDOUT (the
  *           deadline of a scope around it has passed: weft/scope.h).

@@ -67,8 +67,9 @@ struct weft_config {
     uint32_t backend;          /* WEFT_BACKEND: enum weft_backend, in the environment by name (auto,
                                   io_uring, epoll, sim); default WEFT_BACKEND_AUTO */
     uint32_t max_stack_memory_mib; /* WEFT_MAX_STACK_MEMORY_MIB: memory that stacks may take, in
-                                      MiB, counted as if each were touched in full; default no
-                                      limit but memory */
+                                      MiB, counted as if each were touched in full, also those
+                                      that are free and that workers keep for later fibers
+                                      (docs/exhaustion.md); default no limit but memory */
     uint32_t stack_usage;          /* WEFT_STACK_USAGE: 1 off (default), 2 paints each stack before
                                       its fiber runs, to see how much of it was used
                                       (weft_stack_report()); slow, and touches all of it */

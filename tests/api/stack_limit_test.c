@@ -118,3 +118,24 @@ WORKER_TEST(stack_limit, what_is_refused_is_never_counted, TEST_TIMEOUT_S)
     cr_assert_eq(weft_stop(full.runtime), 0);
     (void)must_end(full.runtime);
 }
+
+/* Stacks are made in batches, and those that are left lie with a worker that sleeps: a thread that
+ * wants one would be refused for good. */
+WORKER_TEST(stack_limit, what_workers_keep_comes_back, TEST_TIMEOUT_S)
+{
+    enum { STACKS = 4, TRIES = 3000 };
+    struct weft_config config = {.workers = *workers, .max_stack_memory_mib = 1, .monitor = 2};
+    weft_runtime *runtime;
+
+    cr_assert_eq(weft_start(&config, sleep_for_ever, NULL, &runtime), 0);
+    for (int i = 1; i < STACKS; i++) {
+        int error, tries = 0;
+
+        while ((error = weft_spawn_on(runtime, NULL, NULL, sleep_for_ever, NULL)) == -ENOMEM &&
+               tries++ < TRIES)
+            (void)usleep(10 * 1000);
+        cr_assert_eq(error, 0, "stack %d of %d", i + 1, STACKS);
+    }
+    cr_assert_eq(weft_stop(runtime), 0);
+    cr_expect_eq(must_end(runtime), -ECANCELED);
+}

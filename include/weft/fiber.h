@@ -131,7 +131,8 @@ WEFT_API void weft_cancel(weft_fiber *fiber);
 /*
  * Whether the calling fiber has been cancelled.  Long computations ask, since they never suspend.
  *
- * Returns   true once cancelled, also by the end of its runtime; false from a plain thread.
+ * Returns   true once cancelled, also with a scope around it, by the deadline of one that has
+ *           passed, or by the end of its runtime; false from a plain thread.
  * Context   any.
  * Switches  never.
  */
@@ -146,7 +147,8 @@ WEFT_API bool weft_is_cancelled(void);
  * Context   fiber.
  * Switches  yes.
  * Cancel    -ECANCELED.
- * Errors    -ECANCELED, -EPERM (plain thread).
+ * Errors    -ECANCELED, -ETIMEDOUT (the deadline of a scope around it has passed), -EPERM (plain
+ *           thread).
  */
 WEFT_API int weft_yield(void);
 
@@ -171,7 +173,8 @@ WEFT_API bool weft_yield_if_due(void);
  * Context   fiber.
  * Switches  yes.
  * Cancel    -ECANCELED, at once.
- * Errors    -ECANCELED, -EPERM (plain thread).
+ * Errors    -ECANCELED, -ETIMEDOUT (the deadline of a scope around it has passed already, or does
+ *           so before its own), -EPERM (plain thread).
  */
 WEFT_API int weft_sleep_until(weft_time deadline);
 
@@ -182,7 +185,8 @@ WEFT_API int weft_sleep_until(weft_time deadline);
  * Context   fiber.
  * Switches  yes.
  * Cancel    -ECANCELED, at once.
- * Errors    -ECANCELED, -EPERM (plain thread).
+ * Errors    -ECANCELED, -ETIMEDOUT (the deadline of a scope around it has passed), -EPERM (plain
+ *           thread).
  */
 WEFT_API int weft_sleep(int64_t ns);
 

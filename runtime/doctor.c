@@ -4,10 +4,12 @@
 #include "arch/topology.h"
 #include "runtime/alloc.h"
 #include "runtime/arena.h"
+#include "runtime/check.h"
 #include "runtime/config.h"
 #include "runtime/overflow.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
+#include "runtime/sim.h"
 #include "runtime/spin.h"
 #include "runtime/stack.h"
 
@@ -236,8 +238,10 @@ int weft_doctor(const struct weft_config *config, FILE *out)
     struct wf_topology *topology;
     uint64_t quota;
     char backend[512];
-    int error = wf_config_resolve(config, &resolved, origins), arenas;
+    int error = wf_config_resolve(config, &resolved, origins), shadow, arenas;
 
+    if (error == 0 && resolved.backend == WEFT_BACKEND_SIM)
+        error = wf_sim_check();
     if (error == 0)
         error = wf_alloc_check();
     if (error == 0)
@@ -248,13 +252,16 @@ int weft_doctor(const struct weft_config *config, FILE *out)
     fprintf(out, ROW "%s\n", "weft", weft_version());
     print_cpus(out, topology);
     print_workers(out, &resolved, topology, quota);
+    shadow = wf_check_shadow_stack();
     error = wf_poller_describe(resolved.backend, backend, sizeof backend);
     fprintf(out, ROW "%s\n", "I/O backend", backend);
     print_guard(out, &resolved);
     fprintf(out, ROW "%s\n", "shadow stacks",
-            wf_os_has_shadow_stack() ? "on, so that nothing can run here" : "off");
+            shadow != 0 ? "on, so that nothing can run here" : "off");
     arenas = print_allocator(out, &resolved, topology, quota);
     print_options(out, &resolved, origins);
     wf_topology_destroy(topology);
+    if (shadow != 0)
+        return shadow;
     return error != 0 ? error : arenas;
 }

@@ -156,6 +156,14 @@ static int resolve(const struct weft_sim_options *options, struct wf_sim_setting
     return error;
 }
 
+int wf_sim_check(void)
+{
+    static const struct weft_sim_options none = WEFT_SIM_OPTIONS_INIT;
+    struct wf_sim_settings settings;
+
+    return resolve(&none, &settings);
+}
+
 void wf_sim_configure(struct weft_config *config)
 {
     config->backend = WEFT_BACKEND_SIM;
@@ -298,8 +306,11 @@ int weft_sim_run(const struct weft_sim_options *options, int (*fn)(void *), void
     run.is_quiet = options->is_quiet != 0;
     if (settings.trace == NULL && path != NULL && *path != '\0') {
         trace = fopen(path, "we");
-        if (trace == NULL)
-            return -errno;
+        if (trace == NULL) {
+            error = -errno;
+            wf_complain("WEFT_SIM_TRACE=%s: %s", path, strerror(-error));
+            return error;
+        }
         settings.trace = trace;
     }
     error = simulate(options, &settings, &run);

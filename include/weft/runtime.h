@@ -119,13 +119,16 @@ struct weft_config {
  * process has no thread beside the runtime's and the calling one.
  *
  * Returns   what `fn` returned; -EDEADLK after a deadlock; a negative errno if the runtime could
- *           not start (nothing ran, and a line on standard error says what to do about it).
+ *           not start: nothing ran, and a line on standard error says what to do about it, but not
+ *           where the call itself is the mistake (a null `fn`, a call from a fiber).
  * Context   any thread, not a fiber.  Several runs may follow one another, or run side by side.
  * Switches  never.
  * Errors    -EINVAL (a value out of range, a null `fn`), -ENOMEM, -EAGAIN (no more threads),
- *           -EPERM or -ENOSYS (WEFT_BACKEND_IO_URING was asked for, and the kernel or a sandbox
- *           refuses it), -EDEADLK (called from a fiber, or a deadlock), -ENOTSUP (WEFT_ALLOCATOR
- *           asks for an allocator that is not there, or the thread has a shadow stack).
+ *           -EMFILE or -ENFILE (no more descriptors), -ENODEV (the machine's topology cannot be
+ *           read), -EPERM, -EACCES or -ENOSYS (WEFT_BACKEND_IO_URING was asked for, and the kernel
+ *           or a sandbox refuses it), -EDEADLK (called from a fiber, or a deadlock), -ENOTSUP
+ *           (WEFT_ALLOCATOR asks for an allocator that is not there, or the thread has a shadow
+ *           stack); with WEFT_BACKEND_SIM those of weft_sim_run().
  */
 WEFT_API WEFT_MUST_USE int weft_run(const struct weft_config *config, int (*fn)(void *), void *arg);
 
@@ -145,7 +148,7 @@ WEFT_API WEFT_MUST_USE int weft_run(const struct weft_config *config, int (*fn)(
  * Returns   0; a negative errno if the runtime could not start: nothing ran, no thread is left.
  * Context   any thread, not a fiber.  Blocks until the workers are set up, some milliseconds.
  * Switches  never.
- * Errors    those of weft_run(), but a null `fn` is none.
+ * Errors    those of weft_run(), but a null `fn` is none, and WEFT_BACKEND_SIM is -ENOTSUP.
  */
 WEFT_API WEFT_MUST_USE int weft_start(const struct weft_config *config, int (*fn)(void *),
                                       void *arg, weft_runtime **runtime);
@@ -346,7 +349,10 @@ WEFT_API int weft_worker_index(void);
  * workers, pinning, the io_uring features found, guards, allocator, and the whole configuration
  * table with the origin of each value.
  *
- * Returns   0 if such a runtime would start; else the negative errno that weft_run would return.
+ * Returns   0 if nothing is seen that would keep such a runtime from starting; else the negative
+ *           errno that weft_run() would return, with what it would say on standard error.  What
+ *           comes to light only at the start it cannot tell: whether there are threads, memory and
+ *           descriptors for all workers, and whether the file of WEFT_SIM_TRACE can be written.
  * Context   any thread.  May block.
  * Switches  never.
  * Errors    those of weft_run().

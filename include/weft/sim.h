@@ -111,8 +111,9 @@ struct weft_sim_options {
  * Context   any thread, not a fiber.  One simulation at a time in a process.
  * Switches  never.
  * Errors    -EINVAL (a null `fn`, a field or a variable of the environment out of range), -EBUSY
- *           (another thread simulates), -EDEADLK (also: called from a fiber), -ETIME, -ENOMEM, and
- *           those of weft_run().
+ *           (another thread simulates), -EDEADLK (also: called from a fiber), -ETIME, -ENOMEM,
+ *           -ENOENT and the others of open(2) (for the file of WEFT_SIM_TRACE), and those of
+ *           weft_run().
  */
 WEFT_API WEFT_MUST_USE int weft_sim_run(const struct weft_sim_options *options, int (*fn)(void *),
                                         void *arg);

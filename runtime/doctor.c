@@ -147,8 +147,9 @@ static void print_workers(FILE *out, const struct weft_config *config,
 static void print_guard(FILE *out, const struct weft_config *config)
 {
     enum wf_guard guard = (enum wf_guard)config->guard;
+    unsigned size_class = wf_stack_class((size_t)config->stack_size_kib * 1024);
 
-    fprintf(out, ROW "%u KiB, ", "stacks", config->stack_size_kib);
+    fprintf(out, ROW "%zu KiB, ", "stacks", wf_stack_class_size(size_class) / 1024);
     switch (guard == WF_GUARD_MARKER ? wf_stack_guard_probe() : guard) {
     case WF_GUARD_MARKER:
         fprintf(out, "guard markers (MADV_GUARD_INSTALL), no limit\n");

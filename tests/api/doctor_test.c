@@ -76,6 +76,24 @@ Test(doctor, a_trace_that_cannot_be_written_is_named, .timeout = TEST_TIMEOUT_S)
     cr_expect_not_null(strstr(end.output, "WEFT_SIM_TRACE=/no/such/trace"), "\"%s\"", end.output);
 }
 
+CHILD(print_report)
+{
+    (void)parameter;
+    return weft_doctor(NULL, stdout);
+}
+
+/* Sizes are rounded up: the report says what is used. */
+Test(doctor, shows_the_size_that_stacks_have, .timeout = TEST_TIMEOUT_S)
+{
+    static const char *const environment[] = {"WEFT_STACK_SIZE_KIB=17", NULL};
+    struct child_end end;
+
+    run_child("print_report", 0, environment, &end);
+    cr_expect_eq(end.exit_status, 0, "%s", end.output);
+    cr_expect_not_null(strstr(end.output, " 32 KiB, "), "%s", end.output);
+    cr_expect_null(strstr(end.output, " 17 KiB, "), "%s", end.output);
+}
+
 static int run_within(void *arg)
 {
     weft_runtime *runtime;

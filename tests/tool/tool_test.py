@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The command-line tool, whose path is in WEFT_TOOL: `weft bench` finds the comparison."""
+"""The command-line tool, whose path is in WEFT_TOOL: `weft bench` finds the comparison, and
+what cannot be printed is an error."""
 
 import os
 import pathlib
@@ -73,6 +74,18 @@ class Bench(unittest.TestCase):
         done = self.run_tool("help")
         self.assertEqual(done.returncode, 0)
         self.assertIn("weft bench", done.stdout)
+
+
+class Output(unittest.TestCase):
+    def test_what_cannot_be_written_fails(self):
+        for command in ("doctor", "version", "help"):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([TOOL, command], stdout=full, stderr=subprocess.PIPE,
+                                      timeout=60, text=True, check=False)
+            self.assertEqual(done.returncode, 1, command)
+            self.assertIn("standard output", done.stderr)
+            done = subprocess.run([TOOL, command], capture_output=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 0, command)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@
 #include "runtime/spare.h"
 
 #include <errno.h>
+#include <stddef.h>
 
 /* The counters of the run that ended last in this process. */
 static struct {
@@ -174,13 +175,14 @@ static uint64_t read_at(struct wf_counters *counters, size_t offset)
 
 static uint64_t sum(struct weft_runtime *runtime, size_t offset)
 {
-    uint64_t sum = read_at(&runtime->outside, offset) + read_at(&runtime->monitor.counters, offset);
+    uint64_t total = read_at(&runtime->outside, offset) +
+                     read_at(&runtime->monitor.counters, offset);
     /* Anew for each: a spare that has joined meanwhile may have spawned what others have ended. */
     uint32_t crew = wf_runtime_crew(runtime);
 
     for (uint32_t i = 0; i < crew; i++)
-        sum += read_at(&runtime->workers[i]->counters, offset);
-    return sum;
+        total += read_at(&runtime->workers[i]->counters, offset);
+    return total;
 }
 
 static void collect(struct weft_runtime *runtime, struct weft_stats *stats)

@@ -399,6 +399,36 @@ PIN_MUTANTS = [
            "unit_topology_test"),
 ]
 
+LIMIT = "api_stack_limit_test"
+MADE = "    wf_count_shared(&runtime->outside.fibers_spawned, 1);\n"
+TRIED = "    wf_count_shared(&runtime->attempts, 1);\n"
+SPAWNED = "    X(fibers_spawned)   \\\n"
+FREED = "    X(fibers_freed)     \\\n"
+
+START_MUTANTS = [
+    Mutant("stop/the-limit-keeps-its-fiber-out", "runtime/fiber_outside.c",
+           [("take_stack(runtime, 0, true, &stack)", "take_stack(runtime, 0, false, &stack)")],
+           LIMIT, "stack_limit/a_full_runtime_can_be_stopped", TWO),
+    Mutant("stack/a-demand-finds-nobody", "runtime/trim.c",
+           [("worker->watch.changes < changes_min &&", "worker->watch.changes < CHANGES_MIN &&")],
+           LIMIT, "stack_limit/what_workers_keep_comes_back", TWO),
+    Mutant("stack/a-demand-is-slept-over", "runtime/trim.c",
+           [("    wf_monitor_rouse(&runtime->monitor);\n", "")],
+           LIMIT, "stack_limit/what_workers_keep_comes_back", TWO),
+    Mutant("stats/count-what-is-refused", "runtime/fiber_outside.c",
+           [(MADE, ""), (TRIED, TRIED + MADE)],
+           LIMIT, "stack_limit/what_is_refused_is_never_counted", TWO),
+    Mutant("stats/sum-the-spawns-before-the-ends", "runtime/stats.h",
+           [(SPAWNED, ""), (FREED, SPAWNED + FREED)],
+           "api_outside_test", "outside/no_more_fibers_end_than_were_spawned", FOUR),
+    Mutant("doctor/does-not-look-at-simulations", "runtime/doctor.c",
+           [("        error = wf_sim_check();\n", "        error = 0;\n")],
+           "api_doctor_test", "doctor/sees_what_a_simulation_refuses", {}),
+    Mutant("doctor/overlooks-a-shadow-stack", "runtime/doctor.c",
+           [("    if (shadow != 0)\n        return shadow;\n", "")],
+           "api_refusal_test", "refusal/shadow_stacks_are_refused_with_a_remedy", {}),
+]
+
 MUTANTS = (SWITCH_MUTANTS + PIN_MUTANTS + SCHEDULER_MUTANTS + SCOPE_MUTANTS + TASK_MUTANTS +
            RING_MUTANTS + ACCEPT_MUTANTS + CLOSE_MUTANTS + LIMIT_MUTANTS + TIMER_MUTANTS +
-           SYNC_MUTANTS + STACK_MUTANTS + GATE_MUTANTS)
+           SYNC_MUTANTS + STACK_MUTANTS + START_MUTANTS + GATE_MUTANTS)

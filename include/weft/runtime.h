@@ -350,9 +350,9 @@ WEFT_API int weft_worker_index(void);
  * table with the origin of each value.
  *
  * Returns   0 if nothing is seen that would keep such a runtime from starting; else the negative
- *           errno that weft_run() would return, with what it would say on standard error.  What
- *           comes to light only at the start it cannot tell: whether there are threads, memory and
- *           descriptors for all workers, and whether the file of WEFT_SIM_TRACE can be written.
+ *           errno that weft_run() would return.  What comes to light only at the start it cannot
+ *           tell: whether there are threads, memory and descriptors for all workers, and whether
+ *           the file of WEFT_SIM_TRACE can be written.
  * Context   any thread.  May block.
  * Switches  never.
  * Errors    those of weft_run().

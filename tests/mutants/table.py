@@ -410,7 +410,7 @@ START_MUTANTS = [
            [("take_stack(runtime, 0, true, &stack)", "take_stack(runtime, 0, false, &stack)")],
            LIMIT, "stack_limit/a_full_runtime_can_be_stopped", TWO),
     Mutant("stack/a-demand-finds-nobody", "runtime/trim.c",
-           [("worker->watch.changes < changes_min &&", "worker->watch.changes < CHANGES_MIN &&")],
+           [("               ? 1\n", "               ? CHANGES_MIN\n")],
            LIMIT, "stack_limit/what_workers_keep_comes_back", TWO),
     Mutant("stack/a-demand-is-slept-over", "runtime/trim.c",
            [("    wf_monitor_rouse(&runtime->monitor);\n", "")],

@@ -14,6 +14,7 @@
 #include "runtime/check.h"
 #include "runtime/lock.h"
 #include "runtime/spawn.h"
+#include "sync/channel.h"
 #include "sync/wait_queue.h"
 
 #include <errno.h>
@@ -117,7 +118,19 @@ static void pass_turn(struct stage *stage)
         wf_wake_later(wf_self(), next->waiter, 0);
 }
 
-/* Sends what came of an item, if anything did; -EPIPE if nobody wants it. */
+static bool is_closed(weft_channel *channel)
+{
+    struct wf_channel *out = wf_channel_of(channel, channel->item_size, "weft_pipeline_spawn");
+    bool is_closed;
+
+    wf_lock_acquire(&out->lock);
+    is_closed = out->is_closed != 0;
+    wf_lock_release(&out->lock);
+    return is_closed;
+}
+
+/* Sends what came of an item, if anything did; -EPIPE if nobody wants it.  A stage that drops all
+ * there is to come would not learn that by sending. */
 static int deliver(struct stage *stage, const void *result, bool is_dropped, uint64_t number)
 {
     weft_channel *out = stage->set.out;
@@ -125,7 +138,9 @@ static int deliver(struct stage *stage, const void *result, bool is_dropped, uin
 
     if (error != 0)
         return error;
-    if (out != NULL && !is_dropped)
+    if (out != NULL && is_dropped)
+        error = is_closed(out) ? -EPIPE : 0;
+    else if (out != NULL)
         error = weft_channel_send(out, result, out->item_size, WEFT_FOREVER);
     if (stage->set.is_ordered && (error == 0 || error == -EPIPE))
         pass_turn(stage);

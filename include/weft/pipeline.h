@@ -14,7 +14,8 @@
  *
  * The channels bound how far one stage runs ahead of the next.  Closing `in` is how a stage is told
  * to end: it does what is left in it, closes `out`, and so ends the next.  If the next one wants no
- * more and closes `out`, the stage closes `in`.
+ * more and closes `out`, the stage closes `in` when it has done with its next item, also if that
+ * has no result; while it waits for one it does not notice.
  */
 #ifndef WEFT_PIPELINE_H
 #define WEFT_PIPELINE_H

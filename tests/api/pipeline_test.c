@@ -21,6 +21,7 @@ struct shared {
     _Atomic(int) at_work;
     _Atomic(int) at_work_max;
     _Atomic(int) worked_on;
+    _Atomic(bool) is_out_closed;
     int produced;    /* what ended the producer */
     int consumed;    /* and the consumer */
     int received;    /* by the consumer */
@@ -274,6 +275,53 @@ WORKER_TEST(pipeline, closing_the_results_ends_it_without_a_failure, TEST_TIMEOU
         bool parameter = is_ordered == 1;
 
         cr_expect_eq(run_workers(*workers, want_no_more, &parameter), 0);
+    }
+}
+
+static int produce_what_is_dropped(void *arg)
+{
+    struct shared *shared = arg;
+    int error = ints_send(&shared->in, 0, WEFT_FOREVER);
+
+    while (error == 0 && !atomic_load(&shared->is_out_closed))
+        error = weft_yield();
+    for (int i = 1; i < ITEMS && error == 0; i++)
+        error = ints_send(&shared->in, i, WEFT_FOREVER);
+    shared->produced = error;
+    ints_close(&shared->in);
+    return error == -EPIPE ? 0 : error;
+}
+
+static int want_one(void *arg)
+{
+    bool is_ordered = *(bool *)arg;
+    weft_scope scope = WEFT_SCOPE_INIT;
+    struct weft_pipeline_stage stage;
+    struct shared shared;
+
+    init(&shared, CAPACITY);
+    shared.is_ordered = is_ordered;
+    shared.enough = 1;
+    shared.step = ITEMS; /* only the first has a result */
+    stage = stage_of(&shared, FIBERS);
+    CHECK_EQ(weft_pipeline_spawn(&scope, &stage), 0);
+    CHECK_EQ(weft_scope_spawn(&scope, produce_what_is_dropped, &shared), 0);
+    consume(&shared, &shared.out);
+    atomic_store(&shared.is_out_closed, true);
+    CHECK_EQ(weft_scope_close(&scope, 0), 0);
+    CHECK_EQ(shared.received, 1);
+    CHECK_EQ(shared.produced, -EPIPE);
+    CHECK(shared.worked_on <= 1 + FIBERS); /* each notices by its next item */
+    return 0;
+}
+
+/* It has nothing to send, and would go through all that there is. */
+WORKER_TEST(pipeline, a_stage_that_drops_all_notices_that_the_results_are_closed, TEST_TIMEOUT_S)
+{
+    for (int is_ordered = 0; is_ordered <= 1; is_ordered++) {
+        bool parameter = is_ordered == 1;
+
+        cr_expect_eq(run_workers(*workers, want_one, &parameter), 0);
     }
 }
 

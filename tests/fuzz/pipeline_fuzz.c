@@ -208,10 +208,12 @@ static void be_over(void)
 
 static void deliver(struct item item)
 {
-    if (!model.has_out || item.is_dropped) {
+    if (!model.has_out) {
         be_done();
     } else if (model.is_out_closed) {
         be_over();
+    } else if (item.is_dropped) {
+        be_done();
     } else if (model.receivers.length > 0) {
         fuzz_return(fuzz_pop(&model.receivers), item.value);
         be_done();

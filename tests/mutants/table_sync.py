@@ -75,6 +75,10 @@ OBJECT_MUTANTS = [
     Mutant("select/forgets-whom-it-has-drawn", "sync/select.c",
            [("    cases[place].turn = cases[seen].turn;\n", "")],
            "api_select_test", "select/chooses_as_fairly_between_cases_that_are_not_ready"),
+    Mutant("pipeline/drops-without-a-look-whether-anybody-wants-more", "sync/pipeline.c",
+           [("error = is_closed(out) ? -EPIPE : 0;", "error = is_closed(out) ? 0 : 0;")],
+           "api_pipeline_test",
+           "pipeline/a_stage_that_drops_all_notices_that_the_results_are_closed"),
     Mutant("rate-limiter/a-cancel-outruns-a-turn-that-has-come", "sync/rate_limiter.c",
            [("        grant_and_wake(limiter); /* with a turn of our own that has come, "
              "cancelled or not */\n", "")],

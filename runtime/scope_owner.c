@@ -292,6 +292,17 @@ int weft_scope_spawn_with(weft_scope *scope, const struct weft_fiber_attr *attr,
     return spawn(scope_of(scope), attr, fn, arg, __builtin_return_address(0));
 }
 
+void wf_scope_fail(weft_scope *opaque, int error)
+{
+    struct wf_worker *self = wf_self();
+    struct wf_scope *scope = scope_of(opaque);
+
+    wf_lock_acquire(&scope->lock);
+    wf_scope_note_failure(scope, error, self->current);
+    wf_lock_release(&scope->lock);
+    wf_scope_cancel(self, scope, -ECANCELED);
+}
+
 static int cancel_as_member(void *arg)
 {
     struct wf_scope *scope = (struct wf_scope *)arg;

@@ -24,6 +24,7 @@
 
 struct stage {
     struct weft_pipeline_stage set; /* immutable */
+    weft_scope *scope;              /* immutable */
     weft_mutex input;               /* ordered: whose holder receives the next item */
     uint64_t received;              /* under `input` */
     struct wf_lock lock;
@@ -182,12 +183,15 @@ static int work(void *arg)
     wf_lock_release(&stage->lock);
     while (error == 0 && !is_over)
         error = work_on_one(stage, item, item + stage->item_space, &is_over);
+    /* Whoever sends to a closed channel fails in turn, and may end before us. */
+    if (error != 0)
+        wf_scope_fail(stage->scope, error);
     weft_channel_close(stage->set.in); /* if there are more items: nobody will take them */
     leave(stage);
     return error;
 }
 
-static struct stage *make(const struct weft_pipeline_stage *set, uint32_t fibers)
+static struct stage *make(weft_scope *scope, const struct weft_pipeline_stage *set, uint32_t fibers)
 {
     size_t header = space_for(sizeof(struct stage));
     size_t item_space = space_for(set->in->item_size);
@@ -200,6 +204,7 @@ static struct stage *make(const struct weft_pipeline_stage *set, uint32_t fibers
     if (stage == NULL)
         return NULL;
     stage->set = *set;
+    stage->scope = scope;
     stage->users = 1;
     stage->item_space = item_space;
     stage->result_space = result_space;
@@ -218,7 +223,7 @@ int weft_pipeline_spawn(weft_scope *scope, const struct weft_pipeline_stage *set
         return -EINVAL;
     if (set->in->item_size == 0 || (set->out != NULL && set->out->item_size == 0))
         wf_panic("weft_pipeline_spawn: a channel is not initialised, or destroyed");
-    stage = make(set, fibers);
+    stage = make(scope, set, fibers);
     if (stage == NULL)
         return -ENOMEM;
     while (started < fibers && error == 0) {

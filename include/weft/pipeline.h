@@ -59,8 +59,9 @@ struct weft_pipeline_stage {
  * closed.
  *
  * A failure, of `fn` or of a wait, cancels the scope, and is what weft_scope_close() returns.  Both
- * channels are closed then, so those outside of the scope do not wait for ever; that the results
- * have come to an end does not mean that all went well.
+ * channels are closed after that, so those outside of the scope do not wait for ever, and the
+ * -EPIPE that others get for it is not the first failure; that the results have come to an end does
+ * not mean that all went well.
  *
  * With `is_ordered` a fiber that is done before its turn waits for it, with its result in hand: one
  * slow item holds up as many others as there are fibers.

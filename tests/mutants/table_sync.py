@@ -79,6 +79,9 @@ OBJECT_MUTANTS = [
            [("error = is_closed(out) ? -EPIPE : 0;", "error = is_closed(out) ? 0 : 0;")],
            "api_pipeline_test",
            "pipeline/a_stage_that_drops_all_notices_that_the_results_are_closed"),
+    Mutant("pipeline/what-a-failure-leads-to-comes-first", "sync/pipeline.c",
+           [("        wf_scope_fail(stage->scope, error);", "        (void)stage->scope;")],
+           "api_sim_pipeline_test", preset="debug"),
     Mutant("rate-limiter/a-cancel-outruns-a-turn-that-has-come", "sync/rate_limiter.c",
            [("        grant_and_wake(limiter); /* with a turn of our own that has come, "
              "cancelled or not */\n", "")],

@@ -200,15 +200,16 @@ static struct stage *make(weft_scope *scope, const struct weft_pipeline_stage *s
 
     if (fibers > (SIZE_MAX / 2 - header) / (item_space + result_space))
         return NULL;
-    stage = (struct stage *)wf_alloc(header + fibers * (item_space + result_space));
+    /* Where there is no room for all the fibers, or no items for them, their parts stay unused. */
+    stage = (struct stage *)wf_alloc_unset(header + fibers * (item_space + result_space));
     if (stage == NULL)
         return NULL;
-    stage->set = *set;
-    stage->scope = scope;
-    stage->users = 1;
-    stage->item_space = item_space;
-    stage->result_space = result_space;
-    stage->memory = (unsigned char *)stage + header;
+    *stage = (struct stage){.set = *set,
+                            .scope = scope,
+                            .users = 1,
+                            .item_space = item_space,
+                            .result_space = result_space,
+                            .memory = (unsigned char *)stage + header};
     return stage;
 }
 

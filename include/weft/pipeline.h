@@ -35,8 +35,8 @@ extern "C" {
 struct weft_pipeline_stage {
     /* Works on `*item`, of the size of the values of `in`, and writes `*result`, of the size of
      * those of `out` (NULL if there is none).  Both are aligned for any type, and the fiber's own
-     * until the function returns.  0; WEFT_PIPELINE_DROP; or a negative errno, which is a failure
-     * of the whole scope. */
+     * until the function returns; in `*result` there is anything before.  0; WEFT_PIPELINE_DROP; or
+     * a negative errno, which is a failure of the whole scope. */
     int (*fn)(void *arg, void *item, void *result);
     void *arg;
     weft_channel *in;

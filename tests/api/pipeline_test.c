@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* pipeline.h: stages of several fibers between two channels. */
 #include "../support/fixture.h"
+#include "../support/memory.h"
 #include "../support/random.h"
 
 #include <errno.h>
@@ -370,6 +371,38 @@ WORKER_TEST(pipeline, starts_as_many_fibers_as_there_is_room_for, TEST_TIMEOUT_S
     config.workers = *workers;
     config.max_fibers = 8;
     cr_expect_eq(run_config(&config, start_with_little_room, NULL), 0);
+}
+
+static int start_many_of_large_items(void *arg)
+{
+    enum { MEBIBYTES = 256, KIBIBYTES_PER_ITEM = 64 };
+    weft_scope scope = WEFT_SCOPE_INIT;
+    weft_channel *in;
+    struct weft_pipeline_stage stage;
+    unsigned long begin;
+
+    (void)arg;
+    CHECK_EQ(weft_channel_create(&in, KIBIBYTES_PER_ITEM * 1024, 0), 0);
+    stage = (struct weft_pipeline_stage)WEFT_PIPELINE_STAGE_INIT(add_up, NULL, in, NULL);
+    stage.fibers = MEBIBYTES * 1024 / KIBIBYTES_PER_ITEM;
+    begin = memory_now().resident_kib;
+    CHECK_EQ(weft_pipeline_spawn(&scope, &stage), 0);
+    CHECK(memory_now().resident_kib < begin + MEBIBYTES * 1024 / 8);
+    weft_channel_close(in);
+    CHECK_EQ(weft_scope_close(&scope, 0), 0);
+    weft_channel_free(in);
+    return 0;
+}
+
+/* Room for the items of fibers that there is no room for, or that have none yet. */
+Test(pipeline, memory_for_items_costs_what_is_used_of_it, .timeout = TEST_TIMEOUT_S)
+{
+    struct weft_config config = WEFT_CONFIG_INIT;
+
+    if (TEST_IS_SANITIZED)
+        cr_skip_test("a sanitizer writes down what is allocated");
+    config.max_fibers = 8;
+    cr_expect_eq(run_config(&config, start_many_of_large_items, NULL), 0);
 }
 
 static int refuse(void *arg)

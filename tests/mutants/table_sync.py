@@ -82,6 +82,9 @@ OBJECT_MUTANTS = [
     Mutant("pipeline/what-a-failure-leads-to-comes-first", "sync/pipeline.c",
            [("        wf_scope_fail(stage->scope, error);", "        (void)stage->scope;")],
            "api_sim_pipeline_test", preset="debug"),
+    Mutant("pipeline/writes-all-of-its-memory", "sync/pipeline.c",
+           [("(struct stage *)wf_alloc_unset(", "(struct stage *)wf_alloc(")],
+           "api_pipeline_test", "pipeline/memory_for_items_costs_what_is_used_of_it"),
     Mutant("rate-limiter/a-cancel-outruns-a-turn-that-has-come", "sync/rate_limiter.c",
            [("        grant_and_wake(limiter); /* with a turn of our own that has come, "
              "cancelled or not */\n", "")],

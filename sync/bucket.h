@@ -38,34 +38,47 @@ static inline bool wf_bucket_is_valid(const struct wf_bucket *bucket)
            bucket->burst - 1 < WF_BUCKET_MAX;
 }
 
-/* The first nanosecond in which it holds `count` permits, 1 to WF_BUCKET_MAX, which can be more
- * than the burst: the sum of what several take one after the other.  INT64_MAX if there is none,
- * and something below 0 if it has always held them. */
-static inline int64_t wf_bucket_due(const struct wf_bucket *bucket, uint64_t count)
+/* When it holds `count` permits, 1 to WF_BUCKET_MAX, which can be more than the burst: the sum of
+ * what several take one after the other, each as soon as it can. */
+static inline wf_ticks wf_bucket_due_ticks(const struct wf_bucket *bucket, uint64_t count)
+{
+    return bucket->full + ((wf_ticks)count - (wf_ticks)bucket->burst) * bucket->period;
+}
+
+/* The first nanosecond that is not before `ticks`.  INT64_MAX if there is none, and something below
+ * 0 if they are before time began. */
+static inline int64_t wf_bucket_ns(const struct wf_bucket *bucket, wf_ticks ticks)
 {
     wf_ticks permits = (wf_ticks)bucket->permits;
-    wf_ticks due = bucket->full + ((wf_ticks)count - (wf_ticks)bucket->burst) * bucket->period;
 
-    if (due <= 0)
+    if (ticks <= 0)
         return -1;
-    due = due / permits + (due % permits != 0);
-    return due < INT64_MAX ? (int64_t)due : INT64_MAX;
+    ticks = ticks / permits + (ticks % permits != 0);
+    return ticks < INT64_MAX ? (int64_t)ticks : INT64_MAX;
+}
+
+/* The first nanosecond in which it holds `count` permits: see above. */
+static inline int64_t wf_bucket_due(const struct wf_bucket *bucket, uint64_t count)
+{
+    return wf_bucket_ns(bucket, wf_bucket_due_ticks(bucket, count));
 }
 
 /* Whether `count` permits are due at `now`: the same without a division. */
 static inline bool wf_bucket_has(const struct wf_bucket *bucket, uint64_t count, int64_t now)
 {
-    return bucket->full + ((wf_ticks)count - (wf_ticks)bucket->burst) * bucket->period <=
-           (wf_ticks)now * (wf_ticks)bucket->permits;
+    return wf_bucket_due_ticks(bucket, count) <= (wf_ticks)now * (wf_ticks)bucket->permits;
 }
 
-/* At `now`: a bucket that has been full for a while does not hold more for it. */
-static inline void wf_bucket_cap(struct wf_bucket *bucket, int64_t now)
+/* At `now`: a bucket that has been full for a while does not hold more for it.  Returns for how
+ * long it has been, by which all that is due is so later. */
+static inline wf_ticks wf_bucket_cap(struct wf_bucket *bucket, int64_t now)
 {
-    wf_ticks ticks = (wf_ticks)now * (wf_ticks)bucket->permits;
+    wf_ticks late = (wf_ticks)now * (wf_ticks)bucket->permits - bucket->full;
 
-    if (bucket->full < ticks)
-        bucket->full = ticks;
+    if (late <= 0)
+        return 0;
+    bucket->full += late;
+    return late;
 }
 
 /* Caller knows that they are due. */

@@ -5,6 +5,8 @@
  * Each waits until the time at which its turn comes if all before it take theirs, by a deadline of
  * its own; so none depends on another to be woken.  When one gives up, the turns behind it come
  * earlier.  Only the first of these is told: it sleeps anew, and so the next when it is the first.
+ * When the bucket overflows, since the first was late to take its turn, those behind it come later.
+ * Nobody is told: they wake too early, find that out, and sleep anew.
  *
  * A deadline or a cancel takes a waiter out of its queue, which is why that is not the list: a turn
  * keeps its place in the list until it is granted or given up, both under the lock.  All that is
@@ -26,6 +28,8 @@ struct turn {
     struct turn *next;
     struct turn *previous;
     uint64_t count;
+    wf_ticks due; /* if nothing was ever lost, and nobody before it gave up */
+    int64_t deadline;
     int64_t wake_at;
     bool is_granted; /* it is in the list no more, and its permits are taken */
 };
@@ -37,7 +41,7 @@ struct limiter {
     uint64_t wanted; /* by those who wait */
     struct wf_lock lock;
     uint32_t reserved32;
-    uint64_t reserved[2];
+    wf_ticks lost; /* in all, of what has come while the bucket was full */
 };
 
 _Static_assert(sizeof(struct limiter) == sizeof(weft_rate_limiter) &&
@@ -66,6 +70,7 @@ static void append(struct limiter *limiter, struct turn *turn)
         limiter->first = turn;
     limiter->last = turn;
     limiter->wanted += turn->count;
+    turn->due = wf_bucket_due_ticks(&limiter->bucket, limiter->wanted) - limiter->lost;
 }
 
 static void unlink_turn(struct limiter *limiter, struct turn *turn)
@@ -85,8 +90,8 @@ static void unlink_turn(struct limiter *limiter, struct turn *turn)
  * Grants what is due at `now`; returns the entries to wake, among them the first that must go on
  * waiting if its turn comes earlier than it thinks.  Caller holds the lock.
  *
- * A turn counts from when it was due, not from when somebody noticed: the bucket is not capped
- * here.  It need not be: while there is a list, its first was not due when last looked at.
+ * The bucket overflows here also while somebody waits: if nobody has looked for long many turns are
+ * due, and would be granted at once, more than a burst.
  */
 static struct wf_wait_entry *grant(struct limiter *limiter, int64_t now)
 {
@@ -94,6 +99,7 @@ static struct wf_wait_entry *grant(struct limiter *limiter, int64_t now)
     struct wf_wait_entry **end = &list;
     struct turn *turn;
 
+    limiter->lost += wf_bucket_cap(&limiter->bucket, now);
     while ((turn = limiter->first) != NULL) {
         int64_t due = wf_bucket_due(&limiter->bucket, turn->count);
 
@@ -117,32 +123,34 @@ static struct wf_wait_entry *grant(struct limiter *limiter, int64_t now)
 
 /* When the turn of one who asks now will come.  Caller holds the lock and has granted what is due.
  */
-static int64_t due_behind_all(struct limiter *limiter, int64_t now, uint64_t count)
+static int64_t due_behind_all(const struct limiter *limiter, uint64_t count)
 {
     if (count > WF_BUCKET_MAX - limiter->wanted)
         return INT64_MAX;
-    wf_bucket_cap(&limiter->bucket, now); /* no change unless nobody waits */
     return wf_bucket_due(&limiter->bucket, limiter->wanted + count);
 }
 
-/* The same for one in the list.  Caller holds the lock. */
-static int64_t due_in_list(const struct limiter *limiter, const struct turn *turn)
+/* Until when one in the list sleeps: not too long if it is the first, and if it becomes the first
+ * it is told.  Caller holds the lock. */
+static int64_t wake_time(const struct limiter *limiter, const struct turn *turn)
 {
-    uint64_t wanted = 0;
+    int64_t due = turn == limiter->first
+                      ? wf_bucket_due(&limiter->bucket, turn->count)
+                      : wf_bucket_ns(&limiter->bucket, turn->due + limiter->lost);
 
-    for (const struct turn *t = turn; t != NULL; t = t->previous)
-        wanted += t->count;
-    return wf_bucket_due(&limiter->bucket, wanted);
+    return due < turn->deadline ? due : turn->deadline;
 }
 
-/* Caller holds the lock, which is let go of meanwhile. */
-static void grant_and_wake(struct limiter *limiter)
+/* Returns when it has looked what is due.  Caller holds the lock, which is let go of meanwhile. */
+static int64_t grant_and_wake(struct limiter *limiter)
 {
-    struct wf_wait_entry *list = grant(limiter, weft_now());
+    int64_t now = weft_now();
+    struct wf_wait_entry *list = grant(limiter, now);
 
     wf_lock_release(&limiter->lock);
     wf_wait_queue_wake_list(wf_self(), list, 0);
     wf_lock_acquire(&limiter->lock);
+    return now;
 }
 
 /* Caller holds the lock, and does not when this returns. */
@@ -153,18 +161,21 @@ static int await(struct limiter *limiter, struct turn *turn)
     while (!turn->is_granted && refusal == 0) {
         int error = wf_wait_queue_sleep(wf_self(), &turn->queue, &limiter->lock, &turn->entry,
                                         turn->wake_at, &limiter_kind);
+        int64_t now;
 
         if (error == 0 && turn->is_granted)
             return 0;
         if (error != 0) /* a cancel, the deadline of a scope, or just the time to look */
             refusal = wf_self_refusal(wf_self());
         wf_lock_acquire(&limiter->lock);
-        grant_and_wake(limiter); /* with a turn of our own that has come, cancelled or not */
+        now = grant_and_wake(limiter); /* our own turn too if it has come, cancelled or not */
+        if (refusal == 0 && now >= turn->deadline)
+            refusal = -ETIMEDOUT; /* the turn comes later than it seemed when we queued */
         if (!turn->is_granted && refusal != 0) {
             unlink_turn(limiter, turn);
-            grant_and_wake(limiter); /* those behind come earlier */
+            (void)grant_and_wake(limiter); /* those behind come earlier */
         } else if (!turn->is_granted) {
-            turn->wake_at = due_in_list(limiter, turn);
+            turn->wake_at = wake_time(limiter, turn);
         }
     }
     wf_lock_release(&limiter->lock);
@@ -183,25 +194,19 @@ int weft_rate_limiter_init(weft_rate_limiter *limiter, uint64_t permits, int64_t
     return 0;
 }
 
-/* Takes without waiting; or returns false with `*due`, when the turn would come.  Caller holds the
- * lock. */
-static bool take(struct limiter *limiter, uint64_t count, int64_t now, int64_t *due)
+/* Takes without waiting.  Caller holds the lock and has granted what is due. */
+static bool take(struct limiter *limiter, uint64_t count, int64_t now)
 {
-    if (limiter->first == NULL) {
-        wf_bucket_cap(&limiter->bucket, now);
-        if (wf_bucket_has(&limiter->bucket, count, now)) {
-            wf_bucket_take(&limiter->bucket, count);
-            return true;
-        }
-    }
-    *due = due_behind_all(limiter, now, count);
-    return false;
+    if (limiter->first != NULL || !wf_bucket_has(&limiter->bucket, count, now))
+        return false;
+    wf_bucket_take(&limiter->bucket, count);
+    return true;
 }
 
 int weft_rate_limiter_acquire(weft_rate_limiter *handle, uint64_t count, weft_time deadline)
 {
     struct limiter *limiter = internal(handle, "weft_rate_limiter_acquire");
-    struct turn turn = {.count = count};
+    struct turn turn = {.count = count, .deadline = deadline};
     struct wf_wait_entry *list;
     int64_t now;
     int error = 0;
@@ -213,7 +218,8 @@ int weft_rate_limiter_acquire(weft_rate_limiter *handle, uint64_t count, weft_ti
     wf_lock_acquire(&limiter->lock);
     now = weft_now();
     list = grant(limiter, now);
-    if (!take(limiter, count, now, &turn.wake_at)) {
+    if (!take(limiter, count, now)) {
+        turn.wake_at = due_behind_all(limiter, count);
         error = wf_self_refusal(wf_self());
         if (error == 0 && (turn.wake_at > deadline || turn.wake_at == INT64_MAX))
             error = -ETIMEDOUT;
@@ -231,7 +237,7 @@ int weft_rate_limiter_acquire(weft_rate_limiter *handle, uint64_t count, weft_ti
     wf_lock_acquire(&limiter->lock);
     /* Of those before us some may have given up, and found nobody to tell that we come earlier. */
     if (!turn.is_granted)
-        turn.wake_at = due_in_list(limiter, &turn);
+        turn.wake_at = wake_time(limiter, &turn);
     return await(limiter, &turn);
 }
 
@@ -240,7 +246,6 @@ int weft_rate_limiter_try_acquire(weft_rate_limiter *handle, uint64_t count)
     struct limiter *limiter = internal(handle, "weft_rate_limiter_try_acquire");
     struct wf_wait_entry *list;
     int64_t now;
-    int64_t due;
     bool is_taken;
 
     if (count > limiter->bucket.burst)
@@ -250,7 +255,7 @@ int weft_rate_limiter_try_acquire(weft_rate_limiter *handle, uint64_t count)
     wf_lock_acquire(&limiter->lock);
     now = weft_now();
     list = grant(limiter, now);
-    is_taken = take(limiter, count, now, &due);
+    is_taken = take(limiter, count, now);
     wf_lock_release(&limiter->lock);
     wf_wait_queue_wake_list(wf_self(), list, 0);
     return is_taken ? 0 : -EBUSY;
@@ -260,15 +265,13 @@ weft_time weft_rate_limiter_due(weft_rate_limiter *handle, uint64_t count)
 {
     struct limiter *limiter = internal(handle, "weft_rate_limiter_due");
     struct wf_wait_entry *list;
-    int64_t now;
     int64_t due;
 
     if (count > limiter->bucket.burst)
         return WEFT_FOREVER;
     wf_lock_acquire(&limiter->lock);
-    now = weft_now();
-    list = grant(limiter, now);
-    due = due_behind_all(limiter, now, count);
+    list = grant(limiter, weft_now());
+    due = due_behind_all(limiter, count);
     wf_lock_release(&limiter->lock);
     wf_wait_queue_wake_list(wf_self(), list, 0);
     return due;

@@ -13,6 +13,11 @@
  *
  * Permits are given in the order in which they were asked for.  Nobody polls: who must wait knows
  * when its turn comes, and sleeps until then.  A rate limiter needs no clean-up.
+ *
+ * What comes while the bucket is full is lost, also while somebody waits who is late for its turn
+ * because the workers were busy: so a delay is not made up for by more than a burst at once.  With
+ * a burst of 1, or one that is always taken as a whole, each turn that is a little late lowers the
+ * rate by as much; with a larger one it does not.
  */
 #ifndef WEFT_RATE_LIMITER_H
 #define WEFT_RATE_LIMITER_H
@@ -59,7 +64,8 @@ WEFT_API WEFT_MUST_USE int weft_rate_limiter_init(weft_rate_limiter *limiter, ui
  *
  * Returns   0, or a negative errno with none taken.
  * Deadline  absolute; permits that are there are taken also after it.  If the turn would come later
- *           than the deadline, the call fails at once.
+ *           than the deadline, the call fails at once.  If it comes later because those before it
+ *           are late, the call fails at the deadline.
  * Context   any thread, any fiber.
  * Switches  yes, unless they are there and nobody waits.
  * Cancel    ends the wait with -ECANCELED, as the deadline of a scope does with -ETIMEDOUT: then
@@ -82,8 +88,8 @@ WEFT_API WEFT_MUST_USE int weft_rate_limiter_try_acquire(weft_rate_limiter *limi
                                                          uint64_t count);
 
 /*
- * When the turn of one who asks for `count` permits now would come, if nobody gives up before: what
- * a server tells a client that it turns away.
+ * When the turn of one who asks for `count` permits now would come, if nobody gives up before and
+ * nobody is late: what a server tells a client that it turns away.
  *
  * Returns   a point on weft's clock, not after now if they are there; WEFT_FOREVER if `count` is
  *           more than the burst, or it would be that long.

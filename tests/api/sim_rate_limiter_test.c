@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { BURST = 100, GRANTED = 8, ROUNDS = 10 };
-enum { MANY_SEEDS = TEST_IS_SANITIZED ? 100 : 500, SEEDS_IN_CHAOS = 5 };
+enum { BURST = 100, GRANTED = 8, ROUNDS = 10, CROWD = 20 };
+enum { MANY_SEEDS = TEST_IS_SANITIZED ? 100 : 500, FEW_SEEDS = 10, SEEDS_IN_CHAOS = 5 };
 
 /* A permit is a second. */
 #define TURN(count) ((count)*WEFT_SECOND)
@@ -89,4 +89,115 @@ Test(sim_rate_limiter, a_turn_that_comes_earlier_is_not_lost_on_the_way_to_sleep
     options.fault_ppm = 200000;
     for (options.seed = 1; options.seed <= (uint64_t)seeds; options.seed++)
         cr_assert_eq(simulate(&options, take_many_turns, NULL), 0, "seed %d", (int)options.seed);
+}
+
+/* The only worker stays in one fiber until then. */
+static void keep_the_worker_until(weft_time end)
+{
+    while (weft_now() < end)
+        ;
+}
+
+#define REFILL WEFT_MILLISECOND /* of an empty bucket */
+
+struct late {
+    weft_rate_limiter limiter;
+    weft_time took_at[CROWD];
+    int taken;
+    weft_time deadline; /* of one */
+};
+
+static struct late late_limiter(void)
+{
+    return (struct late){.limiter = WEFT_RATE_LIMITER_INIT(BURST, REFILL, BURST)};
+}
+
+static int take_a_burst(void *arg)
+{
+    struct late *late = arg;
+
+    CHECK_EQ(weft_rate_limiter_acquire(&late->limiter, BURST, WEFT_FOREVER), 0);
+    late->took_at[late->taken++] = weft_now(); /* there is one worker */
+    return 0;
+}
+
+static int look_too_late(void *arg)
+{
+    struct late late = late_limiter();
+    weft_scope scope = WEFT_SCOPE_INIT;
+    weft_time begin = weft_now();
+
+    (void)arg;
+    for (int i = 0; i < CROWD; i++)
+        CHECK_EQ(weft_scope_spawn(&scope, take_a_burst, &late), 0);
+    CHECK_EQ(weft_sleep_until(begin + REFILL / 2), 0);
+    CHECK_EQ(late.taken, 1);
+    keep_the_worker_until(begin + (CROWD - 1) * REFILL);
+    CHECK_EQ(weft_scope_close(&scope, 0), 0);
+    CHECK_EQ(late.taken, CROWD);
+    for (int i = 1; i < CROWD; i++)
+        CHECK(late.took_at[i] - late.took_at[i - 1] > REFILL / 2);
+    CHECK(late.took_at[CROWD - 1] - begin < 3 * CROWD * REFILL); /* nobody overslept */
+    return 0;
+}
+
+static void simulate_one_worker(int (*fn)(void *))
+{
+    struct weft_sim_options options = WEFT_SIM_OPTIONS_INIT;
+    struct weft_config config = WEFT_CONFIG_INIT;
+
+    config.monitor = 3; /* it would put another worker to work */
+    options.config = &config;
+    options.workers = 1;
+    for (options.seed = 1; options.seed <= FEW_SEEDS; options.seed++)
+        cr_assert_eq(simulate(&options, fn, NULL), 0, "seed %d", (int)options.seed);
+}
+
+/* All of them are due when somebody looks at last, and the bucket holds enough for one. */
+Test(sim_rate_limiter, turns_that_are_late_do_not_come_all_at_once)
+{
+    simulate_one_worker(look_too_late);
+}
+
+/* Runs when the one before waits. */
+static weft_fiber *spawn_and_let_wait(int (*fn)(void *), void *arg)
+{
+    weft_fiber *fiber = must_spawn(fn, arg);
+
+    CHECK_EQ(weft_sleep(REFILL / 10), 0);
+    return fiber;
+}
+
+static int take_a_burst_in_time(void *arg)
+{
+    struct late *late = arg;
+
+    return weft_rate_limiter_acquire(&late->limiter, BURST, late->deadline);
+}
+
+static int be_too_late_for_one(void *arg)
+{
+    struct late late = late_limiter();
+    weft_time begin = weft_now();
+    weft_fiber *fibers[3];
+
+    (void)arg;
+    CHECK_EQ(weft_rate_limiter_acquire(&late.limiter, BURST, 0), 0);
+    late.deadline = begin + 5 * REFILL / 2;
+    fibers[0] = spawn_and_let_wait(take_a_burst, &late);         /* after one */
+    fibers[1] = spawn_and_let_wait(take_a_burst_in_time, &late); /* after two */
+    fibers[2] = spawn_and_let_wait(take_a_burst, &late);
+    keep_the_worker_until(begin + 9 * REFILL / 4);
+    CHECK_EQ(must_join(fibers[1]), -ETIMEDOUT);
+    CHECK(weft_now() >= late.deadline);
+    CHECK_EQ(must_join(fibers[0]), 0);
+    CHECK_EQ(must_join(fibers[2]), 0);
+    CHECK(late.took_at[1] - late.took_at[0] < 3 * REFILL / 2); /* not behind the one that failed */
+    return 0;
+}
+
+/* It was accepted, since its turn was to come in time. */
+Test(sim_rate_limiter, a_turn_that_became_too_late_ends_at_the_deadline)
+{
+    simulate_one_worker(be_too_late_for_one);
 }

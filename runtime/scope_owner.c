@@ -204,6 +204,23 @@ int weft_scope_open_shielded(weft_scope *scope, weft_time deadline)
     return open_scope(scope, deadline, true);
 }
 
+int64_t wf_self_deadline(struct wf_worker *self)
+{
+    const struct weft_fiber *fiber = self != NULL ? self->current : NULL;
+    const struct wf_scope *scope = fiber != NULL ? wf_scope_around(fiber) : NULL;
+    int64_t earliest = WEFT_FOREVER;
+
+    while (scope != NULL && scope->owner == fiber) {
+        /* relaxed: only we write it. */
+        int64_t deadline = atomic_load_explicit(&scope->deadline, memory_order_relaxed);
+
+        if (deadline < earliest)
+            earliest = deadline;
+        scope = scope->is_shield ? NULL : scope->outer;
+    }
+    return earliest;
+}
+
 int weft_scope_set_deadline(weft_scope *opaque, weft_time deadline)
 {
     struct wf_worker *self = wf_self();

@@ -117,6 +117,11 @@ int wf_self_refusal(struct wf_worker *self);
 /* The same before a wait until `deadline`: -ETIMEDOUT also if that has passed. */
 int wf_wait_refusal(struct wf_worker *self, int64_t deadline);
 
+/* The earliest deadline of the scopes that the caller has opened itself, up to a shield: they stay
+ * what they are while it waits, for only their owner changes them.  WEFT_FOREVER: there is none, or
+ * the caller is a plain thread, with NULL for `self`. */
+int64_t wf_self_deadline(struct wf_worker *self);
+
 /* A number that nobody can rely on, with 24 random bits; `self` is NULL on a plain thread. */
 uint32_t wf_self_random(struct wf_worker *self);
 

@@ -60,6 +60,11 @@ static struct limiter *internal(weft_rate_limiter *handle, const char *call)
     return limiter;
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void append(struct limiter *limiter, struct turn *turn)
 {
     turn->next = NULL;
@@ -138,7 +143,7 @@ static int64_t wake_time(const struct limiter *limiter, const struct turn *turn)
                       ? wf_bucket_due(&limiter->bucket, turn->count)
                       : wf_bucket_ns(&limiter->bucket, turn->due + limiter->lost);
 
-    return due < turn->deadline ? due : turn->deadline;
+    return earlier(due, turn->deadline);
 }
 
 /* Returns when it has looked what is due.  Caller holds the lock, which is let go of meanwhile. */
@@ -206,7 +211,7 @@ static bool take(struct limiter *limiter, uint64_t count, int64_t now)
 int weft_rate_limiter_acquire(weft_rate_limiter *handle, uint64_t count, weft_time deadline)
 {
     struct limiter *limiter = internal(handle, "weft_rate_limiter_acquire");
-    struct turn turn = {.count = count, .deadline = deadline};
+    struct turn turn = {.count = count};
     struct wf_wait_entry *list;
     int64_t now;
     int error = 0;
@@ -221,7 +226,8 @@ int weft_rate_limiter_acquire(weft_rate_limiter *handle, uint64_t count, weft_ti
     if (!take(limiter, count, now)) {
         turn.wake_at = due_behind_all(limiter, count);
         error = wf_self_refusal(wf_self());
-        if (error == 0 && (turn.wake_at > deadline || turn.wake_at == INT64_MAX))
+        turn.deadline = earlier(deadline, wf_self_deadline(wf_self()));
+        if (error == 0 && (turn.wake_at > turn.deadline || turn.wake_at == INT64_MAX))
             error = -ETIMEDOUT;
         if (error == 0) {
             append(limiter, &turn);

@@ -63,9 +63,11 @@ WEFT_API WEFT_MUST_USE int weft_rate_limiter_init(weft_rate_limiter *limiter, ui
  * Take `count` permits, and wait until the bucket holds them and those who came first have theirs.
  *
  * Returns   0, or a negative errno with none taken.
- * Deadline  absolute; permits that are there are taken also after it.  If the turn would come later
- *           than the deadline, the call fails at once.  If it comes later because those before it
- *           are late, the call fails at the deadline.
+ * Deadline  absolute; permits that are there are taken also after it.  If the turn would come after
+ *           it, or after that of a scope around it that the caller has opened, the call fails at
+ *           once.  The scopes of others, which may get another deadline meanwhile, end the wait
+ *           when it passes.  If the turn comes late, since others were late before it, the call
+ *           fails at the deadline.
  * Context   any thread, any fiber.
  * Switches  yes, unless they are there and nobody waits.
  * Cancel    ends the wait with -ECANCELED, as the deadline of a scope does with -ETIMEDOUT: then

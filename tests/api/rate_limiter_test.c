@@ -268,6 +268,13 @@ WORKER_TEST(rate_limiter, a_turn_is_granted_or_given_back_and_not_both, TEST_TIM
     cr_expect_eq(run_workers(*workers, cancel_all, NULL), 0);
 }
 
+static int ask_for_three(void *arg)
+{
+    CHECK_EQ(weft_rate_limiter_acquire(arg, 3, WEFT_FOREVER), -ETIMEDOUT);
+    return 0;
+}
+
+/* Whoever has opened the scope would be told at once. */
 static int wait_in_scope(void *arg)
 {
     weft_rate_limiter *limiter = arg;
@@ -276,8 +283,8 @@ static int wait_in_scope(void *arg)
 
     CHECK_EQ(weft_rate_limiter_try_acquire(limiter, BURST), 0);
     due = weft_rate_limiter_due(limiter, 1);
-    CHECK_EQ(weft_scope_open(&scope, weft_after(2 * WEFT_MILLISECOND)), 0);
-    CHECK_EQ(weft_rate_limiter_acquire(limiter, 3, WEFT_FOREVER), -ETIMEDOUT);
+    CHECK_EQ(weft_scope_spawn(&scope, ask_for_three, limiter), 0);
+    CHECK_EQ(weft_scope_set_deadline(&scope, weft_after(2 * WEFT_MILLISECOND)), 0);
     CHECK_EQ(weft_scope_close(&scope, 0), 0);
     CHECK_EQ(weft_rate_limiter_due(limiter, 1), due);
     return 0;

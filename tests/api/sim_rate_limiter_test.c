@@ -201,3 +201,82 @@ Test(sim_rate_limiter, a_turn_that_became_too_late_ends_at_the_deadline)
 {
     simulate_one_worker(be_too_late_for_one);
 }
+
+struct hourly {
+    weft_rate_limiter limiter;
+    weft_time begin;
+};
+
+#define HOUR (3600 * WEFT_SECOND)
+
+/* Its turn comes after an hour. */
+static int take_one_after_an_hour(void *arg)
+{
+    struct hourly *hourly = arg;
+
+    CHECK_EQ(weft_rate_limiter_acquire(&hourly->limiter, 1, WEFT_FOREVER), 0);
+    CHECK(weft_now() - hourly->begin >= HOUR);
+    return 0;
+}
+
+static struct hourly empty_hourly(void)
+{
+    struct hourly hourly = {WEFT_RATE_LIMITER_INIT(1, HOUR, 1), weft_now()};
+
+    CHECK_EQ(weft_rate_limiter_acquire(&hourly.limiter, 1, 0), 0);
+    return hourly;
+}
+
+static void fail_at_once(void)
+{
+    struct hourly hourly = empty_hourly();
+    weft_scope outer = WEFT_SCOPE_INIT;
+    weft_scope inner = WEFT_SCOPE_INIT;
+
+    CHECK_EQ(weft_scope_open(&outer, hourly.begin + HOUR / 2), 0);
+    CHECK_EQ(weft_scope_open(&inner, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_rate_limiter_acquire(&hourly.limiter, 1, WEFT_FOREVER), -ETIMEDOUT);
+    CHECK(weft_now() - hourly.begin < HOUR / 4);
+    CHECK(!weft_scope_is_cancelled(&inner));
+    CHECK_EQ(weft_scope_close(&inner, 0), 0);
+    CHECK_EQ(weft_scope_close(&outer, 0), 0);
+}
+
+static void wait_in_a_shield(void)
+{
+    struct hourly hourly = empty_hourly();
+    weft_scope outer = WEFT_SCOPE_INIT;
+    weft_scope shield = WEFT_SCOPE_INIT;
+
+    CHECK_EQ(weft_scope_open(&outer, hourly.begin + HOUR / 2), 0);
+    CHECK_EQ(weft_scope_open_shielded(&shield, WEFT_FOREVER), 0);
+    CHECK_EQ(take_one_after_an_hour(&hourly), 0);
+    CHECK_EQ(weft_scope_close(&shield, 0), 0);
+    CHECK_EQ(weft_scope_close(&outer, 0), 0);
+}
+
+static void wait_while_another_moves_the_deadline(void)
+{
+    struct hourly hourly = empty_hourly();
+    weft_scope scope = WEFT_SCOPE_INIT;
+
+    CHECK_EQ(weft_scope_open(&scope, hourly.begin + HOUR / 2), 0);
+    CHECK_EQ(weft_scope_spawn(&scope, take_one_after_an_hour, &hourly), 0);
+    CHECK_EQ(weft_sleep(HOUR / 4), 0);
+    CHECK_EQ(weft_scope_set_deadline(&scope, hourly.begin + 2 * HOUR), 0);
+    CHECK_EQ(weft_scope_close(&scope, 0), 0);
+}
+
+static int use_scopes(void *arg)
+{
+    (void)arg;
+    fail_at_once();
+    wait_in_a_shield();
+    wait_while_another_moves_the_deadline();
+    return 0;
+}
+
+Test(sim_rate_limiter, only_deadlines_that_count_make_it_fail_at_once)
+{
+    simulate_one_worker(use_scopes);
+}

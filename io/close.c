@@ -108,6 +108,13 @@ static void tell(struct closer *closer, struct wf_op *op)
         op->reason = -EBADF;
 }
 
+/* What has to end for the operation to end: with a hold it is what its fiber waits for meanwhile.
+ * Caller has the lock of the poller, which has both. */
+static struct wf_op *cause_of(struct wf_op *op)
+{
+    return op->has_awaited ? op->awaited : op;
+}
+
 /* Whether a poller can be told by who holds the lock of the directory.  `peer` does not. */
 static bool can_stop(struct wf_poller *poller, const struct wf_worker *peer, const struct wf_op *op)
 {
@@ -125,15 +132,19 @@ static struct wf_op *stop_all(struct closer *closer, struct wf_poller *poller,
     struct wf_op *op;
 
     while ((op = next_untold(watch, closer->fd, has_others)) != NULL) {
-        if (!can_stop(poller, peer, op)) {
+        struct wf_op *cause = cause_of(op);
+
+        if (!can_stop(poller, peer, cause)) {
             closer->lacks_room = true;
             break;
         }
         tell(closer, op);
         wf_pending_move_last(op);
-        if (poller->backend->stop(poller, peer, op)) {
-            op->next = complete;
-            complete = op;
+        if (cause->reason == 0)
+            cause->reason = -EBADF;
+        if (poller->backend->stop(poller, peer, cause)) {
+            cause->next = complete;
+            complete = cause;
         }
     }
     return complete;

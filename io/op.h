@@ -48,7 +48,10 @@ enum { WF_OP_TRY_AGAIN = INT32_MIN };
 struct wf_op {
     enum wf_opcode code;
     int fd;
-    void *buffer; /* also of operations that only read it */
+    union {
+        void *buffer;          /* also of operations that only read it */
+        struct wf_op *awaited; /* of a hold with has_awaited: what a close of `fd` ends as well */
+    };
     size_t length;
     int64_t offset;
     int flags;
@@ -61,6 +64,7 @@ struct wf_op {
     bool has_waited;           /* epoll: it has been attempted, or waited instead */
     bool cannot_wait;          /* epoll: the descriptor has no readiness to wait for */
     bool is_stream;            /* io_uring: a send that may wait in the ring (ring.h) */
+    bool has_awaited;          /* of a hold, under the lock of `poller`: which has `awaited`, too */
     uint8_t vain;              /* attempts in vain, one after another: see wf_op_note_vain() */
     int32_t result;            /* the backend's, once complete */
 
@@ -159,9 +163,17 @@ int32_t wf_op_run_ready(struct wf_op *op, int events, weft_time deadline);
  *
  * Returns 0; -EBADF if the descriptor has been closed since hold->epoch, where that is not 0.
  * Caller: a fiber, which while it holds the descriptor waits for it with its epoch only, so that
- * the wait ends, too.  A plain thread holds nothing, and nobody a number without epochs.
+ * the wait ends, too, or for another one by wf_op_poll_holding().  A plain thread holds nothing,
+ * and nobody a number without epochs.
  */
 int wf_op_hold(struct wf_op *hold);
 void wf_op_release(struct wf_op *hold);
+
+/*
+ * wf_op_poll() for a fiber that holds another descriptor meanwhile, with its epoch: -EBADF as soon
+ * as either is closed.  It takes no turn where operations have turns, for which a close of what is
+ * held would have to wait.
+ */
+int wf_op_poll_holding(int fd, int events, uint32_t epoch, struct wf_op *hold, weft_time deadline);
 
 #endif

@@ -146,24 +146,24 @@ static WF_NOINLINE bool send_copy(struct move *move)
 
 /* Once one of `events` holds, whether it had to wait for that; or a negative errno, why nobody can:
  * to go on then would be to try again and again.  What cannot be polled is left to the attempt,
- * which says what is wrong. */
-static int await(const struct wf_op *hold, int events, weft_time deadline)
+ * which says what is wrong.  A close of either end ends the wait. */
+static int await(const struct wf_op *hold, struct wf_op *other, int events, weft_time deadline)
 {
     int32_t result = wf_op_events_now(hold->fd, events);
 
     if (result != 0)
         return result < 0 && result != -EPERM ? result : 0;
-    result = wf_op_poll(hold->fd, events, hold->epoch, deadline);
+    result = wf_op_poll_holding(hold->fd, events, hold->epoch, other, deadline);
     return result < 0 && result != -EPERM ? result : 1;
 }
 
-static int await_both(const struct move *move, weft_time deadline)
+static int await_both(struct move *move, weft_time deadline)
 {
-    int in = await(&move->in_hold, POLLIN, deadline), out;
+    int in = await(&move->in_hold, &move->out_hold, POLLIN, deadline), out;
 
     if (in < 0)
         return in;
-    out = await(&move->out_hold, POLLOUT, deadline);
+    out = await(&move->out_hold, &move->in_hold, POLLOUT, deadline);
     return out < 0 ? out : in | out;
 }
 

@@ -11,6 +11,8 @@
  * A deadline that has passed turns a call into one such attempt; of what needs the pool nothing is
  * attempted then.  One attempt that needs the pool is of 4 MiB at most.
  *
+ * A weft_close() of either descriptor ends the wait, whichever it is for: the call returns -EBADF.
+ *
  * A socket in blocking mode is put into non-blocking mode for the length of each attempt, as
  * weft_connect() does on epoll: others that use the same socket by plain system calls may see
  * EAGAIN meanwhile.

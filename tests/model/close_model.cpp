@@ -13,18 +13,19 @@
 
 #include <cerrno>
 
+enum { OTHER_FD, FD, DESCRIPTORS, DONE = 1 };
+
 struct close_poller {
     wf_poller base;
-    wf_fd_ops watch;
+    wf_fd_ops watches[DESCRIPTORS];
     wf_op *under_way; // under the lock
 };
 
 static wf_fd_ops *wf_pages_find(wf_pending *pending, int fd)
 {
-    (void)fd;
     return &reinterpret_cast<close_poller *>(reinterpret_cast<char *>(pending) -
                                              offsetof(wf_poller, pending))
-                ->watch;
+                ->watches[fd];
 }
 
 static wf_fd_ops *wf_pages_make(wf_pending *pending, int fd)
@@ -81,6 +82,7 @@ static int model_errno;
 #define errno model_errno
 
 #include "io/close.c"
+#include "io/hold.c"
 #include "io/op.c"
 #include "io/pending.c"
 
@@ -110,8 +112,6 @@ int wf_op_poll(int fd, int events, uint32_t epoch, weft_time deadline)
     return 0;
 }
 
-enum { FD = 1, DESCRIPTORS = 2, DONE = 1 };
-
 // What the scenarios share: the backend looks at it through `shared`.
 struct close_state {
     close_poller pollers[MODEL_FIBERS_MAX];
@@ -130,6 +130,12 @@ static close_state *shared;
 static void touch()
 {
     RL_ASSERT(shared->file($) == 0);
+}
+
+static void touch_file_of(const wf_op *op)
+{
+    if (op->fd == FD)
+        touch();
 }
 
 static close_poller *poller_of(wf_poller *poller)
@@ -160,7 +166,7 @@ static void model_start(wf_worker *self, wf_op *op)
     if (error == 0) {
         RL_ASSERT(poller->under_way == nullptr);
         poller->under_way = op;
-        touch();
+        touch_file_of(op);
     }
     wf_lock_release(&poller->base.lock);
     // Whoever closes knows of it: an operation that begins at the same time has no such promise.
@@ -183,7 +189,7 @@ static bool model_stop(wf_poller *base, wf_worker *self, wf_op *op)
     if (!shared->stops_at_once)
         return false;
     poller->under_way = nullptr;
-    touch();
+    touch_file_of(op);
     wf_pending_remove(op);
     return true;
 }
@@ -200,11 +206,20 @@ void wf_backend_start(struct wf_worker *self, struct wf_op *op)
 void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, struct wf_op *op,
                        int reason)
 {
-    (void)poller;
-    (void)self;
-    (void)op;
-    (void)reason;
-    RL_ASSERT(false);
+    bool is_complete;
+
+    wf_lock_acquire(&poller->lock);
+    if (op->reason == 0)
+        op->reason = reason;
+    is_complete = model_stop(poller, self, op);
+    wf_lock_release(&poller->lock);
+    if (is_complete)
+        wf_op_complete(self, op);
+}
+
+int32_t wf_op_events_confirmed(const struct wf_op *op)
+{
+    return op->result;
 }
 
 weft_time weft_now(void)
@@ -286,8 +301,10 @@ template <typename T, unsigned THREADS> struct close_suite : fiber_suite<T, THRE
             atomic_store_explicit(&poller->base.pending.others.first, nullptr,
                                   memory_order_relaxed);
             poller->base.pending.others.last = nullptr;
-            atomic_store_explicit(&poller->watch.first, nullptr, memory_order_relaxed);
-            poller->watch.last = nullptr;
+            for (wf_fd_ops &watch : poller->watches) {
+                atomic_store_explicit(&watch.first, nullptr, memory_order_relaxed);
+                watch.last = nullptr;
+            }
             poller->under_way = nullptr;
             state.workers[i] = &this->own.fibers[i].worker;
             state.workers[i]->poller = &poller->base;
@@ -452,6 +469,42 @@ struct close_held : close_suite<close_held, 3> {
     }
 };
 
+// A fiber holds it, and waits for another one, which never is ready.
+struct close_beside : close_suite<close_beside, 2> {
+    void setup()
+    {
+        prepare(true);
+    }
+
+    void hold()
+    {
+        wf_op held = {};
+
+        held.fd = FD;
+        held.epoch = EPOCH_BIAS;
+        result($) = wf_op_hold(&held);
+        if (result($) == 0) {
+            touch();
+            result($) = wf_op_poll_holding(OTHER_FD, POLLIN, EPOCH_BIAS, &held, WEFT_FOREVER);
+        }
+        wf_op_release(&held);
+    }
+
+    void fiber(unsigned index)
+    {
+        if (index == 0)
+            hold();
+        else
+            close_it();
+    }
+
+    void at_rest()
+    {
+        RL_ASSERT(result($) == -EBADF);
+        close_suite::at_rest();
+    }
+};
+
 int main()
 {
     bool good = model_run<close_waiting>("waiting");
@@ -459,5 +512,6 @@ int main()
     good = good && model_run<close_in_kernel>("in the kernel");
     good = good && model_run<close_between>("between two parts");
     good = good && model_run<close_held>("held");
+    good = good && model_run<close_beside>("held beside a wait");
     return good ? 0 : 1;
 }

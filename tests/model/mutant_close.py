@@ -64,11 +64,16 @@ void wf_pending_move_last"""),
     closer("does-not-wait",
            "fetch_sub_explicit(&closer.closing.pending, 1, memory_order_acq_rel) != 1) {",
            "fetch_sub_explicit(&closer.closing.pending, 1, memory_order_acq_rel) == 0) {"),
-    closer("stops-nothing", "        if (poller->backend->stop(poller, peer, op)) {",
+    closer("stops-nothing", "        if (poller->backend->stop(poller, peer, cause)) {",
            "        if (false) {"),
     closer("counts-nobody", """\
     (void)atomic_fetch_add_explicit(&closer->closing.pending, 1, memory_order_relaxed);
 """, ""),
+    closer("leaves-a-wait-beside-a-hold", "    return op->has_awaited ? op->awaited : op;",
+           "    return op;"),
+    Mutant("close", "close/waits-beside-what-was-closed", "io/hold.c",
+           "    if (error != 0)\n        wf_backend_cancel(poller, self, op, error);\n", ""),
+    Mutant("close", "close/looks-at-a-wait-that-is-over", "io/hold.c", "    untie(hold);\n", ""),
     Mutant("close", "close/ends-without-telling", "io/op.c", """\
     if (closing != NULL)
         wf_closing_done(self, closing);

@@ -192,10 +192,13 @@ static int run_sync(void *arg)
 static bool call(struct wf_op *op, int (*fn)(void *), weft_time deadline)
 {
     bool is_held = op->watch == NULL;
-    int error = is_held ? wf_op_hold(op) : 0;
+    int error;
 
+    if (op->epoch == 0)
+        op->epoch = wf_epoch_now(op->fd);
+    error = is_held ? wf_op_hold(op) : 0;
     if (error == 0)
-        error = wf_call_file(fn, op, deadline);
+        error = wf_call_file(fn, op, op, NULL, deadline);
     if (is_held)
         wf_op_release(op);
     if (error != 0) /* it was not called */

@@ -8,6 +8,7 @@
 #include "io/call.h"
 #include "io/disk.h"
 #include "io/op.h"
+#include "io/pending.h"
 #include "runtime/alloc.h"
 
 #include <dirent.h>
@@ -50,7 +51,7 @@ static WF_NOINLINE int open_folder(void *arg)
 int weft_dir_open(weft_dir **dir, int dir_fd, const char *path, weft_time deadline)
 {
     struct open_call call = {wf_alloc(sizeof(weft_dir)), wf_op_folder(dir_fd, path), path};
-    struct wf_op hold = {.fd = call.dir_fd};
+    struct wf_op hold = {.fd = call.dir_fd, .epoch = wf_epoch_now(call.dir_fd)};
     int error;
 
     if (call.dir == NULL)
@@ -58,7 +59,7 @@ int weft_dir_open(weft_dir **dir, int dir_fd, const char *path, weft_time deadli
     /* It may be queued for long behind other calls, while somebody closes the descriptor. */
     error = wf_op_hold(&hold);
     if (error == 0)
-        error = wf_call_file(open_folder, &call, deadline);
+        error = wf_call_file(open_folder, &call, &hold, NULL, deadline);
     wf_op_release(&hold);
     if (error == 0 && call.dir->fd < 0)
         error = call.dir->fd;
@@ -93,7 +94,7 @@ int weft_dir_next(weft_dir *dir, struct weft_dir_entry *entry, weft_time deadlin
 
     do {
         if (dir->next >= dir->filled) {
-            int error = wf_call_file(fill, dir, deadline);
+            int error = wf_call_file(fill, dir, NULL, NULL, deadline);
 
             if (error != 0)
                 return error;

@@ -8,6 +8,7 @@
 #include "io/call.h"
 #include "io/disk.h"
 #include "io/op.h"
+#include "io/pending.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,29 +37,35 @@ static WF_NOINLINE int finish(struct file_call *call, ssize_t result)
     return 0;
 }
 
-/* The descriptors stay what they are until it has been made. */
-static ssize_t make(int (*fn)(void *), struct file_call *call, weft_time deadline)
+/* The descriptors stay what they are until it has been made.  `other`: the hold of a second one. */
+static ssize_t make_beside(const struct wf_op *other, int (*fn)(void *), struct file_call *call,
+                           weft_time deadline)
 {
-    struct wf_op hold = {.fd = call->fd};
+    struct wf_op hold = {.fd = call->fd, .epoch = wf_epoch_now(call->fd)};
     int error = wf_op_hold(&hold);
 
     /* After a signal it is made again, as the kernel itself does after a handler with SA_RESTART.
      */
     call->result = -EINTR;
     while (error == 0 && call->result == -EINTR)
-        error = wf_call_file(fn, call, deadline);
+        error = wf_call_file(fn, call, &hold, other, deadline);
     wf_op_release(&hold);
     return error != 0 ? error : call->result;
+}
+
+static ssize_t make(int (*fn)(void *), struct file_call *call, weft_time deadline)
+{
+    return make_beside(NULL, fn, call, deadline);
 }
 
 /* The same for one that has two. */
 static ssize_t make_of_two(int (*fn)(void *), struct file_call *call, weft_time deadline)
 {
-    struct wf_op hold = {.fd = call->other_fd};
+    struct wf_op hold = {.fd = call->other_fd, .epoch = wf_epoch_now(call->other_fd)};
     ssize_t result = wf_op_hold(&hold);
 
     if (result == 0)
-        result = make(fn, call, deadline);
+        result = make_beside(&hold, fn, call, deadline);
     wf_op_release(&hold);
     return result;
 }

@@ -207,7 +207,7 @@ static int attempt_here_or_on_pool(struct move *move, bool needs_pool, weft_time
         return error;
     if (move->length > POOL_LENGTH_MAX)
         move->length = POOL_LENGTH_MAX;
-    return wf_call_file(attempt, move, deadline);
+    return wf_call_file(attempt, move, &move->in_hold, &move->out_hold, deadline);
 }
 
 static int move_by_attempts(struct move *move, weft_time deadline)

@@ -129,7 +129,8 @@ static int call_link_to(int fd, int other)
     return error != 0 ? error : folder_of("first/new");
 }
 
-/* Each returns 1 if it was about the first folder, 2 if about the second; or a negative errno. */
+/* Each returns 1 if it was about the first folder, 2 if about the second; or a negative errno:
+ * -EBADF is what is wanted of a call that had not begun when the close did. */
 static int (*const calls[])(int fd, int other) = {
     call_statx,     call_openat,      call_readlinkat, call_dir_open,  call_unlinkat, call_mkdirat,
     call_symlinkat, call_rename_from, call_rename_to,  call_link_from, call_link_to,
@@ -245,18 +246,22 @@ static void check_all(uint32_t backend)
     cr_assert_eq(chdir(path), 0);
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         int (*call)(int, int) = calls[i];
+        int result;
 
         make_folder(1);
         make_folder(2);
         cr_assert_eq(link("second/file", "file"), 0);
-        cr_expect_eq(run_config(&config, close_while_queued, &call), 1, "call %zu", i);
+        result = run_config(&config, close_while_queued, &call);
+        /* An open needs no pool on io_uring, and can be faster than the close. */
+        cr_expect(result == -EBADF || (result == 1 && call == call_openat), "call %zu: %d", i,
+                  result);
         cr_assert_eq(system("rm -rf first second file new"), 0);
     }
     cr_assert_eq(chdir("/"), 0);
     cr_expect_eq(rmdir(path), 0);
 }
 
-Test(io_folder, the_folder_is_the_one_that_was_meant, .timeout = TEST_TIMEOUT_S)
+Test(io_folder, what_is_queued_does_not_begin_after_the_close, .timeout = TEST_TIMEOUT_S)
 {
     check_all(0);
 }

@@ -73,7 +73,6 @@ void wf_pending_move_last"""),
            "    return op;"),
     Mutant("close", "close/waits-beside-what-was-closed", "io/hold.c",
            "    if (error != 0)\n        wf_backend_cancel(poller, self, op, error);\n", ""),
-    Mutant("close", "close/looks-at-a-wait-that-is-over", "io/hold.c", "    untie(hold);\n", ""),
     Mutant("close", "close/ends-without-telling", "io/op.c", """\
     if (closing != NULL)
         wf_closing_done(self, closing);

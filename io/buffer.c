@@ -64,15 +64,19 @@ static ssize_t receive(int fd, void **buffer, int flags, uint32_t epoch, weft_ti
 ssize_t weft_recv_lent(int fd, void **buffer, int flags, weft_time deadline)
 {
     uint32_t began = wf_epoch_now(fd), epoch = 0;
+    int events = wf_op_input_event(flags);
+    struct wf_op vain = {.fd = fd};
     ssize_t result;
 
     if ((flags & MSG_ERRQUEUE) != 0)
         return -EINVAL;
     do {
-        result = wf_op_poll(fd, wf_op_input_event(flags), epoch, deadline);
+        result = wf_op_poll(fd, events, epoch, deadline);
         epoch = began;
         if (result > 0)
             result = receive(fd, buffer, flags, epoch, deadline);
-    } while (result == -EAGAIN);
+        if (result != -EAGAIN)
+            return result;
+    } while ((result = wf_op_note_vain(&vain, events, deadline)) == 0);
     return result;
 }

@@ -343,3 +343,63 @@ WORKER_TEST(io_readiness, an_error_in_the_queue_is_no_data, TEST_TIMEOUT_S)
 {
     cr_expect_eq(run_workers(*workers, receive_beside_errors, NULL), 0);
 }
+
+static int await_lent(void *arg)
+{
+    void *lent = NULL;
+    int result = (int)weft_recv_lent(*(int *)arg, &lent, 0, WEFT_FOREVER);
+
+    weft_lent_return(lent);
+    return result;
+}
+
+static weft_fiber *begin_lent(int *fd)
+{
+    weft_fiber *fiber = must_spawn(await_lent, fd);
+
+    CHECK_EQ(weft_sleep(10 * MS), 0); /* it is in vain by now */
+    return fiber;
+}
+
+static int lend_beside_an_error(void *arg)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), nobody = make_bound_socket(), on = 1;
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in address = local_address(nobody);
+    weft_fiber *fiber;
+    void *lent = NULL;
+
+    (void)arg;
+    CHECK(fd >= 0);
+    CHECK_EQ(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
+    CHECK_EQ(setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on), 0);
+    CHECK_EQ(sendto(fd, "x", 1, 0, (struct sockaddr *)&address, sizeof address), 1);
+    CHECK_EQ(weft_recv_lent(fd, &lent, 0, WEFT_FOREVER), -ECONNREFUSED);
+    CHECK_EQ(weft_recv_lent(fd, &lent, 0, 0), -ETIMEDOUT);
+    CHECK_EQ(weft_recv_lent(fd, &lent, 0, weft_after(50 * MS)), -ETIMEDOUT);
+    fiber = begin_lent(&fd);
+    weft_cancel(fiber);
+    CHECK_EQ(must_join(fiber), -ECANCELED);
+    fiber = begin_lent(&fd);
+    own = local_address(fd);
+    CHECK_EQ(sendto(fd, "truth", 5, 0, (struct sockaddr *)&own, sizeof own), 5);
+    CHECK_EQ(must_join(fiber), 5);
+    fiber = begin_lent(&fd);
+    CHECK_EQ(weft_close(fd), 0);
+    CHECK_EQ(must_join(fiber), -EBADF);
+    CHECK_EQ(stats_now().lent_buffers, 0);
+    CHECK_EQ(close(nobody), 0);
+    return 0;
+}
+
+/* A receive that is lent its buffer waits first, and would do nothing but that. */
+WORKER_TEST(io_readiness, an_error_in_the_queue_ends_no_wait_for_a_lent_buffer, TEST_TIMEOUT_S)
+{
+    static const enum weft_backend backends[] = {WEFT_BACKEND_AUTO, WEFT_BACKEND_EPOLL};
+
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
+        struct weft_config config = {.workers = *workers, .backend = backends[i]};
+
+        cr_expect_eq(run_config(&config, lend_beside_an_error, NULL), 0);
+    }
+}

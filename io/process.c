@@ -32,32 +32,31 @@ struct start {
     int error;
 };
 
-/* The caller's mask is the pool's, which is nothing that a program should inherit. */
-static int start_unmasked(struct start *start)
-{
-    posix_spawnattr_t attr;
-    sigset_t none;
-    int error = posix_spawnattr_init(&attr);
-
-    if (error != 0)
-        return error;
-    sigemptyset(&none);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-    error = posix_spawnp(&start->pid, start->file, start->actions, &attr, start->argv, start->envp);
-    posix_spawnattr_destroy(&attr);
-    return error;
-}
-
+/* The caller's mask is the pool's, which is nothing that a program should inherit: the child has
+ * one of its own, the program's if it gives one. */
 static int run_start(void *arg)
 {
     struct start *start = arg;
+    posix_spawnattr_t attr;
+    sigset_t none;
+    short flags = 0;
 
-    if (start->attr == NULL)
-        start->error = start_unmasked(start);
-    else
-        start->error = posix_spawnp(&start->pid, start->file, start->actions, start->attr,
-                                    start->argv, start->envp);
+    start->error = posix_spawnattr_init(&attr);
+    if (start->error != 0)
+        return 0;
+    /* By assignment, since there are attributes that only the C library knows.  In glibc and musl
+     * they hold no pointers, so the copy is whole and owns nothing; weft runs on no other one. */
+    if (start->attr != NULL)
+        attr = *start->attr;
+    posix_spawnattr_getflags(&attr, &flags);
+    if ((flags & POSIX_SPAWN_SETSIGMASK) == 0) {
+        sigemptyset(&none);
+        posix_spawnattr_setsigmask(&attr, &none);
+        posix_spawnattr_setflags(&attr, (short)(flags | POSIX_SPAWN_SETSIGMASK));
+    }
+    start->error = posix_spawnp(&start->pid, start->file, start->actions, &attr, start->argv,
+                                start->envp);
+    posix_spawnattr_destroy(&attr);
     return 0;
 }
 

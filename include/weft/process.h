@@ -21,8 +21,8 @@ extern "C" {
  * the program to be loaded.  `actions` redirect its descriptors and `attr` sets its other
  * attributes, as for posix_spawnp(3); each may be NULL.
  *
- * Without `attr` it begins with no signal blocked.  Its CPUs are those that the process was allowed
- * when the runtime started, not the one that a worker is pinned to.
+ * It begins with no signal blocked, unless `attr` sets a mask.  Its CPUs are those that the process
+ * was allowed when that thread began, not the one that a worker is pinned to.
  *
  * The child stays a zombie until it has been waited for.
  *

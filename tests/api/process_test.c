@@ -203,6 +203,60 @@ WORKER_TEST(process, a_child_is_free_of_what_workers_are, TEST_TIMEOUT_S)
     cr_expect_eq(run_workers(*workers, start_with_signals_blocked, &allowed), 0);
 }
 
+/* No shell, which may have a mask of its own. */
+static void check_mask(const posix_spawnattr_t *attr, const char *pattern)
+{
+    char text[64];
+    char *const argv[] = {"grep", "-q", text, "/proc/self/status", NULL};
+    int status = -1;
+    pid_t pid;
+
+    (void)snprintf(text, sizeof text, "^SigBlk:[[:space:]]*%s$", pattern);
+    CHECK_EQ(weft_process_spawn(&pid, "grep", NULL, attr, argv, environ, WEFT_FOREVER), 0);
+    CHECK_EQ(weft_process_wait(pid, &status, WEFT_FOREVER), 0);
+    CHECK_EQ(status, 0);
+}
+
+static int start_with_attributes(void *arg)
+{
+    char *const argv[] = {"sleep", "1000", NULL};
+    posix_spawnattr_t attr;
+    sigset_t mask;
+    short flags;
+    pid_t pid;
+
+    (void)arg;
+    CHECK_EQ(posix_spawnattr_init(&attr), 0);
+    check_mask(NULL, "0*");
+    check_mask(&attr, "0*");
+    CHECK_EQ(posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP), 0);
+    check_mask(&attr, "0*");
+    CHECK_EQ(weft_process_spawn(&pid, "sleep", NULL, &attr, argv, environ, WEFT_FOREVER), 0);
+    CHECK_EQ(getpgid(pid), pid); /* what it asks for is done all the same */
+    CHECK_EQ(posix_spawnattr_getflags(&attr, &flags), 0);
+    CHECK_EQ(flags, POSIX_SPAWN_SETPGROUP); /* and it is not changed */
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_EQ(weft_process_wait(pid, NULL, WEFT_FOREVER), 0);
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGUSR2);
+    CHECK_EQ(posix_spawnattr_setsigmask(&attr, &mask), 0);
+    CHECK_EQ(posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK), 0);
+    check_mask(&attr, "0*800");
+    return posix_spawnattr_destroy(&attr);
+}
+
+/* The threads of the pool have SIGPIPE blocked, and what the program had: a child that inherited
+ * that for its other attributes would not notice that its reader has gone. */
+WORKER_TEST(process, attributes_leave_no_signal_blocked, TEST_TIMEOUT_S)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    cr_assert_eq(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    cr_expect_eq(run_workers(*workers, start_with_attributes, NULL), 0);
+}
+
 static sigset_t signals;
 
 static int wait_for_signal(void *arg)

@@ -82,8 +82,8 @@ static WF_NOINLINE int open_child(pid_t pid)
 
     if (fd >= 0)
         return fd;
-    /* Not a process, or a thread and no process: it is nobody's child. */
-    return errno == ESRCH || errno == EINVAL ? -ECHILD : -errno;
+    /* Not a process, or a thread and no process (ENOENT on newer kernels): it is nobody's child. */
+    return errno == ESRCH || errno == EINVAL || errno == ENOENT ? -ECHILD : -errno;
 }
 
 /* 1 if it has ended and was taken, 0 if it runs. */

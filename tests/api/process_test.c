@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +47,8 @@ static int start_and_wait(void *arg)
     pid = must_start_shell("exit 0", NULL);
     CHECK_EQ(weft_process_wait(pid, NULL, WEFT_FOREVER), 0);
     CHECK_EQ(weft_process_wait(getpid(), &status, WEFT_FOREVER), -ECHILD);
+    /* A worker's number is a thread's, and no process's. */
+    CHECK_EQ(weft_process_wait((pid_t)syscall(SYS_gettid), &status, WEFT_FOREVER), -ECHILD);
     CHECK_EQ(weft_process_wait(0x7ffffff, &status, WEFT_FOREVER), -ECHILD);
     CHECK_EQ(weft_process_wait(-1, &status, WEFT_FOREVER), -ECHILD);
     CHECK_EQ(waitpid(-1, &status, WNOHANG), -1); /* no zombie is left */

@@ -162,7 +162,7 @@ RING_MUTANTS = [
              "op->cannot_wait ? WF_OP_TRY_AGAIN : -EBADF;")],
            "api_exhaustion_test", "exhaustion/on_epoll_too"),
     Mutant("15/no-descriptor-for-a-child-is-no-child", "io/process.c",
-           [("errno == ESRCH || errno == EINVAL ? -ECHILD : -errno", "-ECHILD")],
+           [("errno == ESRCH || errno == EINVAL || errno == ENOENT ? -ECHILD : -errno", "-ECHILD")],
            "api_exhaustion_test", "exhaustion/what_is_asked_for_later_is_told"),
     Mutant("epoll/forgets-those-who-wait-for-something-else", "io/epoll.c",
            [("    if (!is_awaited || arm(instance, watch, fd) == 0)",

@@ -5,6 +5,7 @@
 #include <weft/process.h>
 
 #include "arch/compiler.h"
+#include "io/op.h"
 #include "runtime/wait.h"
 
 #include <errno.h>
@@ -104,6 +105,7 @@ static WF_NOINLINE int take_child(int fd, int *status)
 
 int weft_process_wait(pid_t pid, int *status, weft_time deadline)
 {
+    bool has_ended = false;
     int fd, result;
 
     if (wf_self() == NULL)
@@ -112,9 +114,13 @@ int weft_process_wait(pid_t pid, int *status, weft_time deadline)
     if (fd < 0)
         return fd;
     while ((result = take_child(fd, status)) == 0) {
+        /* Somebody else traces it and gets its end first.  Nothing tells when that is over. */
+        if (has_ended && (result = wf_op_pause(deadline)) != 0)
+            break;
         result = weft_poll_fd(fd, POLLIN, deadline);
         if (result < 0)
             break;
+        has_ended = true;
     }
     (void)weft_close(fd);
     return result < 0 ? result : 0;

@@ -43,7 +43,8 @@ WEFT_API WEFT_MUST_USE int weft_process_spawn(pid_t *pid, const char *file,
  *
  * Returns   0, with how it ended in `*status` (NULL: not wanted), as waitpid(2) has it; a negative
  *           errno.
- * Deadline  absolute; a child that has ended is taken also after it.
+ * Deadline  absolute; a child that has ended is taken also after it.  One that another process
+ *           traces has not ended until that process has seen it.
  * Context   fiber.
  * Switches  yes.
  * Cancel    -ECANCELED; the child runs on, and can be waited for again.

@@ -120,6 +120,63 @@ WORKER_TEST(process, a_child_is_killed_while_it_is_waited_for, TEST_TIMEOUT_S)
     cr_expect_eq(run_workers(*workers, kill_while_waited_for, NULL), 0);
 }
 
+/* Is the first to hear of the child's end, and says so on `fd`: 'n' if it may not trace. */
+static void trace(pid_t pid, int fd)
+{
+    siginfo_t info;
+    char answer = 'n';
+
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0) {
+        (void)kill(pid, SIGKILL);
+        answer = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | __WALL) == 0 ? 'y' : 'n';
+    }
+    (void)!write(fd, &answer, 1);
+    for (;;)
+        (void)pause();
+}
+
+static int wait_for_a_traced_child(void *arg)
+{
+    pid_t pid = must_start_shell("exec sleep 1000", NULL), tracer;
+    weft_fiber *fiber;
+    int fds[2], status;
+    bool *may_trace = arg;
+    char answer;
+
+    make_pipe(fds);
+    tracer = fork();
+    CHECK(tracer >= 0);
+    if (tracer == 0)
+        trace(pid, fds[1]);
+    CHECK_EQ(weft_read(fds[0], &answer, 1, WEFT_FOREVER), 1);
+    *may_trace = answer == 'y';
+    if (*may_trace) {
+        CHECK_EQ(weft_process_wait(pid, &status, 0), -ETIMEDOUT);
+        CHECK_EQ(weft_process_wait(pid, &status, weft_after(20 * WEFT_MILLISECOND)), -ETIMEDOUT);
+    } else {
+        CHECK_EQ(kill(pid, SIGKILL), 0);
+    }
+    fiber = must_spawn(wait_for_status, &pid);
+    CHECK_EQ(weft_sleep(5 * WEFT_MILLISECOND), 0);
+    CHECK_EQ(kill(tracer, SIGKILL), 0);
+    CHECK_EQ(waitpid(tracer, NULL, 0), tracer);
+    status = must_join(fiber);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    CHECK_EQ(close(fds[0]), 0);
+    return close(fds[1]);
+}
+
+/* Its descriptor says that it has ended, and it cannot be taken before its tracer has gone. */
+WORKER_TEST(process, a_child_that_is_traced_has_not_ended_yet, TEST_TIMEOUT_S)
+{
+    bool may_trace = false;
+
+    cr_expect_eq(run_workers(*workers, wait_for_a_traced_child, &may_trace), 0);
+    if (!may_trace)
+        cr_skip_test("this system lets nobody trace");
+}
+
 static int redirect(void *arg)
 {
     posix_spawn_file_actions_t actions;

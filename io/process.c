@@ -126,27 +126,35 @@ int weft_process_wait(pid_t pid, int *status, weft_time deadline)
     return result < 0 ? result : 0;
 }
 
-static bool are_blocked(const sigset_t *set)
+/* Those of the set that come here.  False if one is not blocked that has to be. */
+static bool choose_signals(const sigset_t *set, sigset_t *chosen)
 {
     sigset_t blocked;
 
     pthread_sigmask(SIG_BLOCK, NULL, &blocked);
-    /* These two cannot be, and are in a full set all the same. */
-    sigaddset(&blocked, SIGKILL);
-    sigaddset(&blocked, SIGSTOP);
+    *chosen = *set;
+    /* All workers have it blocked, and those that come are of our own writes. */
+    sigdelset(chosen, SIGPIPE);
+    /* Where workers take it, it is from the monitor, and the set may be a full one. */
+    if (sigismember(&blocked, SIGURG) != 1)
+        sigdelset(chosen, SIGURG);
+    /* These two cannot be blocked, and are in a full set all the same. */
+    sigdelset(chosen, SIGKILL);
+    sigdelset(chosen, SIGSTOP);
     for (int number = 1; number <= SIGRTMAX; number++)
-        if (sigismember(set, number) == 1 && sigismember(&blocked, number) != 1)
+        if (sigismember(chosen, number) == 1 && sigismember(&blocked, number) != 1)
             return false;
     return true;
 }
 
 static WF_NOINLINE int open_signals(const sigset_t *set)
 {
+    sigset_t chosen;
     int fd;
 
-    if (!are_blocked(set))
+    if (!choose_signals(set, &chosen))
         return -EINVAL;
-    fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+    fd = signalfd(-1, &chosen, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : fd;
 }
 

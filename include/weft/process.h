@@ -68,15 +68,18 @@ struct weft_signal {
  * threads: block them before the runtime starts, whose threads inherit that.  One that comes while
  * nobody waits stays pending; of several of the same number only one may be kept, as always.
  *
- * Signals that were sent to a single thread, faults among them, do not come this way.
+ * Some never come this way, be they in `set` or not: SIGPIPE, which workers get from writes of the
+ * library; SIGURG, while stalls are reported (runtime.h); and faults.  One that was sent to a
+ * single thread, as by raise(3), comes only where a wait happens to be on that thread: send it to
+ * the process.
  *
  * Returns   0, with the signal in `*got`; a negative errno.
  * Deadline  absolute; a signal that is pending comes also after it.
  * Context   fiber.
  * Switches  yes.
  * Cancel    -ECANCELED; a signal that was taken first is returned, never lost.
- * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EINVAL (one of them is not blocked
- *           here), -EMFILE, -ENFILE, -ENOMEM.
+ * Errors    -ETIMEDOUT, -ECANCELED, -EPERM (plain thread), -EINVAL (one that could come is not
+ *           blocked here), -EMFILE, -ENFILE, -ENOMEM.
  */
 WEFT_API WEFT_MUST_USE int weft_signal_wait(const sigset_t *set, struct weft_signal *got,
                                             weft_time deadline);

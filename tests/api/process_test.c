@@ -410,3 +410,28 @@ WORKER_TEST(process, a_cancel_loses_no_signal, TEST_TIMEOUT_S)
     block_signals();
     cr_expect_eq(run_workers(*workers, race_signals, NULL), 0);
 }
+
+static int take_any_signal(void *arg)
+{
+    weft_time soon, never = WEFT_FOREVER;
+    int fds[2];
+
+    (void)arg;
+    make_pipe(fds);
+    CHECK_EQ(weft_close(fds[0]), 0);
+    CHECK_EQ(weft_write(fds[1], "x", 1, WEFT_FOREVER), -EPIPE);
+    CHECK_EQ(weft_close(fds[1]), 0);
+    soon = weft_after(5 * WEFT_MILLISECOND);
+    CHECK_EQ(wait_for_signal(&soon), -ETIMEDOUT);
+    CHECK_EQ(kill(getpid(), SIGUSR1), 0);
+    CHECK_EQ(wait_for_signal(&never), SIGUSR1);
+    return 0;
+}
+
+/* A full set is all that the program can wait for, and nothing that the library has caused. */
+WORKER_TEST(process, a_full_set_has_nothing_of_the_librarys, TEST_TIMEOUT_S)
+{
+    sigfillset(&signals);
+    cr_assert_eq(pthread_sigmask(SIG_BLOCK, &signals, NULL), 0);
+    cr_expect_eq(run_workers(*workers, take_any_signal, NULL), 0);
+}

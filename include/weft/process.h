@@ -2,7 +2,8 @@
 /* Child processes, and signals as values.
  *
  * To send a signal to a child is kill(2): it never waits.  Until weft_process_wait() has taken the
- * child, its number is no other process's. */
+ * child, its number is no other process's, unless the program ignores SIGCHLD or handles it with
+ * SA_NOCLDWAIT: then the kernel takes children at their end. */
 #ifndef WEFT_PROCESS_H
 #define WEFT_PROCESS_H
 
@@ -24,11 +25,11 @@ extern "C" {
  * It begins with no signal blocked, unless `attr` sets a mask.  Its CPUs are those that the process
  * was allowed when that thread began, not the one that a worker is pinned to.
  *
- * The child stays a zombie until it has been waited for.
+ * The child stays a zombie until it has been waited for, but where children are not (see above).
  *
  * Returns   0, with its number in `*pid`; a negative errno.
  * Deadline  absolute, for the begin of the start.
- * Context   fiber.  A plain thread blocks.
+ * Context   fiber.  A plain thread blocks, whatever the deadline, and its child gets its CPUs.
  * Switches  yes.
  * Cancel    -ECANCELED, with nothing started; a start that has begun is reported.
  * Errors    -ETIMEDOUT, -ECANCELED, -EAGAIN, -ENOMEM, and those of execve(2), such as -ENOENT.

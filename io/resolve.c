@@ -1,32 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Looking names up, with somebody to leave it to.
- *
- * A fiber of its own waits for the pool's thread.  Whoever asked waits for that fiber, and goes
- * away when it has waited for too long.  Who leaves last frees: both exchange `is_left`.
- *
- *   Edge   From                          To                            Promises
- *   RV.1   run_lookup: is_left acq_rel   wait_for: is_left acq_rel     the one who left first
- *                                        (and the other way round)     has done with it
- */
+/* Looking names up, on a thread that can be left with it: a name server may take seconds. */
 #define _GNU_SOURCE 1
 
 #include <weft/resolve.h>
 
-#include "arch/atomic.h"
 #include "arch/compiler.h"
 #include "runtime/alloc.h"
+#include "runtime/blocking.h"
 #include "runtime/wait.h"
 
 #include <errno.h>
 #include <netdb.h>
-#include <stdbool.h>
 #include <string.h>
-#include <weft/blocking.h>
-#include <weft/fiber.h>
 
 struct lookup {
-    WF_ATOMIC(uint32_t) is_left; /* by the first of the two */
     const char *host, *service;
     const struct addrinfo *hints;
     struct addrinfo hints_room;
@@ -68,26 +55,14 @@ static int look_up(void *arg)
     return 0;
 }
 
-static void free_lookup(struct lookup *lookup)
+/* Nobody wants what it has found. */
+static void drop(void *arg)
 {
+    struct lookup *lookup = arg;
+
     if (lookup->found != NULL)
         freeaddrinfo(lookup->found);
     wf_free(lookup);
-}
-
-static int run_lookup(void *arg)
-{
-    struct lookup *lookup = arg;
-    /* Never on the worker itself: a name server may take seconds. */
-    int error = weft_blocking(look_up, lookup, WEFT_FOREVER);
-
-    if (error != 0)
-        lookup->error = error;
-    error = lookup->error;
-    /* RV.1 acq_rel: what was found, for who asked; what that one has taken, for us. */
-    if (atomic_exchange_explicit(&lookup->is_left, 1, memory_order_acq_rel))
-        free_lookup(lookup);
-    return error;
 }
 
 static const char *keep(char **room, const char *name)
@@ -120,32 +95,10 @@ static struct lookup *make_lookup(const char *host, const char *service,
     return lookup;
 }
 
-static int wait_for(weft_fiber *fiber, struct lookup *lookup, struct addrinfo **found,
-                    weft_time deadline)
-{
-    int result;
-    int error = weft_join(fiber, &result, deadline);
-
-    if (error != 0) {
-        weft_detach(fiber);
-    } else {
-        error = result;
-        if (error == 0)
-            *found = lookup->found;
-        lookup->found = NULL;
-    }
-    /* RV.1 acq_rel: the same from the other side. */
-    if (atomic_exchange_explicit(&lookup->is_left, 1, memory_order_acq_rel))
-        free_lookup(lookup);
-    return error;
-}
-
 int weft_resolve(const char *host, const char *service, const struct addrinfo *hints,
                  struct addrinfo **found, weft_time deadline)
 {
-    static const struct weft_fiber_attr attr = {.name = "weft_resolve"};
     struct lookup *lookup;
-    weft_fiber *fiber;
     int error;
 
     if (wf_self() == NULL)
@@ -153,10 +106,12 @@ int weft_resolve(const char *host, const char *service, const struct addrinfo *h
     lookup = make_lookup(host, service, hints);
     if (lookup == NULL)
         return -ENOMEM;
-    error = weft_spawn_with(&attr, &fiber, run_lookup, lookup);
-    if (error != 0) {
-        wf_free(lookup);
+    error = wf_blocking_leave(look_up, lookup, drop, deadline);
+    if (error != 0)
         return error;
-    }
-    return wait_for(fiber, lookup, found, deadline);
+    error = lookup->error;
+    if (error == 0)
+        *found = lookup->found;
+    wf_free(lookup);
+    return error;
 }

@@ -66,14 +66,15 @@ static bool are_all_at_rest(struct weft_runtime *runtime)
     return wf_inject_size(&runtime->inject) == 0;
 }
 
-/* How many threads the pool has; `*is_idle`: none of them has a call, or comes from one. */
+/* How many threads the pool has; `*is_idle`: none of them has a call, or comes from one, but for
+ * those that were left and wake nobody. */
 static uint32_t pool_threads(struct wf_offload *offload, bool *is_idle)
 {
     uint32_t threads;
 
     wf_lock_acquire(&offload->lock);
     threads = offload->threads;
-    *is_idle = offload->queued == 0 && offload->spare == threads;
+    *is_idle = offload->queued == 0 && offload->spare + offload->left == threads;
     wf_lock_release(&offload->lock);
     return threads;
 }

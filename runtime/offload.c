@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/offload.h"
 
+#include "runtime/alloc.h"
+#include "runtime/blocking.h"
 #include "runtime/model.h"
 #include "runtime/outside.h"
 
@@ -17,6 +19,11 @@ struct wf_call {
     int (*fn)(void *);
     void *arg;
     int result;
+    bool is_under_way; /* under the lock: a thread has it, and its fiber waits */
+
+    /* Of one that can be left, which is the thread's then. */
+    void (*drop)(void *arg); /* NULL: it cannot be */
+    bool *is_left;           /* under the lock, in the frame of its fiber while that waits */
 };
 
 void wf_offload_init(struct wf_offload *offload, uint32_t threads_max)
@@ -26,7 +33,7 @@ void wf_offload_init(struct wf_offload *offload, uint32_t threads_max)
     wf_os_affinity_get(0, &offload->affinity);
 }
 
-/* For the four below: the caller holds the lock. */
+/* For the five below: the caller holds the lock. */
 static void append(struct wf_offload *offload, struct wf_call *call)
 {
     call->next = NULL;
@@ -59,6 +66,16 @@ static void signal_change(struct wf_offload *offload)
     atomic_store_explicit(&offload->signals, signals_now(offload) + 1, memory_order_relaxed);
 }
 
+/* Lets go of the lock meanwhile. */
+static void await_signal(struct wf_offload *offload, int64_t deadline)
+{
+    uint32_t signals = signals_now(offload);
+
+    wf_lock_release(&offload->lock);
+    wf_os_futex_wait(&offload->signals, signals, deadline);
+    wf_lock_acquire(&offload->lock);
+}
+
 /* Waits for a call, which it takes out of the queue; NULL when it is time to end. */
 static struct wf_call *await_call(struct wf_offload *offload)
 {
@@ -66,27 +83,44 @@ static struct wf_call *await_call(struct wf_offload *offload)
     struct wf_call *call;
 
     while (offload->first == NULL) {
-        uint32_t signals = signals_now(offload);
-
         if (offload->is_closing || wf_os_now() >= deadline)
             return NULL;
-        wf_lock_release(&offload->lock);
-        wf_os_futex_wait(&offload->signals, signals, deadline);
-        wf_lock_acquire(&offload->lock);
+        await_signal(offload, deadline);
     }
     call = offload->first;
     take_out(offload, call);
+    call->is_under_way = true;
     return call;
 }
 
-/* The call is gone when its fiber wakes. */
-static void carry_out(struct wf_call *call)
+/* True if its fiber waits for the call, and leaves it no more. */
+static bool is_awaited(struct wf_offload *offload, struct wf_call *call)
+{
+    bool result;
+
+    if (call->drop == NULL)
+        return true;
+    wf_lock_acquire(&offload->lock);
+    result = call->is_under_way;
+    call->is_under_way = false;
+    wf_lock_release(&offload->lock);
+    return result;
+}
+
+/* The call is gone when its fiber wakes.  True if it had been left. */
+static bool carry_out(struct wf_offload *offload, struct wf_call *call)
 {
     call->result = call->fn(call->arg);
-    if (WF_UNLIKELY(wf_outside_is_child(call->waiter->runtime)))
+    if (WF_UNLIKELY(wf_outside_is_child(WF_CONTAINER_OF(offload, struct weft_runtime, offload))))
         wf_panic("a function under weft_blocking() returned in the child of a fork(): end the "
                  "child by _exit(), exit() or exec");
-    wf_wake(NULL, call->waiter, 0);
+    if (is_awaited(offload, call)) {
+        wf_wake(NULL, call->waiter, 0);
+        return false;
+    }
+    call->drop(call->arg);
+    wf_free(call);
+    return true;
 }
 
 static void pool_main(void *arg)
@@ -104,10 +138,13 @@ static void pool_main(void *arg)
     wf_os_affinity_set(0, &affinity);
     wf_lock_acquire(&offload->lock);
     while ((call = await_call(offload)) != NULL) {
+        bool was_left;
+
         offload->spare--;
         wf_lock_release(&offload->lock);
-        carry_out(call);
+        was_left = carry_out(offload, call);
         wf_lock_acquire(&offload->lock);
+        offload->left -= was_left;
         offload->spare++;
     }
     offload->spare--;
@@ -118,7 +155,7 @@ static void pool_main(void *arg)
     wf_os_thread_self(&offload->ended);
     signal_change(offload);
     wf_lock_release(&offload->lock);
-    wf_os_futex_wake(&offload->signals, INT32_MAX); /* for wf_offload_destroy() */
+    wf_os_futex_wake(&offload->signals, INT32_MAX); /* for the owner */
     if (!is_first)
         wf_os_thread_join(&before);
 }
@@ -189,56 +226,101 @@ static void submit(struct wf_offload *offload, struct wf_call *call, struct wf_w
         give_up_thread(offload, self);
 }
 
-/* A call that has begun has its fiber's memory, and may have had its effect: it is not left. */
+/* Most calls that have begun have their fiber's memory, and may have had their effect: they are not
+ * left. */
 static bool interrupt_call(struct wf_worker *self, struct wf_waiter *waiter, int reason)
 {
     struct wf_call *call = waiter->place;
     struct wf_offload *offload = call->offload;
-    bool is_queued;
+    bool is_out;
 
     (void)self;
     (void)reason;
     wf_lock_acquire(&offload->lock);
-    is_queued = call->link != NULL;
-    if (is_queued)
+    is_out = call->link != NULL;
+    if (is_out) {
         take_out(offload, call);
+    } else if (call->drop != NULL && call->is_under_way) {
+        call->is_under_way = false;
+        *call->is_left = true;
+        offload->left++;
+        is_out = true;
+    }
     wf_lock_release(&offload->lock);
-    return is_queued;
+    return is_out;
+}
+
+/* 0: it was made.  Else its record may be gone. */
+static int await_end(struct wf_worker *self, struct wf_call *call, weft_time deadline)
+{
+    struct wf_waiter *waiter = wf_wait_begin(self, interrupt_call, call);
+
+    call->offload = &self->runtime->offload;
+    call->waiter = waiter;
+    submit(call->offload, call, self);
+    self = wf_wait_end(self, deadline);
+    (void)self;
+    return waiter->result;
 }
 
 int weft_blocking(int (*fn)(void *), void *arg, weft_time deadline)
 {
     struct wf_worker *self = wf_self();
     struct wf_call call = {.fn = fn, .arg = arg};
-    int refusal;
+    int error;
 
     if (self == NULL)
         return fn(arg);
-    refusal = wf_wait_refusal(self, deadline);
-    if (refusal != 0)
-        return refusal;
-    call.offload = &self->runtime->offload;
-    call.waiter = wf_wait_begin(self, interrupt_call, &call);
-    submit(call.offload, &call, self);
-    self = wf_wait_end(self, deadline);
-    (void)self;
-    return call.waiter->result == 0 ? call.result : call.waiter->result;
+    error = wf_wait_refusal(self, deadline);
+    if (error == 0)
+        error = await_end(self, &call, deadline);
+    return error == 0 ? call.result : error;
 }
 
-void wf_offload_destroy(struct wf_offload *offload)
+int wf_blocking_leave(int (*fn)(void *), void *arg, void (*drop)(void *), weft_time deadline)
 {
+    struct wf_worker *self = wf_self();
+    struct wf_call *call = NULL;
+    bool is_left = false;
+    int error = wf_wait_refusal(self, deadline);
+
+    if (error == 0 && (call = wf_alloc(sizeof *call)) == NULL)
+        error = -ENOMEM;
+    if (error == 0) {
+        *call = (struct wf_call){.fn = fn, .arg = arg, .drop = drop, .is_left = &is_left};
+        error = await_end(self, call, deadline);
+    }
+    if (is_left)
+        return error;
+    wf_free(call);
+    if (error != 0)
+        drop(arg);
+    return error;
+}
+
+bool wf_offload_close(struct wf_offload *offload, int64_t deadline)
+{
+    bool is_over;
+
     wf_lock_acquire(&offload->lock);
     WF_ASSERT(offload->first == NULL);
     offload->is_closing = true;
     signal_change(offload);
     wf_os_futex_wake(&offload->signals, INT32_MAX);
-    while (offload->threads > 0) {
-        uint32_t signals = signals_now(offload);
+    /* A thread that has done with one ends, and says so. */
+    while (offload->left > 0 && wf_os_now() < deadline)
+        await_signal(offload, deadline);
+    is_over = offload->left == 0;
+    wf_lock_release(&offload->lock);
+    return is_over;
+}
 
-        wf_lock_release(&offload->lock);
-        wf_os_futex_wait(&offload->signals, signals, INT64_MAX);
-        wf_lock_acquire(&offload->lock);
-    }
+void wf_offload_destroy(struct wf_offload *offload)
+{
+    (void)wf_offload_close(offload, INT64_MAX);
+    wf_lock_acquire(&offload->lock);
+    while (offload->threads > 0)
+        await_signal(offload, INT64_MAX);
     wf_lock_release(&offload->lock);
     if (offload->has_ended)
         wf_os_thread_join(&offload->ended);

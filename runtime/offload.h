@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The pool of plain threads that runs weft_blocking() calls: first in first out, started when
- * needed, ended when idle.  A call lies in the frame of the fiber that waits for it.
+ * needed, ended when idle.  A call lies in the frame of the fiber that waits for it, but for those
+ * that can be left (blocking.h): these lie on the heap.
  *
  * A thread counts as spare from the decision to start it, and whenever it has no call.  More calls
  * in the queue than spare threads is what starts another one, so a call waits for another's end
@@ -28,6 +29,7 @@ struct wf_offload {
     struct wf_call **last_link; /* where the next call is linked */
     uint32_t queued;
     uint32_t spare;
+    uint32_t left; /* calls under way that nobody waits for: not spare, but no work of a fiber's */
     uint32_t threads;
     bool is_closing;
     bool has_ended;              /* `ended` is set */
@@ -38,7 +40,11 @@ struct wf_offload {
 /* The struct is zeroed by the caller.  Caller: a thread that may run wherever the program may. */
 void wf_offload_init(struct wf_offload *offload, uint32_t threads_max);
 
-/* Ends the threads.  Caller: the owner; there are no calls, and none will come. */
+/* Waits for the calls that were left.  False if the deadline came first.  Caller: the owner; there
+ * are no others, and none will come. */
+bool wf_offload_close(struct wf_offload *offload, int64_t deadline);
+
+/* Ends the threads.  Caller: the same. */
 void wf_offload_destroy(struct wf_offload *offload);
 
 #endif

@@ -338,7 +338,7 @@ int weft_wait(weft_runtime *runtime, int *result, weft_time deadline)
         WF_AWAITED_BY_NOBODY)
         wf_panic("weft_wait: somebody else waits for this runtime already");
     wf_monitor_rouse(&runtime->monitor);
-    if (!await_done(runtime, deadline)) {
+    if (!await_done(runtime, deadline) || !wf_offload_close(&runtime->offload, deadline)) {
         /* relaxed: only those who wait look for mistakes here, and the monitor looks for more. */
         atomic_store_explicit(&runtime->awaited, WF_AWAITED_BY_NOBODY, memory_order_relaxed);
         return -ETIMEDOUT;

@@ -115,8 +115,9 @@ struct weft_config {
  *
  * A deadlock is reported on standard error, with what each fiber waits for (the kind of the object
  * and its address, or whom it joins) and where, and ends the run by cancelling all: when every
- * fiber waits, no timer is armed, no operation and no call on the pool is under way, and the
- * process has no thread beside the runtime's and the calling one.
+ * fiber waits, no timer is armed, no operation and no call on the pool is under way (lookups that
+ * were given up do not count), and the process has no thread beside the runtime's and the calling
+ * one.
  *
  * Returns   what `fn` returned; -EDEADLK after a deadlock; a negative errno if the runtime could
  *           not start: nothing ran, and a line on standard error says what to do about it, but not
@@ -171,7 +172,7 @@ WEFT_API WEFT_MUST_USE int weft_stop(weft_runtime *runtime);
 
 /*
  * Wait until a runtime has ended, that is until its end has begun and every fiber has ended, and
- * free it.
+ * every lookup that was given up (resolve.h), and free it.
  *
  * On 0 the handle is gone, and so are those of its fibers; `*result` (unless `result` is null)
  * holds what the first fiber returned, 0 if there was none, -EDEADLK after a deadlock (see

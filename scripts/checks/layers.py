@@ -41,7 +41,7 @@ LAYERS = [
     ("sync/*", [*PUBLIC, "sync/*", "arch/*", "runtime/wait.h", "runtime/spawn.h",
                 "runtime/readiness.h", *BASICS]),
     ("io/*", [*PUBLIC, "io/*", "arch/*", "runtime/wait.h", "runtime/poller.h", "runtime/stats.h",
-              "runtime/readiness.h", "runtime/limits.h", *BASICS]),
+              "runtime/readiness.h", "runtime/limits.h", "runtime/blocking.h", *BASICS]),
     ("tool/*", PUBLIC),
     ("cares/*", [*PUBLIC, "weft_cares.h"]),
     ("examples/*", PUBLIC),

@@ -8,7 +8,7 @@ RING_MUTANTS = [
              "waiter->place, reason);\n    return true;")],
            "api_io_deadline_test"),
     Mutant("9/frees-a-blocking-call-that-has-begun", "runtime/offload.c",
-           [("    return is_queued;", "    return true;")],
+           [("    return is_out;", "    return true;")],
            "api_blocking_test"),
     Mutant("10/cancels-what-it-does-not-mean", "io/backend.c",
            [("    if (op->reason == 0)\n        op->reason = reason;",

@@ -97,7 +97,7 @@ static void land(void)
     self->since = wf_sim_clock.now;
 }
 
-static void switch_to(struct thread *next)
+static void switch_simulated(struct thread *next)
 {
     struct thread *self = run.current;
 
@@ -117,7 +117,7 @@ static void switch_to(struct thread *next)
 static void give_up(int result)
 {
     run.result = result;
-    switch_to(&threads[0]);
+    switch_simulated(&threads[0]);
 }
 
 /* Ends the waits whose deadlines have passed, and looks when the next one will. */
@@ -196,7 +196,7 @@ static void choose(void)
     if (next == run.current)
         return;
     wf_sim_trace("run", number_of(next), 0);
-    switch_to(next);
+    switch_simulated(next);
 }
 
 static void sleep_until(enum state state, int64_t deadline)
@@ -396,7 +396,7 @@ int wf_sim_execute(const struct wf_sim_settings *settings, void (*fn)(void *), v
     run.switch_one_in = UINT32_C(2) << (2 * draw(4)); /* 2, 8, 32, 128 */
     error = wf_sim_thread_start(&first, fn, arg);
     if (error == 0) {
-        switch_to(&threads[1]);
+        switch_simulated(&threads[1]);
         error = run.result;
         if (error == 0)
             wf_sim_thread_join(&first);

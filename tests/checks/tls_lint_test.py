@@ -2,19 +2,25 @@
 """scripts/tls-lint on small programs, each compiled by every compiler that is there."""
 import pathlib
 import platform
+import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
 
-LINT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "tls-lint"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LINT = ROOT / "scripts" / "tls-lint"
+HEADERS = ROOT / "include" / "weft"
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 
 BEGIN = """
 #include <errno.h>
 int weft_yield(void);
 int weft_now(void);
+int weft_select(void *, int, long);
+int weft_reader_line(void *, void *, long);
 void use(int *), see(int);
 extern _Thread_local int variable;
 """
@@ -82,6 +88,29 @@ class TlsLint(unittest.TestCase):
         # As compilers write it for anybody's variable.
         self.assertEqual(self.lint(read.format("rdx", "(%%rdx)", "rdx")), "f")
         self.assertEqual(self.lint(read.format("r13", "(%%r13)", "r13")), "f")
+
+    def test_what_switches_at_times(self):
+        """Their declarations say "if it has to wait" and the like, not "yes"."""
+        for call in ("weft_select(0, 1, 0)", "weft_reader_line(0, 0, 0)"):
+            self.assertEqual(self.lint(f"void f(void) {{ errno = 0; {call}; see(errno); }}"), "f")
+
+    def test_every_declaration_that_does_not_say_never(self):
+        """Whatever a header's words are, the script must not overlook the function."""
+        said = re.compile(r"\* Switches +(\S+)(?:(?!\*/).)*\*/\s*WEFT_API\b[^;{(]*?\b(\w+)\s*\(",
+                          re.DOTALL)
+        text = "".join(header.read_text(encoding="utf-8") for header in HEADERS.glob("*.h"))
+        all_of_them = said.findall(text)
+        self.assertGreater(len(all_of_them), 200)
+        lint = runpy.run_path(str(LINT))
+        self.assertEqual(lint["declared_suspensions"](),
+                         {name for word, name in all_of_them if not word.startswith("never")})
+
+    def test_the_switch_of_simulated_threads(self):
+        text = ("void wf_context_switch(void);\n"
+                "__attribute__((noinline)) {} void {}(void)\n"
+                "{{ see(errno); wf_context_switch(); see(errno); }}\nvoid f(void) {{ {}(); see(1); }}")
+        self.assertEqual(self.lint(text.format("", "other", "other")), "other")
+        self.assertEqual(self.lint(text.format("static", *["switch_simulated"] * 2)), "")
 
     def test_what_does_not_switch(self):
         self.assertEqual(self.lint("void f(void) { errno = 0; weft_now(); see(errno); }"), "")

@@ -11,6 +11,16 @@
 set -eu
 
 cd "$(dirname "$0")/.."
+case ${1:-} in
+-h | --help)
+    sed -n '/^# usage/,/^set / { /^set /d; s/^# \{0,1\}//; p; }' scripts/levels.sh
+    exit 0
+    ;;
+-*)
+    echo "levels.sh: unknown option $1" >&2
+    exit 2
+    ;;
+esac
 build=${1:-build/release}
 [ -f "$build/libweft.a" ] || { echo "levels.sh: there is no $build/libweft.a" >&2; exit 2; }
 folder=$(mktemp -d)

@@ -177,6 +177,12 @@ build_peer()
     esac
 }
 
+case ${1:-} in
+-h | --help)
+    sed -n '/^# usage/,/^set / { /^set /d; s/^# \{0,1\}//; p; }' "$0"
+    exit 0
+    ;;
+esac
 if [ $# -eq 0 ]; then
     set -- boost-fiber cpp20 go tokio pthread tbb openmp rayon may compio libuv python \
         uring-floor epoll-floor

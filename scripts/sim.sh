@@ -30,7 +30,7 @@ faults=all
 
 usage()
 {
-    sed -n '/^# usage/,/^# and then/ { /^# and then/d; s/^# \{0,1\}//; p; }' "$0"
+    sed -n '/^# usage/,/^set / { /^set /d; s/^# \{0,1\}//; p; }' "$0"
 }
 
 is_number()

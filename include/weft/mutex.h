@@ -121,12 +121,13 @@ WEFT_API WEFT_MUST_USE int weft_mutex_try_lock_checked(weft_mutex *mutex);
 #define weft_mutex_try_lock(mutex) weft_mutex_try_lock_checked(mutex)
 #else
 /* The uncontended way without a call: docs/adr/0020 says why, and what it promises of the two bits
- * for good.  The orders are those of edge MX.1 in sync/mutex.c.  A load comes first, since a
- * compare-and-swap that fails costs as much as one that succeeds. */
+ * for good.  The edge is in sync/mutex.c. */
 WEFT_MUST_USE static inline int weft_mutex_lock_inline(weft_mutex *mutex, weft_time deadline)
 {
     uint32_t expected = 0;
 
+    /* MX.1 acquire: what the one before has left; relaxed: a look first, since a compare-and-swap
+     * that fails costs as much as one that succeeds. */
     if (__builtin_expect(__atomic_load_n(&mutex->word, __ATOMIC_RELAXED) == 0 &&
                              __atomic_compare_exchange_n(&mutex->word, &expected, WEFT_MUTEX_LOCKED,
                                                          0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED),
@@ -139,6 +140,7 @@ static inline void weft_mutex_unlock_inline(weft_mutex *mutex)
 {
     uint32_t expected = WEFT_MUTEX_LOCKED;
 
+    /* MX.1 release: what was done under the lock; relaxed: a look first, as above. */
     if (__builtin_expect(__atomic_load_n(&mutex->word, __ATOMIC_RELAXED) != WEFT_MUTEX_LOCKED ||
                              !__atomic_compare_exchange_n(&mutex->word, &expected, 0, 0,
                                                           __ATOMIC_RELEASE, __ATOMIC_RELAXED),

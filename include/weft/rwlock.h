@@ -215,11 +215,12 @@ WEFT_API WEFT_MUST_USE int weft_rwlock_try_write_lock_checked(weft_rwlock *lock)
 /* The ways of a lock that nobody waits for, without a call.  So these are promised for good: zero
  * is free, WEFT_RWLOCK_WRITER alone is held by a writer, and multiples of WEFT_RWLOCK_READER by so
  * many readers, each of which subtracts itself; whatever else the word says leads into the library.
- * The orders are those of edge RW.1 in sync/rwlock.c. */
+ * The edge is in sync/rwlock.c. */
 static inline bool weft_rwlock_take_free(weft_rwlock *lock, uint64_t word)
 {
     uint64_t expected = 0;
 
+    /* RW.1 acquire: what those before have left; relaxed on failure: the library looks again. */
     return __atomic_compare_exchange_n(&lock->word, &expected, word, 0, __ATOMIC_ACQUIRE,
                                        __ATOMIC_RELAXED);
 }
@@ -240,13 +241,16 @@ WEFT_MUST_USE static inline int weft_rwlock_write_lock_inline(weft_rwlock *lock,
 
 static inline void weft_rwlock_unlock_inline(weft_rwlock *lock)
 {
+    /* relaxed: a look at whom it is held by; what gives it back below looks once more. */
     uint64_t word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
 
     if (__builtin_expect((uint32_t)word == 0, 1)) {
+        /* RW.1 release: what was read, before a writer changes it. */
         word = __atomic_fetch_sub(&lock->word, WEFT_RWLOCK_READER, __ATOMIC_RELEASE);
         if (__builtin_expect(word < WEFT_RWLOCK_READER || (uint32_t)word != 0, 0))
             weft_rwlock_unlock_rest(lock, word);
     } else if (word != WEFT_RWLOCK_WRITER ||
+               /* RW.1 release: what was written; relaxed on failure: the library looks again. */
                !__atomic_compare_exchange_n(&lock->word, &word, 0, 0, __ATOMIC_RELEASE,
                                             __ATOMIC_RELAXED)) {
         weft_rwlock_unlock(lock);

@@ -133,7 +133,7 @@ WEFT_TASK_INLINE void weft_task_push(weft_team *team, struct weft_task *task)
 {
     struct weft_task **head = team->head;
 
-    /* Relaxed: a word that thieves set to null to ask for tasks.  The library publishes them. */
+    /* relaxed: a word that thieves set to null to ask for tasks.  The library publishes them. */
     if (__builtin_expect((uintptr_t)head <
                              (uintptr_t)__atomic_load_n(&team->deque->limit, __ATOMIC_RELAXED),
                          1)) {

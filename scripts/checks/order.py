@@ -4,14 +4,15 @@
 
 usage: order.py [--write]
 
-At each explicit atomic operation in arch/, runtime/, io/ and sync/ stands a comment: on its line,
-in its statement, or within three lines above it:
+At each explicit atomic operation in arch/, runtime/, io/, sync/ and include/ stands a comment: on
+its line, in its statement, or within three lines above it:
 
     /* PK.2 acquire: why this order, at this place */        /* relaxed: why none is needed */
 
 PK.2 is an edge: a line of the table at the top of a file that says from where to where, and what
 is promised.  An edge has two ends, so two places name it, one of which releases and one of which
-acquires.  Other operations than explicit ones are refused.  The tables make up
+acquires.  Other operations than explicit ones are refused.  In the public headers, which are C++
+too, the operations are the compiler's: __atomic_load_n() and the like.  The tables make up
 docs/memory-model.md; --write writes it, else it must be up to date.
 """
 import re
@@ -19,7 +20,8 @@ import sys
 
 import source
 
-FOLDERS = ("arch", "runtime", "io", "sync")
+PUBLIC = "include"
+FOLDERS = ("arch", "runtime", "io", "sync", PUBLIC)
 DOCUMENT = "docs/memory-model.md"
 
 EDGE = r"[A-Z][A-Z0-9]{1,3}\.\d+"
@@ -29,7 +31,8 @@ NOTE = re.compile(rf"(?<![\w.])((?:{EDGE}|{ORDERS})(?:(?:,? and |, | )(?:{EDGE}|
 SITE = re.compile(r"\batomic_(?:load|store|exchange|compare_exchange_(?:strong|weak)|"
                   r"fetch_(?:add|sub|or|xor|and)|thread_fence|signal_fence|"
                   r"flag_(?:test_and_set|clear))(_explicit)?\s*\(")
-ORDER_WORD = re.compile(rf"\bmemory_order_({ORDERS})\b")
+BUILTIN = re.compile(r"\b__atomic_\w+\s*(\()")
+ORDER_WORD = re.compile(rf"\b(?:memory_order_|__ATOMIC_)({ORDERS})\b", re.IGNORECASE)
 TABLE_HEAD = re.compile(r"^\s*Edge\s{2,}From\s{2,}To\s{2,}Promises\s*$")
 TABLE_ROW = re.compile(rf"^\s*({EDGE})\s{{2,}}(\S.*)$")
 DECLARED = re.compile(r"\bWF_ATOMIC\((?:[^()]|\([^()]*\))*\)\s*(?:const\s+)?\*?\s*(\w+)")
@@ -160,7 +163,7 @@ def check_site(model, name, match, code, all_comments, found_functions):
             ("atomic_thread_fence", "atomic_signal_fence")):
         model.problems.append(f"{name}:{line}: use the _explicit form, with an order")
         return
-    orders = set(ORDER_WORD.findall(code[match.start():end]))
+    orders = {word.lower() for word in ORDER_WORD.findall(code[match.start():end])}
     notes = covering_notes(all_comments, code, match.start(), end)
     if not notes:
         model.problems.append(f"{name}:{line}: no comment `EDGE order: reason` or "
@@ -225,6 +228,10 @@ def check_edges(model):
                 f"that acquires; it has {len(orders)}: " + ", ".join(orders))
 
 
+def is_public(name):
+    return name.startswith(PUBLIC + "/")
+
+
 def analyse(texts):
     """The model of {file name: text}; everything is checked but the document."""
     model = Model()
@@ -234,14 +241,15 @@ def analyse(texts):
         for comment in all_comments:
             read_table(model, name, comment)
     atomics, plain = set(), set()
-    for code, _, _ in parsed.values():
-        atomics |= set(DECLARED.findall(code))
-        plain |= set(PLAIN.findall(code))
+    for name, (code, _, _) in parsed.items():
+        if not is_public(name):
+            atomics |= set(DECLARED.findall(code))
+            plain |= set(PLAIN.findall(code))
     for name, (code, all_comments, found_functions) in parsed.items():
-        for match in SITE.finditer(code):
+        for match in (BUILTIN if is_public(name) else SITE).finditer(code):
             check_site(model, name, match, code, all_comments, found_functions)
         record_ends(model, name, all_comments, found_functions)
-        if name != "arch/atomic.h":
+        if name != "arch/atomic.h" and not is_public(name):
             # A name that some struct has for a plain member too is beyond what a script can tell.
             check_bare(model, name, code, sorted(atomics - plain))
     check_edges(model)

@@ -76,6 +76,28 @@ class Order(unittest.TestCase):
                "                                            memory_order_relaxed);\n}\n"
         self.assert_one(self.problems(PUSH + TAKE + text), "explains relaxed, but not release")
 
+    def test_public_headers_say_it_for_the_builtins_of_the_compiler(self):
+        header = "include/weft/q.h"
+        push = ("static inline void weft_push(weft_q *q)\n{\n{comment}"
+                "    __atomic_store_n(&q->tail, 1, __ATOMIC_RELEASE);\n}\n")
+        said = push.replace("{comment}", "    /* AA.1 release: the item first. */\n")
+
+        def problems(text):
+            return order.analyse({"runtime/q.c": HEAD + PUSH + TAKE, header: text}).problems
+
+        self.assertEqual(problems(said), [])
+        self.assert_one(problems(push.replace("{comment}", "")), "no comment")
+        self.assert_one(problems(said.replace("RELEASE", "ACQUIRE")),
+                        "the comment says release, the code says acquire")
+        self.assert_one(problems(said.replace("AA.1 release", "release")), "names no edge")
+        model = order.analyse({"runtime/q.c": HEAD + PUSH + TAKE, header: said})
+        self.assertIn((header, "weft_push", "release"), model.edges["AA.1"].ends)
+        # In the sources themselves they stay refused.
+        self.assertTrue(order.analyse({"runtime/q.c": HEAD + PUSH + TAKE + said}).problems)
+
+    def test_the_public_headers_are_looked_at(self):
+        self.assertIn("include/weft/mutex.h", order.source.files(".h", under=order.FOLDERS))
+
     def test_an_order_needs_an_edge(self):
         text = PUSH.replace("push", "again").replace("AA.1 release:", "release:")
         self.assert_one(self.problems(PUSH + TAKE + text), "names no edge")

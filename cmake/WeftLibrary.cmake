@@ -59,8 +59,13 @@ target_link_options(weft PRIVATE -Wl,--version-script=${version_script})
 if(NOT WEFT_SANITIZE)
   target_link_options(weft PRIVATE -Wl,--no-undefined)
 endif()
+# What changes when the interface breaks: below 1.0 a minor version may do so.
+set(weft_abi ${PROJECT_VERSION_MAJOR})
+if(weft_abi EQUAL 0)
+  string(APPEND weft_abi ".${PROJECT_VERSION_MINOR}")
+endif()
 set_target_properties(weft PROPERTIES
-  SOVERSION ${PROJECT_VERSION_MAJOR}
+  SOVERSION ${weft_abi}
   VERSION ${PROJECT_VERSION}
   LINK_DEPENDS ${version_script})
 

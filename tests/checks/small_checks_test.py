@@ -118,7 +118,7 @@ class Symbols(unittest.TestCase):
         self.assertEqual(symbols.declared([text]), {"weft_one", "weft_two"})
 
     def test_nm_output(self):
-        output = "\na.o:\n0000 T weft_one@@WEFT_0\n0000 A WEFT_0\n0000 t hidden\n"
+        output = "\na.o:\n0000 T weft_one@@WEFT_0.1\n0000 A WEFT_0.1\n0000 t hidden\n"
         self.assertEqual(symbols.defined(output), {"weft_one", "hidden"})
 
     def test_differences_both_ways(self):

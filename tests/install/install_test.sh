@@ -35,8 +35,14 @@ mv "$work/stage/opt/weft" "$work/weft"
 prefix=$work/weft
 lib=$prefix/$libdir
 
+# A program that was linked to one minor version below 1.0 must not be run with another.
+case $version in
+0.*) abi=${version%.*} ;;
+*) abi=${version%%.*} ;;
+esac
+
 for file in include/weft.h include/weft/base.h bin/weft share/doc/weft/LICENSE \
-    "$libdir/libweft.a" "$libdir/libweft.so" "$libdir/libweft.so.${version%%.*}" \
+    "$libdir/libweft.a" "$libdir/libweft.so" "$libdir/libweft.so.$abi" \
     "$libdir/libweft.so.$version" \
     "$libdir/pkgconfig/weft.pc" "$libdir/cmake/weft/weftConfig.cmake"; do
     [ -e "$prefix/$file" ] || fail "$file was not installed"
@@ -49,6 +55,9 @@ if grep -rl "$work/stage\|$build" "$lib/pkgconfig" "$lib/cmake"; then
     fail "the files above hold a path of the build"
 fi
 "$prefix/bin/weft" doctor >/dev/null || fail "the installed tool does not run"
+
+readelf -d "$lib/libweft.so" | grep -qF "[libweft.so.$abi]" || fail "the SONAME is not of $abi"
+nm -D "$lib/libweft.so" | grep -q " weft_spawn@@WEFT_$abi\$" || fail "symbols are not of $abi"
 
 export PKG_CONFIG_PATH="$lib/pkgconfig"
 [ "$(pkg-config --modversion weft)" = "$version" ] || fail "pkg-config tells the wrong version"
@@ -66,7 +75,7 @@ for language in c cxx; do
     $compile -Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags weft) -o shared \
         $(pkg-config --libs weft)
     LD_LIBRARY_PATH=$lib ./shared || fail "$language, shared, by pkg-config"
-    LD_LIBRARY_PATH=$lib ldd ./shared | grep -q "libweft.so.${version%%.*} => $lib" ||
+    LD_LIBRARY_PATH=$lib ldd ./shared | grep -q "libweft.so.$abi => $lib" ||
         fail "the SONAME is wrong, or another copy was found"
 
     # Where both kinds are installed, -lweft means the shared one; this is how one asks for the

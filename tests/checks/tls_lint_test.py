@@ -108,7 +108,8 @@ class TlsLint(unittest.TestCase):
     def test_the_switch_of_simulated_threads(self):
         text = ("void wf_context_switch(void);\n"
                 "__attribute__((noinline)) {} void {}(void)\n"
-                "{{ see(errno); wf_context_switch(); see(errno); }}\nvoid f(void) {{ {}(); see(1); }}")
+                "{{ see(errno); wf_context_switch(); see(errno); }}\n"
+                "void f(void) {{ {}(); see(1); }}")
         self.assertEqual(self.lint(text.format("", "other", "other")), "other")
         self.assertEqual(self.lint(text.format("static", *["switch_simulated"] * 2)), "")
 

@@ -39,13 +39,16 @@ static int try_it(int listener, weft_time deadline)
     struct sockaddr_in address;
     socklen_t size = sizeof address;
     char reply[6] = "";
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd;
 
-    getsockname(listener, (struct sockaddr *)&address, &size);
+    if (getsockname(listener, (struct sockaddr *)&address, &size) < 0 ||
+        (fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0)
+        return -errno;
     if (weft_connect(fd, (struct sockaddr *)&address, size, deadline) == 0 &&
         weft_write_all(fd, "hello", 5, deadline) == 5 &&
         weft_recv(fd, reply, 5, MSG_WAITALL, deadline) == 5)
         printf("the server says %s\n", reply);
+    weft_close(fd);
     return strcmp(reply, "hello") == 0 ? 0 : -EIO;
 }
 
@@ -54,8 +57,10 @@ static int app(void *port)
     int listener = weft_listen_tcp("127.0.0.1", (uint16_t)(port ? atoi(port) : 0));
     int error;
 
-    if (listener < 0)
+    if (listener < 0) {
+        fprintf(stderr, "cannot listen: %s\n", strerror(-listener));
         return listener;
+    }
     if (port)
         return accept_all((void *)(intptr_t)listener);
     error = weft_spawn(NULL, accept_all, (void *)(intptr_t)listener);

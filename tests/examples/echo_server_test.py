@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The echo server, whose path is in ECHO_SERVER, goes on when it was out of descriptors."""
+"""The echo server, whose path is in ECHO_SERVER, goes on when it was out of descriptors, and says
+why when it cannot begin."""
 
 import os
 import resource
@@ -66,6 +67,13 @@ class EchoServer(unittest.TestCase):
             client.close()
         self.assert_echoes(first)
         self.assert_echoes(self.connect(port))
+
+    def test_says_why_when_its_port_is_taken(self):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            end = subprocess.run([SERVER, str(other.getsockname()[1])], stderr=subprocess.PIPE,
+                                 text=True, timeout=PATIENCE, check=False)
+        self.assertEqual(end.returncode, 1)
+        self.assertIn("cannot listen: Address already in use\n", end.stderr)
 
     def test_clients_that_did_not_fit_are_served_when_others_have_gone(self):
         for backend in ("auto", "epoll"):

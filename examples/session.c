@@ -61,14 +61,15 @@ static int serve(void *arg)
 
     while (error == 0) {
         char item = 0;
-        int events = 0, result = 0;
+        int events = 0, result = 0, first;
         struct weft_select_case cases[] = {
             WEFT_POLL_CASE(&client, &events),
             WEFT_RECEIVE_CASE(&session->news.base, &item),
             WEFT_FUTURE_CASE(session->is_asked ? &session->answer : NULL, &result),
         };
 
-        switch (weft_select(cases, 3, weft_after(5 * WEFT_SECOND))) {
+        first = weft_select(cases, 3, weft_after(5 * WEFT_SECOND));
+        switch (first) {
         case 0:
             error = listen_to_client(session);
             break;
@@ -79,7 +80,7 @@ static int serve(void *arg)
             error = answer(session, result);
             break;
         default:
-            error = -ETIMEDOUT; /* the client has been silent for too long */
+            error = first; /* -ETIMEDOUT: the client has been silent for too long */
         }
     }
     weft_future_close(&session->answer);

@@ -85,19 +85,19 @@ static int app(void *arg)
 {
     struct pool *pool = arg;
     weft_scope clients = WEFT_SCOPE_INIT, late = WEFT_SCOPE_INIT;
-    int error;
+    int error = 0;
 
-    for (int i = 0; i < CLIENTS; i++)
-        weft_scope_spawn(&clients, ask, pool);
-    error = weft_scope_close(&clients, 0);
+    for (int i = 0; i < CLIENTS && error == 0; i++)
+        error = weft_scope_spawn(&clients, ask, pool);
+    error = weft_scope_close(&clients, error);
     if (error < 0)
         return error;
     printf("%ld requests on %d connections\n", pool->requests, pool->free_count);
     pool->free_count = 0; /* all in use, say */
-    weft_scope_spawn(&late, be_refused, pool);
+    error = weft_scope_spawn(&late, be_refused, pool);
     (void)weft_yield();
     close_pool(pool);
-    return weft_scope_close(&late, 0);
+    return weft_scope_close(&late, error);
 }
 
 int main(void)

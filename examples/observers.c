@@ -93,11 +93,11 @@ static int sample(void *arg)
 static int app(void *arg)
 {
     weft_scope scope = WEFT_SCOPE_INIT;
+    int error = weft_scope_spawn(&scope, sample, arg);
 
-    for (int i = 0; i < FIBERS; i++)
-        weft_scope_spawn(&scope, change_often, arg);
-    weft_scope_spawn(&scope, sample, arg);
-    return weft_scope_close(&scope, 0);
+    for (int i = 0; i < FIBERS && error == 0; i++)
+        error = weft_scope_spawn(&scope, change_often, arg);
+    return weft_scope_close(&scope, error);
 }
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A pipeline: one fiber makes numbers, three square them side by side, one adds them up.  Closing a
- * channel is what tells the next stage to end. */
+ * channel is what tells the next stage to end, and the one before that nobody receives any more. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,8 +35,11 @@ static int square(void *arg)
 
     while ((error = numbers_receive(&pipeline->made, &number, WEFT_FOREVER)) == 0)
         if ((error = numbers_send(&pipeline->squared, number * number, WEFT_FOREVER)) != 0)
-            return error;
-    return error == -ENODATA ? 0 : error;
+            break;
+    if (error == -ENODATA)
+        return 0;
+    numbers_close(&pipeline->made); /* the stage before must not wait for one that has failed */
+    return error;
 }
 
 /* Fan-in: several send to one channel, and the last of them closes it. */
@@ -56,6 +59,7 @@ static int square_side_by_side(void *arg)
         if (weft_join(squarers[i], &result, WEFT_FOREVER) != 0 || result != 0)
             error = -EIO;
     }
+    numbers_close(&pipeline->made); /* open yet if no squarer was started */
     numbers_close(&pipeline->squared);
     return error;
 }

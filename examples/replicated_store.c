@@ -31,6 +31,7 @@ enum {
     QUORUM = 2,
     WRITES = 20,
     PATIENCE_MS = 300, /* for one server's answer */
+    PATIENCE_S = 30,   /* for two servers' answers to one question, asked again and again */
 };
 
 struct message {
@@ -124,20 +125,23 @@ static int ask_apart(void *arg)
     return 0;
 }
 
-/* Asks all servers at once; the newest version of the first `wanted` that answered, or -EAGAIN if
- * there were too few of them. */
+/* Asks all servers at once; the newest version of the first `wanted` that answered, -EHOSTDOWN if
+ * there were too few of them, or another -errno. */
 static int64_t ask_all(struct message message, int wanted)
 {
     struct question questions[SERVERS];
     weft_scope scope = WEFT_SCOPE_INIT;
     int64_t newest = 0;
     int answers = 0;
+    int error = 0;
 
-    for (int i = 0; i < SERVERS; i++) {
-        questions[i] = (struct question){&servers[i], message, -ENOMEM};
-        weft_scope_spawn(&scope, ask_apart, &questions[i]);
+    for (int i = 0; i < SERVERS && error == 0; i++) {
+        questions[i] = (struct question){&servers[i], message, -EHOSTDOWN};
+        error = weft_scope_spawn(&scope, ask_apart, &questions[i]);
     }
-    weft_scope_close(&scope, 0);
+    error = weft_scope_close(&scope, error);
+    if (error < 0)
+        return error;
     for (int i = 0; i < SERVERS && answers < wanted; i++) {
         if (questions[i].error != 0)
             continue;
@@ -145,19 +149,34 @@ static int64_t ask_all(struct message message, int wanted)
         if (questions[i].message.version > newest)
             newest = questions[i].message.version;
     }
-    return answers == wanted ? newest : -EAGAIN;
+    return answers == wanted ? newest : -EHOSTDOWN;
+}
+
+/* Asks until so many have answered; servers that are away for a while come back. */
+static int64_t ask_until(struct message message, int wanted)
+{
+    weft_time deadline = weft_after(PATIENCE_S * WEFT_SECOND);
+    int64_t answer;
+
+    while ((answer = ask_all(message, wanted)) == -EHOSTDOWN && weft_now() < deadline) {
+        int error = weft_sleep(50 * WEFT_MILLISECOND);
+
+        if (error < 0)
+            return error;
+    }
+    return answer;
 }
 
 /* Each write that was acknowledged must be seen by the reads that follow. */
 static int use_store(bool has_bug)
 {
     for (uint32_t version = 1; version <= WRITES; version++) {
-        int64_t seen;
+        int64_t seen = ask_until((struct message){1, version}, QUORUM);
 
-        while (ask_all((struct message){1, version}, QUORUM) < 0)
-            (void)weft_sleep(50 * WEFT_MILLISECOND);
-        while ((seen = ask_all((struct message){0, 0}, has_bug ? 1 : QUORUM)) < 0)
-            (void)weft_sleep(50 * WEFT_MILLISECOND);
+        if (seen >= 0)
+            seen = ask_until((struct message){0, 0}, has_bug ? 1 : QUORUM);
+        if (seen < 0)
+            return (int)seen;
         if (seen < version) {
             fprintf(stderr, "version %u was acknowledged, and then version %lld was read\n",
                     version, (long long)seen);
@@ -171,22 +190,29 @@ static int use_store(bool has_bug)
 static int app(void *arg)
 {
     weft_scope scope = WEFT_SCOPE_INIT;
-    int result;
+    int result = 0;
 
-    for (int i = 0; i < SERVERS; i++) {
+    for (int i = 0; i < SERVERS; i++)
+        servers[i].listener = -1;
+    for (int i = 0; i < SERVERS && result == 0; i++) {
         socklen_t length = sizeof servers[i].address;
 
         servers[i] = (struct server){.listener = weft_listen_tcp("127.0.0.1", 0)};
         if (servers[i].listener < 0)
-            return servers[i].listener;
-        getsockname(servers[i].listener, (struct sockaddr *)(void *)&servers[i].address, &length);
-        weft_scope_spawn(&scope, serve, &servers[i]);
+            result = servers[i].listener;
+        else if (getsockname(servers[i].listener, (struct sockaddr *)(void *)&servers[i].address,
+                             &length) < 0)
+            result = -errno;
+        else
+            result = weft_scope_spawn(&scope, serve, &servers[i]);
     }
-    result = use_store(arg != NULL);
+    if (result == 0)
+        result = use_store(arg != NULL);
     weft_scope_cancel(&scope);
     weft_scope_close(&scope, 0);
     for (int i = 0; i < SERVERS; i++)
-        weft_close(servers[i].listener);
+        if (servers[i].listener >= 0)
+            weft_close(servers[i].listener);
     return result;
 }
 

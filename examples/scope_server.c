@@ -26,8 +26,10 @@ static int serve(void *arg)
     ssize_t n;
     weft_scope idle = WEFT_SCOPE_INIT;
 
-    if (weft_defer(close_descriptor, arg) < 0)
+    if (weft_defer(close_descriptor, arg) < 0) {
+        weft_close(fd);
         return -ENOMEM;
+    }
     do {
         weft_scope_set_deadline(&idle, weft_after(30 * WEFT_SECOND));
         n = weft_read(fd, buf, sizeof buf, WEFT_FOREVER);
@@ -75,13 +77,13 @@ static int app(void *arg)
     struct sockaddr_in address;
     socklen_t length = sizeof address;
     struct weft_fiber_attr attr = WEFT_FIBER_ATTR_INIT;
-    int fd = listener;
+    int fd;
 
     (void)arg;
     if (listener < 0 || getsockname(listener, (struct sockaddr *)&address, &length) < 0)
         return -EIO;
     attr.name = "clients";
-    weft_scope_spawn_with(&server, &attr, run_clients, &address);
+    fd = weft_scope_spawn_with(&server, &attr, run_clients, &address);
     while (fd >= 0 && (fd = weft_accept_next(listener, WEFT_FOREVER)) >= 0)
         if (weft_scope_spawn(&server, serve, (void *)(intptr_t)fd) < 0)
             weft_close(fd);

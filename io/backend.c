@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 #include <weft/runtime.h>
 
 /* What WEFT_BACKEND_AUTO means here; 0 until it has been found out. */
@@ -151,6 +153,18 @@ void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, struct 
     wf_lock_release(&poller->lock);
     if (is_complete)
         wf_op_complete(self, op);
+}
+
+bool wf_backend_is_ring(int fd)
+{
+    static const char ring[] = "anon_inode:[io_uring]";
+    char path[32], found[sizeof ring];
+
+    if (wf_sim_is_here())
+        return false;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return readlink(path, found, sizeof found) == (ssize_t)sizeof ring - 1 &&
+           memcmp(found, ring, sizeof ring - 1) == 0;
 }
 
 void wf_backend_await_others(struct wf_worker *self)

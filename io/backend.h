@@ -86,6 +86,9 @@ void wf_backend_cancel(struct wf_poller *poller, struct wf_worker *self, struct 
  * way.  `self`: the caller's own worker; NULL: a plain thread. */
 void wf_backend_await_others(struct wf_worker *self);
 
+/* True if the number means an io_uring, which no ring closes; false also where nobody can say. */
+WF_COLD bool wf_backend_is_ring(int fd);
+
 /* Lets weft_close() find a poller, from anywhere in the process, until it is destroyed. */
 void wf_close_enlist(struct wf_poller *poller);
 void wf_close_delist(struct wf_poller *poller);

@@ -7,6 +7,7 @@
  * next one that gets the number.  What has moved data by then reports that, all else -EBADF: what a
  * call gets that begins after the close.
  */
+#include "arch/compiler.h"
 #include "arch/sanitizer.h"
 #include "io/backend.h"
 #include "io/limits.h"
@@ -233,15 +234,24 @@ static bool end_operations(struct wf_worker *self, int fd)
     return true;
 }
 
+/* Not inlined: errno's address must not be kept over a switch. */
+static WF_NOINLINE int close_here(int fd)
+{
+    return close(fd) == 0 ? 0 : -errno;
+}
+
 /* Nothing is under way on it. */
 static int close_number(int fd)
 {
     struct wf_op op = {.code = WF_OP_CLOSE, .fd = fd};
+    int result;
 
     if (wf_self() == NULL)
-        return close(fd) == 0 ? 0 : -errno;
+        return close_here(fd);
     wf_san_close(fd);
-    return wf_op_run_to_end(&op);
+    result = wf_op_run_to_end(&op);
+    /* A ring closes everything but rings. */
+    return result == -EBADF && wf_backend_is_ring(fd) ? close_here(fd) : result;
 }
 
 /* The turn is free when the number is. */

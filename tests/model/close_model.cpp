@@ -242,6 +242,12 @@ int wf_readiness_now(int fd, int events)
     return 0;
 }
 
+bool wf_backend_is_ring(int fd)
+{
+    (void)fd;
+    return false;
+}
+
 void wf_backend_await_others(struct wf_worker *self)
 {
     (void)self;

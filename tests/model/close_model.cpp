@@ -498,10 +498,12 @@ struct close_beside : close_suite<close_beside, 2> {
 
     void fiber(unsigned index)
     {
-        if (index == 0)
+        if (index == 0) {
             hold();
-        else
+        } else {
+            await_begun();
             close_it();
+        }
     }
 
     void at_rest()

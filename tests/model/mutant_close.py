@@ -69,6 +69,8 @@ void wf_pending_move_last"""),
     closer("counts-nobody", """\
     (void)atomic_fetch_add_explicit(&closer->closing.pending, 1, memory_order_relaxed);
 """, ""),
+    closer("leaves-a-wait-beside-a-hold", "    return op->has_awaited ? op->awaited : op;",
+           "    return op;"),
     Mutant("close", "close/waits-beside-what-was-closed", "io/hold.c",
            "    if (error != 0)\n        wf_backend_cancel(poller, self, op, error);\n", ""),
     Mutant("close", "close/ends-without-telling", "io/op.c", """\

@@ -434,7 +434,8 @@ WEFT_API WEFT_MUST_USE int weft_fdatasync(int fd, weft_time deadline);
  *
  * Calls that are under way on it in other fibers, of any runtime of the process, end first: they
  * return -EBADF, unless they have moved data or have their result already, and what then gets the
- * number is safe from them.  Calls on files may take their time to end.
+ * number is safe from them.  Calls on files may take their time to end; what is queued for the
+ * pool is not begun any more.  With SO_LINGER the close can hold its worker (docs/limits.md).
  *
  * Returns   0; a negative errno that tells of earlier trouble (the descriptor is gone all the
  *           same), or -EBADF, also while another fiber is about to close it.

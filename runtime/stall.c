@@ -94,6 +94,7 @@ static void ask(struct wf_stall *stall, struct wf_worker *worker, int64_t now)
     stall->asked = worker;
     stall->asked_turns = worker->watch.turns;
     stall->asked_at = now;
+    stall->stuck_for = now - worker->watch.since;
     if (!stall->has_signal)
         return;
     /* SL.1 release: we have done with the last sample. */
@@ -164,7 +165,7 @@ static void print(struct wf_stall *stall, int64_t now)
     if (answered && stall->sample.turns != stall->asked_turns)
         return; /* it has moved on meanwhile */
     wf_complain("worker %u has been in one fiber for %ld ms, %s", worker->index,
-                (long)((now - worker->watch.since) / WEFT_MILLISECOND),
+                (long)(stall->stuck_for / WEFT_MILLISECOND),
                 describe_state(wf_probe_thread_state(worker->thread_number)));
     if (answered)
         print_sample(&stall->sample);

@@ -54,6 +54,7 @@ struct wf_stall {
     struct wf_worker *asked; /* NULL: no report is under way */
     uint64_t asked_turns;
     int64_t asked_at;
+    int64_t stuck_for;   /* when it was asked: the signal can end what it was stuck in */
     int64_t reported_at; /* the last time; 0: never */
     uint64_t suppressed; /* since then */
     struct wf_sample sample;

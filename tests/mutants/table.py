@@ -373,6 +373,10 @@ STACK_MUTANTS = [
 ]
 
 PIN_MUTANTS = [
+    Mutant("stall/forgets-for-how-long", "runtime/stall.c",
+           [("(long)(stall->stuck_for / WEFT_MILLISECOND)",
+             "(long)((now - worker->watch.since) / WEFT_MILLISECOND)")],
+           "api_stall_time_test", "*", {}, tries=4),
     Mutant("pin/nobody-is-let-go", "runtime/pin.c",
            [("    if (pin->state == WF_PIN_HELD && is_crowded) {",
              "    if (pin->state == WF_PIN_HELD && is_crowded && is_first) {")],

@@ -210,6 +210,17 @@ static int attempt_here_or_on_pool(struct move *move, bool needs_pool, weft_time
     return wf_call_file(attempt, move, &move->in_hold, &move->out_hold, deadline);
 }
 
+/* True if the kernel moves nothing between ends of these kinds, and says so at once: there is
+ * nothing to wait for. */
+static bool is_refused(const struct move *move)
+{
+    if (move->call == call_sendfile)
+        return move->in_kind != OTHER;
+    if (move->call == call_tee)
+        return move->in_kind != PIPE || move->out_kind != PIPE;
+    return move->in_kind != PIPE && move->out_kind != PIPE;
+}
+
 static int move_by_attempts(struct move *move, weft_time deadline)
 {
     bool needs_pool;
@@ -218,10 +229,10 @@ static int move_by_attempts(struct move *move, weft_time deadline)
     /* Asked once: while they are held they stay what they are. */
     move->in_kind = kind_of(move->in);
     move->out_kind = kind_of(move->out);
-    needs_pool = move->in_kind == OTHER || move->out_kind == OTHER;
     /* sendfile(2) to a pipe is a splice, but for the flag that keeps it from blocking. */
     if (move->call == call_sendfile && move->out_kind == PIPE)
         move->call = call_splice;
+    needs_pool = (move->in_kind == OTHER || move->out_kind == OTHER) && !is_refused(move);
 
     while ((error = attempt_here_or_on_pool(move, needs_pool, deadline)) == 0) {
         if (move->result != -EAGAIN || (move->flags & SPLICE_F_NONBLOCK) != 0)

@@ -206,6 +206,39 @@ WORKER_TEST(splice_wait, what_was_moved_before_a_cancel_is_reported, TEST_TIMEOU
     cr_expect_eq(run_workers(*workers, race_with_cancels, &seed), 0);
 }
 
+static int move_what_cannot_be(void *arg)
+{
+    struct waits waits;
+    const weft_time deadlines[] = {0, WEFT_FOREVER};
+
+    (void)arg;
+    make_waits(&waits);
+    for (int i = 0; i < 2; i++) {
+        weft_time end = deadlines[i];
+        int file = waits.file, *sockets = waits.sockets, pipe = waits.empty[0];
+
+        CHECK_EQ(weft_splice(sockets[0], NULL, file, NULL, 9, 0, end), -EINVAL);
+        CHECK_EQ(weft_splice(file, NULL, sockets[0], NULL, 9, 0, end), -EINVAL);
+        CHECK_EQ(weft_splice(sockets[0], NULL, sockets[0], NULL, 9, 0, end), -EINVAL);
+        CHECK_EQ(weft_tee(pipe, file, 9, 0, end), -EINVAL);
+        CHECK_EQ(weft_tee(pipe, sockets[0], 9, 0, end), -EINVAL);
+        CHECK_EQ(weft_tee(file, waits.full[1], 9, 0, end), -EINVAL);
+        CHECK_EQ(weft_sendfile(file, sockets[0], NULL, 9, end), -EINVAL);
+        CHECK_EQ(weft_sendfile(sockets[0], sockets[0], NULL, 9, end), -EINVAL);
+        CHECK_EQ(weft_sendfile(file, pipe, NULL, 9, end), -EINVAL);
+        CHECK_EQ(weft_splice(file, NULL, NOT_OPEN, NULL, 9, 0, end), -EBADF);
+        CHECK_EQ(weft_tee(pipe, NOT_OPEN, 9, 0, end), -EBADF);
+    }
+    close_waits(&waits);
+    return 0;
+}
+
+/* What is wrong is said at once: nothing that comes would make it right. */
+WORKER_TEST(splice_wait, mistakes_are_not_waited_for, TEST_TIMEOUT_S)
+{
+    cr_expect_eq(run_workers(*workers, move_what_cannot_be, NULL), 0);
+}
+
 static int write_late(void *arg)
 {
     int *fds = arg;

@@ -69,11 +69,13 @@ static inline bool wf_bucket_has(const struct wf_bucket *bucket, uint64_t count,
     return wf_bucket_due_ticks(bucket, count) <= (wf_ticks)now * (wf_ticks)bucket->permits;
 }
 
-/* At `now`: a bucket that has been full for a while does not hold more for it.  Returns for how
- * long it has been, by which all that is due is so later. */
-static inline wf_ticks wf_bucket_cap(struct wf_bucket *bucket, int64_t now)
+/* At `now`: a bucket that has been full for a while does not hold more for it, but for `beyond`
+ * permits, 0 to WF_BUCKET_MAX.  Returns for how long it has overflown, by which all that is due is
+ * so later. */
+static inline wf_ticks wf_bucket_cap(struct wf_bucket *bucket, int64_t now, uint64_t beyond)
 {
-    wf_ticks late = (wf_ticks)now * (wf_ticks)bucket->permits - bucket->full;
+    wf_ticks late = (wf_ticks)now * (wf_ticks)bucket->permits - bucket->full -
+                    (wf_ticks)beyond * bucket->period;
 
     if (late <= 0)
         return 0;

@@ -96,7 +96,8 @@ static void unlink_turn(struct limiter *limiter, struct turn *turn)
  * waiting if its turn comes earlier than it thinks.  Caller holds the lock.
  *
  * The bucket overflows here also while somebody waits: if nobody has looked for long many turns are
- * due, and would be granted at once, more than a burst.
+ * due, and would be granted at once.  But it holds a second burst then, since who wakes is always a
+ * little late, and would lower the rate by that.
  */
 static struct wf_wait_entry *grant(struct limiter *limiter, int64_t now)
 {
@@ -104,7 +105,8 @@ static struct wf_wait_entry *grant(struct limiter *limiter, int64_t now)
     struct wf_wait_entry **end = &list;
     struct turn *turn;
 
-    limiter->lost += wf_bucket_cap(&limiter->bucket, now);
+    limiter->lost += wf_bucket_cap(&limiter->bucket, now,
+                                   limiter->first != NULL ? limiter->bucket.burst : 0);
     while ((turn = limiter->first) != NULL) {
         int64_t due = wf_bucket_due(&limiter->bucket, turn->count);
 

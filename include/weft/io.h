@@ -393,6 +393,7 @@ WEFT_API WEFT_MUST_USE int weft_pipe(int ends[2]);
 /*
  * Open a file; O_CLOEXEC is implied.  A FIFO opens as with O_NONBLOCK, in whichever mode the
  * descriptor is then: for reading without a writer, and for writing only where there is a reader.
+ * So does a device: a terminal's line does not wait for its carrier.
  *
  * Returns   the descriptor; a negative errno.
  * Deadline  absolute; see above.

@@ -14,10 +14,9 @@
  * Permits are given in the order in which they were asked for.  Nobody polls: who must wait knows
  * when its turn comes, and sleeps until then.  A rate limiter needs no clean-up.
  *
- * What comes while the bucket is full is lost, also while somebody waits who is late for its turn
- * because the workers were busy: so a delay is not made up for by more than a burst at once.  With
- * a burst of 1, or one that is always taken as a whole, each turn that is a little late lowers the
- * rate by as much; with a larger one it does not.
+ * What comes while the bucket is full is lost.  For those who wait, and are late for their turns
+ * because the workers were busy, it holds a second burst: so a short delay does not lower the rate,
+ * and a long one is made up for by two bursts at once at most.
  */
 #ifndef WEFT_RATE_LIMITER_H
 #define WEFT_RATE_LIMITER_H

@@ -17,7 +17,7 @@ static int64_t take_one(struct wf_bucket *bucket, int64_t now)
 {
     int64_t due;
 
-    wf_bucket_cap(bucket, now);
+    wf_bucket_cap(bucket, now, 0);
     due = wf_bucket_due(bucket, 1);
     wf_bucket_take(bucket, 1);
     return due > now ? due : now;
@@ -56,7 +56,7 @@ Test(bucket, does_not_hold_more_than_a_burst, .timeout = TEST_TIMEOUT_S)
         cr_expect_eq(take_one(&bucket, now), now);
     cr_expect_eq(take_one(&bucket, now), now + WEFT_SECOND);
     now += 3600 * WEFT_SECOND;
-    wf_bucket_cap(&bucket, now);
+    wf_bucket_cap(&bucket, now, 0);
     cr_expect_leq(wf_bucket_due(&bucket, 4), now);
     cr_expect_eq(wf_bucket_due(&bucket, 5), now + WEFT_SECOND);
 }
@@ -97,7 +97,7 @@ Test(bucket, agrees_with_a_count_of_tokens, .timeout = TEST_TIMEOUT_S)
             now += (int64_t)random_below(&random, 3000);
             count_tokens(&tokens, &bucket, now);
             is_there = tokens.held >= price;
-            wf_bucket_cap(&bucket, now);
+            wf_bucket_cap(&bucket, now, 0);
             cr_assert_eq(wf_bucket_due(&bucket, count) <= now, is_there);
             cr_assert_eq(wf_bucket_has(&bucket, count, now), is_there);
             if (!is_there) { /* the first nanosecond in which they are */
@@ -106,7 +106,7 @@ Test(bucket, agrees_with_a_count_of_tokens, .timeout = TEST_TIMEOUT_S)
                 cr_assert_lt(tokens.held, price);
                 count_tokens(&tokens, &bucket, now);
                 cr_assert_geq(tokens.held, price);
-                wf_bucket_cap(&bucket, now);
+                wf_bucket_cap(&bucket, now, 0);
             }
             wf_bucket_take(&bucket, count);
             tokens.held -= price;
@@ -122,13 +122,13 @@ Test(bucket, the_largest_numbers_fit, .timeout = TEST_TIMEOUT_S)
     struct wf_bucket one = bucket_of(WF_BUCKET_MAX, INT64_MAX, 1);
 
     cr_assert(wf_bucket_is_valid(&slow) && wf_bucket_is_valid(&fast) && wf_bucket_is_valid(&one));
-    wf_bucket_cap(&slow, INT64_MAX);
+    wf_bucket_cap(&slow, INT64_MAX, 0);
     cr_expect_leq(wf_bucket_due(&slow, WF_BUCKET_MAX), INT64_MAX);
     wf_bucket_take(&slow, WF_BUCKET_MAX);
     cr_expect_eq(wf_bucket_due(&slow, 1), INT64_MAX);
     cr_expect_eq(wf_bucket_due(&slow, WF_BUCKET_MAX), INT64_MAX);
 
-    wf_bucket_cap(&fast, INT64_MAX - 10);
+    wf_bucket_cap(&fast, INT64_MAX - 10, 0);
     wf_bucket_take(&fast, WF_BUCKET_MAX);
     cr_expect_eq(wf_bucket_due(&fast, 1), INT64_MAX - 9);
     cr_expect_eq(wf_bucket_due(&fast, WF_BUCKET_MAX), INT64_MAX - 9);

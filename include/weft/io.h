@@ -34,8 +34,8 @@ extern "C" {
  * calls wait their turn, in their order, until their deadline or a cancel; so does one that would
  * not have to wait otherwise, and one whose deadline has passed fails when it is not its turn.  A
  * call that waits for what another fiber sends, or is to connect, needs a turn beside that one's.
- * weft_close() always goes ahead, and descriptors of weft_select() and waits of weft/splice.h do not
- * count.
+ * weft_close() always goes ahead.  Descriptors of weft_select() do not count, nor do waits of
+ * weft/splice.h.
  *
  * Where `max_connections` limits how many connections there are, weft_accept() waits while as many
  * are open as it may return: in order, until its deadline, a cancel, or the end of its listener.

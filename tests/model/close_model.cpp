@@ -3,7 +3,7 @@
 // what goes on with a call after that does so on no other file, and nobody waits for good.
 //
 // The backend is one that has no kernel: an operation is under way until a thread of the model
-// completes it, or until it is stopped.  The lists have one descriptor each, in the place of
+// completes it, or until it is stopped.  The lists have two descriptors each, in the place of
 // io/pages.h.
 #include "model_fibers.h"
 
@@ -39,35 +39,7 @@ static bool wf_pages_is_open(int fd)
     return true;
 }
 
-// No runtime limits its connections.
-static bool wf_limits_are_set()
-{
-    return false;
-}
-
-static uint32_t wf_limits_take_from(int fd)
-{
-    (void)fd;
-    return 0;
-}
-
-enum wf_limit { WF_LIMIT_CONNECTIONS };
-
-static void wf_limits_give(wf_limit kind, uint32_t number)
-{
-    (void)kind;
-    (void)number;
-}
-
-static void wf_limits_forget_parent()
-{
-}
-
-void wf_os_discard(void *start, size_t length)
-{
-    (void)start;
-    (void)length;
-}
+#include "model_limits.h"
 
 #define close(fd) model_close(fd)
 

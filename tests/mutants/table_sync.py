@@ -81,7 +81,7 @@ OBJECT_MUTANTS = [
            "pipeline/a_stage_that_drops_all_notices_that_the_results_are_closed"),
     Mutant("pipeline/what-a-failure-leads-to-comes-first", "sync/pipeline.c",
            [("        wf_scope_fail(stage->scope, error);", "        (void)stage->scope;")],
-           "api_sim_pipeline_test", preset="debug"),
+           "api_sim_pipeline_test", "sim_pipeline/what_a_failure_leads_to_does_not_hide_it"),
     Mutant("pipeline/writes-all-of-its-memory", "sync/pipeline.c",
            [("(struct stage *)wf_alloc_unset(", "(struct stage *)wf_alloc(")],
            "api_pipeline_test", "pipeline/memory_for_items_costs_what_is_used_of_it"),

@@ -23,7 +23,8 @@
  * over, or one is WOKEN, who either takes it or, finding it held, clears WOKEN before it sleeps or
  * goes away, so that the holder's unlock sees to those who wait.
  *
- * A lock that prefers readers has two queues, so that it finds those who read.
+ * A lock that prefers readers has two queues, so that it finds those who read.  Whoever has written
+ * lets them in also while a writer is on its way: others could take the lock before that one comes.
  *
  * Whoever unlocks touches the lock no more once another can have taken and freed it: those it is
  * handed over to, and the one that will look at it, are woken after the queue lock is released.
@@ -163,11 +164,6 @@ static struct wf_wait_entry *take_readers(struct wf_wait_queue *queue, uint64_t 
     }
     *end = NULL;
     return list;
-}
-
-static struct wf_wait_queue *queue_of(struct rwlock *lock, bool is_writer)
-{
-    return prefers_readers(lock) && !is_writer ? &lock->readers : &lock->queue;
 }
 
 /* Clears QUEUED if nobody waits, and nobody is just handing the lock over, who does that then.
@@ -381,6 +377,22 @@ static WF_NOINLINE void unlock_reader_rest(struct rwlock *lock, uint64_t word)
     }
 }
 
+/* Caller holds the lock for writing, and then for reading. */
+static void go_on_as_reader(struct rwlock *lock)
+{
+    struct wf_wait_entry *list;
+    /* RW.1 release: what we did, for readers that join us. */
+    uint64_t word = atomic_fetch_add_explicit(&lock->word, READER - WRITER, memory_order_release);
+
+    if ((word & QUEUED) == 0)
+        return;
+    /* The lock is still ours, so it is still there. */
+    wf_lock_acquire(&lock->queue_lock);
+    list = let_readers_in(lock);
+    wf_lock_release(&lock->queue_lock);
+    wake(list, 0);
+}
+
 static WF_NOINLINE void unlock_writer_slow(struct rwlock *lock)
 {
     /* relaxed: the compare-and-swap decides. */
@@ -393,6 +405,13 @@ static WF_NOINLINE void unlock_writer_slow(struct rwlock *lock)
             /* relaxed: the compare-and-swap decides. */
             word = atomic_load_explicit(&lock->word, memory_order_relaxed);
             continue;
+        }
+        if ((word & QUEUED) != 0 && prefers_readers(lock)) {
+            go_on_as_reader(lock);
+            /* RW.1 release: what we did to the queues, for those after us. */
+            word = atomic_fetch_sub_explicit(&lock->word, READER, memory_order_release);
+            unlock_reader_rest(lock, word);
+            return;
         }
         /* RW.1 release: what we did, for those after us; relaxed on failure: we look again. */
         if (atomic_compare_exchange_weak_explicit(&lock->word, &word, word & ~WRITER,
@@ -468,22 +487,12 @@ void weft_rwlock_unlock_rest(weft_rwlock *lock, uint64_t word)
 void weft_rwlock_downgrade(weft_rwlock *handle)
 {
     struct rwlock *lock = internal(handle);
-    struct wf_wait_entry *list;
-    uint64_t word;
-
     /* relaxed: the holder looks whether it is one. */
-    word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+    uint64_t word = atomic_load_explicit(&lock->word, memory_order_relaxed);
+
     if (WF_UNLIKELY((word & WRITER) == 0))
         wf_panic("weft_rwlock_downgrade: nobody holds the lock %p for writing", (void *)lock);
     if (WF_UNLIKELY((word & CHECKED) != 0))
         wf_held_share(lock);
-    /* RW.1 release: what we did, for readers that join us. */
-    word = atomic_fetch_add_explicit(&lock->word, READER - WRITER, memory_order_release);
-    if ((word & QUEUED) == 0)
-        return;
-    /* The lock is still ours, so it is still there. */
-    wf_lock_acquire(&lock->queue_lock);
-    list = let_readers_in(lock);
-    wf_lock_release(&lock->queue_lock);
-    wake(list, 0);
+    go_on_as_reader(lock);
 }

@@ -60,6 +60,11 @@ static inline bool prefers_readers(const struct rwlock *lock)
     return lock->kind == WEFT_RWLOCK_PREFER_READERS;
 }
 
+static inline struct wf_wait_queue *queue_of(struct rwlock *lock, bool is_writer)
+{
+    return prefers_readers(lock) && !is_writer ? &lock->readers : &lock->queue;
+}
+
 static inline uint64_t allow_bypasses(uint64_t word, uint64_t waiters)
 {
     uint64_t bypasses = waiters * WF_RWLOCK_BYPASSES * BYPASS;

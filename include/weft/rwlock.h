@@ -22,8 +22,9 @@
  * (n + 1) * (WEFT_RWLOCK_BYPASSES + 1) holders more.
  *
  * WEFT_RWLOCK_INIT_PREFER_READERS lets readers in whenever no writer holds the lock, and those who
- * wait before any writer.  A reader waits for one writer at most; writers wait for as long as there
- * is always some reader.
+ * wait before any writer.  A reader that is in the queue waits for the writer that holds the lock,
+ * and for no other; before it queues it looks for a moment, in which writers may come and go.
+ * Writers wait for as long as there is always some reader.
  *
  * Whoever holds a fair lock for reading must not lock it for reading once more: a writer that came
  * in between waits for the first lock, and the second one for the writer.

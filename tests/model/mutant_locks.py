@@ -84,7 +84,8 @@ LOCK_MUTANTS = [
     mutex("frees-what-it-hands-over",
           "is_fair ? word & ~BYPASSES : (word & ~(uint32_t)LOCKED) | WOKEN;",
           "is_fair ? word & ~(BYPASSES | LOCKED) : (word & ~(uint32_t)LOCKED) | WOKEN;"),
-    mutex("cancel-ends-a-lock-that-none-may-end", "(void)lock_slow(mutex, NULL, INT64_MAX, result",
+    mutex("cancel-ends-a-lock-that-none-may-end",
+          "(void)lock_slow(mutex, NULL, INT64_MAX, result",
           "(void)lock_slow(mutex, take_out, INT64_MAX, result"),
     condition("unlocks-before-it-is-queued", """\
     wf_lock_acquire(&wait->condition->lock);
@@ -224,6 +225,12 @@ LOCK_MUTANTS = [
     return false;"""),
     rwlock("downgrades-for-itself-alone", "    if ((word & QUEUED) == 0)\n        return;\n",
            "    return;\n"),
+    rwlock("leaves-readers-to-the-writer-on-its-way",
+           "(word & QUEUED) != 0 && prefers_readers(lock)", "false"),
+    rwlock("lets-readers-in-and-stays", """\
+            word = atomic_fetch_sub_explicit(&lock->word, READER, memory_order_release);
+            unlock_reader_rest(lock, word);
+            return;""", "            return;"),
     rwlock("unlocks-under-the-queue-lock", "checked | (is_writer ? WRITER : READER),\n"
            "                              memory_order_relaxed);\n"
            "        wf_lock_release(&lock->queue_lock);\n        return false;",

@@ -236,8 +236,7 @@ struct rwlock_downgrade : fiber_suite<rwlock_downgrade, 4> {
     }
 };
 
-// A reader holds the lock until others have read, who came while a writer held it: a downgrade lets
-// them in.
+// A reader holds the lock until those have read whom its downgrade from writing lets in.
 struct rwlock_let_in : fiber_suite<rwlock_let_in, 3> {
     guarded shared;
     WF_ATOMIC(uint32_t) has_read;
@@ -413,6 +412,42 @@ struct rwlock_on_its_way : fiber_suite<rwlock_on_its_way, 4> {
     }
 };
 
+// A writer may pass another on its way, but not a reader in the queue that is preferred.
+struct rwlock_read_first : fiber_suite<rwlock_read_first, 3> {
+    guarded shared;
+    rl::var<int> is_queued;
+
+    void setup()
+    {
+        shared.setup(WRITER, WEFT_RWLOCK_PREFER_READERS);
+        is_queued($) = 0;
+    }
+
+    void change_and_unlock()
+    {
+        RL_ASSERT(is_queued($) == 0 || shared.read_by[0]($) == 1);
+        is_queued($) = !wf_wait_queue_is_empty(&shared.lock.readers); // it stays there until then
+        weft_rwlock_unlock(outer(&shared.lock));
+    }
+
+    void fiber(unsigned index)
+    {
+        if (index == 1)
+            RL_ASSERT(weft_rwlock_write_lock(outer(&shared.lock), WEFT_FOREVER) == 0);
+        if (index == 2)
+            RL_ASSERT(shared.read(0) == 0);
+        else
+            change_and_unlock();
+        if (index == 0 && weft_rwlock_try_write_lock(outer(&shared.lock)) == 0)
+            change_and_unlock();
+    }
+
+    void at_rest()
+    {
+        shared.at_rest(0);
+    }
+};
+
 // Readers alone subtract the last of them; the writer that they hand the lock to frees it.
 struct rwlock_readers_then_free : fiber_suite<rwlock_readers_then_free, 3> {
     rwlock *lock;
@@ -457,6 +492,7 @@ int main()
     good = good && model_run<rwlock_give_up_and_free>("give_up_and_free");
     good = good && model_run<rwlock_give_up_for_others>("give_up_for_others");
     good = good && model_run<rwlock_on_its_way>("on_its_way");
+    good = good && model_run<rwlock_read_first>("read_first");
     good = good && model_run<rwlock_readers_then_free>("readers_then_free");
     good = good && model_run<rwlock_fair>("fair");
     good = good && model_run<rwlock_prefer>("prefer");

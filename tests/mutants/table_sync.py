@@ -269,8 +269,9 @@ DESCRIBE_MUTANTS = [
              "           wf_select_describe")],
            "api_deadlock_report_test"),
     Mutant("describe/takes-any-wait-for-its-own", "sync/mutex.c",
-           [("    if (waiter->interrupt != take_out)\n        return false;\n"
-             "    target->kind = \"a mutex\";", "    target->kind = \"a mutex\";")],
+           [("    if (waiter->interrupt != take_out)\n"
+             "        return false;\n    target->kind = \"a mutex\";",
+             "    target->kind = \"a mutex\";")],
            "api_deadlock_report_test"),
     Mutant("describe/names-the-lock-within-the-object", "sync/wait_queue.c",
            [("        target->object = (const char *)place->lock - kind->lock_at;",

@@ -129,4 +129,28 @@ static inline struct wf_key_wait *wf_key_take(struct wf_key_bucket *bucket,
     return NULL;
 }
 
+/* Takes out all who wait for the key, in one walk past those who wait for others.  Returns them as
+ * wf_wait_queue_take_all() does.  Caller holds the lock. */
+static inline struct wf_wait_entry *wf_key_take_all(struct wf_key_bucket *bucket,
+                                                    const struct wf_key *key)
+{
+    struct wf_wait_entry *list = NULL;
+    struct wf_wait_entry **end = &list;
+    struct wf_wait_entry *next = bucket->queue.first;
+    struct wf_wait_entry *last = next != NULL ? next->previous : NULL;
+    struct wf_wait_entry *entry = NULL;
+
+    while (entry != last) {
+        entry = next;
+        next = entry->next; /* gone once it is taken out */
+        if (!wf_key_is(&WF_CONTAINER_OF(entry, struct wf_key_wait, entry)->node->key, key))
+            continue;
+        (void)wf_wait_queue_remove(&bucket->queue, entry);
+        *end = entry;
+        end = &entry->previous;
+    }
+    *end = NULL;
+    return list;
+}
+
 #endif

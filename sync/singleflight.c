@@ -22,32 +22,19 @@ struct flight {
     int status; /* of a follower: the leader's */
 };
 
-static struct flight *flight_of(struct wf_key_wait *wait)
+/* Gives the leader's result to those who followed it.  They have been taken out of the queue, so
+ * their frames stay until they are woken, and no lock is needed. */
+static void share(const struct flight *leader, struct wf_wait_entry *followers, int status,
+                  size_t result_size)
 {
-    return WF_CONTAINER_OF(wait, struct flight, wait);
-}
-
-/* Ends the flight with the leader's result for all; returns the entries to wake.  Caller holds the
- * lock. */
-static struct wf_wait_entry *share(struct wf_key_bucket *bucket, struct flight *leader, int status,
-                                   size_t result_size)
-{
-    struct wf_wait_entry *list = NULL;
-    struct wf_wait_entry **end = &list;
-    struct wf_key_wait *wait;
-
-    wf_key_remove(bucket, &leader->node);
-    while ((wait = wf_key_take(bucket, &leader->node.key)) != NULL) {
-        struct flight *follower = flight_of(wait);
+    for (struct wf_wait_entry *entry = followers; entry != NULL; entry = entry->previous) {
+        struct wf_key_wait *wait = WF_CONTAINER_OF(entry, struct wf_key_wait, entry);
+        struct flight *follower = WF_CONTAINER_OF(wait, struct flight, wait);
 
         if (status >= 0 && result_size > 0)
             memcpy(follower->result, leader->result, result_size);
         follower->status = status;
-        *end = &wait->entry;
-        end = &wait->entry.previous;
     }
-    *end = NULL;
-    return list;
 }
 
 /* Whether the failure is that of this call alone. */
@@ -62,8 +49,8 @@ static int lead(struct wf_key_bucket *bucket, struct flight *leader,
                 int (*fn)(void *arg, void *result), void *arg, size_t result_size)
 {
     int status = fn(arg, leader->result);
-    struct wf_wait_entry *list = NULL;
-    struct wf_key_wait *next = NULL;
+    struct wf_wait_entry *list;
+    struct wf_key_wait *next;
 
     if (is_own(status)) {
         wf_lock_acquire(&bucket->lock);
@@ -77,8 +64,10 @@ static int lead(struct wf_key_bucket *bucket, struct flight *leader,
         return status;
     }
     wf_lock_acquire(&bucket->lock);
-    list = share(bucket, leader, status, result_size);
+    wf_key_remove(bucket, &leader->node);
+    list = wf_key_take_all(bucket, &leader->node.key);
     wf_lock_release(&bucket->lock);
+    share(leader, list, status, result_size);
     wf_wait_queue_wake_list(wf_self(), list, SHARED);
     return status;
 }

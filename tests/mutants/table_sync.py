@@ -151,6 +151,12 @@ OBJECT_MUTANTS = [
            [("    recursive->depth++;\n", "")],
            "stress_mutex_stress_test", RECURSIVE,
            FOUR),
+    Mutant("key/walks-once-for-each-follower", "sync/key.h",
+           [("        end = &entry->previous;\n    }\n",
+             "        end = &entry->previous;\n        entry = NULL;\n"
+             "        next = bucket->queue.first;\n"
+             "        last = next != NULL ? next->previous : NULL;\n    }\n")],
+           "unit_key_test", "key/all_are_taken_out_in_one_walk"),
     Mutant("checked/one-who-gave-up-is-the-holder", "sync/mutex_checked.c",
            [("    error = weft_mutex_lock(mutex, deadline);\n    if (error == 0)\n",
              "    error = weft_mutex_lock(mutex, deadline);\n")],

@@ -46,6 +46,7 @@ struct wf_key_node {
     struct wf_key key;
     struct wf_key_bucket *bucket; /* NULL: holds none */
     uint64_t owner;               /* wf_held_self() */
+    bool is_wanted;               /* under the lock: somebody waits for the key, or did */
 };
 
 /* In the frame of whoever waits. */
@@ -109,19 +110,22 @@ static inline void wf_key_remove(struct wf_key_bucket *bucket, struct wf_key_nod
     node->bucket = NULL;
 }
 
-/* Takes out who has waited longest for the key; NULL if nobody does.  Caller holds the lock. */
+/* Takes out who has waited longest for the key of `holder`; NULL if nobody does.  Those who wait
+ * for other keys may be many, and are walked past only where somebody has come for this one. Caller
+ * holds the lock. */
 static inline struct wf_key_wait *wf_key_take(struct wf_key_bucket *bucket,
-                                              const struct wf_key *key)
+                                              const struct wf_key_node *holder)
 {
     struct wf_wait_entry *entry = bucket->queue.first;
     struct wf_key_wait *wait;
 
-    if (entry == NULL)
+    if (entry == NULL || !holder->is_wanted)
         return NULL;
     do {
         wait = WF_CONTAINER_OF(entry, struct wf_key_wait, entry);
-        if (wf_key_is(&wait->node->key, key)) {
+        if (wf_key_is(&wait->node->key, &holder->key)) {
             (void)wf_wait_queue_remove(&bucket->queue, entry);
+            wait->node->is_wanted = true; /* perhaps by others, further back */
             return wait;
         }
         entry = entry->next;
@@ -129,21 +133,21 @@ static inline struct wf_key_wait *wf_key_take(struct wf_key_bucket *bucket,
     return NULL;
 }
 
-/* Takes out all who wait for the key, in one walk past those who wait for others.  Returns them as
- * wf_wait_queue_take_all() does.  Caller holds the lock. */
+/* Takes out all who wait for the key of `holder`, in one walk past those who wait for others.
+ * Returns them as wf_wait_queue_take_all() does.  Caller holds the lock. */
 static inline struct wf_wait_entry *wf_key_take_all(struct wf_key_bucket *bucket,
-                                                    const struct wf_key *key)
+                                                    const struct wf_key_node *holder)
 {
     struct wf_wait_entry *list = NULL;
     struct wf_wait_entry **end = &list;
-    struct wf_wait_entry *next = bucket->queue.first;
+    struct wf_wait_entry *next = holder->is_wanted ? bucket->queue.first : NULL;
     struct wf_wait_entry *last = next != NULL ? next->previous : NULL;
     struct wf_wait_entry *entry = NULL;
 
     while (entry != last) {
         entry = next;
         next = entry->next; /* gone once it is taken out */
-        if (!wf_key_is(&WF_CONTAINER_OF(entry, struct wf_key_wait, entry)->node->key, key))
+        if (!wf_key_is(&WF_CONTAINER_OF(entry, struct wf_key_wait, entry)->node->key, &holder->key))
             continue;
         (void)wf_wait_queue_remove(&bucket->queue, entry);
         *end = entry;

@@ -22,6 +22,7 @@ static struct wf_key_bucket *prepare(weft_keyed_mutex *mutex, struct wf_key_node
         wf_panic("%s: the hold is in use: it holds another key, or is not initialised", call);
     node->key = (struct wf_key){bytes, size, hash};
     node->owner = wf_held_self();
+    node->is_wanted = false;
     return (struct wf_key_bucket *)(void *)&mutex->buckets[hash % mutex->count];
 }
 
@@ -41,6 +42,7 @@ int weft_keyed_mutex_lock(weft_keyed_mutex *mutex, weft_key_hold *hold, const vo
     if (holder != NULL) {
         if (holder->owner == node->owner)
             wf_panic("weft_keyed_mutex_lock: the caller holds this key already");
+        holder->is_wanted = true;
         return wf_wait_queue_sleep(wf_self(), &bucket->queue, &bucket->lock, &wait.entry, deadline,
                                    &key_kind);
     }
@@ -76,7 +78,7 @@ void weft_keyed_mutex_unlock(weft_keyed_mutex *mutex, weft_key_hold *hold)
         wf_panic("weft_keyed_mutex_unlock: the hold is one of another mutex");
     wf_lock_acquire(&bucket->lock);
     wf_key_remove(bucket, node);
-    next = wf_key_take(bucket, &node->key);
+    next = wf_key_take(bucket, node);
     if (next != NULL)
         wf_key_insert(bucket, next->node);
     wf_lock_release(&bucket->lock);

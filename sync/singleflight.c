@@ -55,7 +55,7 @@ static int lead(struct wf_key_bucket *bucket, struct flight *leader,
     if (is_own(status)) {
         wf_lock_acquire(&bucket->lock);
         wf_key_remove(bucket, &leader->node);
-        next = wf_key_take(bucket, &leader->node.key);
+        next = wf_key_take(bucket, &leader->node);
         if (next != NULL)
             wf_key_insert(bucket, next->node);
         wf_lock_release(&bucket->lock);
@@ -65,7 +65,7 @@ static int lead(struct wf_key_bucket *bucket, struct flight *leader,
     }
     wf_lock_acquire(&bucket->lock);
     wf_key_remove(bucket, &leader->node);
-    list = wf_key_take_all(bucket, &leader->node.key);
+    list = wf_key_take_all(bucket, &leader->node);
     wf_lock_release(&bucket->lock);
     share(leader, list, status, result_size);
     wf_wait_queue_wake_list(wf_self(), list, SHARED);
@@ -80,7 +80,7 @@ int weft_singleflight_do(weft_singleflight *flights, const void *key, size_t key
                          size_t result_size, weft_time deadline)
 {
     uint64_t hash = wf_key_hash(key, key_size);
-    struct flight flight = {.node = {NULL, {key, key_size, hash}, NULL, wf_held_self()},
+    struct flight flight = {.node = {NULL, {key, key_size, hash}, NULL, wf_held_self(), false},
                             .result = result};
     struct wf_key_bucket *bucket;
     struct wf_key_node *leader;
@@ -103,6 +103,7 @@ int weft_singleflight_do(weft_singleflight *flights, const void *key, size_t key
     }
     if (leader->owner == flight.node.owner)
         wf_panic("weft_singleflight_do: the function calls for the key that it works on");
+    leader->is_wanted = true;
     flight.wait.node = &flight.node;
     outcome = wf_wait_queue_sleep(wf_self(), &bucket->queue, &bucket->lock, &flight.wait.entry,
                                   deadline, &call_kind);

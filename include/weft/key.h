@@ -13,6 +13,8 @@ extern "C" {
  * One bucket of a table.  A table is an array of them in the caller's memory, zero at first, which
  * one object has for itself: about as many as there are keys in use at the same time, so that few
  * keys share one.  Keys are compared in full: sharing a bucket costs time and nothing else.
+ * Whoever gives up a key that others have waited for walks past those who wait for other keys of
+ * the bucket.
  */
 typedef struct weft_key_bucket {
     void *first; /* the fields are the library's */

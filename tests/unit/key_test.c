@@ -48,8 +48,8 @@ Test(key, all_are_taken_out_in_one_walk, .timeout = TEST_TIMEOUT_S)
 
     fill(&table);
     for (int key = KEYS - 1; key >= 0; key--) {
-        const struct wf_key *wanted = &table.nodes[key].key;
-        struct wf_wait_entry *entry = wf_key_take_all(&table.bucket, wanted);
+        struct wf_key_node holder = {.key = table.nodes[key].key, .is_wanted = true};
+        struct wf_wait_entry *entry = wf_key_take_all(&table.bucket, &holder);
 
         for (int i = key; i < WAITERS; i += KEYS) {
             cr_assert_eq(entry, &table.waits[i].entry, "in their order");
@@ -61,5 +61,39 @@ Test(key, all_are_taken_out_in_one_walk, .timeout = TEST_TIMEOUT_S)
         left -= WAITERS / KEYS;
     }
     cr_expect(wf_wait_queue_is_empty(&table.bucket.queue));
-    cr_expect_null(wf_key_take_all(&table.bucket, &table.nodes[0].key));
+    table.nodes[0].is_wanted = true;
+    cr_expect_null(wf_key_take_all(&table.bucket, &table.nodes[0]));
+}
+
+/* Whoever unlocks a key that nobody waits for does not pay for those who wait for others. */
+Test(key, nobody_is_looked_for_where_nobody_came, .timeout = TEST_TIMEOUT_S)
+{
+    static struct table table;
+    struct wf_key_node holder = {.key = {"d", 1, 0}};
+
+    fill(&table);
+    cr_expect_null(wf_key_take(&table.bucket, &holder));
+    cr_expect_null(wf_key_take_all(&table.bucket, &holder));
+    cr_expect_eq(comparisons, 0);
+    holder.is_wanted = true; /* by one that has left */
+    cr_expect_null(wf_key_take(&table.bucket, &holder));
+    cr_expect_eq(comparisons, WAITERS);
+}
+
+/* The one that gets the key has not seen who came before it did. */
+Test(key, the_next_holder_looks_for_those_behind_it, .timeout = TEST_TIMEOUT_S)
+{
+    static struct table table;
+    struct wf_key_node first = {.is_wanted = true};
+    const struct wf_key_node *holder = &first;
+
+    fill(&table);
+    first.key = table.nodes[1].key;
+    for (int i = 1; i < WAITERS; i += KEYS) {
+        struct wf_key_wait *next = wf_key_take(&table.bucket, holder);
+
+        cr_assert_eq(next, &table.waits[i]);
+        holder = next->node;
+    }
+    cr_expect_null(wf_key_take(&table.bucket, holder));
 }

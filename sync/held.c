@@ -30,11 +30,11 @@ uint64_t wf_held_self(void)
     weft_fiber *fiber = weft_self();
     struct wf_os_thread thread;
 
-    /* Both are addresses of what only one of them has, and of different things. */
+    /* Not its address: that is another's once it has ended, perhaps without an unlock. */
     if (fiber != NULL)
-        return (uint64_t)(uintptr_t)fiber;
+        return weft_fiber_id(fiber) << 1 | 1;
     wf_os_thread_self(&thread);
-    return thread.id;
+    return thread.id << 1; /* of an address the highest bit is clear */
 }
 
 /* Caller holds the lock. */
@@ -60,7 +60,7 @@ static struct record **find_mine(const void *object)
 /* The list that the records of `holder` are in.  Caller holds the lock. */
 static struct record **list_of(uint64_t holder)
 {
-    return &holders[((holder >> 6) ^ (holder >> 14)) % BUCKETS];
+    return &holders[((holder >> 1) ^ (holder >> 14)) % BUCKETS];
 }
 
 /* Caller holds the lock, and frees the record. */

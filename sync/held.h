@@ -12,7 +12,8 @@
 #include <stdint.h>
 #include <weft/base.h>
 
-/* The fiber, or the plain thread, that calls: unique among those that are alive.  Never 0. */
+/* The fiber, or the plain thread, that calls.  A fiber's is no other's, a thread's can be that of
+ * another that comes after it.  Never 0. */
 uint64_t wf_held_self(void);
 
 enum wf_held_mode { WF_HELD_NOT, WF_HELD_SHARED, WF_HELD_ALONE };

@@ -126,6 +126,51 @@ static int unlock_recursive_too_often(void *arg)
     return 0;
 }
 
+static const weft_fiber *ended; /* which held the lock */
+
+static int lock_and_end(void *arg)
+{
+    int (*lock)(void *) = *(int (**)(void *))arg;
+
+    ended = weft_self();
+    return lock(NULL);
+}
+
+static int unlock_in_its_place(void *arg)
+{
+    int (*unlock)(void *) = *(int (**)(void *))arg;
+
+    return weft_self() == ended ? unlock(NULL) : 0;
+}
+
+/* Where the fiber was that locked comes another sooner or later, which holds nothing. */
+static int unlock_after_its_end(int (*lock)(void *), int (*unlock)(void *))
+{
+    CHECK_EQ(must_join(must_spawn(lock_and_end, &lock)), 0);
+    for (int i = 0; i < 10000; i++)
+        CHECK_EQ(must_join(must_spawn(unlock_in_its_place, &unlock)), 0);
+    return 0;
+}
+
+static int unlock_recursive(void *arg)
+{
+    (void)arg;
+    weft_recursive_mutex_unlock(&recursive);
+    return 0;
+}
+
+static int unlock_of_one_that_ended(void *arg)
+{
+    (void)arg;
+    return unlock_after_its_end(must_lock, unlock_free);
+}
+
+static int unlock_recursive_of_one_that_ended(void *arg)
+{
+    (void)arg;
+    return unlock_after_its_end(must_lock_recursive, unlock_recursive);
+}
+
 static const struct {
     int (*fn)(void *);
     const char *words;
@@ -135,6 +180,8 @@ static const struct {
     {unlock_free, "is not locked"},
     {unlock_twice, "is not locked"},
     {unlock_of_another, "was locked by another"},
+    {unlock_of_one_that_ended, "was locked by another"},
+    {unlock_recursive_of_one_that_ended, "has not locked"},
     {destroy_locked, "is locked"},
     {lock_destroyed, "was destroyed"},
     {try_destroyed, "weft_mutex_try_lock: the mutex"},

@@ -32,16 +32,23 @@ void weft_pthread_given_back(const void *lock)
 {
     struct wf_worker *self = wf_self();
     struct wf_thread_locks *locks;
+    uint32_t known = 0;
 
     if (self == NULL || self->thread_locks == 0)
         return;
-    self->thread_locks--;
     locks = &self->locks;
-    for (unsigned i = 0; i < WF_THREAD_LOCKS_KNOWN; i++)
+    for (unsigned i = 0; i < WF_THREAD_LOCKS_KNOWN; i++) {
         if (locks->known[i].lock == lock) {
             locks->known[i].lock = NULL;
-            break;
+            self->thread_locks--;
+            return;
         }
+        known += locks->known[i].lock != NULL;
+    }
+    /* One of those that are only counted; or it was taken where nobody said so, and those that are
+     * known are still held. */
+    if (self->thread_locks > known)
+        self->thread_locks--;
 }
 
 void wf_thread_lock_panic(const struct wf_worker *self)

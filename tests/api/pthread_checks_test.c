@@ -14,6 +14,8 @@
 #include <unistd.h>
 #include <weft/pthread_checks.h>
 
+enum { MANY = 9 }; /* of some the place is kept, the others are counted */
+
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_spinlock_t spin;
@@ -120,7 +122,6 @@ static int sleep_with_clock_write_lock(void *arg)
 
 static int sleep_with_one_of_many(void *arg)
 {
-    enum { MANY = 9 };
     pthread_mutex_t many[MANY];
 
     (void)arg;
@@ -130,6 +131,18 @@ static int sleep_with_one_of_many(void *arg)
     }
     for (int i = 1; i < MANY; i++)
         CHECK_EQ(pthread_mutex_unlock(&many[i]), 0);
+    return weft_sleep(WEFT_MILLISECOND);
+}
+
+/* As a file does that is compiled without the header. */
+static int sleep_with_one_after_another_was_given_back(void *arg)
+{
+    pthread_mutex_t other = PTHREAD_MUTEX_INITIALIZER;
+
+    (void)arg;
+    CHECK_EQ((pthread_mutex_lock)(&other), 0);
+    CHECK_EQ(pthread_mutex_lock(&mutex), 0);
+    CHECK_EQ(pthread_mutex_unlock(&other), 0);
     return weft_sleep(WEFT_MILLISECOND);
 }
 
@@ -164,6 +177,7 @@ static const struct {
     {lock_with_rwlock, "suspends while its thread holds a pthread lock"},
     {sleep_with_spinlock, "suspends while its thread holds a pthread lock"},
     {sleep_with_one_of_many, "suspends while its thread holds a pthread lock"},
+    {sleep_with_one_after_another_was_given_back, "suspends while its thread holds a pthread lock"},
     {end_with_mutex, "ends while its thread holds a pthread lock"},
 };
 
@@ -190,6 +204,19 @@ WORKER_TEST(pthread_checks, holding_one_over_a_wait_aborts, TEST_TIMEOUT_S)
     }
 }
 
+/* The last ones are only counted, and given back first. */
+static void lock_more_than_are_known(void)
+{
+    pthread_mutex_t many[MANY];
+
+    for (int i = 0; i < MANY; i++) {
+        CHECK_EQ(pthread_mutex_init(&many[i], NULL), 0);
+        CHECK_EQ(pthread_mutex_lock(&many[i]), 0);
+    }
+    for (int i = MANY - 1; i >= 0; i--)
+        CHECK_EQ(pthread_mutex_unlock(&many[i]), 0);
+}
+
 static int lock_and_unlock(void *arg)
 {
     const struct timespec past = {.tv_sec = 1};
@@ -200,6 +227,8 @@ static int lock_and_unlock(void *arg)
         CHECK_EQ(pthread_mutex_trylock(&mutex), EBUSY);
         CHECK_EQ(pthread_mutex_timedlock(&mutex, &past), ETIMEDOUT);
         CHECK_EQ(pthread_mutex_unlock(&mutex), 0);
+        CHECK_EQ(weft_yield(), 0);
+        lock_more_than_are_known();
         CHECK_EQ(weft_yield(), 0);
         if (pthread_rwlock_trywrlock(&rwlock) == 0)
             CHECK_EQ(pthread_rwlock_unlock(&rwlock), 0);

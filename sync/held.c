@@ -10,7 +10,11 @@
 
 #include <weft/fiber.h>
 
-enum { BUCKETS = 256, HELD_MAX = 16 /* more that one holds at a time are not looked at */ };
+enum {
+    BUCKETS = 256,
+    HOLDER_BUCKETS = 4096,
+    HELD_MAX = 16 /* more that one holds at a time are not looked at */
+};
 
 struct record {
     const void *object;
@@ -18,12 +22,13 @@ struct record {
     uint64_t holder;
     bool is_shared;
     struct record *next;        /* of those with the same hash */
+    struct record **link;       /* what points here */
     struct record *next_holder; /* of those whose holders have the same hash */
 };
 
 static struct wf_lock table_lock;
-static struct record *buckets[BUCKETS]; /* under table_lock; by object */
-static struct record *holders[BUCKETS]; /* under table_lock; by holder */
+static struct record *buckets[BUCKETS];        /* under table_lock; by object */
+static struct record *holders[HOLDER_BUCKETS]; /* under table_lock; by holder */
 
 uint64_t wf_held_self(void)
 {
@@ -45,52 +50,66 @@ static struct record **bucket_of(const void *object)
     return &buckets[hash % BUCKETS];
 }
 
-/* What points to the caller's record of `object`, or to the end of the list.  Caller holds the
- * lock. */
-static struct record **find_mine(const void *object)
-{
-    uint64_t self = wf_held_self();
-    struct record **link = bucket_of(object);
-
-    while (*link != NULL && ((*link)->object != object || (*link)->holder != self))
-        link = &(*link)->next;
-    return link;
-}
-
 /* The list that the records of `holder` are in.  Caller holds the lock. */
 static struct record **list_of(uint64_t holder)
 {
-    return &holders[((holder >> 1) ^ (holder >> 14)) % BUCKETS];
+    return &holders[((holder >> 1) ^ (holder >> 14)) % HOLDER_BUCKETS];
+}
+
+/* The caller's record of `object`, or NULL.  Among its own: of those of a lock for reading there
+ * may be many.  Caller holds the lock. */
+static struct record *find_mine(const void *object)
+{
+    uint64_t self = wf_held_self();
+    struct record *record = *list_of(self);
+
+    while (record != NULL && (record->object != object || record->holder != self))
+        record = record->next_holder;
+    return record;
+}
+
+/* Caller holds the lock. */
+static void put_in(struct record *record)
+{
+    struct record **bucket = bucket_of(record->object);
+    struct record **of_holder = list_of(record->holder);
+
+    record->next = *bucket;
+    record->link = bucket;
+    if (record->next != NULL)
+        record->next->link = &record->next;
+    *bucket = record;
+    record->next_holder = *of_holder;
+    *of_holder = record;
 }
 
 /* Caller holds the lock, and frees the record. */
-static struct record *take_out(struct record **link)
+static void take_out(struct record *record)
 {
-    struct record *record = *link;
     struct record **of_holder = list_of(record->holder);
 
-    *link = record->next;
+    *record->link = record->next;
+    if (record->next != NULL)
+        record->next->link = record->link;
     while (*of_holder != record)
         of_holder = &(*of_holder)->next_holder;
     *of_holder = record->next_holder;
-    return record;
 }
 
 /* Takes out, for the caller to free, the records of those that cannot hold `object` any more, as
  * somebody else has got it: it was freed while it was locked.  Caller holds the lock. */
-static struct record *take_stale(const void *object, bool is_shared)
+static struct record *take_stale(const void *object)
 {
-    struct record **link = bucket_of(object);
+    struct record *each = *bucket_of(object);
     struct record *list = NULL;
 
-    while (*link != NULL) {
-        struct record *record = *link;
+    while (each != NULL) {
+        struct record *record = each;
 
-        if (record->object != object || (is_shared && record->is_shared)) {
-            link = &record->next;
+        each = record->next;
+        if (record->object != object)
             continue;
-        }
-        (void)take_out(link);
+        take_out(record);
         record->next = list;
         list = record;
     }
@@ -112,7 +131,7 @@ void wf_held_forget(const void *object)
     struct record *stale;
 
     wf_lock_acquire(&table_lock);
-    stale = take_stale(object, false);
+    stale = take_stale(object);
     wf_lock_release(&table_lock);
     free_list(stale);
 }
@@ -120,22 +139,19 @@ void wf_held_forget(const void *object)
 bool wf_held_add(const void *object, const void *site, enum wf_held_mode mode)
 {
     struct record *record = (struct record *)wf_alloc(sizeof *record);
-    struct record **bucket, **list, *stale;
+    struct record *stale = NULL;
 
     if (record == NULL)
         return false;
+    *record = (struct record){.object = object,
+                              .site = site,
+                              .holder = wf_held_self(),
+                              .is_shared = mode == WF_HELD_SHARED};
     wf_lock_acquire(&table_lock);
-    stale = take_stale(object, mode == WF_HELD_SHARED);
-    bucket = bucket_of(object);
-    record->object = object;
-    record->site = site;
-    record->holder = wf_held_self();
-    record->is_shared = mode == WF_HELD_SHARED;
-    record->next = *bucket;
-    *bucket = record;
-    list = list_of(record->holder);
-    record->next_holder = *list;
-    *list = record;
+    /* One that shares need not look: who held what was here before is forgotten by then. */
+    if (mode == WF_HELD_ALONE)
+        stale = take_stale(object);
+    put_in(record);
     wf_lock_release(&table_lock);
     free_list(stale);
     return true;
@@ -169,7 +185,7 @@ enum wf_held_mode wf_held_mine(const void *object)
     struct record *record;
 
     wf_lock_acquire(&table_lock);
-    record = *find_mine(object);
+    record = find_mine(object);
     if (record != NULL)
         mode = record->is_shared ? WF_HELD_SHARED : WF_HELD_ALONE;
     wf_lock_release(&table_lock);
@@ -181,7 +197,7 @@ void wf_held_share(const void *object)
     struct record *record;
 
     wf_lock_acquire(&table_lock);
-    record = *find_mine(object);
+    record = find_mine(object);
     if (record != NULL)
         record->is_shared = true;
     wf_lock_release(&table_lock);
@@ -200,13 +216,12 @@ static bool is_held_by_others(const void *object, wf_held_count_fn *count)
 
 void wf_held_remove(const void *object, const char *what, wf_held_count_fn *count)
 {
-    struct record **link;
-    struct record *record = NULL;
+    struct record *record;
 
     wf_lock_acquire(&table_lock);
-    link = find_mine(object);
-    if (*link != NULL)
-        record = take_out(link);
+    record = find_mine(object);
+    if (record != NULL)
+        take_out(record);
     else if (is_held_by_others(object, count))
         wf_panic("%s: the lock %p was locked by another fiber or thread", what, object);
     wf_lock_release(&table_lock);

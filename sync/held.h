@@ -19,7 +19,8 @@ uint64_t wf_held_self(void);
 enum wf_held_mode { WF_HELD_NOT, WF_HELD_SHARED, WF_HELD_ALONE };
 
 /* Records the caller as a holder of `object`, which it has locked at `site`, alone or beside
- * others. Returns false, with nothing recorded, if there is no memory. */
+ * others: then wf_held_forget() must have been called since the object is there.  Returns false,
+ * with nothing recorded, if there is no memory. */
 bool wf_held_add(const void *object, const void *site, enum wf_held_mode mode);
 
 /* Forgets who held what was at the address of `object` before. */

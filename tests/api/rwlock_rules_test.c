@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -227,6 +228,46 @@ static int unlock_an_unchecked_one(void *arg)
 Test(rwlock_rules, a_lock_that_was_not_checked_is_unlocked, .timeout = TEST_TIMEOUT_S)
 {
     cr_expect_eq(weft_run(NULL, unlock_an_unchecked_one, NULL), 0);
+}
+
+enum { READERS = 60 };
+
+static _Atomic(int) gone; /* of the readers */
+
+static int read_until_its_turn(void *arg)
+{
+    int turn = *(const int *)arg;
+
+    CHECK_EQ(weft_rwlock_read_lock(&lock, WEFT_FOREVER), 0);
+    while (atomic_load(&gone) != turn)
+        (void)weft_yield();
+    weft_rwlock_unlock(&lock);
+    (void)atomic_fetch_add(&gone, 1);
+    return 0;
+}
+
+static int leave_in_another_order(void *arg)
+{
+    weft_fiber *fibers[READERS];
+    int turns[READERS];
+
+    (void)arg;
+    for (int i = 0; i < READERS; i++) {
+        turns[i] = (i * 7 + 3) % READERS; /* each once */
+        fibers[i] = must_spawn(read_until_its_turn, &turns[i]);
+    }
+    for (int i = 0; i < READERS; i++)
+        CHECK_EQ(must_join(fibers[i]), 0);
+    CHECK_EQ(weft_rwlock_write_lock(&lock, 0), 0);
+    weft_rwlock_unlock(&lock);
+    return 0;
+}
+
+/* Each finds its own record among theirs, and leaves those of the others. */
+Test(rwlock_rules, readers_leave_in_any_order, .timeout = TEST_TIMEOUT_S)
+{
+    cr_expect_eq(weft_run(NULL, leave_in_another_order, NULL), 0);
+    weft_rwlock_destroy(&lock);
 }
 
 static int lock_another_there(void *arg)

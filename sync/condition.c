@@ -52,6 +52,12 @@ bool wf_condition_describe(const struct wf_waiter *waiter, struct wf_wait_target
 
     if (waiter->interrupt != end_by_claim)
         return false;
+    /* relaxed: nothing runs.  A signal has won, and the entry is in the queue of the mutex. */
+    if (atomic_load_explicit(&wait->claim.winner, memory_order_relaxed) == &wait->entry) {
+        target->kind = "a mutex";
+        target->object = wait->mutex;
+        return true;
+    }
     target->kind = "a condition";
     target->object = wait->condition;
     return true;

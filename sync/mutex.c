@@ -196,11 +196,20 @@ static bool take_out(struct wf_worker *self, struct wf_waiter *waiter, int reaso
     return was_there;
 }
 
+/* Of a wait that nothing but an unlock ends. */
+static bool leave_there(struct wf_worker *self, struct wf_waiter *waiter, int reason)
+{
+    (void)self;
+    (void)waiter;
+    (void)reason;
+    return false;
+}
+
 bool wf_mutex_describe(const struct wf_waiter *waiter, struct wf_wait_target *target)
 {
     const struct lock_wait *wait = (const struct lock_wait *)waiter->place;
 
-    if (waiter->interrupt != take_out)
+    if (waiter->interrupt != take_out && waiter->interrupt != leave_there)
         return false;
     target->kind = "a mutex";
     target->object = wait->mutex;
@@ -232,8 +241,7 @@ static WF_NOINLINE int sleep_thread(struct lock_wait *wait, wf_interrupt_fn *int
     return wf_wait_end_thread(&waiter, deadline);
 }
 
-/* Caller holds the queue lock; when this returns it does not.  `interrupt` is NULL for a wait that
- * nothing but an unlock ends. */
+/* Caller holds the queue lock; when this returns it does not. */
 static int sleep_until_woken(struct wf_worker *self, struct lock_wait *wait,
                              wf_interrupt_fn *interrupt, int64_t deadline)
 {
@@ -264,7 +272,7 @@ static int lock_slow(struct wf_mutex *mutex, wf_interrupt_fn *interrupt, int64_t
             return 0;
         if (WF_UNLIKELY((word & DEAD) != 0))
             wf_panic("weft_mutex_lock: the mutex %p was destroyed", (void *)mutex);
-        result = interrupt != NULL ? wf_wait_refusal(self, deadline) : 0;
+        result = interrupt == take_out ? wf_wait_refusal(self, deadline) : 0;
         if (result != 0 && give_up(&wait))
             return result;
         if (result != 0)
@@ -354,7 +362,7 @@ void wf_mutex_lock_after(struct wf_mutex *mutex, int result)
 
     if (result == WF_MUTEX_HANDED_OVER || take(mutex, result == WF_MUTEX_LOOK_AGAIN, &word))
         return;
-    (void)lock_slow(mutex, NULL, INT64_MAX, result == WF_MUTEX_LOOK_AGAIN);
+    (void)lock_slow(mutex, leave_there, INT64_MAX, result == WF_MUTEX_LOOK_AGAIN);
 }
 
 bool wf_mutex_enqueue(struct wf_mutex *mutex, struct wf_wait_entry *entry)

@@ -223,3 +223,74 @@ Test(deadlock_report, names_kinds_and_objects, .timeout = TEST_TIMEOUT_S)
         expect_lines(end.output);
     }
 }
+
+static weft_condition late = WEFT_CONDITION_INIT;
+static unsigned waiting; /* under the mutex */
+
+static int wait_on(weft_condition *waited, weft_time deadline)
+{
+    int error;
+
+    CHECK_EQ(weft_mutex_lock(&mutex, WEFT_FOREVER), 0);
+    waiting++;
+    error = weft_condition_wait(waited, &mutex, deadline);
+    weft_mutex_unlock(&mutex);
+    return error;
+}
+
+static int wait_for_signal(void *arg)
+{
+    (void)arg;
+    return wait_on(&condition, WEFT_FOREVER);
+}
+
+static int wait_until_deadline(void *arg)
+{
+    (void)arg;
+    return wait_on(&late, weft_after(WEFT_MILLISECOND));
+}
+
+/* Both want the mutex back, one by a signal, which sends it on to the mutex, the other one too late
+ * for its own. */
+static int keep_the_mutex(void *arg)
+{
+    CHECK_EQ(weft_scope_spawn(&scope, wait_for_signal, arg), 0);
+    CHECK_EQ(weft_scope_spawn(&scope, wait_until_deadline, arg), 0);
+    CHECK_EQ(weft_mutex_lock(&mutex, WEFT_FOREVER), 0);
+    while (waiting < 2) {
+        weft_mutex_unlock(&mutex);
+        CHECK_EQ(weft_yield(), 0);
+        CHECK_EQ(weft_mutex_lock(&mutex, WEFT_FOREVER), 0);
+    }
+    weft_condition_signal(&condition);
+    fprintf(stderr, "expect: waits for a mutex at %p\n", (void *)&mutex);
+    (void)weft_sleep_until(WEFT_FOREVER); /* until the report, which cancels all but these two */
+    weft_mutex_unlock(&mutex);
+    return weft_scope_close(&scope, 0);
+}
+
+CHILD(keep_the_mutex_from_two)
+{
+    struct weft_config config = {.workers = parameter};
+
+    return weft_run(&config, keep_the_mutex, NULL) == -EDEADLK ? 0 : 1;
+}
+
+/* Whoever looks for a missing signal there does not find it: the mutex is what is missing. */
+Test(deadlock_report, names_the_mutex_that_is_wanted_back, .timeout = TEST_TIMEOUT_S)
+{
+    if (TEST_IS_TSAN)
+        cr_skip_test("as above");
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        static const char words[] = "\" waits for a mutex at ";
+        struct child_end end;
+        const char *first;
+
+        run_child("keep_the_mutex_from_two", workers, NULL, &end);
+        cr_expect_eq(end.exit_status, 0, "%d: %s", end.exit_status, end.output);
+        expect_lines(end.output);
+        cr_assert_not_null(first = strstr(end.output, words), "%s", end.output);
+        cr_expect_not_null(strstr(first + 1, words), "both of them: %s", end.output);
+        cr_expect_null(strstr(end.output, "a condition"), "%s", end.output);
+    }
+}

@@ -85,7 +85,7 @@ LOCK_MUTANTS = [
           "is_fair ? word & ~BYPASSES : (word & ~(uint32_t)LOCKED) | WOKEN;",
           "is_fair ? word & ~(BYPASSES | LOCKED) : (word & ~(uint32_t)LOCKED) | WOKEN;"),
     mutex("cancel-ends-a-lock-that-none-may-end",
-          "(void)lock_slow(mutex, NULL, INT64_MAX, result",
+          "(void)lock_slow(mutex, leave_there, INT64_MAX, result",
           "(void)lock_slow(mutex, take_out, INT64_MAX, result"),
     condition("unlocks-before-it-is-queued", """\
     wf_lock_acquire(&wait->condition->lock);

@@ -172,6 +172,13 @@ OBJECT_MUTANTS = [
     Mutant("checked/one-in-its-place-passes-for-the-holder", "sync/held.c",
            [("return weft_fiber_id(fiber) << 1 | 1;", "return (uint64_t)(uintptr_t)fiber | 1;")],
            "api_mutex_rules_test"),
+    Mutant("deadlock/names-the-condition-of-one-that-wants-its-mutex", "sync/condition.c",
+           [("memory_order_relaxed) == &wait->entry) {",
+             "memory_order_relaxed) == WF_WAIT_LEAVING) {")],
+           "api_deadlock_report_test", "deadlock_report/names_the_mutex_that_is_wanted_back"),
+    Mutant("deadlock/does-not-know-who-wants-its-mutex-back", "sync/mutex.c",
+           [(" && waiter->interrupt != leave_there)", ")")],
+           "api_deadlock_report_test", "deadlock_report/names_the_mutex_that_is_wanted_back"),
     Mutant("checked/one-who-gave-up-is-the-holder", "sync/mutex_checked.c",
            [("    error = weft_mutex_lock(mutex, deadline);\n    if (error == 0)\n",
              "    error = weft_mutex_lock(mutex, deadline);\n")],
@@ -290,7 +297,7 @@ DESCRIBE_MUTANTS = [
              "           wf_select_describe")],
            "api_deadlock_report_test"),
     Mutant("describe/takes-any-wait-for-its-own", "sync/mutex.c",
-           [("    if (waiter->interrupt != take_out)\n"
+           [("    if (waiter->interrupt != take_out && waiter->interrupt != leave_there)\n"
              "        return false;\n    target->kind = \"a mutex\";",
              "    target->kind = \"a mutex\";")],
            "api_deadlock_report_test"),

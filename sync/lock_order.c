@@ -162,9 +162,11 @@ static void note_pair(const struct wf_order_lock *held, const struct wf_order_lo
                           .wanted = wanted->mode,
                           .held_site = held->site,
                           .site = wanted->site};
-    if (is_noted(edge))
+    /* One circle is enough for one call.  Where this pair makes another, it is noted and reported
+     * by the next that has it. */
+    if (circle->count > 0 || is_noted(edge))
         return;
-    place = circle->count == 0 ? find_way_back(edge) : 0;
+    place = find_way_back(edge);
     if (place != 0)
         add_step(circle, edge);
     for (; place != 0 && way_at(place)->via != 0; place = way_at(place)->before)

@@ -16,6 +16,7 @@
  *    that has passed does, since it does not wait, and so does weft_mutex_try_lock() and its like.
  *    But what was locked so is held while the next one is waited for.
  *  - A wait for a condition wants its mutex back, with all that the caller holds meanwhile.
+ *  - Of what the caller holds, the 16 locks that it has taken last are looked at.
  *  - Recursive mutexes, keyed ones, semaphores and all other objects are left out.
  *
  * Locks are told apart by their addresses, so one that is freed should be destroyed before.  Of

@@ -308,6 +308,12 @@ DESCRIBE_MUTANTS = [
 ]
 
 ORDER_MUTANTS = [
+    Mutant("order/loses-a-second-circle", "sync/lock_order.c",
+           [("    if (circle->count > 0 || is_noted(edge))\n        return;\n"
+             "    place = find_way_back(edge);",
+             "    if (is_noted(edge))\n        return;\n"
+             "    place = circle->count == 0 ? find_way_back(edge) : 0;")],
+           "api_lock_order_second_test"),
     Mutant("order/readers-never-wait-for-readers", "sync/lock_order.c",
            [("(wanted != WF_ORDER_READ_FIRST);", "(wanted == WF_ORDER_ALONE);")],
            "api_lock_order_test", "lock_order/a_circle_is_reported_once"),

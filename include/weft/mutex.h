@@ -12,9 +12,10 @@
  *
  * A free mutex is locked by one compare-and-swap and unlocked by another.  One that is contended
  * goes to whoever comes first, which keeps the processors busy, but not for long: waiters are woken
- * in their order, and after at most WEFT_MUTEX_BYPASSES unlocks that let others by, the lock is
- * handed to the first of them.  Its queue is in order of arrival, so a waiter with n others before
- * it waits for at most (n + 1) * (WEFT_MUTEX_BYPASSES + 3) holders.
+ * in their order, and after at most WEFT_MUTEX_BYPASSES unlocks that let others by, beside the one
+ * that wakes it, the lock is handed to the first of them: WEFT_MUTEX_BYPASSES + 1 holders can pass
+ * it.  Its queue is in order of arrival, so a waiter with n others before it waits for at most
+ * (n + 1) * (WEFT_MUTEX_BYPASSES + 3) holders.
  *
  * A mutex needs no clean-up.  The one that locks it last may free its memory as soon as it has
  * unlocked it, if nobody else is going to use it: as for POSIX mutexes, an unlock does not touch
@@ -34,9 +35,7 @@
 extern "C" {
 #endif
 
-#define WEFT_MUTEX_BYPASSES                                               \
-    64 /* so often may others lock a mutex before its first waiter has it \
-        */
+#define WEFT_MUTEX_BYPASSES 64 /* so many that passed a waiter may let another pass it */
 
 /* The fields are the library's.  Zero is a free mutex. */
 typedef struct weft_mutex {

@@ -249,6 +249,35 @@ WORKER_TEST(mutex, a_waiter_is_passed_a_bounded_number_of_times, TEST_TIMEOUT_S)
     expect_unused(&shared.mutex);
 }
 
+/* The one worker is ours until we wait: the waiter is awake and cannot run. */
+static int pass_one_on_its_way(void *arg)
+{
+    struct shared *shared = arg;
+    int passed = 0;
+    weft_fiber *fiber;
+
+    CHECK_EQ(weft_mutex_lock(&shared->mutex, WEFT_FOREVER), 0);
+    fiber = must_spawn(lock_for_ever, shared);
+    await_waiter(shared);
+    weft_mutex_unlock(&shared->mutex);
+    while (passed <= 2 * WEFT_MUTEX_BYPASSES && weft_mutex_try_lock(&shared->mutex) == 0) {
+        passed++;
+        weft_mutex_unlock(&shared->mutex);
+    }
+    CHECK_EQ(must_join(fiber), 0);
+    return passed;
+}
+
+/* What mutex.h says of them: no more, and no fewer, or each would cost a switch. */
+Test(mutex, so_many_pass_a_waiter_on_its_way, .timeout = TEST_TIMEOUT_S)
+{
+    struct weft_config config = {.workers = 1, .monitor = 3}; /* no spare that runs the waiter */
+    struct shared shared = {.mutex = WEFT_MUTEX_INIT};
+
+    cr_expect_eq(run_config(&config, pass_one_on_its_way, &shared), WEFT_MUTEX_BYPASSES + 1);
+    expect_unused(&shared.mutex);
+}
+
 static int lock_and_free(void *arg)
 {
     weft_mutex *mutex = arg;

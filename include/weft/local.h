@@ -22,7 +22,9 @@
  * wherever: weft_spawn(), weft_spawn_on(), weft_scope_spawn(), weft_future_spawn().  So they do
  * from a plain thread.  Each child gets a copy if the key has a function for that, and destroys it;
  * without one it gets the same pointer and does not destroy it: the spawner's value has to outlive
- * the child.  A spawn costs more where there is something to inherit: an allocation or two.
+ * the child.  A spawn costs more where there is something to inherit: an allocation or two.  The
+ * first fiber of a run, that of weft_run() or weft_start(), is spawned by nobody and inherits
+ * nothing.  The functions of a key must not throw.
  *
  * A generator runs in the fiber that asks it.  A task (weft/task.h) that another worker has taken
  * runs in a fiber of its own, which inherits nothing: hand its values over in its argument.  The

@@ -14,7 +14,8 @@
  * has been done: that one gets the error, and the next caller tries, one that waits first.
  *
  * A function must not wait for another fiber or thread that runs the same object: only a call by
- * the one that runs it is noticed.  The object may be freed once all calls have returned.
+ * the one that runs it is noticed.  Nor must it throw: the object would be run for ever.  The
+ * object may be freed once all calls have returned.
  */
 #ifndef WEFT_ONCE_H
 #define WEFT_ONCE_H

@@ -10,9 +10,13 @@
  *   #include <weft/pthread_checks.h>     after the other headers; or for all files of a program:
  *                                        cc -include weft/pthread_checks.h
  *
+ * By -include it comes before all of a file, and the C library's headers with it: what a file
+ * defines for these, as _GNU_SOURCE, then belongs on the command line as well (-D_GNU_SOURCE).
+ *
  * It takes the place of the functions of pthread.h that lock and unlock, for what is compiled with
  * it and without NDEBUG, or with WEFT_PTHREAD_CHECKS defined as 1.  Locks that are taken elsewhere,
- * as in libraries and by std::mutex, are not seen.  It is not part of weft.h.
+ * as in libraries, are not seen.  Those of std::mutex are where <mutex> comes after this header, as
+ * with -include, and are named by a line of the C++ library.  It is not part of weft.h.
  */
 #ifndef WEFT_PTHREAD_CHECKS_H
 #define WEFT_PTHREAD_CHECKS_H

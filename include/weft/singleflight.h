@@ -43,9 +43,10 @@ typedef struct weft_singleflight {
  * at `key`, and get what comes of it: what `fn` returns, 0 or more for success and a negative errno
  * for failure, and on success a copy of `*result`.
  *
- * `fn` runs in one of the calls, in its fiber or thread.  If that one is cancelled, or the deadline
- * of a scope around it passes, and `fn` fails for that, the failure is its own: the call that has
- * waited longest runs its function instead.  Any other failure is that of all.
+ * `fn` runs in one of the calls, in its fiber or thread, and must not throw: the table would keep
+ * what is in the frame of that call.  If that one is cancelled, or the deadline of a scope around
+ * it passes, and `fn` fails for that, the failure is its own: the call that has waited longest runs
+ * its function instead.  Any other failure is that of all.
  *
  * `result_size` is that of the single flight: another one aborts.  If what a result points to is
  * not to be shared, or freed by one while others use it, it needs a count of its users.

@@ -272,7 +272,7 @@ WRAPPED(int, accept4, int fd, struct sockaddr *address, socklen_t *length, int f
 /* One that is interrupted goes on (connect(2)). */
 WRAPPED(int, connect, int fd, const struct sockaddr *address, socklen_t length)
 {
-    bool is_hit = fails("connect", IO_FAULT_RETRIED, fd);
+    bool is_hit = fails("connect", IO_FAULT_REPEATED, fd);
     int result;
 
     if (is_hit && io_fault_error() != -EINTR)

@@ -306,13 +306,18 @@ static int read_part(void *arg)
     result = weft_pread(fd, bytes, LENGTH, 0, deadline);
     atomic_store(&decide, NULL);
     CHECK_EQ(weft_close(fd), 0);
-    CHECK_EQ(memcmp(bytes, result == FIRST ? "aaaacccc" : "aaaaaaaa", LENGTH), 0);
+    for (int i = 0; i < LENGTH; i++)
+        CHECK_EQ(bytes[i], i < result ? 'a' : 'c');
     return (int)result;
 }
 
+/* A ring has a file in memory read by a thread of its own, which a cancel can outrun. */
 static void expect_part(const struct weft_config *config, int result)
 {
-    CHECK_EQ(result, was_asked(config) ? FIRST : LENGTH);
+    if (was_asked(config))
+        CHECK_EQ(result, FIRST);
+    else
+        CHECK(result == LENGTH || result == -ETIMEDOUT || result == -ECANCELED);
 }
 
 /* The pool is busy all the time. */

@@ -150,6 +150,8 @@ static void simulate_one_worker(int (*fn)(void *))
     config.monitor = 3; /* it would put another worker to work */
     options.config = &config;
     options.workers = 1;
+    cr_assert_eq(unsetenv("WEFT_WORKERS"), 0);
+    cr_assert_eq(unsetenv("WEFT_MONITOR"), 0);
     for (options.seed = 1; options.seed <= FEW_SEEDS; options.seed++)
         cr_assert_eq(simulate(&options, fn, NULL), 0, "seed %d", (int)options.seed);
 }
